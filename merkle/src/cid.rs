@@ -1,0 +1,94 @@
+//! Names of blocks: CIDv1 with BLAKE3-256.
+//!
+//! Inside Cairn a name is its 32 bytes of hash and the codec; the multiformats form (bytes and text) is made and
+//! parsed here and nowhere else.
+
+use std::fmt;
+
+/// Multicodec of a leaf: raw bytes.
+pub const CODEC_RAW: u64 = 0x55;
+/// Multicodec of a node: dag-cbor.
+pub const CODEC_DAG_CBOR: u64 = 0x71;
+/// Multihash code of BLAKE3-256.
+pub const MULTIHASH_BLAKE3: u64 = 0x1e;
+
+/// What a block holds, as its name says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Codec {
+    /// Ciphertext and tag of file data.
+    Leaf,
+    /// A dag-cbor node whose links stand in the clear.
+    Node,
+}
+
+/// Content identifier of a sealed block: BLAKE3 of its stored bytes, and its codec.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Cid {
+    hash: [u8; 32],
+    codec: Codec,
+}
+
+impl Cid {
+    /// Length of [`Self::to_bytes`].
+    pub const LEN: usize = 36;
+
+    /// Hashes stored bytes into their name.
+    pub fn of(codec: Codec, stored: &[u8]) -> Self {
+        Self { hash: *blake3::hash(stored).as_bytes(), codec }
+    }
+
+    /// Whether `stored` are the bytes this names.
+    pub fn names(&self, stored: &[u8]) -> bool {
+        blake3::hash(stored) == self.hash
+    }
+
+    /// Leaf or node.
+    pub fn codec(&self) -> Codec {
+        self.codec
+    }
+
+    /// The binary CIDv1: `01 55|71 1e 20` and the hash.
+    pub fn to_bytes(self) -> [u8; Self::LEN] {
+        let mut bytes = [0; Self::LEN];
+        let codec = match self.codec {
+            Codec::Leaf => CODEC_RAW,
+            Codec::Node => CODEC_DAG_CBOR,
+        };
+        // Codecs, hash code and length are all below 0x80: one varint byte each.
+        bytes[..4].copy_from_slice(&[1, codec as u8, MULTIHASH_BLAKE3 as u8, 32]);
+        bytes[4..].copy_from_slice(&self.hash);
+        bytes
+    }
+
+    /// Parses [`Self::to_bytes`]; `None` for any other version, codec, hash or length.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let codec = match bytes.get(..4)? {
+            [1, 0x55, 0x1e, 32] => Codec::Leaf,
+            [1, 0x71, 0x1e, 32] => Codec::Node,
+            _ => return None,
+        };
+        Some(Self { hash: bytes[4..].try_into().ok()?, codec })
+    }
+
+    /// The same name as the `cid` crate's type, for IPLD encoders and text.
+    pub fn to_ipld(self) -> cid::Cid {
+        cid::Cid::try_from(&self.to_bytes()[..]).expect("four fixed bytes and a hash of 32 are a CIDv1")
+    }
+
+    /// The name an IPLD decoder found, if it is one of ours.
+    pub fn from_ipld(cid: &cid::Cid) -> Option<Self> {
+        Self::from_bytes(&cid.to_bytes())
+    }
+}
+
+impl fmt::Display for Cid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.to_ipld().fmt(f)
+    }
+}
+
+impl fmt::Debug for Cid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

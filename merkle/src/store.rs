@@ -1,0 +1,151 @@
+//! The seam between the trusted side and wherever sealed blocks lie.
+//!
+//! ```text
+//!   put blocks ---> (not durable) ---> sync ---> swap_head: the one atomic, durable step of a commit
+//!   append log ---> durable on return               |-- new head (and header)
+//!                                                   |-- deletes what the commit dropped
+//!                                                   |-- settles what was put up to its epoch
+//!                                                   `-- trims the log it makes redundant
+//! ```
+//!
+//! Every method may be called from many threads. Nothing a store answers is believed: blocks are checked
+//! against their [`Cid`], and heads, headers and log records carry their own authentication.
+//!
+//! **Invariant:** no implementation needs a key, and a block is never changed, only put and deleted.
+
+use crate::{Cid, Epoch};
+use bytes::Bytes;
+use std::io;
+
+/// What went wrong in a store. `source.kind()` is `StorageFull` when there was no room.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The store, or the disk below it, answered with an error.
+    #[error("the store failed to {verb}: {source}")]
+    Io {
+        /// What was asked of the store, as a verb for the message.
+        verb: &'static str,
+        /// The cause.
+        source: io::Error,
+    },
+    /// [`HeadSwap::expected`] was not the head in place: somebody else has this volume open.
+    #[error("the head of the store is not the one this mount wrote: another instance has the volume open")]
+    HeadMoved,
+}
+
+impl StoreError {
+    /// Wraps `source`, saying what was being done.
+    pub fn io(verb: &'static str, source: io::Error) -> Self {
+        Self::Io { verb, source }
+    }
+
+    /// Whether the cause is a lack of room.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull)
+    }
+}
+
+/// A sealed block on its way into the store: at most 2 MiB, named by the hash of its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sealed {
+    /// Name of `bytes`.
+    pub cid: Cid,
+    /// Ciphertext and tag, or a dag-cbor node.
+    pub bytes: Bytes,
+}
+
+/// Place of a record in the intent log: first by the epoch it adds to, then by its number within it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LogPos {
+    /// The open epoch whose operations the record holds.
+    pub epoch: Epoch,
+    /// Counts from 0 within the epoch.
+    pub seq: u64,
+}
+
+/// How a batch of blocks should be written. It changes speed, never meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PutHint {
+    /// File data: written once, straight to its place; durable at the next [`BlockStore::sync`].
+    Bulk,
+    /// A few small blocks that the next sync should not have to flush a table for.
+    Small,
+}
+
+/// The atomic step that ends a commit.
+#[derive(Clone, Debug)]
+pub struct HeadSwap<'a> {
+    /// The head this mount wrote or read last; `None` when the store must have none.
+    pub expected: Option<&'a [u8]>,
+    /// The new head.
+    pub head: &'a [u8],
+    /// A new volume header, when it changes together with the head (create, rekey).
+    pub header: Option<&'a [u8]>,
+    /// Blocks that no kept version names any more.
+    pub delete: &'a [Cid],
+    /// Puts marked with this epoch or an earlier one are no longer listed by [`BlockStore::fresh`].
+    pub settled: Epoch,
+}
+
+/// What a store can tell about itself. Informative only: nothing here is trusted for safety.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreStats {
+    /// Bytes the store occupies on its device, garbage included.
+    pub used_bytes: u64,
+    /// Bytes that can still be written before the device is full.
+    pub available_bytes: u64,
+    /// Bytes of deleted blocks that have not yet been given back.
+    pub garbage_bytes: u64,
+}
+
+/// A content-addressed store of sealed blocks with a head, a header and a log. See the module's picture.
+pub trait BlockStore: Send + Sync {
+    /// The bytes stored under `cid`, unverified, or `None`.
+    fn get(&self, cid: &Cid) -> Result<Option<Bytes>, StoreError>;
+
+    /// Many at once, in the order asked.
+    fn get_many(&self, cids: &[Cid]) -> Result<Vec<Option<Bytes>>, StoreError> {
+        cids.iter().map(|cid| self.get(cid)).collect()
+    }
+
+    /// Stores blocks and marks them as fresh in `epoch`. Durable after the next [`Self::sync`]. All or nothing
+    /// after a crash is not promised. Fails with `StorageFull` before it writes when there is no room.
+    fn put(&self, epoch: Epoch, blocks: &[Sealed], hint: PutHint) -> Result<(), StoreError>;
+
+    /// Forgets blocks; unknown names are no error. Need not be durable before the next sync or swap.
+    fn delete(&self, cids: &[Cid]) -> Result<(), StoreError>;
+
+    /// Makes every put and delete that returned before this call durable.
+    fn sync(&self) -> Result<(), StoreError>;
+
+    /// Appends log records; durable when it returns, and only in order: after a crash a prefix is there.
+    /// Does not make earlier puts durable.
+    fn log_append(&self, records: &[(LogPos, Bytes)]) -> Result<(), StoreError>;
+
+    /// Log records from `from` on in order, stopping after about `bytes_max` (but at least one if there is one).
+    fn log_read(&self, from: LogPos, bytes_max: usize) -> Result<Vec<(LogPos, Bytes)>, StoreError>;
+
+    /// The head, or `None` in a store that holds no volume.
+    fn head(&self) -> Result<Option<Bytes>, StoreError>;
+
+    /// The volume header, or `None` in a store that holds no volume.
+    fn header(&self) -> Result<Option<Bytes>, StoreError>;
+
+    /// Replaces the head, and does all else that [`HeadSwap`] says, atomically and durably; log records of
+    /// epochs up to `settled` are trimmed. All puts it depends on must have been synced, or were put as
+    /// [`PutHint::Small`]: those become durable with it.
+    fn swap_head(&self, swap: &HeadSwap<'_>) -> Result<(), StoreError>;
+
+    /// Up to `count_max` blocks put in epochs above those settled, with the epoch of their put: what a crash
+    /// may have stranded. Continue after the last one returned.
+    fn fresh(&self, after: Option<(Epoch, Cid)>, count_max: usize) -> Result<Vec<(Epoch, Cid)>, StoreError>;
+
+    /// Names of stored blocks in order, after `after`: for `check`, which compares them with what the head names.
+    fn list(&self, after: Option<Cid>, count_max: usize) -> Result<Vec<Cid>, StoreError>;
+
+    /// Sizes; cheap enough to be called for each `statfs`.
+    fn stats(&self) -> Result<StoreStats, StoreError>;
+
+    /// Gives the space of deleted blocks back to the device, if enough has gathered. Slow; called when idle.
+    fn reclaim(&self) -> Result<(), StoreError>;
+}
