@@ -34,7 +34,10 @@ impl Cid {
 
     /// Hashes stored bytes into their name.
     pub fn of(codec: Codec, stored: &[u8]) -> Self {
-        Self { hash: *blake3::hash(stored).as_bytes(), codec }
+        Self {
+            hash: *blake3::hash(stored).as_bytes(),
+            codec,
+        }
     }
 
     /// Whether `stored` are the bytes this names.
@@ -67,7 +70,10 @@ impl Cid {
             [1, 0x71, 0x1e, 32] => Codec::Node,
             _ => return None,
         };
-        Some(Self { hash: bytes[4..].try_into().ok()?, codec })
+        Some(Self {
+            hash: bytes[4..].try_into().ok()?,
+            codec,
+        })
     }
 
     /// The same name as the `cid` crate's type, for IPLD encoders and text.

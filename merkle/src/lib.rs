@@ -10,11 +10,60 @@
 //!
 //! **Invariant:** this crate knows no path, no errno, no FUSE and no Ethereum; it never reads the clock and draws
 //! randomness only through its arguments, so that every test can replay it.
+//!
+//! Without the feature `sealing` only what needs no key is built: names, the store's seam, and the walk over
+//! the links of nodes.
 
 mod cid;
+pub mod clear;
 mod epoch;
+pub mod error;
+pub mod memory;
 pub mod store;
 
+#[cfg(feature = "sealing")]
+mod aead;
+#[cfg(feature = "sealing")]
+pub mod btree;
+#[cfg(feature = "sealing")]
+pub mod commit;
+#[cfg(feature = "sealing")]
+pub mod head;
+#[cfg(feature = "sealing")]
+pub mod header;
+#[cfg(feature = "sealing")]
+pub mod index;
+#[cfg(feature = "sealing")]
+pub mod key;
+#[cfg(feature = "sealing")]
+pub mod leaf;
+#[cfg(feature = "sealing")]
+pub mod link;
+#[cfg(feature = "sealing")]
+pub mod log;
+#[cfg(feature = "sealing")]
+pub mod node;
+#[cfg(feature = "testing")]
+pub mod testing;
+#[cfg(feature = "sealing")]
+mod tree;
+
 pub use cid::{CODEC_DAG_CBOR, CODEC_RAW, Cid, Codec, MULTIHASH_BLAKE3};
+pub use clear::{MAX_STORED, node_links};
 pub use epoch::Epoch;
+pub use error::{Error, Result};
+pub use memory::MemoryStore;
 pub use store::{BlockStore, HeadSwap, LogPos, PutHint, Sealed, StoreError, StoreStats};
+
+#[cfg(feature = "sealing")]
+pub use {
+    commit::Commit,
+    head::Head,
+    header::{Compression, Header, HeaderParams, Slot, SlotKey, SlotKind},
+    key::{BlockKey, Kek, SubKey, VolumeKey},
+    leaf::{open_leaf, seal_leaf},
+    link::{Link, SECRET_LEN},
+    log::LogKey,
+    node::{Node, open_node, seal_node},
+    tree::{NodeSink, NodeSource},
+};

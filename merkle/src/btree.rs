@@ -1,0 +1,213 @@
+//! An ordered map of byte strings to byte strings and links, as a copy-on-write B+tree.
+//!
+//! ```text
+//!   level 2                 [ a | k ]                   key of a child = smallest key below it
+//!                           /       \
+//!   level 1        [ a | c | f ]   [ k | p ]            one link per child
+//!                   /    |    \      |    \
+//!   level 0       a b   c d   f i   k m   p z           entries: key, value, links of the value
+//! ```
+//!
+//! A reader descends with one binary search per node, straight over the node's body. A writer hands over all changes
+//! at once ([`apply()`]): each touched node is rewritten once, bottom up, and the replaced ones are dropped. Nodes hold
+//! at most [`NODE_COST_MAX`], except for the one that holds a single larger entry.
+//!
+//! **Invariant:** keys strictly increase from left to right, levels fall by one with each step down, no node is empty,
+//! and an inner root has at least two children. An empty tree has no root. What breaks this is
+//! [`Malformed`](crate::Error::Malformed), never a panic: bodies are sealed, but decoded as if they were not.
+//!
+//! The bytes are in `docs/format-trees.md`, section 10. Who frees dropped nodes: the [`NodeSink`].
+
+mod apply;
+mod body;
+#[cfg(test)]
+mod tests;
+
+pub use apply::apply;
+pub use body::{ENTRY_COST_MAX, HEIGHT_MAX, KEY_BYTES_MAX, NODE_COST_MAX};
+
+use crate::{Link, NodeSink, NodeSource, Result};
+use body::{Body, malformed};
+use std::ops::Bound;
+
+/// One key of the tree, with what it stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Orders the tree; at most [`KEY_BYTES_MAX`] bytes, compared bytewise.
+    pub key: Vec<u8>,
+    /// The caller's bytes.
+    pub value: Vec<u8>,
+    /// The blocks the value leads to, in the caller's order. The tree does not follow them.
+    pub links: Vec<Link>,
+}
+
+/// The entry under `key`. Reads one node per level.
+pub fn get(src: &dyn NodeSource, root: Option<&Link>, key: &[u8]) -> Result<Option<Entry>> {
+    let Some(root) = root else { return Ok(None) };
+    let mut node = src.node(root)?;
+    let mut level = Body::open(&node)?.level();
+    loop {
+        let body = Body::open_at(&node, level)?;
+        match (body.search(key)?, level) {
+            (Ok(at), 0) => return body.entry(at).map(Some),
+            (Err(_), 0) => return Ok(None),
+            // Everything below the first child's key is smaller than the whole tree.
+            (Err(0), _) => return Ok(None),
+            (Ok(at), _) => node = src.node(body.child(at)?)?,
+            (Err(after), _) => node = src.node(body.child(after - 1)?)?,
+        }
+        level -= 1;
+    }
+}
+
+/// Up to `count_max` entries with a key above (or from) `from`, in order.
+pub fn range(
+    src: &dyn NodeSource,
+    root: Option<&Link>,
+    from: Bound<&[u8]>,
+    count_max: usize,
+) -> Result<Vec<Entry>> {
+    let mut found = Vec::new();
+    if let Some(root) = root {
+        range_below(src, root, None, from, count_max, &mut found)?;
+    }
+    Ok(found)
+}
+
+fn range_below(
+    src: &dyn NodeSource,
+    link: &Link,
+    level: Option<u8>,
+    from: Bound<&[u8]>,
+    count_max: usize,
+    found: &mut Vec<Entry>,
+) -> Result<()> {
+    let node = src.node(link)?;
+    let body = Body::open_expecting(&node, level)?;
+    let start = match from {
+        Bound::Unbounded => Ok(0),
+        Bound::Included(key) | Bound::Excluded(key) => body.search(key)?,
+    };
+    let first = match (start, body.level(), from) {
+        (Ok(at), 0, Bound::Excluded(_)) => at + 1,
+        (Ok(at), _, _) => at,
+        (Err(at), 0, _) => at,
+        (Err(at), _, _) => at.saturating_sub(1),
+    };
+    for at in first..body.count() {
+        if found.len() >= count_max {
+            break;
+        }
+        if body.level() > 0 {
+            range_below(
+                src,
+                body.child(at)?,
+                Some(body.level() - 1),
+                from,
+                count_max,
+                found,
+            )?;
+            continue;
+        }
+        let entry = body.entry(at)?;
+        if found.last().is_some_and(|last| last.key >= entry.key) {
+            return Err(malformed("keys are out of order"));
+        }
+        found.push(entry);
+    }
+    Ok(())
+}
+
+/// Drops every node of the tree and hands every entry to `each`, which sees to the entries' own links.
+pub fn destroy(
+    src: &dyn NodeSource,
+    sink: &dyn NodeSink,
+    root: Option<Link>,
+    each: &mut dyn FnMut(Entry) -> Result<()>,
+) -> Result<()> {
+    match root {
+        Some(root) => destroy_below(src, sink, &root, None, each),
+        None => Ok(()),
+    }
+}
+
+fn destroy_below(
+    src: &dyn NodeSource,
+    sink: &dyn NodeSink,
+    link: &Link,
+    level: Option<u8>,
+    each: &mut dyn FnMut(Entry) -> Result<()>,
+) -> Result<()> {
+    let node = src.node(link)?;
+    let body = Body::open_expecting(&node, level)?;
+    for at in 0..body.count() {
+        match body.level() {
+            0 => each(body.entry(at)?)?,
+            level => destroy_below(src, sink, body.child(at)?, Some(level - 1), each)?,
+        }
+    }
+    sink.drop_block(link)
+}
+
+/// Visits the whole tree in order and verifies all that the module promises of it: `visit_node` sees each node before
+/// it is read, `each` every entry.
+pub fn walk(
+    src: &dyn NodeSource,
+    root: Option<&Link>,
+    visit_node: &mut dyn FnMut(&Link),
+    each: &mut dyn FnMut(Entry) -> Result<()>,
+) -> Result<()> {
+    match root {
+        Some(root) => Walk {
+            src,
+            visit_node,
+            each,
+            last: None,
+        }
+        .below(root, None),
+        None => Ok(()),
+    }
+}
+
+struct Walk<'a> {
+    src: &'a dyn NodeSource,
+    visit_node: &'a mut dyn FnMut(&Link),
+    each: &'a mut dyn FnMut(Entry) -> Result<()>,
+    /// The key of the entry before, whichever node it was in.
+    last: Option<Vec<u8>>,
+}
+
+impl Walk<'_> {
+    /// `expected` is what the parent says: the level, and the smallest key.
+    fn below(&mut self, link: &Link, expected: Option<(u8, &[u8])>) -> Result<()> {
+        (self.visit_node)(link);
+        let node = self.src.node(link)?;
+        let body = Body::open_expecting(&node, expected.map(|(level, _)| level))?;
+        let level = body.level();
+        let entries = body.entries()?;
+        if entries.len() > 1 && body::cost(&entries) > NODE_COST_MAX {
+            return Err(malformed("a node of several entries is too large"));
+        }
+        if expected.is_none() && level > 0 && entries.len() < 2 {
+            return Err(malformed("an inner root has one child"));
+        }
+        if expected.is_some_and(|(_, key)| entries[0].key != key) {
+            return Err(malformed("a child does not begin with its parent's key"));
+        }
+        for entry in entries {
+            match level {
+                0 => self.entry(entry)?,
+                _ => self.below(&entry.links[0], Some((level - 1, &entry.key)))?,
+            }
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, entry: Entry) -> Result<()> {
+        if self.last.as_ref().is_some_and(|last| *last >= entry.key) {
+            return Err(malformed("keys are out of order"));
+        }
+        self.last = Some(entry.key.clone());
+        (self.each)(entry)
+    }
+}

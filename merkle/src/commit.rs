@@ -1,0 +1,189 @@
+//! The commit block: the root of the tree of one epoch.
+//!
+//! ```text
+//!  stored: dag-cbor [1, [CIDs], sealed, volume id, epoch, previous root, salt]
+//!                                  |    `------ clear, and associated data ---'
+//!                                  `-- header hash, each link's secret, the filesystem's state
+//! ```
+//!
+//! It is the one block no link leads to, so its key is derived from the volume key and a fresh salt. The previous
+//! root is plain bytes and no link: walking one version does not walk into all older ones.
+
+use crate::aead::{self, ONE_TIME};
+use crate::clear::{self, StoredCommit, VERSION};
+use crate::node::{clear_links, plaintext};
+use crate::{Cid, Codec, Epoch, Error, Header, Link, Result, Sealed, VolumeKey};
+use bytes::Bytes;
+use rand::CryptoRng;
+use serde_bytes::ByteArray;
+
+const CONTEXT: &str = "cairn 2026-11 commit block";
+const HEADER_HASH_LEN: usize = 32;
+
+/// The root of one version of a volume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commit {
+    /// The volume it belongs to.
+    pub volume_id: [u8; 16],
+    /// Its number.
+    pub epoch: Epoch,
+    /// The commit before it.
+    pub previous: Option<Cid>,
+    /// Links to the trees of this version.
+    pub links: Vec<Link>,
+    /// [`Header::hash`] of the header it was made under.
+    pub header_hash: [u8; 32],
+    /// The filesystem's state, which this crate does not look into.
+    pub body: Vec<u8>,
+}
+
+impl Commit {
+    /// Seals the commit under a key derived from `key` and a fresh salt.
+    ///
+    /// # Panics
+    /// If the stored block would exceed [`clear::MAX_STORED`].
+    pub fn seal(&self, rng: &mut (impl CryptoRng + ?Sized), key: &VolumeKey) -> Sealed {
+        let mut salt = [0; 32];
+        rng.fill_bytes(&mut salt);
+        let mut sealed = plaintext(&self.header_hash, &self.links, &self.body);
+        let mut stored = StoredCommit(
+            VERSION,
+            clear_links(&self.links),
+            serde_bytes::Bytes::new(&[]),
+            ByteArray::new(self.volume_id),
+            self.epoch.0,
+            self.previous.map(|cid| ByteArray::new(cid.to_bytes())),
+            ByteArray::new(salt),
+        );
+        let key = key.derive(CONTEXT, &salt);
+        aead::seal(key.as_bytes(), ONE_TIME, &stored.associated_data(), &mut sealed);
+        stored.2 = serde_bytes::Bytes::new(&sealed);
+        let stored = clear::encode(&stored);
+        assert!(
+            stored.len() <= clear::MAX_STORED,
+            "a commit of {} bytes is above the limit",
+            stored.len()
+        );
+        Sealed {
+            cid: Cid::of(Codec::Node, &stored),
+            bytes: stored.into(),
+        }
+    }
+
+    /// Verifies and opens the commit block `cid`: hash, structure, tag, in this order.
+    pub fn open(cid: &Cid, stored: Bytes, key: &VolumeKey) -> Result<Self> {
+        let corrupt = || Error::Corrupt { cid: *cid };
+        if cid.codec() != Codec::Node || stored.len() > clear::MAX_STORED || !cid.names(&stored) {
+            return Err(corrupt());
+        }
+        let parsed = StoredCommit::parse(&stored).map_err(clear::unreadable(*cid))?;
+        let aad = parsed.associated_data();
+        let StoredCommit(_, links, sealed, volume_id, epoch, previous, salt) = parsed;
+        let mut plain = sealed.to_vec();
+        let key = key.derive(CONTEXT, &salt[..]);
+        aead::open(key.as_bytes(), ONE_TIME, &aad, &mut plain).ok_or_else(corrupt)?;
+        let header_hash = *plain.first_chunk::<HEADER_HASH_LEN>().ok_or_else(corrupt)?;
+        plain.drain(..HEADER_HASH_LEN);
+        let (links, body) = Link::split_secrets(clear::names(links), plain).ok_or_else(corrupt)?;
+        let previous = match previous {
+            Some(bytes) => Some(Cid::from_bytes(&bytes[..]).ok_or_else(corrupt)?),
+            None => None,
+        };
+        Ok(Self {
+            volume_id: *volume_id,
+            epoch: Epoch(epoch),
+            previous,
+            links,
+            header_hash,
+            body,
+        })
+    }
+
+    /// Whether `header` is the one this commit was made under. An older or foreign one is refused.
+    pub fn require_header(&self, header: &Header) -> Result<()> {
+        let same = self.volume_id == header.volume_id && self.header_hash == header.hash();
+        if same { Ok(()) } else { Err(Error::HeaderMismatch) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::TestRng;
+    use crate::{HeaderParams, Kek, SlotKey, SlotKind, node_links, seal_leaf};
+
+    fn commit(previous: Option<Cid>) -> (Commit, VolumeKey, Sealed) {
+        let mut rng = TestRng::new(5);
+        let key = VolumeKey::random(&mut rng);
+        let links = (0..2).map(|_| seal_leaf(&mut rng, Epoch(8), b"leaf").1).collect();
+        let body = b"next inode, counters".to_vec();
+        let commit = Commit {
+            volume_id: [3; 16],
+            epoch: Epoch(9),
+            previous,
+            links,
+            header_hash: [4; 32],
+            body,
+        };
+        let sealed = commit.seal(&mut rng, &key);
+        (commit, key, sealed)
+    }
+
+    #[test]
+    fn a_commit_opens_to_what_was_sealed() {
+        for previous in [None, Some(Cid::of(Codec::Node, b"older"))] {
+            let (commit, key, sealed) = commit(previous);
+            assert_eq!(
+                Commit::open(&sealed.cid, sealed.bytes.clone(), &key).unwrap(),
+                commit
+            );
+            // The previous root is no link: a walk over one version must not enter all older ones.
+            let names: Vec<_> = commit.links.iter().map(|link| link.cid).collect();
+            assert_eq!(node_links(&sealed.bytes).unwrap(), names);
+        }
+    }
+
+    #[test]
+    fn any_altered_bit_any_other_length_and_any_other_key_are_refused() {
+        let (_, key, sealed) = commit(Some(Cid::of(Codec::Node, b"older")));
+        for bit in 0..sealed.bytes.len() * 8 {
+            let mut stored = sealed.bytes.to_vec();
+            stored[bit / 8] ^= 1 << (bit % 8);
+            assert!(
+                Commit::open(&Cid::of(Codec::Node, &stored), stored.clone().into(), &key).is_err(),
+                "bit {bit}"
+            );
+            assert!(Commit::open(&sealed.cid, stored.into(), &key).is_err());
+        }
+        for len in 0..sealed.bytes.len() {
+            let stored = sealed.bytes.slice(..len);
+            assert!(Commit::open(&Cid::of(Codec::Node, &stored), stored, &key).is_err());
+        }
+        assert!(Commit::open(&sealed.cid, sealed.bytes, &VolumeKey::from_bytes([0; 32])).is_err());
+    }
+
+    #[test]
+    fn a_commit_accepts_only_the_header_it_was_made_under() {
+        let mut rng = TestRng::new(6);
+        let slot = || {
+            [SlotKey {
+                kind: SlotKind::KeyFile,
+                kek: Kek::from_bytes([1; 32]),
+            }]
+        };
+        let params = HeaderParams {
+            record_size: 128 << 10,
+            compression: Default::default(),
+        };
+        let (header, key) = Header::create(&mut rng, params, &slot()).unwrap();
+        let (mut commit, ..) = commit(None);
+        commit.volume_id = header.volume_id;
+        commit.header_hash = header.hash();
+        commit.require_header(&header).unwrap();
+        let rekeyed = header.rekey(&mut rng, &key, &slot()).unwrap();
+        assert!(matches!(
+            commit.require_header(&rekeyed),
+            Err(Error::HeaderMismatch)
+        ));
+    }
+}

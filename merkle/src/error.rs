@@ -1,0 +1,77 @@
+//! What can go wrong between a key and a store that nobody trusts.
+
+use crate::{Cid, Epoch, StoreError};
+
+/// Why a block, header, head or log record was not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A link names a block that the store does not have.
+    #[error("block {cid} is missing from the store")]
+    Missing {
+        /// The block asked for.
+        cid: Cid,
+    },
+    /// The hash, the tag or the structure below them is not what was written.
+    #[error("block {cid} is not what was written")]
+    Corrupt {
+        /// The block asked for.
+        cid: Cid,
+    },
+    /// The store failed to answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No key slot of the header opens with the key given.
+    #[error("no key slot of this volume opens with this key")]
+    WrongKey,
+    /// The volume header is malformed, or asks for what this build does not know.
+    #[error("the volume header is not acceptable: {why}")]
+    Header {
+        /// The rule it breaks.
+        why: &'static str,
+    },
+    /// A structure carries a version this build does not know.
+    #[error("this {what} has version {version}, which this build of cairn does not know")]
+    UnknownVersion {
+        /// The structure.
+        what: &'static str,
+        /// The version it claims.
+        version: u64,
+    },
+    /// The MAC of the head does not agree: it was not written by a holder of the volume key.
+    #[error("the head of the store was not written with this volume's key")]
+    HeadForged,
+    /// The header is not the one the commit was made under.
+    #[error("the volume header is not the one the newest commit was made under")]
+    HeaderMismatch,
+    /// A log record is missing, foreign, out of its place or altered.
+    #[error("record {seq} of the intent log of epoch {epoch} is not acceptable: {why}")]
+    Log {
+        /// The epoch the record adds to.
+        epoch: Epoch,
+        /// Its number within the epoch.
+        seq: u64,
+        /// The rule it breaks.
+        why: &'static str,
+    },
+    /// Bytes do not have the structure they should have.
+    #[error("this {what} is malformed: {why}")]
+    Malformed {
+        /// The structure.
+        what: &'static str,
+        /// The rule it breaks.
+        why: &'static str,
+    },
+    /// A structure is longer than the format allows.
+    #[error("this {what} has {len} bytes, the format allows {len_max}")]
+    TooLarge {
+        /// The structure.
+        what: &'static str,
+        /// Its length in bytes.
+        len: usize,
+        /// The longest one allowed.
+        len_max: usize,
+    },
+}
+
+/// What this crate's functions return.
+pub type Result<T> = std::result::Result<T, Error>;

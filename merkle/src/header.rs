@@ -1,0 +1,517 @@
+//! The volume header: what a volume is, and the slots that give its key to whoever may have it.
+//!
+//! ```text
+//!  magic | version | volume id | record size | algorithms | slot count | slots
+//!  slot: kind | Argon2id's parameters | salt | volume key, wrapped
+//!                                               `-- AAD: the whole header without any wrapped key
+//! ```
+//!
+//! No field can be altered, and no slot added or taken away, without every slot failing to open. An older header,
+//! put back whole, is found by the hash of it in each commit ([`crate::Commit::require_header`]).
+
+use crate::aead::{self, ONE_TIME, TAG_LEN};
+use crate::{Error, Kek, Result, VolumeKey};
+use rand::CryptoRng;
+use zeroize::{Zeroize, Zeroizing};
+
+const MAGIC: [u8; 8] = *b"cairnvol";
+const VERSION: u16 = 1;
+const HASH_BLAKE3: u8 = 1;
+const AEAD_CHACHA20_POLY1305: u8 = 1;
+const FIXED_LEN: usize = 34;
+const SLOT_CLEAR_LEN: usize = 64;
+const WRAPPED_LEN: usize = 32 + TAG_LEN;
+const SLOT_LEN: usize = SLOT_CLEAR_LEN + WRAPPED_LEN;
+
+/// Limits on Argon2id, so that a hostile header can neither eat the reader's memory nor hold it up for long.
+const M_KIB_MAX: u32 = 1 << 20;
+const T_MAX: u32 = 16;
+const P_MAX: u32 = 16;
+
+/// How records are compressed before they are sealed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    #[default]
+    None,
+}
+
+/// What is chosen when a volume is created, and stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeaderParams {
+    /// The unit a file's bytes are cut into: a power of two from 4 KiB to 1 MiB.
+    pub record_size: u32,
+    /// How records are compressed.
+    pub compression: Compression,
+}
+
+/// Where a slot's key-encryption key comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SlotKind {
+    /// The 32 bytes of a key file.
+    KeyFile,
+    /// Argon2id (RFC 9106) of a passphrase, with an output of 32 bytes.
+    Argon2id {
+        /// Salt of the stretching.
+        salt: [u8; 16],
+        /// Memory in KiB, from 8 `p` to 1 GiB.
+        m_kib: u32,
+        /// Passes, 1 to 16.
+        t: u32,
+        /// Lanes, 1 to 16.
+        p: u32,
+    },
+}
+
+/// A slot about to be made.
+#[derive(Debug)]
+pub struct SlotKey {
+    /// How the key is found again.
+    pub kind: SlotKind,
+    /// The key itself.
+    pub kek: Kek,
+}
+
+/// A volume key, wrapped for one key-encryption key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// Where the key-encryption key comes from.
+    pub kind: SlotKind,
+    salt: [u8; 32],
+    wrapped: [u8; WRAPPED_LEN],
+}
+
+/// What a volume is, and the slots that hold its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Names the volume; drawn at random.
+    pub volume_id: [u8; 16],
+    /// The unit a file's bytes are cut into.
+    pub record_size: u32,
+    /// How records are compressed.
+    pub compression: Compression,
+    /// One to eight ways to the volume key.
+    pub slots: Vec<Slot>,
+}
+
+impl Header {
+    /// The version this build writes.
+    pub const VERSION: u16 = VERSION;
+    /// The most slots a header has.
+    pub const SLOTS_MAX: usize = 8;
+    /// The smallest record.
+    pub const RECORD_SIZE_MIN: u32 = 4 << 10;
+    /// The largest record.
+    pub const RECORD_SIZE_MAX: u32 = 1 << 20;
+
+    /// A new volume: draws its id and its key, and wraps the key for each of `slots`.
+    pub fn create(
+        rng: &mut (impl CryptoRng + ?Sized),
+        params: HeaderParams,
+        slots: &[SlotKey],
+    ) -> Result<(Self, VolumeKey)> {
+        let mut volume_id = [0; 16];
+        rng.fill_bytes(&mut volume_id);
+        let key = VolumeKey::random(rng);
+        let HeaderParams {
+            record_size,
+            compression,
+        } = params;
+        let bare = Self {
+            volume_id,
+            record_size,
+            compression,
+            slots: Vec::new(),
+        };
+        let header = bare.rekey(rng, &key, slots)?;
+        Ok((header, key))
+    }
+
+    /// The same volume and key behind new slots. Each slot authenticates all others, so all are made anew.
+    pub fn rekey(
+        &self,
+        rng: &mut (impl CryptoRng + ?Sized),
+        key: &VolumeKey,
+        slots: &[SlotKey],
+    ) -> Result<Self> {
+        let mut header = Self {
+            slots: Vec::with_capacity(slots.len()),
+            ..self.clone()
+        };
+        for slot in slots {
+            let mut salt = [0; 32];
+            rng.fill_bytes(&mut salt);
+            header.slots.push(Slot {
+                kind: slot.kind,
+                salt,
+                wrapped: [0; WRAPPED_LEN],
+            });
+        }
+        header.require_valid()?;
+        let aad = header.associated_data();
+        for (slot, SlotKey { kek, .. }) in header.slots.iter_mut().zip(slots) {
+            let mut wrapped = Vec::with_capacity(WRAPPED_LEN);
+            wrapped.extend_from_slice(key.as_bytes());
+            aead::seal(
+                kek.wrapping_key(&slot.salt).as_bytes(),
+                ONE_TIME,
+                &aad,
+                &mut wrapped,
+            );
+            slot.wrapped = wrapped
+                .try_into()
+                .expect("a key of 32 bytes and a tag of 16 are 48");
+        }
+        Ok(header)
+    }
+
+    /// The volume key, from the first slot that opens. `kek_of` makes the key for a kind of slot, or passes it by
+    /// with `None`.
+    pub fn unlock(&self, mut kek_of: impl FnMut(&SlotKind) -> Option<Kek>) -> Result<VolumeKey> {
+        let aad = self.associated_data();
+        for slot in &self.slots {
+            let Some(kek) = kek_of(&slot.kind) else { continue };
+            let mut plain = Zeroizing::new(slot.wrapped.to_vec());
+            let opened = aead::open(
+                kek.wrapping_key(&slot.salt).as_bytes(),
+                ONE_TIME,
+                &aad,
+                &mut plain,
+            );
+            if let (Some(()), Ok(mut key)) = (opened, <[u8; 32]>::try_from(&plain[..])) {
+                let volume_key = VolumeKey::from_bytes(key);
+                key.zeroize();
+                return Ok(volume_key);
+            }
+        }
+        Err(Error::WrongKey)
+    }
+
+    /// The stored form.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut stored = self.encode_fixed();
+        for slot in &self.slots {
+            slot.encode_clear(&mut stored);
+            stored.extend_from_slice(&slot.wrapped);
+        }
+        stored
+    }
+
+    /// Parses the stored form strictly. Opens nothing: what it says is believed only after [`Self::unlock`].
+    pub fn decode(stored: &[u8]) -> Result<Self> {
+        let mut rest = stored;
+        if take(&mut rest)? != MAGIC {
+            return Err(Error::Header {
+                why: "it does not begin with `cairnvol`",
+            });
+        }
+        let version = u16::from_le_bytes(take(&mut rest)?);
+        if version != VERSION {
+            return Err(Error::UnknownVersion {
+                what: "volume header",
+                version: version.into(),
+            });
+        }
+        let volume_id = take(&mut rest)?;
+        let record_size = u32::from_le_bytes(take(&mut rest)?);
+        let [compression, hash, aead, slot_count] = take(&mut rest)?;
+        let compression = match compression {
+            0 => Compression::None,
+            _ => {
+                return Err(Error::Header {
+                    why: "this build does not know its compression",
+                });
+            }
+        };
+        if (hash, aead) != (HASH_BLAKE3, AEAD_CHACHA20_POLY1305) {
+            return Err(Error::Header {
+                why: "this build does not know its hash or cipher",
+            });
+        }
+        if rest.len() != usize::from(slot_count) * SLOT_LEN {
+            return Err(Error::Header {
+                why: "its length does not fit its number of slots",
+            });
+        }
+        let mut slots = Vec::new();
+        while !rest.is_empty() && slots.len() <= Self::SLOTS_MAX {
+            slots.push(Slot::decode(&mut rest)?);
+        }
+        let header = Self {
+            volume_id,
+            record_size,
+            compression,
+            slots,
+        };
+        header.require_valid()?;
+        Ok(header)
+    }
+
+    /// BLAKE3 of the stored form, which each commit seals.
+    pub fn hash(&self) -> [u8; 32] {
+        *blake3::hash(&self.encode()).as_bytes()
+    }
+
+    fn require_valid(&self) -> Result<()> {
+        let sizes = Self::RECORD_SIZE_MIN..=Self::RECORD_SIZE_MAX;
+        if !self.record_size.is_power_of_two() || !sizes.contains(&self.record_size) {
+            return Err(Error::Header {
+                why: "its record size is not a power of two from 4 KiB to 1 MiB",
+            });
+        }
+        if !(1..=Self::SLOTS_MAX).contains(&self.slots.len()) {
+            return Err(Error::Header {
+                why: "it does not have one to eight key slots",
+            });
+        }
+        self.slots.iter().try_for_each(|slot| slot.kind.require_valid())
+    }
+
+    /// The stored form without any wrapped key.
+    fn associated_data(&self) -> Vec<u8> {
+        let mut aad = self.encode_fixed();
+        self.slots.iter().for_each(|slot| slot.encode_clear(&mut aad));
+        aad
+    }
+
+    fn encode_fixed(&self) -> Vec<u8> {
+        let mut stored = Vec::with_capacity(FIXED_LEN + self.slots.len() * SLOT_LEN);
+        stored.extend_from_slice(&MAGIC);
+        stored.extend_from_slice(&VERSION.to_le_bytes());
+        stored.extend_from_slice(&self.volume_id);
+        stored.extend_from_slice(&self.record_size.to_le_bytes());
+        let Compression::None = self.compression;
+        let slot_count = u8::try_from(self.slots.len()).unwrap_or(u8::MAX);
+        stored.extend_from_slice(&[0, HASH_BLAKE3, AEAD_CHACHA20_POLY1305, slot_count]);
+        stored
+    }
+}
+
+impl SlotKind {
+    fn require_valid(&self) -> Result<()> {
+        let &Self::Argon2id { m_kib, t, p, .. } = self else {
+            return Ok(());
+        };
+        let in_bounds =
+            (1..=P_MAX).contains(&p) && (1..=T_MAX).contains(&t) && (8 * p..=M_KIB_MAX).contains(&m_kib);
+        if in_bounds {
+            Ok(())
+        } else {
+            Err(Error::Header {
+                why: "the cost of a passphrase slot is out of bounds",
+            })
+        }
+    }
+}
+
+impl Slot {
+    fn encode_clear(&self, stored: &mut Vec<u8>) {
+        let (kind, [m_kib, t, p], salt) = match self.kind {
+            SlotKind::KeyFile => (1_u32, [0; 3], [0; 16]),
+            SlotKind::Argon2id { salt, m_kib, t, p } => (2, [m_kib, t, p], salt),
+        };
+        for number in [kind, m_kib, t, p] {
+            stored.extend_from_slice(&number.to_le_bytes());
+        }
+        stored.extend_from_slice(&salt);
+        stored.extend_from_slice(&self.salt);
+    }
+
+    fn decode(rest: &mut &[u8]) -> Result<Self> {
+        let kind = u32::from_le_bytes(take(rest)?);
+        let m_kib = u32::from_le_bytes(take(rest)?);
+        let t = u32::from_le_bytes(take(rest)?);
+        let p = u32::from_le_bytes(take(rest)?);
+        let stretch_salt = take(rest)?;
+        let kind = match kind {
+            1 if (m_kib, t, p, stretch_salt) == (0, 0, 0, [0; 16]) => SlotKind::KeyFile,
+            1 => {
+                return Err(Error::Header {
+                    why: "a key file slot has a cost or a passphrase's salt",
+                });
+            }
+            2 => SlotKind::Argon2id {
+                salt: stretch_salt,
+                m_kib,
+                t,
+                p,
+            },
+            _ => {
+                return Err(Error::Header {
+                    why: "this build does not know a key slot's kind",
+                });
+            }
+        };
+        Ok(Self {
+            kind,
+            salt: take(rest)?,
+            wrapped: take(rest)?,
+        })
+    }
+}
+
+fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N]> {
+    let (bytes, after) = rest.split_first_chunk().ok_or(Error::Header {
+        why: "it is cut short",
+    })?;
+    *rest = after;
+    Ok(*bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::TestRng;
+    use proptest::prelude::*;
+
+    const PARAMS: HeaderParams = HeaderParams {
+        record_size: 128 << 10,
+        compression: Compression::None,
+    };
+    const PASSPHRASE: SlotKind = SlotKind::Argon2id {
+        salt: [9; 16],
+        m_kib: 64 << 10,
+        t: 3,
+        p: 4,
+    };
+
+    fn slots() -> [SlotKey; 2] {
+        let slot = |kind, byte| SlotKey {
+            kind,
+            kek: Kek::from_bytes([byte; 32]),
+        };
+        [slot(SlotKind::KeyFile, 1), slot(PASSPHRASE, 2)]
+    }
+
+    fn header() -> (Header, VolumeKey) {
+        Header::create(&mut TestRng::new(4), PARAMS, &slots()).unwrap()
+    }
+
+    fn key_file(kind: &SlotKind) -> Option<Kek> {
+        (*kind == SlotKind::KeyFile).then(|| Kek::from_bytes([1; 32]))
+    }
+
+    fn passphrase(kind: &SlotKind) -> Option<Kek> {
+        (*kind == PASSPHRASE).then(|| Kek::from_bytes([2; 32]))
+    }
+
+    #[test]
+    fn each_slot_opens_to_the_same_key_and_no_other_key_opens_any() {
+        let (header, key) = header();
+        let header = Header::decode(&header.encode()).unwrap();
+        assert_eq!(header.unlock(key_file).unwrap(), key);
+        assert_eq!(header.unlock(passphrase).unwrap(), key);
+        assert!(matches!(
+            header.unlock(|_| Some(Kek::from_bytes([3; 32]))),
+            Err(Error::WrongKey)
+        ));
+        assert!(matches!(header.unlock(|_| None), Err(Error::WrongKey)));
+    }
+
+    #[test]
+    fn a_rekeyed_header_opens_with_the_new_slots_only() {
+        let (old, key) = header();
+        let rekeyed = old.rekey(&mut TestRng::new(5), &key, &slots()[1..]).unwrap();
+        assert_eq!((rekeyed.volume_id, rekeyed.slots.len()), (old.volume_id, 1));
+        assert_eq!(rekeyed.unlock(passphrase).unwrap(), key);
+        assert!(rekeyed.unlock(key_file).is_err());
+        assert_ne!(rekeyed.hash(), old.hash());
+    }
+
+    #[test]
+    fn any_altered_bit_keeps_some_slot_from_opening_and_nothing_but_its_key_is_spared() {
+        let (header, _) = header();
+        let stored = header.encode();
+        let wrapped_second = stored.len() - WRAPPED_LEN;
+        for bit in 0..stored.len() * 8 {
+            let mut altered = stored.clone();
+            altered[bit / 8] ^= 1 << (bit % 8);
+            let Ok(altered) = Header::decode(&altered) else {
+                continue;
+            };
+            assert_ne!(altered.hash(), header.hash());
+            let first_wrapped = FIXED_LEN + SLOT_CLEAR_LEN..FIXED_LEN + SLOT_LEN;
+            if bit / 8 < wrapped_second {
+                assert!(altered.unlock(key_file).is_err(), "bit {bit}");
+            }
+            if !first_wrapped.contains(&(bit / 8)) {
+                assert!(altered.unlock(passphrase).is_err(), "bit {bit}");
+            }
+        }
+    }
+
+    #[test]
+    fn swapped_and_dropped_slots_open_nothing() {
+        let (header, _) = header();
+        let mut swapped = header.clone();
+        swapped.slots.swap(0, 1);
+        assert!(swapped.unlock(key_file).is_err());
+        let mut dropped = header;
+        dropped.slots.pop();
+        assert!(dropped.unlock(key_file).is_err());
+    }
+
+    #[test]
+    fn costs_sizes_and_counts_out_of_bounds_are_refused() {
+        for (m_kib, t, p) in [
+            (M_KIB_MAX + 1, 1, 1),
+            (64, 17, 1),
+            (1024, 1, 17),
+            (7, 1, 1),
+            (64, 0, 1),
+            (64, 1, 0),
+        ] {
+            let kind = SlotKind::Argon2id {
+                salt: [0; 16],
+                m_kib,
+                t,
+                p,
+            };
+            let slot = SlotKey {
+                kind,
+                kek: Kek::from_bytes([0; 32]),
+            };
+            assert!(Header::create(&mut TestRng::new(1), PARAMS, &[slot]).is_err());
+        }
+        for record_size in [0, 2048, 5000, 2 << 20] {
+            let params = HeaderParams {
+                record_size,
+                ..PARAMS
+            };
+            assert!(Header::create(&mut TestRng::new(1), params, &slots()).is_err());
+        }
+        assert!(Header::create(&mut TestRng::new(1), PARAMS, &[]).is_err());
+        let many: Vec<_> = (0..5).flat_map(|_| slots()).collect();
+        assert!(Header::create(&mut TestRng::new(1), PARAMS, &many).is_err());
+    }
+
+    #[test]
+    fn truncated_and_newer_headers_are_refused() {
+        let mut stored = header().0.encode();
+        for len in 0..stored.len() {
+            assert!(Header::decode(&stored[..len]).is_err());
+        }
+        stored[8] = 2;
+        assert!(matches!(
+            Header::decode(&stored),
+            Err(Error::UnknownVersion { version: 2, .. })
+        ));
+    }
+
+    proptest! {
+        #[test]
+        fn what_decodes_encodes_to_the_same_bytes(at in any::<prop::sample::Index>(), byte: u8) {
+            let mut stored = header().0.encode();
+            let at = at.index(stored.len());
+            stored[at] = byte;
+            if let Ok(decoded) = Header::decode(&stored) {
+                prop_assert_eq!(decoded.encode(), stored);
+            }
+        }
+
+        #[test]
+        fn no_input_panics(stored in proptest::collection::vec(any::<u8>(), 0..300)) {
+            prop_assert!(Header::decode(&stored).is_err());
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! Changes a file index by writing new nodes beside the old ones.
+//!
+//! ```text
+//!   root --load--> Table --change--> Table --shrink--> --write--> new root
+//!                    `- only the slots that are touched are loaded; a node is dropped once its table has changed
+//! ```
+//!
+//! Nothing is written before all changes are made, so nothing that was just written is read back or dropped again.
+
+use super::IndexRoot;
+use super::table::{HEIGHT_MAX, Slot, Table, base_of, covers, last_of, slot_of};
+use crate::{Link, NodeSink, NodeSource, Result};
+use std::collections::BTreeMap;
+
+/// A record number and its new leaf; `None` makes a hole.
+type Change<'a> = (u64, &'a Option<Link>);
+
+/// Applies changes and returns the new root. Leaves that are replaced by others or by holes go to `dropped`, replaced
+/// nodes to the sink. Nodes in which nothing changes are neither written nor dropped.
+pub fn apply(
+    src: &dyn NodeSource,
+    sink: &dyn NodeSink,
+    root: Option<IndexRoot>,
+    changes: &BTreeMap<u64, Option<Link>>,
+    dropped: &mut dyn FnMut(&Link),
+) -> Result<Option<IndexRoot>> {
+    let last = changes
+        .iter()
+        .rev()
+        .find(|(_, link)| link.is_some())
+        .map_or(0, |(&recno, _)| recno);
+    let (mut height, mut top) = match root {
+        Some(root) => (root.height, Slot::Kept(root.link)),
+        None => {
+            let height = (1..HEIGHT_MAX)
+                .find(|&height| covers(height, last))
+                .unwrap_or(HEIGHT_MAX);
+            (height, Slot::Fresh(Table::empty(height)))
+        }
+    };
+    while !covers(height, last) {
+        height += 1;
+        top = Slot::Fresh(Table {
+            height,
+            slots: BTreeMap::from([(0, top)]),
+        });
+    }
+    // Holes behind the end are holes already; below they would alias records that are there.
+    let changes: Vec<Change<'_>> = changes.iter().map(|(&recno, link)| (recno, link)).collect();
+    let reached = changes.partition_point(|&(recno, _)| covers(height, recno));
+    let mut writer = Writer { src, sink, dropped };
+    top = writer.edit(top, height, &mut |writer, table| {
+        writer.change(table, &changes[..reached])
+    })?;
+    writer.finish(top, height)
+}
+
+/// Drops all records from `first` on. Reads the nodes it drops and one path.
+pub fn truncate(
+    src: &dyn NodeSource,
+    sink: &dyn NodeSink,
+    root: Option<IndexRoot>,
+    first: u64,
+    dropped: &mut dyn FnMut(&Link),
+) -> Result<Option<IndexRoot>> {
+    let Some(root) = root else { return Ok(None) };
+    let mut writer = Writer { src, sink, dropped };
+    let mut budget = usize::MAX;
+    let top = Slot::Kept(root.link);
+    let top = writer.edit(top, root.height, &mut |writer, table| {
+        writer.drop_from_end(table, 0, first, &mut budget)
+    })?;
+    writer.finish(top, root.height)
+}
+
+/// Drops about `leaf_max` leaves (at least one) from the end, for destroying huge files bit by bit; `None` when nothing
+/// is left.
+pub fn destroy_some(
+    src: &dyn NodeSource,
+    sink: &dyn NodeSink,
+    root: IndexRoot,
+    leaf_max: usize,
+    dropped: &mut dyn FnMut(&Link),
+) -> Result<Option<IndexRoot>> {
+    let mut writer = Writer { src, sink, dropped };
+    let mut budget = leaf_max.max(1);
+    let top = Slot::Kept(root.link);
+    let top = writer.edit(top, root.height, &mut |writer, table| {
+        writer.drop_from_end(table, 0, 0, &mut budget)
+    })?;
+    writer.finish(top, root.height)
+}
+
+struct Writer<'a> {
+    src: &'a dyn NodeSource,
+    sink: &'a dyn NodeSink,
+    dropped: &'a mut dyn FnMut(&Link),
+}
+
+/// Changes a table; answers whether it did.
+type Edit<'a, 'w> = dyn FnMut(&mut Writer<'w>, &mut Table) -> Result<bool> + 'a;
+
+impl<'w> Writer<'w> {
+    /// Runs `edit` on the node of a slot. A kept node that stays as it was is kept, one that changes is dropped.
+    fn edit(&mut self, slot: Slot, height: u8, edit: &mut Edit<'_, 'w>) -> Result<Slot> {
+        match slot {
+            Slot::Fresh(mut table) => {
+                edit(self, &mut table)?;
+                Ok(Slot::Fresh(table))
+            }
+            Slot::Kept(link) => {
+                let mut table = Table::load(self.src, &link, height)?;
+                if !edit(self, &mut table)? {
+                    return Ok(Slot::Kept(link));
+                }
+                self.sink.drop_block(&link)?;
+                Ok(Slot::Fresh(table))
+            }
+        }
+    }
+
+    fn change(&mut self, table: &mut Table, mut changes: &[Change<'_>]) -> Result<bool> {
+        let mut changed = false;
+        while let Some(&(recno, link)) = changes.first() {
+            let slot = slot_of(recno, table.height);
+            let count = match table.height {
+                1 => 1,
+                height => changes.partition_point(|&(recno, _)| slot_of(recno, height) <= slot),
+            };
+            let (own, rest) = changes.split_at(count);
+            changes = rest;
+            changed |= match table.height {
+                1 => self.change_leaf(table, slot, link),
+                _ => self.change_child(table, slot, own)?,
+            };
+        }
+        Ok(changed)
+    }
+
+    fn change_leaf(&mut self, table: &mut Table, slot: u8, link: &Option<Link>) -> bool {
+        let old = match link {
+            Some(link) => table.slots.insert(slot, Slot::Kept(link.clone())),
+            None => table.slots.remove(&slot),
+        };
+        match (old, link) {
+            (Some(Slot::Kept(old)), Some(link)) if old == *link => false,
+            (Some(Slot::Kept(old)), _) => {
+                (self.dropped)(&old);
+                true
+            }
+            _ => link.is_some(),
+        }
+    }
+
+    fn change_child(&mut self, table: &mut Table, slot: u8, changes: &[Change<'_>]) -> Result<bool> {
+        let height = table.height - 1;
+        let child = match table.slots.remove(&slot) {
+            Some(child) => child,
+            None if changes.iter().all(|(_, link)| link.is_none()) => return Ok(false),
+            None => Slot::Fresh(Table::empty(height)),
+        };
+        let child = self.edit(child, height, &mut |writer, child| writer.change(child, changes))?;
+        Ok(put_back(table, slot, child))
+    }
+
+    /// Drops records from the last one down to `first`, until `budget` leaves are spent.
+    fn drop_from_end(
+        &mut self,
+        table: &mut Table,
+        base: u64,
+        first: u64,
+        budget: &mut usize,
+    ) -> Result<bool> {
+        let height = table.height;
+        let mut changed = false;
+        while *budget > 0
+            && let Some((slot, child)) = table.slots.pop_last()
+        {
+            let base = base_of(base, height, slot);
+            if last_of(base, height) < first {
+                table.slots.insert(slot, child);
+                break;
+            }
+            let child = match child {
+                Slot::Kept(leaf) if height == 1 => {
+                    (self.dropped)(&leaf);
+                    *budget -= 1;
+                    changed = true;
+                    continue;
+                }
+                child => child,
+            };
+            let edit: &mut Edit<'_, 'w> =
+                &mut |writer, child| writer.drop_from_end(child, base, first, &mut *budget);
+            let child = self.edit(child, height - 1, edit)?;
+            changed |= put_back(table, slot, child);
+            if table.slots.contains_key(&slot) {
+                // It holds what stays: records before `first`, or what the budget did not reach.
+                break;
+            }
+        }
+        Ok(changed)
+    }
+
+    /// Takes off levels that lead nowhere but to their slot 0, and writes what is left.
+    fn finish(&mut self, mut top: Slot, mut height: u8) -> Result<Option<IndexRoot>> {
+        loop {
+            let mut table = match top {
+                Slot::Fresh(table) => table,
+                Slot::Kept(link) => {
+                    let table = Table::load(self.src, &link, height)?;
+                    if height == 1 || !table.has_only_slot_0() {
+                        return Ok(Some(IndexRoot { link, height }));
+                    }
+                    self.sink.drop_block(&link)?;
+                    table
+                }
+            };
+            if height > 1
+                && table.has_only_slot_0()
+                && let Some((_, child)) = table.slots.pop_first()
+            {
+                top = child;
+                height -= 1;
+                continue;
+            }
+            return match table.slots.is_empty() {
+                true => Ok(None),
+                false => Ok(Some(IndexRoot {
+                    link: table.write(self.sink)?,
+                    height,
+                })),
+            };
+        }
+    }
+}
+
+/// Puts an edited child back into its slot, unless it is empty; answers whether that changes the table.
+fn put_back(table: &mut Table, slot: u8, child: Slot) -> bool {
+    let changed = matches!(child, Slot::Fresh(_));
+    if !matches!(&child, Slot::Fresh(child) if child.slots.is_empty()) {
+        table.slots.insert(slot, child);
+    }
+    changed
+}

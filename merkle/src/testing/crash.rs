@@ -1,0 +1,457 @@
+//! A store that can lose power.
+//!
+//! ```text
+//!  put, delete --> pending --sync--> durable
+//!                     |                 ^
+//!                     `-- Small puts ---+-- swap_head, log_append: durable on return
+//!
+//!  crash(seed) = durable + some of the pending + some of the operation cut off half way
+//! ```
+//!
+//! Every operation that writes is an event with an index from 0. [`CrashStore::crash_at`] cuts the power during
+//! the event with that index: it and all later operations fail. What [`CrashStore::crash`] then makes of it depends
+//! on the seed alone, so a failure replays.
+
+use crate::memory::Image;
+use crate::{BlockStore, Cid, Epoch, HeadSwap, LogPos, MemoryStore, PutHint, Sealed, StoreError, StoreStats};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use std::fmt;
+use std::io;
+
+/// A store that can lose power.
+#[derive(Default)]
+pub struct CrashStore {
+    view: MemoryStore,
+    state: Mutex<State>,
+}
+
+type Hook = Box<dyn FnMut(u64, &CrashImage) + Send>;
+
+#[derive(Default)]
+struct State {
+    image: CrashImage,
+    events: u64,
+    crash_at: Option<u64>,
+    hook: Option<Hook>,
+}
+
+/// What the disk may hold at one moment: the durable part, and all that may or may not have reached it.
+#[derive(Clone, Debug, Default)]
+pub struct CrashImage {
+    durable: Image,
+    pending: Vec<Pending>,
+    cut_off: Option<CutOff>,
+}
+
+#[derive(Clone, Debug)]
+enum Pending {
+    Put {
+        epoch: Epoch,
+        block: Sealed,
+        hint: PutHint,
+    },
+    Delete(Cid),
+}
+
+/// The operation during which the power went. Puts and deletes simply stay pending.
+#[derive(Clone, Debug)]
+enum CutOff {
+    Append(Vec<(LogPos, Bytes)>),
+    Swap(OwnedSwap),
+}
+
+#[derive(Clone, Debug)]
+struct OwnedSwap {
+    head: Vec<u8>,
+    header: Option<Vec<u8>>,
+    delete: Vec<Cid>,
+    settled: Epoch,
+}
+
+impl CrashStore {
+    /// An empty store with power.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many operations that write were begun.
+    pub fn events(&self) -> u64 {
+        self.state.lock().events
+    }
+
+    /// Cuts the power during event `n`: it and all operations after it fail, reads included.
+    pub fn crash_at(&self, n: u64) {
+        self.state.lock().crash_at = Some(n);
+    }
+
+    /// Calls `hook` during each event, with its index and what the disk may hold if the power goes right there.
+    /// The hook must not call this store.
+    pub fn set_hook(&self, hook: impl FnMut(u64, &CrashImage) + Send + 'static) {
+        self.state.lock().hook = Some(Box::new(hook));
+    }
+
+    /// What the disk may hold now.
+    pub fn image(&self) -> CrashImage {
+        self.state.lock().image.clone()
+    }
+
+    /// The store that is found after a power cut now. See [`CrashImage::crash`].
+    pub fn crash(&self, seed: u64) -> MemoryStore {
+        self.image().crash(seed)
+    }
+
+    fn require_power(&self) -> Result<(), StoreError> {
+        let state = self.state.lock();
+        if state.crash_at.is_some_and(|n| state.events > n) {
+            Err(no_power())
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl State {
+    /// Begins an event: `pending` and `cut_off` are what it may leave behind if it never ends.
+    fn begin(&mut self, pending: Vec<Pending>, cut_off: Option<CutOff>) -> Result<(), StoreError> {
+        if self.crash_at.is_some_and(|n| self.events > n) {
+            return Err(no_power());
+        }
+        let n = self.events;
+        self.events += 1;
+        self.image.pending.extend(pending);
+        self.image.cut_off = cut_off;
+        if let Some(hook) = &mut self.hook {
+            hook(n, &self.image);
+        }
+        if self.crash_at == Some(n) {
+            return Err(no_power());
+        }
+        self.image.cut_off = None;
+        Ok(())
+    }
+}
+
+impl CrashImage {
+    /// The store found after the power cut. Each pending operation is kept or lost as `seed` decides; of log
+    /// records cut off a prefix is there, and a swap cut off happened whole or not at all. Seed 0 loses all that
+    /// may be lost, seed `u64::MAX` nothing.
+    pub fn crash(&self, seed: u64) -> MemoryStore {
+        let mut coin = Coin { seed, state: seed };
+        let Self {
+            mut durable, pending, ..
+        } = self.after_cut_off(&mut coin);
+        for pending in pending.iter().filter(|_| coin.keeps()) {
+            pending.apply(&mut durable);
+        }
+        durable.into_store()
+    }
+
+    fn after_cut_off(&self, coin: &mut Coin) -> Self {
+        let mut image = self.clone();
+        match image.cut_off.take() {
+            Some(CutOff::Append(records)) => {
+                let kept = records.iter().take_while(|_| coin.keeps()).count();
+                image.durable.append(&records[..kept]);
+            }
+            Some(CutOff::Swap(swap)) if coin.keeps() => image.swap(&swap.borrow()),
+            Some(CutOff::Swap(_)) | None => {}
+        }
+        image
+    }
+
+    fn sync(&mut self) {
+        for pending in self.pending.drain(..) {
+            pending.apply(&mut self.durable);
+        }
+    }
+
+    fn swap(&mut self, swap: &HeadSwap<'_>) {
+        let small = |pending: &Pending| {
+            matches!(
+                pending,
+                Pending::Put {
+                    hint: PutHint::Small,
+                    ..
+                }
+            )
+        };
+        // A small put outruns what is pending, so what came before it for the same name must not follow it later.
+        while let Some(at) = self.pending.iter().position(small) {
+            let put = self.pending.remove(at);
+            let before = self
+                .pending
+                .drain(..at)
+                .filter(|pending| pending.cid() != put.cid())
+                .collect::<Vec<_>>();
+            self.pending.splice(..0, before);
+            put.apply(&mut self.durable);
+        }
+        self.pending
+            .retain(|pending| !swap.delete.contains(pending.cid()));
+        self.durable.swap(swap);
+    }
+}
+
+impl Pending {
+    fn cid(&self) -> &Cid {
+        match self {
+            Self::Put { block, .. } => &block.cid,
+            Self::Delete(cid) => cid,
+        }
+    }
+
+    fn apply(&self, image: &mut Image) {
+        match self {
+            Self::Put { epoch, block, .. } => image.put(*epoch, block),
+            Self::Delete(cid) => image.delete(cid),
+        }
+    }
+}
+
+impl OwnedSwap {
+    fn of(swap: &HeadSwap<'_>) -> Self {
+        Self {
+            head: swap.head.to_vec(),
+            header: swap.header.map(<[u8]>::to_vec),
+            delete: swap.delete.to_vec(),
+            settled: swap.settled,
+        }
+    }
+
+    fn borrow(&self) -> HeadSwap<'_> {
+        HeadSwap {
+            expected: None,
+            head: &self.head,
+            header: self.header.as_deref(),
+            delete: &self.delete,
+            settled: self.settled,
+        }
+    }
+}
+
+/// SplitMix64, one bit at a time.
+struct Coin {
+    seed: u64,
+    state: u64,
+}
+
+impl Coin {
+    fn keeps(&mut self) -> bool {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.state ^ (self.state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        match self.seed {
+            0 => false,
+            u64::MAX => true,
+            _ => mixed >> 63 == 1,
+        }
+    }
+}
+
+fn no_power() -> StoreError {
+    StoreError::io("do anything", io::Error::other("the power is off"))
+}
+
+impl fmt::Debug for CrashStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CrashStore")
+            .field("events", &self.events())
+            .finish_non_exhaustive()
+    }
+}
+
+impl BlockStore for CrashStore {
+    fn get(&self, cid: &Cid) -> Result<Option<Bytes>, StoreError> {
+        self.require_power()?;
+        self.view.get(cid)
+    }
+
+    fn put(&self, epoch: Epoch, blocks: &[Sealed], hint: PutHint) -> Result<(), StoreError> {
+        let mut state = self.state.lock();
+        let puts = blocks.iter().map(|block| Pending::Put {
+            epoch,
+            block: block.clone(),
+            hint,
+        });
+        state.begin(puts.collect(), None)?;
+        self.view.put(epoch, blocks, hint)
+    }
+
+    fn delete(&self, cids: &[Cid]) -> Result<(), StoreError> {
+        let mut state = self.state.lock();
+        state.begin(cids.iter().map(|cid| Pending::Delete(*cid)).collect(), None)?;
+        self.view.delete(cids)
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        let mut state = self.state.lock();
+        state.begin(Vec::new(), None)?;
+        state.image.sync();
+        Ok(())
+    }
+
+    fn log_append(&self, records: &[(LogPos, Bytes)]) -> Result<(), StoreError> {
+        let mut state = self.state.lock();
+        state.begin(Vec::new(), Some(CutOff::Append(records.to_vec())))?;
+        state.image.durable.append(records);
+        self.view.log_append(records)
+    }
+
+    fn log_read(&self, from: LogPos, bytes_max: usize) -> Result<Vec<(LogPos, Bytes)>, StoreError> {
+        self.require_power()?;
+        self.view.log_read(from, bytes_max)
+    }
+
+    fn head(&self) -> Result<Option<Bytes>, StoreError> {
+        self.require_power()?;
+        self.view.head()
+    }
+
+    fn header(&self) -> Result<Option<Bytes>, StoreError> {
+        self.require_power()?;
+        self.view.header()
+    }
+
+    fn swap_head(&self, swap: &HeadSwap<'_>) -> Result<(), StoreError> {
+        let mut state = self.state.lock();
+        if self.view.head()?.as_deref() != swap.expected {
+            return Err(StoreError::HeadMoved);
+        }
+        state.begin(Vec::new(), Some(CutOff::Swap(OwnedSwap::of(swap))))?;
+        state.image.swap(swap);
+        self.view.swap_head(swap)
+    }
+
+    fn fresh(&self, after: Option<(Epoch, Cid)>, count_max: usize) -> Result<Vec<(Epoch, Cid)>, StoreError> {
+        self.require_power()?;
+        self.view.fresh(after, count_max)
+    }
+
+    fn list(&self, after: Option<Cid>, count_max: usize) -> Result<Vec<Cid>, StoreError> {
+        self.require_power()?;
+        self.view.list(after, count_max)
+    }
+
+    fn stats(&self) -> Result<StoreStats, StoreError> {
+        self.require_power()?;
+        self.view.stats()
+    }
+
+    fn reclaim(&self) -> Result<(), StoreError> {
+        self.require_power()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Codec;
+    use std::sync::Arc;
+
+    const NOTHING_MORE: u64 = 0;
+    const EVERYTHING: u64 = u64::MAX;
+
+    fn block(n: u8) -> Sealed {
+        let bytes = Bytes::from(vec![n; 8]);
+        Sealed {
+            cid: Cid::of(Codec::Leaf, &bytes),
+            bytes,
+        }
+    }
+
+    fn has(store: &MemoryStore, n: u8) -> bool {
+        store.get(&block(n).cid).unwrap().is_some()
+    }
+
+    fn put(store: &CrashStore, n: u8, hint: PutHint) {
+        store.put(Epoch(1), &[block(n)], hint).unwrap();
+    }
+
+    fn swap(head: &[u8]) -> HeadSwap<'_> {
+        HeadSwap {
+            expected: None,
+            head,
+            header: None,
+            delete: &[],
+            settled: Epoch(0),
+        }
+    }
+
+    #[test]
+    fn with_power_it_keeps_the_contract() {
+        crate::testing::store_contract(CrashStore::new);
+    }
+
+    #[test]
+    fn what_was_synced_survives_and_the_rest_may_not() {
+        let store = CrashStore::new();
+        put(&store, 1, PutHint::Bulk);
+        store.sync().unwrap();
+        put(&store, 2, PutHint::Bulk);
+        store.delete(&[block(1).cid]).unwrap();
+        let lost = store.crash(NOTHING_MORE);
+        assert!(has(&lost, 1) && !has(&lost, 2));
+        let kept = store.crash(EVERYTHING);
+        assert!(!has(&kept, 1) && has(&kept, 2));
+        let outcomes = (1..40)
+            .map(|seed| has(&store.crash(seed), 2))
+            .collect::<std::collections::BTreeSet<_>>();
+        assert_eq!(outcomes.len(), 2);
+    }
+
+    #[test]
+    fn a_swap_makes_small_puts_durable_and_no_others() {
+        let store = CrashStore::new();
+        put(&store, 1, PutHint::Bulk);
+        put(&store, 3, PutHint::Small);
+        store.delete(&[block(2).cid]).unwrap();
+        put(&store, 2, PutHint::Small);
+        store.swap_head(&swap(b"head")).unwrap();
+        for seed in [NOTHING_MORE, 7, EVERYTHING] {
+            let image = store.crash(seed);
+            assert!(has(&image, 2) && has(&image, 3));
+            assert_eq!(image.head().unwrap().as_deref(), Some(&b"head"[..]));
+        }
+        assert!(!has(&store.crash(NOTHING_MORE), 1));
+    }
+
+    #[test]
+    fn after_the_crash_nothing_answers_and_the_operation_cut_off_is_whole_or_absent() {
+        let store = CrashStore::new();
+        store.crash_at(1);
+        let record = |seq| (LogPos { epoch: Epoch(1), seq }, Bytes::from_static(b"record"));
+        store.log_append(&[record(0)]).unwrap();
+        assert!(store.swap_head(&swap(b"head")).is_err());
+        assert!(store.head().is_err() && store.sync().is_err());
+        assert_eq!(store.events(), 2);
+        assert_eq!(store.crash(NOTHING_MORE).head().unwrap(), None);
+        assert_eq!(
+            store.crash(EVERYTHING).head().unwrap().as_deref(),
+            Some(&b"head"[..])
+        );
+        let log = store
+            .crash(NOTHING_MORE)
+            .log_read(
+                LogPos {
+                    epoch: Epoch(0),
+                    seq: 0,
+                },
+                100,
+            )
+            .unwrap();
+        assert_eq!(log, [record(0)]);
+    }
+
+    #[test]
+    fn the_hook_sees_each_event_in_flight() {
+        let store = CrashStore::new();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&seen);
+        store.set_hook(move |n, image| log.lock().push((n, has(&image.crash(NOTHING_MORE), 1))));
+        put(&store, 1, PutHint::Bulk);
+        store.sync().unwrap();
+        store.sync().unwrap();
+        assert_eq!(*seen.lock(), [(0, false), (1, false), (2, true)]);
+    }
+}

@@ -1,0 +1,11 @@
+//! What tests of every crate share: the contract of a store, stores that fail on demand, replayable randomness.
+
+mod contract;
+mod crash;
+mod fault;
+mod random;
+
+pub use contract::store_contract;
+pub use crash::{CrashImage, CrashStore};
+pub use fault::{FaultStore, Op, Tamper};
+pub use random::TestRng;

@@ -1,0 +1,123 @@
+//! What the trees ask of whoever keeps their nodes.
+//!
+//! ```text
+//!   btree, index --node(link)--> NodeSource   a cache over the store
+//!        |
+//!        `--put_node, drop_block--> NodeSink  seals and puts; gathers what the next commit frees
+//! ```
+//!
+//! The trees never change a node: they put a new one and drop the old. They never read back what they put in the
+//! same call, so a sink may seal in the background.
+
+use crate::{Link, Node, Result};
+use std::sync::Arc;
+
+/// Where nodes are read from (a cache over the store, in the filesystem).
+pub trait NodeSource {
+    /// The node `link` leads to, verified and opened.
+    fn node(&self, link: &Link) -> Result<Arc<Node>>;
+}
+
+/// Where new nodes go, and where the names of replaced ones are gathered.
+pub trait NodeSink {
+    /// Seals and keeps a node; the link answered leads to it.
+    fn put_node(&self, node: Node) -> Result<Link>;
+
+    /// Notes that the tree being written no longer names this block. When an operation of a tree fails, what it
+    /// dropped so far must be forgotten together with what it put.
+    fn drop_block(&self, link: &Link) -> Result<()>;
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    //! A source and sink that counts, and notices a block dropped twice or read after it was dropped.
+
+    use super::*;
+    use crate::{BlockKey, Cid, Codec, Epoch, Error};
+    use parking_lot::Mutex;
+    use std::collections::{BTreeSet, HashMap};
+
+    /// Nodes in memory, named by the order in which they were put.
+    #[derive(Default)]
+    pub(crate) struct Grove(Mutex<Inner>);
+
+    #[derive(Default)]
+    struct Inner {
+        nodes: HashMap<Cid, Arc<Node>>,
+        put: usize,
+        read: usize,
+        /// Nodes put by the operation that is going on: it must not read or drop them.
+        young: BTreeSet<Cid>,
+    }
+
+    impl Grove {
+        /// Ends an operation: what it put may be read from now on.
+        pub(crate) fn settle(&self) {
+            self.0.lock().young.clear();
+        }
+
+        /// Names of the nodes that were put and not dropped.
+        pub(crate) fn live(&self) -> BTreeSet<Cid> {
+            self.0.lock().nodes.keys().copied().collect()
+        }
+
+        /// Nodes read so far.
+        pub(crate) fn read_count(&self) -> usize {
+            self.0.lock().read
+        }
+
+        /// Nodes put so far.
+        pub(crate) fn put_count(&self) -> usize {
+            self.0.lock().put
+        }
+    }
+
+    impl NodeSource for Grove {
+        fn node(&self, link: &Link) -> Result<Arc<Node>> {
+            let mut inner = self.0.lock();
+            inner.read += 1;
+            assert!(
+                !inner.young.contains(&link.cid),
+                "read in the operation that put it"
+            );
+            inner
+                .nodes
+                .get(&link.cid)
+                .cloned()
+                .ok_or(Error::Missing { cid: link.cid })
+        }
+    }
+
+    impl NodeSink for Grove {
+        fn put_node(&self, node: Node) -> Result<Link> {
+            let mut inner = self.0.lock();
+            inner.put += 1;
+            let len = node.body.len() + 84 * node.links.len();
+            let mut link = link(Codec::Node, inner.put as u64);
+            link.len = u32::try_from(len).unwrap();
+            inner.nodes.insert(link.cid, Arc::new(node));
+            inner.young.insert(link.cid);
+            Ok(link)
+        }
+
+        fn drop_block(&self, link: &Link) -> Result<()> {
+            let mut inner = self.0.lock();
+            assert!(
+                !inner.young.contains(&link.cid),
+                "dropped in the operation that put it"
+            );
+            assert!(inner.nodes.remove(&link.cid).is_some(), "dropped twice");
+            Ok(())
+        }
+    }
+
+    /// A link that is told apart from others by `number`.
+    pub(crate) fn link(codec: Codec, number: u64) -> Link {
+        Link {
+            cid: Cid::of(codec, &number.to_le_bytes()),
+            key: BlockKey::from_bytes([number as u8; 32]),
+            birth: Epoch(number),
+            len: 100,
+        }
+    }
+}
