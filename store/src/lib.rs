@@ -1,1 +1,21 @@
-//! The untrusted side: where sealed blocks lie.
+//! The untrusted side: where sealed blocks lie. It knows no key.
+//!
+//! ```text
+//!   merkle::BlockStore  (put, get, sync, swap_head, log_append, ...)
+//!            |
+//!       RocksStore ---- keys: what each record is called
+//!            |     `--- options: how RocksDB is set up, and why
+//!            |     `--- space: refuses a write before the disk does
+//!            |     `--- reclaim: gives the room of deleted blocks back
+//!            v
+//!      one directory
+//! ```
+//!
+//! **Invariant:** nothing here can read or forge what it stores, and only [`RocksStore::create`] ever formats a
+//! directory: [`RocksStore::open`] answers what it cannot open with an error and leaves it as it was.
+
+mod error;
+mod rocks;
+
+pub use error::OpenError;
+pub use rocks::{RocksStore, StoreOptions};

@@ -1,0 +1,120 @@
+//! What each record is called.
+//!
+//! ```text
+//!   column family `blocks`                          column family `default`
+//!   b | hash 32 | codec      -> the sealed block    l | epoch 8 | seq 8  -> a log record
+//!   n | hash 32 | codec      -> nothing             m head, m header, m settled, m format
+//!   f | epoch 8 | hash | codec -> nothing
+//! ```
+//!
+//! Numbers are big-endian, so that keys sort as what they name does; the codec is its multicodec byte, so that names
+//! sort as [`Cid`] does. `n` repeats the names because an iterator over `b` would read every block it passes. `f` is
+//! the fresh mark. A block, its name and its mark share a column family so that one memtable, and one flush, holds all.
+
+use cairn_merkle::{Cid, Epoch, LogPos};
+
+pub(crate) const HEAD: &[u8] = b"mhead";
+pub(crate) const HEADER: &[u8] = b"mheader";
+pub(crate) const SETTLED: &[u8] = b"msettled";
+pub(crate) const FORMAT: &[u8] = b"mformat";
+
+pub(crate) const NAMES: u8 = b'n';
+pub(crate) const FRESH: u8 = b'f';
+pub(crate) const LOG: u8 = b'l';
+
+const BLOCKS: u8 = b'b';
+/// The hash and the codec byte.
+const NAME_LEN: usize = 33;
+
+pub(crate) fn block(cid: &Cid) -> Vec<u8> {
+    [&[BLOCKS][..], &name_bytes(cid)].concat()
+}
+
+pub(crate) fn name(cid: &Cid) -> Vec<u8> {
+    [&[NAMES][..], &name_bytes(cid)].concat()
+}
+
+pub(crate) fn fresh(epoch: Epoch, cid: &Cid) -> Vec<u8> {
+    [&[FRESH][..], &epoch.0.to_be_bytes(), &name_bytes(cid)].concat()
+}
+
+pub(crate) fn log(pos: LogPos) -> Vec<u8> {
+    [&[LOG][..], &pos.epoch.0.to_be_bytes(), &pos.seq.to_be_bytes()].concat()
+}
+
+/// First key under `prefix` of an epoch above `epoch`.
+pub(crate) fn above(prefix: u8, epoch: Epoch) -> Vec<u8> {
+    match epoch.0.checked_add(1) {
+        Some(next) => from_epoch(prefix, Epoch(next)),
+        None => vec![prefix + 1],
+    }
+}
+
+/// First key under `prefix` of `epoch`.
+pub(crate) fn from_epoch(prefix: u8, epoch: Epoch) -> Vec<u8> {
+    [&[prefix][..], &epoch.0.to_be_bytes()].concat()
+}
+
+pub(crate) fn parse_name(key: &[u8]) -> Option<Cid> {
+    parse_name_bytes(key.strip_prefix(&[NAMES])?)
+}
+
+pub(crate) fn parse_fresh(key: &[u8]) -> Option<(Epoch, Cid)> {
+    let (epoch, name) = key.strip_prefix(&[FRESH])?.split_first_chunk()?;
+    Some((Epoch(u64::from_be_bytes(*epoch)), parse_name_bytes(name)?))
+}
+
+pub(crate) fn parse_log(key: &[u8]) -> Option<LogPos> {
+    let (epoch, seq) = key.strip_prefix(&[LOG])?.split_first_chunk()?;
+    Some(LogPos {
+        epoch: Epoch(u64::from_be_bytes(*epoch)),
+        seq: u64::from_be_bytes(seq.try_into().ok()?),
+    })
+}
+
+fn name_bytes(cid: &Cid) -> [u8; NAME_LEN] {
+    // A binary CIDv1: version, codec, hash code, length, hash.
+    let cid = cid.to_bytes();
+    let mut name = [0; NAME_LEN];
+    name[..32].copy_from_slice(&cid[4..]);
+    name[32] = cid[1];
+    name
+}
+
+fn parse_name_bytes(name: &[u8]) -> Option<Cid> {
+    let name: &[u8; NAME_LEN] = name.try_into().ok()?;
+    let mut cid = [0; Cid::LEN];
+    cid[..4].copy_from_slice(&[1, name[32], cairn_merkle::MULTIHASH_BLAKE3 as u8, 32]);
+    cid[4..].copy_from_slice(&name[..32]);
+    Cid::from_bytes(&cid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cairn_merkle::Codec;
+
+    #[test]
+    fn keys_parse_back_to_what_they_name() {
+        for codec in [Codec::Leaf, Codec::Node] {
+            let cid = Cid::of(codec, b"hello");
+            assert_eq!(parse_name(&name(&cid)), Some(cid));
+            assert_eq!(parse_fresh(&fresh(Epoch(7), &cid)), Some((Epoch(7), cid)));
+        }
+        let pos = LogPos {
+            epoch: Epoch(300),
+            seq: 2,
+        };
+        assert_eq!(parse_log(&log(pos)), Some(pos));
+        assert_eq!(parse_log(b"l123"), None);
+    }
+
+    #[test]
+    fn keys_sort_as_what_they_name() {
+        let (leaf, node) = (Cid::of(Codec::Leaf, b"a"), Cid::of(Codec::Node, b"a"));
+        assert_eq!(leaf.cmp(&node), name(&leaf).cmp(&name(&node)));
+        assert!(fresh(Epoch(255), &node) < fresh(Epoch(256), &leaf));
+        assert!(fresh(Epoch(5), &node) < above(FRESH, Epoch(5)));
+        assert!(fresh(Epoch(u64::MAX), &node) < above(FRESH, Epoch(u64::MAX)));
+    }
+}

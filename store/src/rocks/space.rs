@@ -1,0 +1,132 @@
+//! Refuses a write before the disk does.
+//!
+//! ```text
+//!   |<------------------------- the device ------------------------->|
+//!   | stored | in memtables, not yet written | free ...    | reserve |
+//!                                             ^ put may take: up to the reserve
+//!                                               log_append may take: half of the reserve too
+//!                                               deletes and swap_head may take: all of it
+//! ```
+//!
+//! RocksDB stops for good when a flush meets a full disk, so it must never come to that: what still lies in memory
+//! counts as taken. The device is asked at most every 100 ms; in between, what was written since is subtracted.
+
+use parking_lot::Mutex;
+use std::{
+    io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+/// How long a measurement is believed.
+const BELIEVED: Duration = Duration::from_millis(100);
+
+/// Who asks for room, hence how much of the reserve is his.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// Blocks: none of the reserve.
+    Blocks,
+    /// Log records: half of it, so that operations under way can end.
+    Log,
+}
+
+/// The room on the device of one directory.
+pub(crate) struct Space {
+    dir: PathBuf,
+    reserve_bytes: u64,
+    measured: Mutex<Measured>,
+}
+
+struct Measured {
+    at: Option<Instant>,
+    free_bytes: u64,
+}
+
+impl Space {
+    pub(crate) fn new(dir: &Path, reserve_bytes: u64) -> Self {
+        let measured = Mutex::new(Measured {
+            at: None,
+            free_bytes: 0,
+        });
+        Self {
+            dir: dir.to_owned(),
+            reserve_bytes,
+            measured,
+        }
+    }
+
+    /// Takes `bytes`, or fails with `StorageFull`. `unwritten` tells how much lies in memory only.
+    pub(crate) fn take(&self, claim: Claim, bytes: u64, unwritten: impl FnOnce() -> u64) -> io::Result<()> {
+        let kept = match claim {
+            Claim::Blocks => self.reserve_bytes,
+            Claim::Log => self.reserve_bytes / 2,
+        };
+        let wanted = bytes.saturating_add(kept);
+        let mut measured = self.measured.lock();
+        let fresh = measured.at.is_some_and(|at| at.elapsed() < BELIEVED);
+        if !fresh || measured.free_bytes < wanted {
+            measured.free_bytes = self.free_bytes()?.saturating_sub(unwritten());
+            measured.at = Some(Instant::now());
+        }
+        if measured.free_bytes < wanted {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        measured.free_bytes -= bytes;
+        Ok(())
+    }
+
+    /// What puts may still write, were nothing left in memory.
+    pub(crate) fn available_bytes(&self) -> io::Result<u64> {
+        Ok(self.free_bytes()?.saturating_sub(self.reserve_bytes))
+    }
+
+    /// What the directory occupies, preallocated room included.
+    pub(crate) fn used_bytes(&self) -> io::Result<u64> {
+        let mut used = 0;
+        for entry in std::fs::read_dir(&self.dir)? {
+            // RocksDB may delete a file between its listing and this look at it.
+            if let Ok(meta) = entry?.metadata() {
+                used += meta.blocks() * 512;
+            }
+        }
+        Ok(used)
+    }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        let stat = rustix::fs::statvfs(&self.dir)?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reserve_is_closed_to_blocks_and_half_open_to_the_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let free = Space::new(dir.path(), 0).free_bytes().unwrap();
+        let space = Space::new(dir.path(), free + (64 << 30));
+        assert_eq!(
+            space.take(Claim::Blocks, 1, || 0).unwrap_err().kind(),
+            io::ErrorKind::StorageFull
+        );
+        let space = Space::new(dir.path(), free + free / 2);
+        space.take(Claim::Log, 1, || 0).unwrap();
+        assert_eq!(
+            space.take(Claim::Blocks, 1, || 0).unwrap_err().kind(),
+            io::ErrorKind::StorageFull
+        );
+    }
+
+    #[test]
+    fn what_lies_in_memory_counts_as_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let space = Space::new(dir.path(), 0);
+        assert_eq!(
+            space.take(Claim::Blocks, 1, || u64::MAX).unwrap_err().kind(),
+            io::ErrorKind::StorageFull
+        );
+    }
+}
