@@ -1,0 +1,38 @@
+# Two commands matter: `make up` builds and mounts a volume at ./volume/mnt, `make test` runs every test.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+target := $(or $(CARGO_TARGET_DIR),target)
+cairn := $(target)/release/cairn
+rocksdb = eval "$$(.ci/rocksdb.sh)"
+
+.PHONY: up down test mounted build install clean
+
+up: build
+	@mkdir -p volume/mnt
+	@[[ -e volume/store ]] || $(cairn) create volume/store --key-file volume/key
+	@mountpoint -q volume/mnt || $(cairn) mount volume/store volume/mnt --key-file volume/key
+	@echo
+	@echo "A sealed volume is mounted at volume/mnt. Try:"
+	@echo "  echo hello > volume/mnt/hello && $(cairn) sync volume/mnt"
+	@echo "  $(cairn) status volume/mnt"
+	@echo "  $(cairn) check volume/mnt"
+	@echo "make down unmounts it; the sealed blocks stay in volume/store, the key in volume/key."
+
+down:
+	@$(cairn) umount volume/mnt
+
+test: build
+	@$(rocksdb) && tests/run.sh
+
+mounted: build
+	@tests/run.sh mounted
+
+build: install
+	@$(rocksdb) && cargo build --release --locked
+
+install:
+	@.ci/install.sh
+
+clean:
+	cargo clean

@@ -1,0 +1,201 @@
+//! Attributes: mode, owner, times, size, and extended attributes with the access lists among them.
+
+use crate::acl;
+use crate::engine::Engine;
+use crate::inode::Inode;
+use crate::intent::Op;
+use crate::record::Xattrs;
+use crate::state::State;
+use crate::{Attr, Caller, Error, InodeNo, Kind, Result, SetAttr, XattrMode};
+use std::sync::Arc;
+
+/// Bytes of names and values that one inode may carry: an inode must fit a node of the tree.
+const XATTR_BYTES_MAX: usize = 128 << 10;
+
+/// Mode bits after somebody without privilege wrote to the file.
+pub(crate) fn without_set_id(mode: u32) -> u32 {
+    let group = if mode & 0o010 != 0 { 0o2000 } else { 0 };
+    mode & !(0o4000 | group)
+}
+
+impl Engine {
+    /// Changes attributes, and answers what they are then.
+    ///
+    /// # Errors
+    /// [`Error::ReadOnly`], [`Error::NoSpace`] or [`Error::TooLarge`] for a size.
+    pub fn setattr(&self, ino: InodeNo, set: SetAttr, caller: Caller) -> Result<Attr> {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        Self::writable(state, ino)?;
+        if let Some(size) = set.size {
+            self.set_size(state, ino, size)?;
+            if set.mtime.is_none() {
+                self.touch(state, ino, caller.now)?;
+            }
+        }
+        let inode = state.change(ino)?;
+        apply(inode, &set, caller);
+        if let Ok(file) = inode.file_mut() {
+            file.unlogged.meta |= set.size.is_some();
+        }
+        self.log_attr(state, ino)?;
+        Ok(state.inode(ino)?.attr())
+    }
+
+    /// Notes all attributes but the size, which goes with the content.
+    fn log_attr(&self, state: &mut State, ino: InodeNo) -> Result<()> {
+        let inode = state.inode(ino)?;
+        let (meta, xattrs) = (inode.meta.clone(), inode.xattrs.clone());
+        self.log(
+            state,
+            &[ino],
+            &Op::Attr {
+                meta: &meta,
+                xattrs: &xattrs,
+            },
+        )
+    }
+
+    /// Applies logged attributes.
+    pub(crate) fn apply_attr(
+        &self,
+        state: &mut State,
+        meta: &crate::record::Meta,
+        xattrs: Xattrs,
+    ) -> Result<()> {
+        let inode = state.change(meta.ino)?;
+        inode.meta.mode = meta.mode;
+        inode.meta.uid = meta.uid;
+        inode.meta.gid = meta.gid;
+        inode.meta.atime = meta.atime;
+        inode.meta.mtime = meta.mtime;
+        inode.meta.ctime = meta.ctime;
+        inode.xattrs = xattrs;
+        Ok(())
+    }
+
+    /// The value of an extended attribute.
+    ///
+    /// # Errors
+    /// [`Error::NoXattr`].
+    pub fn getxattr(&self, ino: InodeNo, name: &[u8]) -> Result<Vec<u8>> {
+        if ino == InodeNo::SNAPSHOTS {
+            return Err(Error::NoXattr);
+        }
+        let state = self.state.lock();
+        state.inode(ino)?.xattrs.get(name).cloned().ok_or(Error::NoXattr)
+    }
+
+    /// Names of all extended attributes.
+    ///
+    /// # Errors
+    /// [`Error::NoEntry`] when the inode is not in memory.
+    pub fn listxattr(&self, ino: InodeNo) -> Result<Vec<Vec<u8>>> {
+        if ino == InodeNo::SNAPSHOTS {
+            return Ok(Vec::new());
+        }
+        Ok(self.state.lock().inode(ino)?.xattrs.keys().cloned().collect())
+    }
+
+    /// Sets an extended attribute. An access list also sets the mode bits it stands for.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] and [`Error::NoXattr`] as `mode` says, [`Error::XattrTooLarge`], [`Error::Invalid`] for a
+    /// malformed access list.
+    pub fn setxattr(
+        &self,
+        ino: InodeNo,
+        name: &[u8],
+        value: &[u8],
+        mode: XattrMode,
+        caller: Caller,
+    ) -> Result<()> {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        Self::writable(state, ino)?;
+        let inode = state.inode(ino)?;
+        match (mode, inode.xattrs.contains_key(name)) {
+            (XattrMode::Create, true) => return Err(Error::Exists),
+            (XattrMode::Replace, false) => return Err(Error::NoXattr),
+            _ => {}
+        }
+        let others: usize = inode
+            .xattrs
+            .iter()
+            .filter(|(other, _)| *other != name)
+            .map(|(n, v)| n.len() + v.len())
+            .sum();
+        if others + name.len() + value.len() > XATTR_BYTES_MAX {
+            return Err(Error::XattrTooLarge);
+        }
+        let inode = state.change(ino)?;
+        if set_list(inode, name, value)? {
+            Arc::make_mut(&mut inode.xattrs).insert(name.to_vec(), value.to_vec());
+        }
+        inode.meta.ctime = caller.now;
+        self.log_attr(state, ino)
+    }
+
+    /// Removes an extended attribute.
+    ///
+    /// # Errors
+    /// [`Error::NoXattr`], [`Error::ReadOnly`].
+    pub fn removexattr(&self, ino: InodeNo, name: &[u8], caller: Caller) -> Result<()> {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        Self::writable(state, ino)?;
+        if !state.inode(ino)?.xattrs.contains_key(name) {
+            return Err(Error::NoXattr);
+        }
+        let inode = state.change(ino)?;
+        Arc::make_mut(&mut inode.xattrs).remove(name);
+        inode.meta.ctime = caller.now;
+        self.log_attr(state, ino)
+    }
+}
+
+/// Takes an access list into the mode bits; answers whether the attribute is to be kept as well.
+fn set_list(inode: &mut Inode, name: &[u8], value: &[u8]) -> Result<bool> {
+    if name == acl::DEFAULT {
+        if inode.meta.kind != Kind::Directory || !acl::is_valid(value) {
+            return Err(Error::Invalid(
+                "no well-formed default access list of a directory",
+            ));
+        }
+        return Ok(true);
+    }
+    if name != acl::ACCESS {
+        return Ok(true);
+    }
+    let (mode, minimal) =
+        acl::mode_of(value, inode.meta.mode).ok_or(Error::Invalid("no well-formed access list"))?;
+    inode.meta.mode = mode;
+    if minimal {
+        Arc::make_mut(&mut inode.xattrs).remove(name);
+    }
+    Ok(!minimal)
+}
+
+fn apply(inode: &mut Inode, set: &SetAttr, caller: Caller) {
+    let meta = &mut inode.meta;
+    meta.uid = set.uid.unwrap_or(meta.uid);
+    meta.gid = set.gid.unwrap_or(meta.gid);
+    let owner_changes = set.uid.is_some() || set.gid.is_some();
+    if (owner_changes || set.kill_suid_sgid) && meta.kind == Kind::File {
+        meta.mode = without_set_id(meta.mode);
+    }
+    if let Some(mode) = set.mode {
+        meta.mode = mode & 0o7777;
+        if let Some(list) = inode
+            .xattrs
+            .get(acl::ACCESS)
+            .and_then(|list| acl::after_chmod(list, mode))
+        {
+            Arc::make_mut(&mut inode.xattrs).insert(acl::ACCESS.to_vec(), list);
+        }
+    }
+    let meta = &mut inode.meta;
+    meta.atime = set.atime.unwrap_or(meta.atime);
+    meta.mtime = set.mtime.unwrap_or(meta.mtime);
+    meta.ctime = set.ctime.unwrap_or(caller.now);
+}

@@ -1,0 +1,364 @@
+//! Closing an epoch: what changed goes into the store, and the head moves.
+//!
+//! ```text
+//!   freeze --> contents (content.rs) --> directories, deepest first --> root, hard-link table, orphans
+//!          --> what was dropped: freed, or on a dead list (snapshot.rs) --> commit block --> sync
+//!          --> head, frees and log trim in one step --> frozen layers become what is stored
+//! ```
+//!
+//! Only the freeze and the last step hold the lock; readers and writers go on in between. What the head's step
+//! deletes must not be looked for afterwards, so inodes learn of their new blocks under the same lock.
+//!
+//! **Invariant:** one commit at a time. When the store is full the epoch stays frozen and is tried again; after
+//! any other failure nothing is written any more.
+
+use crate::blocks::Writer;
+use crate::content::{self, NewContent};
+use crate::engine::{Engine, Guard};
+use crate::freeze::{Frozen, Item, Work};
+use crate::inode::{Content, Home};
+use crate::record::{Dentry, Record, Stored};
+use crate::snapshot::{Ledger, Snapshots};
+use crate::volume::Volume;
+use crate::{Error, InodeNo, Result};
+use cairn_merkle::{Cid, Commit, Head, HeadSwap, Link, btree};
+use parking_lot::MutexGuard;
+use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
+
+/// What a commit wrote, before the head names it.
+struct Written {
+    root: Cid,
+    volume: Volume,
+    snapshots: Snapshots,
+    freed: Vec<Cid>,
+    /// New content of each frozen inode, and the bytes in it.
+    stored: Vec<(InodeNo, Stored, u64)>,
+}
+
+impl Engine {
+    /// Everything done so far is in the tree and durable on return.
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`] when the store is full (tried again later), else what the store failed with: the volume is
+    /// read-only then.
+    pub fn commit(&self) -> Result<()> {
+        let mut state = self.state.lock();
+        self.commit_locked(&mut state)
+    }
+
+    /// Asks for a commit soon.
+    pub fn start_commit(&self) {
+        self.state.lock().commit_wanted = true;
+        self.signals.wake.notify_all();
+    }
+
+    pub(crate) fn commit_locked(&self, state: &mut Guard<'_>) -> Result<()> {
+        if self.config.read_only {
+            return Ok(());
+        }
+        // A commit that is under way may have been frozen before the caller's changes.
+        let wanted = state.commits_done + 1 + u64::from(state.committing);
+        while state.commits_done < wanted {
+            state.writable()?;
+            if state.committing {
+                self.signals.committed.wait(state);
+            } else if state.has_changes() {
+                self.commit_once(state)?;
+            } else {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn commit_once(&self, state: &mut Guard<'_>) -> Result<()> {
+        state.committing = true;
+        let frozen = match state.stalled.take() {
+            Some(frozen) => frozen,
+            None => Box::new(self.freeze(state)),
+        };
+        let written = MutexGuard::unlocked(state, || self.write_epoch(&frozen));
+        let done = written.and_then(|written| self.install(state, &frozen, written));
+        state.committing = false;
+        match &done {
+            Ok(()) => state.commits_done += 1,
+            Err(error) if is_full(error) => {
+                tracing::warn!("the store is full: the commit waits for room");
+                state.stalled = Some(frozen);
+            }
+            Err(error) => self.fail(state, "a commit failed", error),
+        }
+        self.signals.committed.notify_all();
+        self.signals.logged.notify_all();
+        done.map_err(|error| if is_full(&error) { Error::NoSpace } else { error })
+    }
+
+    /// Writes all that the head will name, and syncs it.
+    fn write_epoch(&self, frozen: &Frozen) -> Result<Written> {
+        let writer = Writer::new(&self.blocks, frozen.epoch);
+        let written = self.write_tree(frozen, &writer);
+        if written.is_err()
+            && let Err(error) = writer.undo()
+        {
+            tracing::warn!(%error, "blocks of a commit that did not come about stay until the next mount");
+        }
+        written
+    }
+
+    fn write_tree(&self, frozen: &Frozen, writer: &Writer<'_>) -> Result<Written> {
+        let workers = self.config.workers;
+        let contents = content::write(&self.blocks, writer, &frozen.items, self.record_size, workers)?;
+        let mut trees = Trees {
+            engine: self,
+            writer,
+            above: FxHashMap::default(),
+            table: BTreeMap::new(),
+            orphans: BTreeMap::new(),
+            root: None,
+            stored: Vec::new(),
+        };
+        trees.write(frozen, contents)?;
+        let mut volume = frozen.volume.clone();
+        let before: u64 = frozen.items.iter().map(|item| item.meta.stored).sum();
+        let after: u64 = trees.stored.iter().map(|(_, _, bytes)| bytes).sum();
+        volume.bytes = (volume.bytes + after).saturating_sub(before);
+        if let Some(root) = trees.root.take() {
+            volume.root = root;
+        }
+        for ino in &frozen.left_table {
+            trees.table.entry(key_of(*ino)).or_insert(None);
+        }
+        volume.table = apply(self, writer, volume.table, std::mem::take(&mut trees.table))?;
+        // What was dropped so far was named by the tree, so snapshots may name it too; what follows they never do.
+        let mut held = writer.take_dropped();
+        held.extend_from_slice(&frozen.dropped);
+        volume.orphans = apply(self, writer, volume.orphans, std::mem::take(&mut trees.orphans))?;
+        let mut ledger = Ledger::new(&self.blocks, writer, frozen.snapshots.clone(), volume.dead.take());
+        ledger.destroy()?;
+        ledger.drop_blocks(held)?;
+        ledger.create(frozen.epoch, &mut volume);
+        volume.snapshots = ledger.finish(volume.snapshots)?;
+        volume.dead = ledger.dead.take();
+        let Ledger {
+            snapshots, mut freed, ..
+        } = ledger;
+        freed.extend(writer.take_dropped().iter().map(|link| link.cid));
+        let root = self.write_commit(frozen, writer, &volume)?;
+        Ok(Written {
+            root,
+            volume,
+            snapshots,
+            freed,
+            stored: trees.stored,
+        })
+    }
+
+    fn write_commit(&self, frozen: &Frozen, writer: &Writer<'_>, volume: &Volume) -> Result<Cid> {
+        let (body, links) = volume.encode();
+        let commit = Commit {
+            volume_id: self.volume_id,
+            epoch: frozen.epoch,
+            previous: Some(frozen.previous),
+            links,
+            header_hash: frozen.header_hash,
+            body,
+        };
+        let sealed = commit.seal(&mut rand::rng(), &self.key);
+        let root = sealed.cid;
+        writer.put(sealed)?;
+        writer.flush()?;
+        if frozen.unsynced || writer.put_bulk() {
+            self.blocks.store.sync()?;
+        }
+        Ok(root)
+    }
+
+    /// Moves the head, and lets the inodes know where their bytes are now.
+    fn install(&self, state: &mut Guard<'_>, frozen: &Frozen, written: Written) -> Result<()> {
+        let head = Head {
+            volume_id: self.volume_id,
+            epoch: frozen.epoch,
+            root: written.root,
+        }
+        .encode(&self.key);
+        let mut delete = written.freed;
+        // The commit before is named by nothing but the head.
+        delete.push(state.root);
+        delete.extend_from_slice(&frozen.stranded);
+        self.blocks.store.swap_head(&HeadSwap {
+            expected: Some(&state.head),
+            head: &head,
+            header: frozen.header.as_deref(),
+            delete: &delete,
+            settled: frozen.epoch,
+        })?;
+        state.head = head;
+        state.root = written.root;
+        state.committed = frozen.epoch;
+        let from = written.volume;
+        state.volume.bytes = from.bytes;
+        state.volume.next_snapshot = from.next_snapshot;
+        (state.volume.root, state.volume.table) = (from.root, from.table);
+        (state.volume.orphans, state.volume.snapshots, state.volume.dead) =
+            (from.orphans, from.snapshots, from.dead);
+        state.snapshots.install(written.snapshots);
+        state.frozen_bytes = 0;
+        state.frozen_put_bytes = 0;
+        state.bulk_synced = state.bulk_synced.max(frozen.bulk_puts);
+        state.log.committed(frozen.epoch);
+        for (ino, stored, bytes) in written.stored {
+            thaw(state, ino, stored, bytes);
+        }
+        let dead = frozen.items.iter().filter(|item| item.dead);
+        for item in dead {
+            state.inodes.remove(&item.meta.ino);
+        }
+        for item in &frozen.items {
+            state.evict_if_idle(item.meta.ino);
+        }
+        Ok(())
+    }
+}
+
+fn is_full(error: &Error) -> bool {
+    matches!(error, Error::NoSpace)
+        || matches!(error, Error::Merkle(cairn_merkle::Error::Store(store)) if store.is_full())
+}
+
+/// The frozen layer is what is stored now.
+fn thaw(state: &mut Guard<'_>, ino: InodeNo, new: Stored, bytes: u64) {
+    let Some(inode) = state.inodes.get_mut(&ino) else {
+        return;
+    };
+    inode.frozen = false;
+    inode.meta.stored = bytes;
+    match &mut inode.content {
+        Content::File(file) => {
+            file.stored = new;
+            file.frozen = None;
+            file.frozen_unlogged = false;
+        }
+        Content::Dir(dir) => {
+            dir.stored = match new {
+                Stored::Tree(link) => Some(link),
+                _ => None,
+            };
+            dir.frozen = None;
+        }
+        Content::Fixed(stored) => *stored = new,
+    }
+}
+
+type Changes = BTreeMap<Vec<u8>, Option<btree::Entry>>;
+
+fn key_of(ino: InodeNo) -> Vec<u8> {
+    ino.0.to_be_bytes().to_vec()
+}
+
+fn apply(engine: &Engine, writer: &Writer<'_>, root: Option<Link>, changes: Changes) -> Result<Option<Link>> {
+    if changes.is_empty() {
+        return Ok(root);
+    }
+    Ok(btree::apply(
+        &engine.blocks,
+        writer,
+        root,
+        changes.into_iter().collect(),
+    )?)
+}
+
+/// The trees of one commit while they are written.
+struct Trees<'a> {
+    engine: &'a Engine,
+    writer: &'a Writer<'a>,
+    /// Entries that directories yet to be written are to have.
+    above: FxHashMap<InodeNo, Changes>,
+    table: Changes,
+    orphans: Changes,
+    root: Option<Record>,
+    stored: Vec<(InodeNo, Stored, u64)>,
+}
+
+impl Trees<'_> {
+    fn write(&mut self, frozen: &Frozen, contents: Vec<Option<NewContent>>) -> Result<()> {
+        let mut dirs: Vec<&Item> = Vec::new();
+        for (item, content) in frozen.items.iter().zip(contents) {
+            match (&item.work, content) {
+                (Work::File { .. }, Some(NewContent { stored, bytes })) => self.place(item, stored, bytes),
+                (Work::Fixed(stored), _) => self.place(item, stored.clone(), item.meta.stored),
+                _ => dirs.push(item),
+            }
+        }
+        dirs.sort_by_key(|item| std::cmp::Reverse(item.depth));
+        for item in dirs {
+            let stored = self.directory(item)?.map_or(Stored::None, Stored::Tree);
+            self.place(item, stored, 0);
+        }
+        Ok(())
+    }
+
+    /// Writes a directory's tree with the entries of its changed children.
+    fn directory(&mut self, item: &Item) -> Result<Option<Link>> {
+        let Work::Dir { stored, names } = &item.work else {
+            return Ok(None);
+        };
+        let mut changes = self.above.remove(&item.meta.ino).unwrap_or_default();
+        for (key, child) in names.iter() {
+            let entry = match child {
+                None => None,
+                Some(child) if child.linked => {
+                    let (value, links) = Dentry::Linked {
+                        ino: child.ino,
+                        kind: child.kind,
+                    }
+                    .encode();
+                    Some(btree::Entry {
+                        key: key.encode(),
+                        value,
+                        links,
+                    })
+                }
+                // Its own record is among the changes: whoever changed the name changed the inode.
+                Some(_) => continue,
+            };
+            changes.insert(key.encode(), entry);
+        }
+        let root = apply(self.engine, self.writer, stored.clone(), changes)?;
+        if item.dead {
+            btree::destroy(&self.engine.blocks, self.writer, root, &mut |_| Ok(()))?;
+            return Ok(None);
+        }
+        Ok(root)
+    }
+
+    /// Hands an inode's record to whatever tree it lives in.
+    fn place(&mut self, item: &Item, stored: Stored, bytes: u64) {
+        let ino = item.meta.ino;
+        self.stored.push((ino, stored.clone(), bytes));
+        let record = item.record(stored, bytes);
+        let entry = |record: &Record, key: Vec<u8>| {
+            let (value, links) = record.encode();
+            btree::Entry { key, value, links }
+        };
+        match &item.home {
+            Home::Root => self.root = Some(record),
+            Home::Entry { parent, key } => {
+                let key = key.encode();
+                let (value, links) = Dentry::Embedded(record).encode();
+                let entry = btree::Entry {
+                    key: key.clone(),
+                    value,
+                    links,
+                };
+                self.above.entry(*parent).or_default().insert(key, Some(entry));
+            }
+            Home::Table => drop(self.table.insert(key_of(ino), Some(entry(&record, key_of(ino))))),
+            Home::Orphan if item.dead => drop(self.orphans.insert(key_of(ino), None)),
+            Home::Orphan => drop(
+                self.orphans
+                    .insert(key_of(ino), Some(entry(&record, key_of(ino)))),
+            ),
+        }
+    }
+}

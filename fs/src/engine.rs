@@ -1,0 +1,315 @@
+//! The filesystem without a mount: one lock, one open epoch, one commit under way.
+//!
+//! ```text
+//!  callers --> names, attributes, file bytes --> open epoch --(freeze)--> frozen epoch --> commit --> head
+//!     |                                             |
+//!     `--fsync--> intent log <----------------------'
+//! ```
+//!
+//! Locks: [`Engine::state`] is the only one that is ever held while another is taken (those inside the caches).
+//! Sealing, hashing and reading file data happen outside of it; directory nodes are read inside, from a cache.
+//!
+//! **Invariant:** the engine has no clock; times come with each call, so a log replays to the same tree.
+
+use crate::blocks::Blocks;
+use crate::inode::{Child, DirKey, Home, Inode};
+use crate::intent::Op;
+use crate::record::{Dentry, Record};
+use crate::state::{State, in_view, view_of};
+use crate::{Attr, Error, InodeNo, Name, Result};
+use cairn_merkle::{Epoch, LogKey, VolumeKey, btree};
+use parking_lot::{Condvar, Mutex, MutexGuard};
+use std::time::Duration;
+
+/// How much memory the engine takes and how often it commits.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// Upper bound for caches and dirty data together, without the store's own.
+    pub memory_bytes: u64,
+    /// Longest time that data stays in the open epoch.
+    pub commit_interval: Duration,
+    /// Threads that seal during a commit.
+    pub workers: usize,
+    /// Refuse all changes; nothing at all is written to the store.
+    pub read_only: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let workers = std::thread::available_parallelism().map_or(2, usize::from);
+        Self {
+            memory_bytes: 384 << 20,
+            commit_interval: Duration::from_secs(5),
+            workers,
+            read_only: false,
+        }
+    }
+}
+
+/// Limits of a volume; `None` for none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Quota {
+    /// Plain bytes.
+    pub bytes: Option<u64>,
+    /// Files, directories and everything else with an inode.
+    pub inodes: Option<u64>,
+}
+
+/// A mounted volume's filesystem.
+pub struct Engine {
+    pub(crate) state: Mutex<State>,
+    pub(crate) blocks: Blocks,
+    pub(crate) key: VolumeKey,
+    pub(crate) log_key: LogKey,
+    pub(crate) volume_id: [u8; 16],
+    pub(crate) record_size: u32,
+    pub(crate) config: Config,
+    pub(crate) signals: Signals,
+    pub(crate) committer: Mutex<Option<std::thread::JoinHandle<()>>>,
+}
+
+/// What threads wait for, all with [`Engine::state`].
+#[derive(Default)]
+pub(crate) struct Signals {
+    /// The log's durable end moved.
+    pub(crate) logged: Condvar,
+    /// A commit ended.
+    pub(crate) committed: Condvar,
+    /// Nobody puts blocks for the open epoch any more.
+    pub(crate) puts_done: Condvar,
+    /// The committer has something to do.
+    pub(crate) wake: Condvar,
+}
+
+pub(crate) type Guard<'a> = MutexGuard<'a, State>;
+
+impl Engine {
+    /// Finds what `key` leads to in a directory, and has its inode in memory if it is not in the hard-link table.
+    pub(crate) fn child(&self, state: &mut State, parent: InodeNo, key: &DirKey) -> Result<Option<Child>> {
+        let dir = state.inode(parent)?.dir()?;
+        if let Some(change) = dir.open.get(key) {
+            return Ok(*change);
+        }
+        if let Some(change) = dir.frozen.as_ref().and_then(|names| names.get(key)) {
+            return Ok(*change);
+        }
+        let Some(entry) = btree::get(&self.blocks, dir.stored.as_ref(), &key.encode())? else {
+            return Ok(None);
+        };
+        let dentry = Dentry::decode(&entry.value, &entry.links)?;
+        Ok(Some(self.adopt(state, parent, key, dentry)))
+    }
+
+    /// Turns a stored entry into what it leads to; an embedded inode comes into memory unless it is there already.
+    pub(crate) fn adopt(&self, state: &mut State, parent: InodeNo, key: &DirKey, dentry: Dentry) -> Child {
+        let view = view_of(parent);
+        match dentry {
+            Dentry::Linked { ino, kind } => Child {
+                ino: in_view(ino, view),
+                kind,
+                linked: true,
+            },
+            Dentry::Embedded(Record {
+                mut meta,
+                xattrs,
+                stored,
+            }) => {
+                meta.ino = in_view(meta.ino, view);
+                let child = Child {
+                    ino: meta.ino,
+                    kind: meta.kind,
+                    linked: false,
+                };
+                if !state.inodes.contains_key(&meta.ino) {
+                    state.insert(Inode::new(
+                        meta,
+                        xattrs,
+                        stored,
+                        Home::Entry {
+                            parent,
+                            key: key.clone(),
+                        },
+                    ));
+                }
+                child
+            }
+        }
+    }
+
+    /// Has an inode of the hard-link table in memory.
+    pub(crate) fn load_linked(&self, state: &mut State, ino: InodeNo) -> Result<()> {
+        if state.inodes.contains_key(&ino) {
+            return Ok(());
+        }
+        let view = view_of(ino);
+        let table = match view {
+            0 => state.volume.table.clone(),
+            _ => state.snapshots.by_id(view).ok_or(Error::NoEntry)?.table.clone(),
+        };
+        let key = in_view(ino, 0).0.to_be_bytes();
+        let entry = btree::get(&self.blocks, table.as_ref(), &key)?.ok_or(Error::NoEntry)?;
+        let Record {
+            mut meta,
+            xattrs,
+            stored,
+        } = Record::decode(&entry.value, &entry.links)?;
+        meta.ino = ino;
+        state.insert(Inode::new(meta, xattrs, stored, Home::Table));
+        Ok(())
+    }
+
+    /// [`Self::child`], with the inode in memory in any case.
+    pub(crate) fn find(&self, state: &mut State, parent: InodeNo, key: &DirKey) -> Result<Option<Child>> {
+        let child = self.child(state, parent, key)?;
+        if let Some(child) = child
+            && child.linked
+        {
+            self.load_linked(state, child.ino)?;
+        }
+        Ok(child)
+    }
+
+    /// Attributes of a name's inode; the kernel holds one more reference to it.
+    ///
+    /// # Errors
+    /// [`Error::NoEntry`] when there is no such name.
+    pub fn lookup(&self, parent: InodeNo, name: &Name) -> Result<Attr> {
+        let mut state = self.state.lock();
+        if let Some(attr) = self.lookup_snapshot(&mut state, parent, name)? {
+            return Ok(attr);
+        }
+        let key = state.key(name);
+        let child = self.find(&mut state, parent, &key)?.ok_or(Error::NoEntry)?;
+        let inode = state.inode_mut(child.ino)?;
+        inode.lookups += 1;
+        Ok(inode.attr())
+    }
+
+    /// The kernel drops `count` references.
+    pub fn forget(&self, ino: InodeNo, count: u64) {
+        let mut state = self.state.lock();
+        if let Ok(inode) = state.inode_mut(ino) {
+            inode.lookups = inode.lookups.saturating_sub(count);
+            state.evict_if_idle(ino);
+        }
+    }
+
+    /// The directory that holds directory `ino`; the root's parent is the root.
+    ///
+    /// # Errors
+    /// [`Error::NotDirectory`] for anything that can have several parents.
+    pub fn parent(&self, ino: InodeNo) -> Result<InodeNo> {
+        if ino == InodeNo::SNAPSHOTS {
+            return Ok(InodeNo::ROOT);
+        }
+        let state = self.state.lock();
+        let inode = state.inode(ino)?;
+        inode.dir()?;
+        Ok(match &inode.home {
+            Home::Entry { parent, .. } => *parent,
+            Home::Root if view_of(ino) != 0 => InodeNo::SNAPSHOTS,
+            _ => InodeNo::ROOT,
+        })
+    }
+
+    /// Attributes of an inode the caller holds a reference to.
+    ///
+    /// # Errors
+    /// [`Error::NoEntry`] when it is not in memory.
+    pub fn getattr(&self, ino: InodeNo) -> Result<Attr> {
+        let state = self.state.lock();
+        if ino == InodeNo::SNAPSHOTS {
+            return Ok(state.snapshots.dir_attr(state.inode(InodeNo::ROOT)?));
+        }
+        Ok(state.inode(ino)?.attr())
+    }
+
+    /// A handle was opened: an unlinked inode stays until [`Self::release`].
+    ///
+    /// # Errors
+    /// [`Error::NoEntry`] when the inode is not in memory.
+    pub fn open_file(&self, ino: InodeNo) -> Result<()> {
+        self.state.lock().inode_mut(ino)?.opens += 1;
+        Ok(())
+    }
+
+    /// A handle was closed.
+    pub fn release(&self, ino: InodeNo) {
+        let mut state = self.state.lock();
+        if let Ok(inode) = state.inode_mut(ino) {
+            inode.opens = inode.opens.saturating_sub(1);
+            state.evict_if_idle(ino);
+        }
+    }
+
+    /// Refuses changes to read-only volumes and to snapshots.
+    pub(crate) fn writable(state: &State, ino: InodeNo) -> Result<()> {
+        if view_of(ino) != 0 || ino == InodeNo::SNAPSHOTS {
+            return Err(Error::ReadOnly("snapshots never change"));
+        }
+        state.writable()
+    }
+
+    /// Notes an operation for the intent log, preceded by where its inodes are found if the log does not say yet.
+    pub(crate) fn log(&self, state: &mut State, inodes: &[InodeNo], op: &Op<'_>) -> Result<()> {
+        if state.replaying {
+            return Ok(());
+        }
+        for ino in inodes {
+            self.locate(state, *ino)?;
+        }
+        let epoch = state.epoch;
+        state.log.push(epoch, op);
+        Ok(())
+    }
+
+    fn locate(&self, state: &mut State, ino: InodeNo) -> Result<()> {
+        let epoch = state.epoch;
+        let inode = state.inode_mut(ino)?;
+        if ino == InodeNo::ROOT || inode.located == epoch {
+            return Ok(());
+        }
+        inode.located = epoch;
+        match inode.home.clone() {
+            Home::Entry { parent, key } => {
+                self.locate(state, parent)?;
+                state.log.push(
+                    epoch,
+                    &Op::Locate {
+                        ino,
+                        parent,
+                        name: &key.name,
+                    },
+                );
+            }
+            Home::Table => state.log.push(epoch, &Op::LocateLinked { ino }),
+            Home::Root | Home::Orphan => {}
+        }
+        Ok(())
+    }
+
+    /// Waits until the open epoch accepts puts, and joins them: the epoch is not frozen before [`Self::end_put`].
+    pub(crate) fn begin_put(&self, state: &mut Guard<'_>) -> Epoch {
+        while state.log.freezing {
+            self.signals.puts_done.wait(state);
+        }
+        state.log.putting += 1;
+        state.epoch
+    }
+
+    /// The counterpart of [`Self::begin_put`].
+    pub(crate) fn end_put(&self, state: &mut Guard<'_>) {
+        state.log.putting -= 1;
+        self.signals.puts_done.notify_all();
+    }
+
+    /// Stops all writing: what the store refused once is not trusted to be there later.
+    pub(crate) fn fail(&self, state: &mut State, why: &'static str, error: &Error) {
+        tracing::error!(%error, "{why}: the volume is read-only from now on");
+        state.read_only.get_or_insert(why);
+        self.signals.logged.notify_all();
+        self.signals.committed.notify_all();
+        self.signals.puts_done.notify_all();
+        self.signals.wake.notify_all();
+    }
+}

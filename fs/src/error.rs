@@ -1,0 +1,66 @@
+//! What can go wrong in the filesystem. `errno.rs` says what the kernel is told.
+
+/// An operation's failure; the message names the remedy where there is one.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No such name, inode or attribute value.
+    #[error("no such file or directory")]
+    NoEntry,
+    /// The name is taken.
+    #[error("already exists")]
+    Exists,
+    /// A directory was needed.
+    #[error("not a directory")]
+    NotDirectory,
+    /// A directory was refused.
+    #[error("is a directory")]
+    IsDirectory,
+    /// `rmdir` or `rename` onto a directory that still holds names.
+    #[error("directory is not empty")]
+    NotEmpty,
+    /// Above 255 bytes.
+    #[error("name is longer than 255 bytes")]
+    NameTooLong,
+    /// An argument that makes no sense.
+    #[error("invalid argument: {0}")]
+    Invalid(&'static str),
+    /// More hard links than a link count holds.
+    #[error("too many links")]
+    TooManyLinks,
+    /// Larger than a file may be.
+    #[error("file would be too large")]
+    TooLarge,
+    /// No such extended attribute.
+    #[error("no such extended attribute")]
+    NoXattr,
+    /// An attribute value that does not fit.
+    #[error("extended attributes of one inode are limited to 128 KiB")]
+    XattrTooLarge,
+    /// Not for this inode, or not for this caller.
+    #[error("operation not permitted: {0}")]
+    NotPermitted(&'static str),
+    /// Not something this filesystem does.
+    #[error("operation not supported")]
+    Unsupported,
+    /// SEEK_DATA or SEEK_HOLE past the end.
+    #[error("no data at or after this offset")]
+    NoData,
+    /// The volume's quota, or the store, is full. Deleting still works.
+    #[error("no space left: delete files or snapshots, or enlarge the store or the quota")]
+    NoSpace,
+    /// The volume was mounted read-only, or turned read-only after a failed sync.
+    #[error("the volume is read-only: {0}")]
+    ReadOnly(&'static str),
+    /// A block, key, header or the store itself.
+    #[error(transparent)]
+    Merkle(#[from] cairn_merkle::Error),
+}
+
+impl From<cairn_merkle::StoreError> for Error {
+    fn from(error: cairn_merkle::StoreError) -> Self {
+        Self::Merkle(error.into())
+    }
+}
+
+/// Short for a result of this crate.
+pub type Result<T> = std::result::Result<T, Error>;

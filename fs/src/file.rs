@@ -1,0 +1,602 @@
+//! A file's bytes: read, write, cut, allocate, seek, copy.
+//!
+//! ```text
+//! write: whole records --seal, outside the lock--> leaf in the open layer
+//!        the rest      --copy--------------------> pieces in the open layer
+//! read:  open layer > frozen layer > stored; leaves are fetched outside the lock
+//! ```
+
+use crate::engine::{Engine, Guard};
+use crate::inode::{FileBody, Home};
+use crate::layer::{Dirty, Layer, Rec, Under};
+use crate::read::Plan;
+use crate::state::State;
+use crate::{Caller, Error, Fallocate, InodeNo, Kind, Result, Seek, Time};
+use cairn_merkle::{Link, PutHint, index, seal_leaf};
+use parking_lot::MutexGuard;
+
+/// Largest file: what a 64-bit offset of the kernel reaches.
+const SIZE_MAX: u64 = i64::MAX as u64;
+/// Above this much unlogged data an fsync seals records instead of logging bytes.
+const LOG_BYTES_MAX: u64 = 1 << 20;
+
+/// A part of a write that lies within one record.
+enum Chunk {
+    Whole(Link),
+    Part { offset: u32, bytes: Vec<u8> },
+}
+
+/// Record number, and the range within it, of each record that `offset..offset + len` touches.
+pub(crate) fn cut(offset: u64, len: u64, record_size: u32) -> impl Iterator<Item = (u64, u32, u32)> {
+    let size = u64::from(record_size);
+    let until = offset + len;
+    let records = if len == 0 {
+        0..0
+    } else {
+        offset / size..until.div_ceil(size)
+    };
+    records.map(move |recno| {
+        let start = recno * size;
+        let from = offset.saturating_sub(start);
+        let to = (until - start).min(size);
+        (recno, from as u32, to as u32)
+    })
+}
+
+impl Engine {
+    /// Up to `len` bytes from `offset`; fewer only at the end of the file.
+    ///
+    /// # Errors
+    /// EIO's causes: a block that is missing or is not what was written.
+    pub fn read(&self, ino: InodeNo, offset: u64, len: usize) -> Result<Vec<u8>> {
+        loop {
+            let (plan, commits) = {
+                let state = self.state.lock();
+                let inode = state.inode(ino)?;
+                (
+                    Plan::new(
+                        inode.file()?,
+                        inode.meta.size,
+                        offset,
+                        len as u64,
+                        self.record_size,
+                    ),
+                    state.commits_done,
+                )
+            };
+            match plan.run(&self.blocks) {
+                // A commit may have freed what the plan was about to read; a newer plan knows the newer blocks.
+                Err(Error::Merkle(cairn_merkle::Error::Missing { .. }))
+                    if self.state.lock().commits_done != commits => {}
+                done => return done,
+            }
+        }
+    }
+
+    /// Whether [`Self::read`] would be answered from memory; a guess that costs time when it is wrong.
+    pub fn read_is_cached(&self, ino: InodeNo, offset: u64, len: usize) -> bool {
+        let plan = {
+            let state = self.state.lock();
+            let Ok(inode) = state.inode(ino) else { return true };
+            let Ok(file) = inode.file() else { return true };
+            Plan::new(file, inode.meta.size, offset, len as u64, self.record_size)
+        };
+        plan.is_cached(&self.blocks)
+    }
+
+    /// Writes all of `bytes` at `offset`. Not durable before fsync or the next commit.
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`], [`Error::TooLarge`], [`Error::ReadOnly`].
+    pub fn write(
+        &self,
+        ino: InodeNo,
+        offset: u64,
+        bytes: &[u8],
+        caller: Caller,
+        kill_suid_sgid: bool,
+    ) -> Result<()> {
+        let end = offset
+            .checked_add(bytes.len() as u64)
+            .filter(|end| *end <= SIZE_MAX)
+            .ok_or(Error::TooLarge)?;
+        let mut state = self.state.lock();
+        Self::writable(&state, ino)?;
+        state.inode(ino)?.file()?;
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.admit_bytes(&mut state, bytes.len() as u64)?;
+        let epoch = self.begin_put(&mut state);
+        let chunks = MutexGuard::unlocked(&mut state, || self.seal_whole(epoch, offset, bytes));
+        self.end_put(&mut state);
+        let chunks = chunks?;
+        let state = &mut *state;
+        for (recno, chunk) in chunks {
+            self.apply_chunk(state, ino, recno, chunk)?;
+        }
+        let inode = state.change(ino)?;
+        inode.meta.size = inode.meta.size.max(end);
+        inode.meta.mtime = caller.now;
+        inode.meta.ctime = caller.now;
+        if kill_suid_sgid {
+            inode.meta.mode = crate::attr::without_set_id(inode.meta.mode);
+        }
+        inode.file_mut()?.unlogged.meta = true;
+        Ok(())
+    }
+
+    /// Seals and puts the records that `bytes` covers whole; copies the rest.
+    fn seal_whole(&self, epoch: cairn_merkle::Epoch, offset: u64, bytes: &[u8]) -> Result<Vec<(u64, Chunk)>> {
+        let mut chunks = Vec::new();
+        let mut sealed = Vec::new();
+        let mut at = 0;
+        for (recno, from, to) in cut(offset, bytes.len() as u64, self.record_size) {
+            let part = &bytes[at..at + (to - from) as usize];
+            at += part.len();
+            if part.len() == self.record_size as usize {
+                let (block, link) = seal_leaf(&mut rand::rng(), epoch, part);
+                sealed.push(block);
+                chunks.push((recno, Chunk::Whole(link)));
+            } else {
+                chunks.push((
+                    recno,
+                    Chunk::Part {
+                        offset: from,
+                        bytes: part.to_vec(),
+                    },
+                ));
+            }
+        }
+        if !sealed.is_empty() {
+            self.blocks.store.put(epoch, &sealed, PutHint::Bulk)?;
+        }
+        Ok(chunks)
+    }
+
+    fn apply_chunk(&self, state: &mut State, ino: InodeNo, recno: u64, chunk: Chunk) -> Result<()> {
+        match chunk {
+            Chunk::Whole(link) => {
+                state.bulk_puts += 1;
+                state.put_bytes += u64::from(self.record_size);
+                self.set_record(state, ino, recno, Rec::Clean(link))
+            }
+            Chunk::Part { offset, bytes } => self.write_piece(state, ino, recno, offset, bytes),
+        }
+    }
+
+    fn set_record(&self, state: &mut State, ino: InodeNo, recno: u64, rec: Rec) -> Result<()> {
+        let mut dropped = std::mem::take(&mut state.dropped);
+        let file = state.change(ino)?.file_mut()?;
+        file.open.set(recno, rec, &mut dropped);
+        file.unlogged.replace(recno);
+        state.dropped = dropped;
+        Ok(())
+    }
+
+    pub(crate) fn write_piece(
+        &self,
+        state: &mut State,
+        ino: InodeNo,
+        recno: u64,
+        offset: u32,
+        bytes: Vec<u8>,
+    ) -> Result<()> {
+        let file = state.change(ino)?.file_mut()?;
+        file.unlogged.touch(recno, offset, offset + bytes.len() as u32);
+        let grown = file
+            .open
+            .dirty(recno, self.record_size)
+            .pieces
+            .write(offset, bytes);
+        state.dirty_bytes += grown as u64;
+        Ok(())
+    }
+
+    /// Gives a file another size.
+    pub(crate) fn set_size(&self, state: &mut State, ino: InodeNo, size: u64) -> Result<()> {
+        if size > SIZE_MAX {
+            return Err(Error::TooLarge);
+        }
+        let mut dropped = std::mem::take(&mut state.dropped);
+        let inode = state.change(ino)?;
+        let shrinks = size < inode.meta.size;
+        inode.meta.size = size;
+        let file = inode.file_mut()?;
+        file.unlogged.meta = true;
+        if shrinks {
+            file.open.cut(size, self.record_size, &mut dropped);
+            file.unlogged
+                .cut(size, size.div_ceil(u64::from(self.record_size)));
+        }
+        state.dropped = dropped;
+        Ok(())
+    }
+
+    /// Changes what lies allocated in a range; see [`Fallocate`].
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`], [`Error::TooLarge`], [`Error::Invalid`] for an empty range, [`Error::ReadOnly`].
+    pub fn fallocate(
+        &self,
+        ino: InodeNo,
+        mode: Fallocate,
+        offset: u64,
+        len: u64,
+        caller: Caller,
+    ) -> Result<()> {
+        let end = offset
+            .checked_add(len)
+            .filter(|end| *end <= SIZE_MAX)
+            .ok_or(Error::TooLarge)?;
+        if len == 0 {
+            return Err(Error::Invalid("an empty range"));
+        }
+        let mut state = self.state.lock();
+        Self::writable(&state, ino)?;
+        let inode = state.inode(ino)?;
+        let size = inode.meta.size;
+        inode.file()?;
+        let grows = match mode {
+            Fallocate::Allocate | Fallocate::ZeroRange => end > size,
+            _ => false,
+        };
+        if matches!(mode, Fallocate::Allocate | Fallocate::AllocateKeepSize) {
+            self.admit_bytes(&mut state, len)?;
+        } else {
+            self.zero(&mut state, ino, offset, end.min(size))?;
+        }
+        if grows {
+            self.set_size(&mut state, ino, end)?;
+        }
+        let inode = state.change(ino)?;
+        inode.meta.mtime = caller.now;
+        inode.meta.ctime = caller.now;
+        inode.file_mut()?.unlogged.meta = true;
+        Ok(())
+    }
+
+    /// Makes `from..until` read as zeros: whole records become holes.
+    fn zero(&self, state: &mut State, ino: InodeNo, from: u64, until: u64) -> Result<()> {
+        let size = state.inode(ino)?.meta.size;
+        for (recno, lo, hi) in cut(from, until.saturating_sub(from), self.record_size) {
+            let record_end = (recno * u64::from(self.record_size) + u64::from(hi)).min(size);
+            let whole = lo == 0 && (hi == self.record_size || record_end == size);
+            if whole {
+                self.set_record(state, ino, recno, Rec::Hole)?;
+            } else {
+                self.write_piece(state, ino, recno, lo, vec![0; (hi - lo) as usize])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The next data or hole, to the record.
+    ///
+    /// # Errors
+    /// [`Error::NoData`] at or past the end, or when there is no more data.
+    pub fn seek(&self, ino: InodeNo, offset: u64, whence: Seek) -> Result<u64> {
+        let state = self.state.lock();
+        let inode = state.inode(ino)?;
+        let size = inode.meta.size;
+        if offset >= size {
+            return Err(Error::NoData);
+        }
+        let record_size = u64::from(self.record_size);
+        let mut recno = offset / record_size;
+        while recno.saturating_mul(record_size) < size {
+            let (is_data, until) = self.run(inode.file()?, recno)?;
+            if is_data == (whence == Seek::Data) {
+                return Ok(offset.max(recno * record_size));
+            }
+            recno = until;
+        }
+        if whence == Seek::Hole {
+            Ok(size)
+        } else {
+            Err(Error::NoData)
+        }
+    }
+
+    /// Whether record `recno` is data, and a record up to which that is known to hold.
+    fn run(&self, file: &FileBody, recno: u64) -> Result<(bool, u64)> {
+        let layers = [Some(&file.open), file.frozen.as_deref()];
+        let mut until = u64::MAX;
+        for layer in layers.into_iter().flatten() {
+            match layer.records.get(&recno) {
+                Some(Rec::Hole) => return Ok((false, recno + 1)),
+                Some(Rec::Clean(_)) => return Ok((true, recno + 1)),
+                Some(Rec::Dirty(dirty)) if dirty.pieces.bytes() > 0 || dirty.under != Under::Below => {
+                    return Ok((true, recno + 1));
+                }
+                Some(Rec::Dirty(_)) => until = recno + 1,
+                None => {}
+            }
+            if let Some((next, _)) = layer.records.range(recno + 1..).next() {
+                until = until.min(*next);
+            }
+            if recno >= layer.floor {
+                return Ok((false, until));
+            }
+            until = until.min(layer.floor);
+        }
+        use crate::record::Stored;
+        Ok(match &file.stored {
+            Stored::Index(root) => match index::next_data(&self.blocks, Some(root), recno)? {
+                Some(next) if next == recno => {
+                    let hole = index::next_hole(&self.blocks, Some(root), recno)?;
+                    (true, until.min(hole))
+                }
+                Some(next) => (false, until.min(next)),
+                None => (false, until),
+            },
+            Stored::None | Stored::Tree(_) => (false, until),
+            Stored::Inline(_) | Stored::Leaf(_) => (recno == 0, until.min(recno + 1)),
+        })
+    }
+
+    /// Copies up to `len` bytes between files (or within one, where the ranges do not overlap).
+    ///
+    /// # Errors
+    /// As [`Self::read`] and [`Self::write`]; what was copied before stays.
+    pub fn copy_range(
+        &self,
+        from: InodeNo,
+        from_offset: u64,
+        to: InodeNo,
+        to_offset: u64,
+        len: u64,
+        caller: Caller,
+    ) -> Result<u64> {
+        const STEP: u64 = 1 << 20;
+        let mut copied = 0;
+        while copied < len {
+            let step = usize::try_from((len - copied).min(STEP)).unwrap_or(usize::MAX);
+            let bytes = self.read(from, from_offset + copied, step)?;
+            if bytes.is_empty() {
+                break;
+            }
+            self.write(to, to_offset + copied, &bytes, caller, true)?;
+            copied += bytes.len() as u64;
+        }
+        Ok(copied)
+    }
+
+    /// Seals what is dirty in a file when it is too much for the log.
+    pub(crate) fn flush_large(&self, state: &mut Guard<'_>, ino: InodeNo) -> Result<()> {
+        let dirty: Vec<(u64, u64)> = {
+            let Ok(file) = state.inode(ino).and_then(|inode| inode.file()) else {
+                return Ok(());
+            };
+            let recs = file
+                .open
+                .records
+                .iter()
+                .filter(|(recno, _)| file.unlogged.records.contains_key(recno));
+            let dirty = |(recno, rec): (&u64, &Rec)| match rec {
+                Rec::Dirty(dirty) => Some((*recno, dirty.pieces.bytes() as u64)),
+                _ => None,
+            };
+            recs.filter_map(dirty).collect()
+        };
+        if dirty.iter().map(|(_, bytes)| bytes).sum::<u64>() < LOG_BYTES_MAX {
+            return Ok(());
+        }
+        for (recno, _) in dirty {
+            self.seal_record(state, ino, recno)?;
+        }
+        Ok(())
+    }
+
+    /// Turns a dirty record into a leaf, unless it changes meanwhile.
+    fn seal_record(&self, state: &mut Guard<'_>, ino: InodeNo, recno: u64) -> Result<()> {
+        let epoch = self.begin_put(state);
+        let found = Self::dirty_version(state, ino, recno).map(|version| {
+            let inode = state.inode(ino)?;
+            let start = recno * u64::from(self.record_size);
+            let len = u64::from(self.record_size);
+            Ok::<_, Error>((
+                version,
+                Plan::new(inode.file()?, inode.meta.size, start, len, self.record_size),
+            ))
+        });
+        let Some(found) = found else {
+            self.end_put(state);
+            return Ok(());
+        };
+        let sealed = MutexGuard::unlocked(state, || -> Result<_> {
+            let (version, plan) = found?;
+            let (block, link) = seal_leaf(&mut rand::rng(), epoch, &plan.run(&self.blocks)?);
+            self.blocks.store.put(epoch, &[block], PutHint::Bulk)?;
+            Ok((version, link))
+        });
+        self.end_put(state);
+        let (version, link) = match sealed {
+            // A commit freed what lay below; the record is as dirty as it was, and is logged as bytes.
+            Err(Error::Merkle(cairn_merkle::Error::Missing { .. })) => return Ok(()),
+            other => other?,
+        };
+        state.bulk_puts += 1;
+        if Self::dirty_version(state, ino, recno) == Some(version) {
+            self.set_record(state, ino, recno, Rec::Clean(link))
+        } else {
+            state.dropped.push(link);
+            Ok(())
+        }
+    }
+
+    fn dirty_version(state: &State, ino: InodeNo, recno: u64) -> Option<u64> {
+        match state.inode(ino).ok()?.file().ok()?.open.records.get(&recno)? {
+            Rec::Dirty(dirty) => Some(dirty.version),
+            _ => None,
+        }
+    }
+
+    /// Notes a file's unlogged content for the log.
+    pub(crate) fn log_content(&self, state: &mut State, ino: InodeNo) -> Result<()> {
+        use crate::intent::{Op, Part};
+        let inode = state.inode(ino)?;
+        let Ok(file) = inode.file() else { return Ok(()) };
+        if file.unlogged.is_empty() || inode.home == Home::Orphan || inode.meta.kind != Kind::File {
+            return Ok(());
+        }
+        let (meta, unlogged, open) = (
+            inode.meta.clone(),
+            file.unlogged.clone(),
+            file.open.clone_for(&file.unlogged),
+        );
+        let mut parts = Vec::new();
+        for (recno, ranges) in &unlogged.records {
+            let recno = *recno;
+            match (open.records.get(&recno), ranges) {
+                (None, _) => {}
+                (Some(Rec::Hole), _) => parts.push(Part::Base {
+                    recno,
+                    keep: self.record_size,
+                    link: None,
+                }),
+                (Some(Rec::Clean(link)), _) => {
+                    parts.push(Part::Base {
+                        recno,
+                        keep: self.record_size,
+                        link: Some(link.clone()),
+                    });
+                }
+                (Some(Rec::Dirty(dirty)), None) => {
+                    parts.extend(base_of(recno, dirty));
+                    let bytes = dirty.pieces.within(0, self.record_size);
+                    parts.extend(bytes.map(|(offset, bytes)| Part::Bytes { recno, offset, bytes }));
+                }
+                (Some(Rec::Dirty(dirty)), Some(ranges)) => {
+                    for (from, until) in ranges {
+                        let bytes = dirty.pieces.within(*from, *until);
+                        parts.extend(bytes.map(|(offset, bytes)| Part::Bytes { recno, offset, bytes }));
+                    }
+                }
+            }
+        }
+        self.log(
+            state,
+            &[ino],
+            &Op::Content {
+                meta: &meta,
+                low: unlogged.low,
+                parts,
+            },
+        )?;
+        state.inode_mut(ino)?.file_mut()?.unlogged = crate::inode::Unlogged::default();
+        Ok(())
+    }
+
+    /// Applies logged content: the counterpart of [`Self::log_content`].
+    pub(crate) fn apply_content(
+        &self,
+        state: &mut State,
+        meta: &crate::record::Meta,
+        low: Option<u64>,
+        parts: Vec<crate::intent::ReplayedPart>,
+    ) -> Result<()> {
+        use crate::intent::ReplayedPart;
+        let ino = meta.ino;
+        if let Some(low) = low
+            && low < state.inode(ino)?.meta.size
+        {
+            self.set_size(state, ino, low)?;
+        }
+        for part in parts {
+            match part {
+                ReplayedPart::Base { recno, keep, link } => {
+                    self.set_record(state, ino, recno, link.map_or(Rec::Hole, Rec::Clean))?;
+                    if keep < self.record_size {
+                        let file = state.change(ino)?.file_mut()?;
+                        file.open.dirty(recno, self.record_size).keep = keep;
+                    }
+                }
+                ReplayedPart::Bytes { recno, offset, bytes } => {
+                    let end = u64::from(offset) + bytes.len() as u64;
+                    if end > u64::from(self.record_size) {
+                        return Err(Error::Invalid("a logged write leaves its record"));
+                    }
+                    self.write_piece(state, ino, recno, offset, bytes)?;
+                }
+            }
+        }
+        let inode = state.change(ino)?;
+        let kept = (inode.meta.stored, inode.meta.nlink);
+        inode.meta = meta.clone();
+        (inode.meta.stored, inode.meta.nlink) = kept;
+        Ok(())
+    }
+
+    /// Waits until there is room for more dirty data, and refuses what the quota or the store has none for.
+    pub(crate) fn admit_bytes(&self, state: &mut Guard<'_>, len: u64) -> Result<()> {
+        let limit = self.config.memory_bytes / 3;
+        while state.dirty_bytes + state.frozen_bytes > limit {
+            state.writable()?;
+            self.signals.wake.notify_all();
+            self.signals.committed.wait(state);
+        }
+        let pending = state.dirty_bytes + state.frozen_bytes + len;
+        let quota = state.volume.quota_bytes;
+        if quota != 0 && state.volume.bytes + pending > quota {
+            return Err(Error::NoSpace);
+        }
+        // What is dirty will be put, and so will the nodes above it.
+        let stats = self.blocks.store.stats()?;
+        if stats.available_bytes < pending + pending / 64 {
+            return Err(Error::NoSpace);
+        }
+        if state.dirty_bytes > limit / 2 {
+            self.signals.wake.notify_all();
+        }
+        Ok(())
+    }
+
+    /// Refuses one more inode when the quota is used up.
+    pub(crate) fn admit_inode(&self, state: &State) -> Result<()> {
+        let quota = state.volume.quota_inodes;
+        if quota != 0 && state.volume.inodes >= quota {
+            return Err(Error::NoSpace);
+        }
+        if self.blocks.store.stats()?.available_bytes < 4096 {
+            return Err(Error::NoSpace);
+        }
+        Ok(())
+    }
+
+    /// Stamps a file's times after a change of its content.
+    pub(crate) fn touch(&self, state: &mut State, ino: InodeNo, now: Time) -> Result<()> {
+        let inode = state.change(ino)?;
+        inode.meta.mtime = now;
+        inode.meta.ctime = now;
+        Ok(())
+    }
+}
+
+/// What a dirty record starts from, when the log must say so.
+fn base_of(recno: u64, dirty: &Dirty) -> Option<crate::intent::Part<'static>> {
+    let link = match &dirty.under {
+        Under::Below => return None,
+        Under::Hole => None,
+        Under::Leaf(link) => Some(link.clone()),
+    };
+    Some(crate::intent::Part::Base {
+        recno,
+        keep: dirty.keep,
+        link,
+    })
+}
+
+impl Layer {
+    /// The records an fsync has to log, apart from the layer they are in.
+    fn clone_for(&self, unlogged: &crate::inode::Unlogged) -> Self {
+        let records = unlogged
+            .records
+            .keys()
+            .filter_map(|recno| Some((*recno, self.records.get(recno)?.clone())));
+        Self {
+            floor: self.floor,
+            records: records.collect(),
+        }
+    }
+}

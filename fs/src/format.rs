@@ -1,0 +1,116 @@
+//! A new volume, and a new header for an old one.
+
+use crate::engine::{Config, Engine, Quota};
+use crate::record::{Meta, Record, Stored, Xattrs};
+use crate::volume::Volume;
+use crate::{Caller, Error, InodeNo, Kind, Result, Time};
+use cairn_merkle::{BlockStore, Commit, Epoch, Head, HeadSwap, Header, PutHint, VolumeKey};
+use rand::Rng;
+use std::sync::Arc;
+
+/// Makes an empty volume in an empty store: a first commit whose root directory belongs to `owner`.
+///
+/// # Errors
+/// [`Error::Exists`] when the store holds anything already; nothing is written then.
+pub fn format(
+    store: &dyn BlockStore,
+    header: &Header,
+    key: &VolumeKey,
+    quota: Quota,
+    owner: Caller,
+) -> Result<()> {
+    if store.head()?.is_some() || store.header()?.is_some() {
+        return Err(Error::Exists);
+    }
+    let epoch = Epoch(1);
+    let (body, links) = empty(quota, owner).encode();
+    let commit = Commit {
+        volume_id: header.volume_id,
+        epoch,
+        previous: None,
+        links,
+        header_hash: header.hash(),
+        body,
+    };
+    let sealed = commit.seal(&mut rand::rng(), key);
+    let head = Head {
+        volume_id: header.volume_id,
+        epoch,
+        root: sealed.cid,
+    }
+    .encode(key);
+    store.put(epoch, &[sealed], PutHint::Small)?;
+    store.swap_head(&HeadSwap {
+        expected: None,
+        head: &head,
+        header: Some(&header.encode()),
+        delete: &[],
+        settled: epoch,
+    })?;
+    Ok(())
+}
+
+fn empty(quota: Quota, owner: Caller) -> Volume {
+    let secret = || {
+        let mut bytes = [0; 32];
+        rand::rng().fill_bytes(&mut bytes);
+        bytes
+    };
+    let meta = Meta {
+        ino: InodeNo::ROOT,
+        kind: Kind::Directory,
+        mode: 0o755,
+        uid: owner.uid,
+        gid: owner.gid,
+        rdev: 0,
+        nlink: 2,
+        size: 0,
+        stored: 0,
+        atime: owner.now,
+        mtime: owner.now,
+        ctime: owner.now,
+        btime: owner.now,
+    };
+    Volume {
+        next_ino: InodeNo::FIRST.0,
+        inodes: 1,
+        bytes: 0,
+        quota_bytes: quota.bytes.unwrap_or(0),
+        quota_inodes: quota.inodes.unwrap_or(0),
+        dir_key: secret(),
+        log_salt: secret(),
+        next_snapshot: 1,
+        root: Record {
+            meta,
+            xattrs: Xattrs::default(),
+            stored: Stored::None,
+        },
+        table: None,
+        orphans: None,
+        snapshots: None,
+        dead: None,
+    }
+}
+
+/// Puts `renewed` in the place of the volume's header, together with a commit that accepts no other.
+///
+/// # Errors
+/// As [`Engine::open`] and [`Engine::commit`]; the old header stays in place then.
+pub fn rekey(store: Arc<dyn BlockStore>, key: VolumeKey, renewed: &Header, now: Time) -> Result<()> {
+    let engine = Engine::open(store, key, Config::default(), now)?;
+    let swapped = engine.put_header(renewed);
+    let closed = engine.close();
+    swapped.and(closed)
+}
+
+impl Engine {
+    fn put_header(&self, renewed: &Header) -> Result<()> {
+        if renewed.volume_id != self.volume_id {
+            return Err(cairn_merkle::Error::HeaderMismatch.into());
+        }
+        let mut state = self.state.lock();
+        state.new_header = Some(renewed.encode());
+        state.header_hash = renewed.hash();
+        self.commit_locked(&mut state)
+    }
+}

@@ -1,0 +1,188 @@
+//! The short pause of a commit: the open epoch is set aside, and the next one begins empty.
+//!
+//! ```text
+//!   open layers, names, attributes --(under the lock, by moving pointers)--> Frozen --> commit.rs writes it
+//!   inodes above a changed one join, up to the root: their blocks change too
+//! ```
+//!
+//! **Invariant:** between a freeze and the commit's end each frozen inode stays in memory, and its frozen layer is
+//! read under the open one.
+
+use crate::InodeNo;
+use crate::engine::{Engine, Guard};
+use crate::inode::{Content, Home, Inode, Names};
+use crate::layer::Layer;
+use crate::record::{Meta, Record, Stored, Xattrs};
+use crate::snapshot::Snapshots;
+use crate::state::State;
+use crate::volume::Volume;
+use cairn_merkle::{Cid, Epoch, Link};
+use rustc_hash::FxHashMap;
+use std::sync::Arc;
+
+/// One inode of the epoch being committed, as it was when the epoch was closed.
+#[derive(Debug)]
+pub(crate) struct Item {
+    pub(crate) meta: Meta,
+    pub(crate) xattrs: Xattrs,
+    pub(crate) home: Home,
+    pub(crate) work: Work,
+    /// Unlinked and out of reach: its blocks go.
+    pub(crate) dead: bool,
+    /// Directories above it.
+    pub(crate) depth: u32,
+}
+
+/// What is to be written of an inode beside its attributes.
+#[derive(Debug)]
+pub(crate) enum Work {
+    File { stored: Stored, layer: Arc<Layer> },
+    Dir { stored: Option<Link>, names: Arc<Names> },
+    Fixed(Stored),
+}
+
+/// A closed epoch.
+#[derive(Debug)]
+pub(crate) struct Frozen {
+    pub(crate) epoch: Epoch,
+    pub(crate) previous: Cid,
+    pub(crate) items: Vec<Item>,
+    pub(crate) left_table: Vec<InodeNo>,
+    pub(crate) dropped: Vec<Link>,
+    pub(crate) stranded: Vec<Cid>,
+    pub(crate) snapshots: Snapshots,
+    pub(crate) volume: Volume,
+    pub(crate) header: Option<Vec<u8>>,
+    pub(crate) header_hash: [u8; 32],
+    /// Bulk puts up to the freeze, and whether some of them were not synced then.
+    pub(crate) bulk_puts: u64,
+    pub(crate) unsynced: bool,
+}
+
+impl Item {
+    /// The inode's record with other content.
+    pub(crate) fn record(&self, stored: Stored, bytes: u64) -> Record {
+        Record {
+            meta: Meta {
+                stored: bytes,
+                ..self.meta.clone()
+            },
+            xattrs: self.xattrs.clone(),
+            stored,
+        }
+    }
+}
+
+impl Engine {
+    /// Closes the open epoch. Waits for puts under way, which belong to it.
+    pub(crate) fn freeze(&self, state: &mut Guard<'_>) -> Frozen {
+        state.log.freezing = true;
+        while state.log.putting > 0 {
+            self.signals.puts_done.wait(state);
+        }
+        state.log.freezing = false;
+        self.signals.puts_done.notify_all();
+        close_over_parents(state);
+        let dirty = std::mem::take(&mut state.dirty);
+        let mut depths = FxHashMap::default();
+        let mut items = Vec::with_capacity(dirty.len());
+        for ino in dirty {
+            let depth = depth_of(state, ino, &mut depths);
+            if let Some(inode) = state.inodes.get_mut(&ino) {
+                items.push(freeze_inode(inode, depth));
+            }
+        }
+        let frozen = Frozen {
+            epoch: state.epoch,
+            previous: state.root,
+            items,
+            left_table: std::mem::take(&mut state.left_table),
+            dropped: std::mem::take(&mut state.dropped),
+            stranded: std::mem::take(&mut state.stranded),
+            snapshots: state.snapshots.take_requests(),
+            volume: state.volume.clone(),
+            header: state.new_header.take(),
+            header_hash: state.header_hash,
+            bulk_puts: state.bulk_puts,
+            unsynced: state.bulk_puts > state.bulk_synced,
+        };
+        state.frozen_bytes += std::mem::take(&mut state.dirty_bytes);
+        state.frozen_put_bytes += std::mem::take(&mut state.put_bytes);
+        state.touched = false;
+        state.commit_wanted = false;
+        state.epoch = state.epoch.next();
+        frozen
+    }
+}
+
+/// The directory above a changed inode changes with it.
+fn close_over_parents(state: &mut State) {
+    let mut rising: Vec<InodeNo> = state.dirty.iter().copied().collect();
+    while let Some(ino) = rising.pop() {
+        let Some(Home::Entry { parent, .. }) = state.inodes.get(&ino).map(|inode| &inode.home) else {
+            continue;
+        };
+        let parent = *parent;
+        if state.dirty.insert(parent) {
+            rising.push(parent);
+        }
+    }
+}
+
+fn depth_of(state: &State, ino: InodeNo, known: &mut FxHashMap<InodeNo, u32>) -> u32 {
+    let mut path = Vec::new();
+    let mut at = ino;
+    let mut depth = loop {
+        if let Some(depth) = known.get(&at) {
+            break *depth;
+        }
+        path.push(at);
+        match state.inodes.get(&at).map(|inode| &inode.home) {
+            Some(Home::Entry { parent, .. }) => at = *parent,
+            _ => {
+                path.pop();
+                known.insert(at, 0);
+                break 0;
+            }
+        }
+    };
+    for ino in path.into_iter().rev() {
+        depth += 1;
+        known.insert(ino, depth);
+    }
+    depth
+}
+
+fn freeze_inode(inode: &mut Inode, depth: u32) -> Item {
+    let dead = inode.is_dead();
+    let work = match &mut inode.content {
+        Content::File(file) => {
+            let layer = Arc::new(std::mem::take(&mut file.open));
+            file.frozen_unlogged = !std::mem::take(&mut file.unlogged).is_empty();
+            file.frozen = Some(layer.clone());
+            Work::File {
+                stored: file.stored.clone(),
+                layer,
+            }
+        }
+        Content::Dir(dir) => {
+            let names = Arc::new(std::mem::take(&mut dir.open));
+            dir.frozen = Some(names.clone());
+            Work::Dir {
+                stored: dir.stored.clone(),
+                names,
+            }
+        }
+        Content::Fixed(stored) => Work::Fixed(stored.clone()),
+    };
+    inode.dirty = false;
+    inode.frozen = true;
+    Item {
+        meta: inode.meta.clone(),
+        xattrs: inode.xattrs.clone(),
+        home: inode.home.clone(),
+        work,
+        dead,
+        depth,
+    }
+}

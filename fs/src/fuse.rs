@@ -1,0 +1,30 @@
+//! The kernel edge: unpacks requests, calls the filesystem, logs once, answers. No logic lives here.
+//!
+//! ```text
+//! kernel ==/dev/fuse==> session threads --- Edge --- convert ---> Operations (the engine)
+//!   ^                                        |                        ^
+//!   |                                        `-- may wait --> Pool ---'
+//!   `------- reply: value, or errno (errno.rs) -- from whichever thread has it
+//! ```
+//!
+//! Nobody but this mount changes the volume, so what the kernel caches is right by construction and kept for a
+//! day: names, absent names, attributes, pages, listings, link targets. `/.snapshots` is the exception: the
+//! command makes and destroys snapshots beside the mount, so the kernel asks about its names every time.
+//!
+//! With the writeback cache the kernel owns the size and times of a file until it writes them back; `close` and
+//! `fsync` do so before they return.
+//!
+//! Invariant: no lock is taken here, and no session thread waits for the disk on a sync, a copy or a cold read.
+
+mod convert;
+mod edge;
+mod kernel;
+mod listing;
+mod mount;
+mod ops;
+mod pool;
+mod reply;
+mod writers;
+
+pub use mount::{Mount, MountOptions, Unmounter, mount};
+pub use ops::Operations;

@@ -1,0 +1,570 @@
+//! The kernel's requests, one method each: unpack, call, answer.
+
+use super::{
+    convert::{self, caller, ino, name},
+    kernel::{self, Agreed},
+    listing,
+    ops::Operations,
+    pool::Pool,
+    reply::{self, answer, done},
+    writers::Writers,
+};
+use crate::{Attr, Caller, Error, InodeNo, Kind, Result, SetAttr};
+use fuser::{
+    AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, FopenFlags, Generation,
+    INodeNo, IoctlFlags, KernelConfig, LockOwner, Notifier, OpenAccMode, OpenFlags, RenameFlags, ReplyAttr,
+    ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl,
+    ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+};
+use std::{
+    ffi::OsStr,
+    io,
+    os::unix::ffi::OsStrExt,
+    path::Path,
+    sync::{Arc, OnceLock},
+    time::{Duration, SystemTime},
+};
+
+/// How long the kernel may keep what it was told: nobody else changes it.
+const TTL: Duration = Duration::from_secs(24 * 60 * 60);
+/// Handles carry no state but this: inode numbers are never reused, and every request names its inode.
+const READER: FileHandle = FileHandle(0);
+const WRITER: FileHandle = FileHandle(1);
+/// Inode numbers are never used twice, so one generation does.
+const GENERATION: Generation = Generation(0);
+/// Longest copy per request; the caller comes again. Keeps a request's answer in 32 bits, and its wait short.
+const COPY_BYTES_MAX: u64 = 1 << 30;
+/// Unit of `statfs`.
+const STATFS_BYTES: u32 = 4096;
+
+/// Serves one mount.
+pub(super) struct Edge<O: ?Sized> {
+    fs: Arc<O>,
+    pool: Pool,
+    /// A thread of its own: a flush waits for page locks that cold reads hold, which must not queue behind it.
+    flusher: Pool,
+    notifier: Arc<OnceLock<Notifier>>,
+    writers: Writers,
+    agreed: Agreed,
+}
+
+impl<O: Operations + ?Sized> Edge<O> {
+    pub(super) fn new(fs: Arc<O>, threads: usize) -> io::Result<Self> {
+        Ok(Self {
+            fs,
+            pool: Pool::start("cairn-wait", threads)?,
+            flusher: Pool::start("cairn-flush", 1)?,
+            notifier: Arc::default(),
+            writers: Writers::new(),
+            agreed: Agreed::default(),
+        })
+    }
+
+    /// Where the way back to the kernel goes once the session has one.
+    pub(super) fn notifier(&self) -> Arc<OnceLock<Notifier>> {
+        Arc::clone(&self.notifier)
+    }
+
+    fn blocking(&self, job: impl FnOnce(&O) + Send + 'static) {
+        let fs = Arc::clone(&self.fs);
+        self.pool.run(move || job(&fs));
+    }
+
+    /// Flags of an open file. O_DIRECT bypasses the page cache, and its writes may then run side by side.
+    fn open_flags(&self, flags: i32) -> FopenFlags {
+        if flags & libc::O_DIRECT != 0 && self.agreed.direct_io {
+            FopenFlags::FOPEN_DIRECT_IO | FopenFlags::FOPEN_PARALLEL_DIRECT_WRITES
+        } else {
+            FopenFlags::FOPEN_KEEP_CACHE
+        }
+    }
+
+    fn opened(&self, ino: INodeNo, flags: i32) -> FileHandle {
+        if OpenFlags(flags).acc_mode() == OpenAccMode::O_RDONLY {
+            return READER;
+        }
+        self.writers.opened(ino);
+        WRITER
+    }
+
+    /// `open` after the inode is counted: truncates where asked, and takes the count back if that fails.
+    fn open_counted(&self, ino: InodeNo, flags: i32, caller: Caller) -> Result<()> {
+        self.fs.open_file(ino)?;
+        if flags & libc::O_TRUNC == 0 {
+            return Ok(());
+        }
+        let set = SetAttr {
+            size: Some(0),
+            kill_suid_sgid: caller.uid != 0,
+            ..SetAttr::default()
+        };
+        self.fs
+            .setattr(ino, set, caller)
+            .map(drop)
+            .inspect_err(|_| self.fs.release(ino))
+    }
+
+    fn create_open(&self, parent: INodeNo, file: &OsStr, mode: u32, caller: Caller) -> Result<Attr> {
+        let attr = self
+            .fs
+            .mknod(ino(parent), &name(file)?, Kind::File, mode & 0o7777, 0, caller)?;
+        self.fs
+            .open_file(attr.ino)
+            .inspect_err(|_| self.fs.forget(attr.ino, 1))?;
+        Ok(attr)
+    }
+}
+
+/// How long names in a directory may be kept.
+fn names_ttl(parent: INodeNo) -> Duration {
+    if ino(parent) == InodeNo::SNAPSHOTS {
+        Duration::ZERO
+    } else {
+        TTL
+    }
+}
+
+fn attr_ttl(of: InodeNo) -> Duration {
+    if of == InodeNo::SNAPSHOTS {
+        Duration::ZERO
+    } else {
+        TTL
+    }
+}
+
+/// Answers a request that made or found a name.
+fn entry(what: &'static str, parent: INodeNo, reply: ReplyEntry, result: Result<Attr>) {
+    answer(what, parent, reply, result, |reply, attr| {
+        let sent = convert::file_attr(&attr);
+        reply.entry_with_ttls(&attr_ttl(attr.ino), &names_ttl(parent), &sent, GENERATION);
+    });
+}
+
+impl<O: Operations + ?Sized> Filesystem for Edge<O> {
+    fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
+        self.agreed = kernel::negotiate(config);
+        Ok(())
+    }
+
+    fn lookup(&self, _: &Request, parent: INodeNo, file: &OsStr, reply: ReplyEntry) {
+        match name(file).and_then(|name| self.fs.lookup(ino(parent), &name)) {
+            // Inode 0 with a lifetime: the kernel remembers that the name is absent.
+            Err(Error::NoEntry) => {
+                reply.entry(&names_ttl(parent), &convert::bare_attr(InodeNo(0)), GENERATION);
+            }
+            result => entry("lookup", parent, reply, result),
+        }
+    }
+
+    fn forget(&self, _: &Request, node: INodeNo, count: u64) {
+        self.fs.forget(ino(node), count);
+    }
+
+    fn getattr(&self, _: &Request, node: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
+        answer(
+            "getattr",
+            node,
+            reply,
+            self.fs.getattr(ino(node)),
+            |reply, attr| {
+                reply.attr(&attr_ttl(attr.ino), &convert::file_attr(&attr));
+            },
+        );
+    }
+
+    fn setattr(
+        &self,
+        request: &Request,
+        node: INodeNo,
+        mode: Option<u32>,
+        uid: Option<u32>,
+        gid: Option<u32>,
+        size: Option<u64>,
+        atime: Option<TimeOrNow>,
+        mtime: Option<TimeOrNow>,
+        ctime: Option<SystemTime>,
+        _: Option<FileHandle>,
+        _: Option<SystemTime>,
+        _: Option<SystemTime>,
+        _: Option<SystemTime>,
+        _: Option<BsdFileFlags>,
+        reply: ReplyAttr,
+    ) {
+        let caller = caller(request, 0);
+        let chown = uid.is_some() || gid.is_some();
+        let set = SetAttr {
+            mode: mode.map(|mode| mode & 0o7777),
+            uid,
+            gid,
+            size,
+            atime: atime.map(|given| convert::time_or_now(given, caller.now)),
+            mtime: mtime.map(|given| convert::time_or_now(given, caller.now)),
+            ctime: ctime.map(convert::time),
+            // fuser does not hand on FATTR_KILL_SUIDGID, so its two causes are told apart here.
+            kill_suid_sgid: mode.is_none() && (chown || (size.is_some() && caller.uid != 0)),
+        };
+        answer(
+            "setattr",
+            node,
+            reply,
+            self.fs.setattr(ino(node), set, caller),
+            |reply, attr| {
+                reply.attr(&attr_ttl(attr.ino), &convert::file_attr(&attr));
+            },
+        );
+    }
+
+    fn readlink(&self, _: &Request, node: INodeNo, reply: ReplyData) {
+        answer(
+            "readlink",
+            node,
+            reply,
+            self.fs.readlink(ino(node)),
+            |reply, target| reply.data(&target),
+        );
+    }
+
+    fn mknod(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        file: &OsStr,
+        mode: u32,
+        umask: u32,
+        rdev: u32,
+        reply: ReplyEntry,
+    ) {
+        let made = name(file).and_then(|name| {
+            let kind = convert::node_kind(mode)?;
+            self.fs.mknod(
+                ino(parent),
+                &name,
+                kind,
+                mode & 0o7777,
+                rdev,
+                caller(request, umask),
+            )
+        });
+        entry("mknod", parent, reply, made);
+    }
+
+    fn mkdir(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        file: &OsStr,
+        mode: u32,
+        umask: u32,
+        reply: ReplyEntry,
+    ) {
+        let caller = caller(request, umask);
+        let made = name(file).and_then(|name| self.fs.mkdir(ino(parent), &name, mode & 0o7777, caller));
+        entry("mkdir", parent, reply, made);
+    }
+
+    fn symlink(&self, request: &Request, parent: INodeNo, file: &OsStr, target: &Path, reply: ReplyEntry) {
+        let target = target.as_os_str().as_bytes();
+        let made =
+            name(file).and_then(|name| self.fs.symlink(ino(parent), &name, target, caller(request, 0)));
+        entry("symlink", parent, reply, made);
+    }
+
+    fn link(&self, request: &Request, node: INodeNo, parent: INodeNo, file: &OsStr, reply: ReplyEntry) {
+        let caller = caller(request, 0);
+        let made = name(file).and_then(|name| self.fs.link(ino(node), ino(parent), &name, caller));
+        entry("link", parent, reply, made);
+    }
+
+    fn unlink(&self, request: &Request, parent: INodeNo, file: &OsStr, reply: ReplyEmpty) {
+        let gone = name(file).and_then(|name| self.fs.unlink(ino(parent), &name, caller(request, 0)));
+        done("unlink", parent, reply, gone);
+    }
+
+    fn rmdir(&self, request: &Request, parent: INodeNo, file: &OsStr, reply: ReplyEmpty) {
+        let gone = name(file).and_then(|name| self.fs.rmdir(ino(parent), &name, caller(request, 0)));
+        done("rmdir", parent, reply, gone);
+    }
+
+    fn rename(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        file: &OsStr,
+        new_parent: INodeNo,
+        new_file: &OsStr,
+        flags: RenameFlags,
+        reply: ReplyEmpty,
+    ) {
+        let moved = || {
+            let (from, to, mode) = (name(file)?, name(new_file)?, convert::rename_mode(flags)?);
+            self.fs
+                .rename(ino(parent), &from, ino(new_parent), &to, mode, caller(request, 0))
+        };
+        done("rename", parent, reply, moved());
+    }
+
+    fn open(&self, request: &Request, node: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        let opened = self.open_counted(ino(node), flags.0, caller(request, 0));
+        answer("open", node, reply, opened, |reply, ()| {
+            reply.opened(self.opened(node, flags.0), self.open_flags(flags.0));
+        });
+    }
+
+    fn create(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        file: &OsStr,
+        mode: u32,
+        umask: u32,
+        flags: i32,
+        reply: ReplyCreate,
+    ) {
+        let made = self.create_open(parent, file, mode, caller(request, umask));
+        answer("create", parent, reply, made, |reply, attr| {
+            let sent = convert::file_attr(&attr);
+            let handle = self.opened(sent.ino, flags);
+            reply.created(
+                &names_ttl(parent),
+                &sent,
+                GENERATION,
+                handle,
+                self.open_flags(flags),
+            );
+        });
+    }
+
+    fn release(
+        &self,
+        _: &Request,
+        node: INodeNo,
+        handle: FileHandle,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        _: bool,
+        reply: ReplyEmpty,
+    ) {
+        if handle == WRITER {
+            self.writers.closed(node);
+        }
+        self.fs.release(ino(node));
+        reply.ok();
+    }
+
+    fn read(
+        &self,
+        _: &Request,
+        node: INodeNo,
+        _: FileHandle,
+        offset: u64,
+        size: u32,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        let len = usize::try_from(size).unwrap_or(usize::MAX);
+        let read = move |fs: &O| {
+            answer(
+                "read",
+                node,
+                reply,
+                fs.read(ino(node), offset, len),
+                |reply, bytes| reply.data(&bytes),
+            );
+        };
+        if self.fs.read_is_cached(ino(node), offset, len) {
+            read(&self.fs);
+        } else {
+            self.blocking(read);
+        }
+    }
+
+    fn write(
+        &self,
+        request: &Request,
+        node: INodeNo,
+        _: FileHandle,
+        offset: u64,
+        bytes: &[u8],
+        write_flags: WriteFlags,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        reply: ReplyWrite,
+    ) {
+        let kill = write_flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID);
+        let written = self.fs.write(ino(node), offset, bytes, caller(request, 0), kill);
+        let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        answer("write", node, reply, written, |reply, ()| reply.written(len));
+    }
+
+    // The kernel writes dirty pages back before it would ask, and after ENOSYS asks no more.
+    fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn fsync(&self, _: &Request, node: INodeNo, _: FileHandle, data_only: bool, reply: ReplyEmpty) {
+        self.blocking(move |fs| done("fsync", node, reply, fs.fsync(ino(node), data_only)));
+    }
+
+    fn opendir(&self, _: &Request, node: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+        let cached = FopenFlags::FOPEN_CACHE_DIR | FopenFlags::FOPEN_KEEP_CACHE;
+        let snapshots = ino(node) == InodeNo::SNAPSHOTS;
+        reply.opened(READER, if snapshots { FopenFlags::empty() } else { cached });
+    }
+
+    fn readdir(&self, _: &Request, node: INodeNo, _: FileHandle, offset: u64, reply: ReplyDirectory) {
+        listing::plain(&*self.fs, node, offset, reply);
+    }
+
+    fn readdirplus(&self, _: &Request, node: INodeNo, _: FileHandle, offset: u64, reply: ReplyDirectoryPlus) {
+        listing::plus(&*self.fs, node, offset, names_ttl(node), reply);
+    }
+
+    fn fsyncdir(&self, _: &Request, node: INodeNo, _: FileHandle, data_only: bool, reply: ReplyEmpty) {
+        self.blocking(move |fs| done("fsyncdir", node, reply, fs.fsync(ino(node), data_only)));
+    }
+
+    fn statfs(&self, _: &Request, node: INodeNo, reply: ReplyStatfs) {
+        answer("statfs", node, reply, self.fs.statfs(), |reply, stat| {
+            let unit = u64::from(STATFS_BYTES);
+            let (total, free) = (stat.total_bytes / unit, stat.free_bytes / unit);
+            let (inodes, inodes_free) = (stat.total_inodes, stat.free_inodes);
+            reply.statfs(
+                total,
+                free,
+                free,
+                inodes,
+                inodes_free,
+                STATFS_BYTES,
+                255,
+                STATFS_BYTES,
+            );
+        });
+    }
+
+    fn setxattr(
+        &self,
+        request: &Request,
+        node: INodeNo,
+        attribute: &OsStr,
+        value: &[u8],
+        flags: i32,
+        _: u32,
+        reply: ReplyEmpty,
+    ) {
+        let set = convert::xattr_mode(flags).and_then(|mode| {
+            self.fs
+                .setxattr(ino(node), attribute.as_bytes(), value, mode, caller(request, 0))
+        });
+        done("setxattr", node, reply, set);
+    }
+
+    fn getxattr(&self, _: &Request, node: INodeNo, attribute: &OsStr, size: u32, reply: ReplyXattr) {
+        reply::xattr(
+            "getxattr",
+            node,
+            size,
+            reply,
+            self.fs.getxattr(ino(node), attribute.as_bytes()),
+        );
+    }
+
+    fn listxattr(&self, request: &Request, node: INodeNo, size: u32, reply: ReplyXattr) {
+        let names = self
+            .fs
+            .listxattr(ino(node))
+            .map(|names| convert::xattr_names(&names, request.uid()));
+        reply::xattr("listxattr", node, size, reply, names);
+    }
+
+    fn removexattr(&self, request: &Request, node: INodeNo, attribute: &OsStr, reply: ReplyEmpty) {
+        let removed = self
+            .fs
+            .removexattr(ino(node), attribute.as_bytes(), caller(request, 0));
+        done("removexattr", node, reply, removed);
+    }
+
+    // `default_permissions`: the kernel has checked already.
+    fn access(&self, _: &Request, _: INodeNo, _: AccessFlags, reply: ReplyEmpty) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn ioctl(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        _: FileHandle,
+        _: IoctlFlags,
+        _: u32,
+        _: &[u8],
+        _: u32,
+        reply: ReplyIoctl,
+    ) {
+        reply.error(Errno::ENOTTY);
+    }
+
+    fn fallocate(
+        &self,
+        request: &Request,
+        node: INodeNo,
+        _: FileHandle,
+        offset: u64,
+        len: u64,
+        mode: i32,
+        reply: ReplyEmpty,
+    ) {
+        let caller = caller(request, 0);
+        self.blocking(move |fs| {
+            let mode = convert::fallocate(mode);
+            let changed = mode.and_then(|mode| fs.fallocate(ino(node), mode, offset, len, caller));
+            done("fallocate", node, reply, changed);
+        });
+    }
+
+    // The kernel asks without writing its dirty pages back, and the engine would take them for holes: `cp` of a
+    // file that is still being written would lose data. Invalidating the pages writes them; it must not be done
+    // on a session thread, which has to take those writes.
+    fn lseek(&self, _: &Request, node: INodeNo, _: FileHandle, offset: i64, whence: i32, reply: ReplyLseek) {
+        let fs = Arc::clone(&self.fs);
+        let seek = move || {
+            let found =
+                convert::seek(offset, whence).and_then(|(offset, whence)| fs.seek(ino(node), offset, whence));
+            answer("lseek", node, reply, found, |reply, at| {
+                reply.offset(i64::try_from(at).unwrap_or(i64::MAX))
+            });
+        };
+        if !self.writers.any(node) {
+            return seek();
+        }
+        let notifier = Arc::clone(&self.notifier);
+        self.flusher.run(move || {
+            if let Some(Err(error)) = notifier.get().map(|kernel| kernel.inval_inode(node, 0, 0)) {
+                tracing::debug!(ino = node.0, %error, "could not flush before a seek");
+            }
+            seek();
+        });
+    }
+
+    fn copy_file_range(
+        &self,
+        request: &Request,
+        from: INodeNo,
+        _: FileHandle,
+        from_offset: u64,
+        to: INodeNo,
+        _: FileHandle,
+        to_offset: u64,
+        len: u64,
+        _: CopyFileRangeFlags,
+        reply: ReplyWrite,
+    ) {
+        let caller = caller(request, 0);
+        let len = len.min(COPY_BYTES_MAX);
+        self.blocking(move |fs| {
+            let copied = fs.copy_range(ino(from), from_offset, ino(to), to_offset, len, caller);
+            answer("copy_file_range", to, reply, copied, |reply, copied| {
+                reply.written(u32::try_from(copied).unwrap_or(u32::MAX));
+            });
+        });
+    }
+}

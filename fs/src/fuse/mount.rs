@@ -1,0 +1,186 @@
+//! Mounts, waits and unmounts.
+//!
+//! ```text
+//! mount() --> INIT agreed, serving --> Mount --join()--> unmounted by anyone: umount(8), Unmounter, a signal
+//! ```
+
+use super::{edge::Edge, ops::Operations};
+use fuser::{BackgroundSession, Config, MountOption, Session, SessionACL};
+use rustix::{
+    fs::{major, minor},
+    io::Errno,
+    mount::{UnmountFlags, unmount},
+};
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+};
+
+/// How a volume is mounted.
+#[derive(Clone, Debug)]
+pub struct MountOptions {
+    /// The kernel refuses every change.
+    pub read_only: bool,
+    /// Users other than the one who mounts may enter; permissions are checked either way.
+    pub allow_other: bool,
+    /// Source shown by `mount` and `df`.
+    pub fsname: String,
+    /// Threads that take requests. Two help parallel reads and cost creates 10 to 20 %.
+    pub threads: usize,
+    /// Threads for requests that wait: syncs, cold reads, copies.
+    pub threads_blocking: usize,
+    /// Readahead of the mount. The kernel's own 128 KiB would cut cold reads into requests of that size.
+    pub read_ahead_kib: u32,
+}
+
+impl Default for MountOptions {
+    fn default() -> Self {
+        Self {
+            read_only: false,
+            allow_other: false,
+            fsname: "cairn".to_owned(),
+            threads: 2,
+            threads_blocking: 8,
+            read_ahead_kib: 4096,
+        }
+    }
+}
+
+impl MountOptions {
+    fn config(&self) -> Config {
+        let mut options = vec![
+            MountOption::FSName(self.fsname.clone()),
+            MountOption::Subtype("cairn".to_owned()),
+            MountOption::DefaultPermissions,
+        ];
+        // What a local filesystem is mounted with; only root may, and fusermount3 would refuse the rest.
+        if rustix::process::geteuid().is_root() {
+            options.extend([MountOption::Dev, MountOption::Suid]);
+        }
+        if self.read_only {
+            options.push(MountOption::RO);
+        }
+        let mut config = Config::default();
+        config.mount_options = options;
+        config.acl = if self.allow_other {
+            SessionACL::All
+        } else {
+            SessionACL::Owner
+        };
+        config.n_threads = Some(self.threads.max(1));
+        config.clone_fd = self.threads > 1;
+        config
+    }
+}
+
+/// A mounted filesystem. Dropping it unmounts.
+#[derive(Debug)]
+pub struct Mount {
+    session: BackgroundSession,
+    mountpoint: PathBuf,
+}
+
+impl Mount {
+    /// Waits until somebody has unmounted it and every request is answered.
+    ///
+    /// # Errors
+    /// What ended the session, if it was anything but an unmount.
+    pub fn join(self) -> io::Result<()> {
+        self.session.join()
+    }
+
+    /// Unmounts and waits.
+    ///
+    /// # Errors
+    /// `EBUSY` while a file is open or a process stands in it: the mount goes on and its handle is gone, so use
+    /// [`Mount::unmounter`] to try first.
+    pub fn unmount(self) -> io::Result<()> {
+        self.unmounter().unmount()?;
+        self.join()
+    }
+
+    /// A handle that unmounts from elsewhere (a signal handler's thread) while this one is waited for.
+    pub fn unmounter(&self) -> Unmounter {
+        Unmounter {
+            mountpoint: self.mountpoint.clone(),
+        }
+    }
+
+    /// Where it is mounted, as an absolute path.
+    pub fn mountpoint(&self) -> &Path {
+        &self.mountpoint
+    }
+}
+
+/// Unmounts a [`Mount`] that another thread waits for.
+#[derive(Clone, Debug)]
+pub struct Unmounter {
+    mountpoint: PathBuf,
+}
+
+impl Unmounter {
+    /// Writes dirty pages back and unmounts.
+    ///
+    /// # Errors
+    /// `EBUSY` while it is in use.
+    pub fn unmount(&self) -> io::Result<()> {
+        self.detach(UnmountFlags::empty(), "-u")
+    }
+
+    /// Takes the mount out of the tree at once; it ends when its last user is gone.
+    ///
+    /// # Errors
+    /// When there is no such mount.
+    pub fn unmount_lazily(&self) -> io::Result<()> {
+        self.detach(UnmountFlags::DETACH, "-uz")
+    }
+
+    fn detach(&self, flags: UnmountFlags, switch: &str) -> io::Result<()> {
+        match unmount(&self.mountpoint, flags) {
+            // Who is not root has mounted through fusermount3, and unmounts through it.
+            Err(Errno::PERM) => {
+                let status = Command::new("fusermount3")
+                    .arg(switch)
+                    .arg("--")
+                    .arg(&self.mountpoint)
+                    .status()?;
+                status
+                    .success()
+                    .then_some(())
+                    .ok_or_else(|| io::Error::other("fusermount3 could not unmount"))
+            }
+            other => Ok(other?),
+        }
+    }
+}
+
+/// Mounts `fs` at `mountpoint`. When this returns, the mount answers.
+///
+/// # Errors
+/// When the mount point, the options or the kernel refuse.
+pub fn mount<O: Operations + ?Sized>(
+    fs: Arc<O>,
+    mountpoint: &Path,
+    options: &MountOptions,
+) -> io::Result<Mount> {
+    let mountpoint = mountpoint.canonicalize()?;
+    let edge = Edge::new(fs, options.threads_blocking)?;
+    let notifier = edge.notifier();
+    let session = Session::new(edge, &mountpoint, &options.config())?;
+    // Fails only when it is set already, and nobody else sets it.
+    let _ = notifier.set(session.notifier());
+    let session = session.spawn()?;
+    if let Err(error) = set_read_ahead(&mountpoint, options.read_ahead_kib) {
+        tracing::warn!(%error, "could not raise readahead: cold sequential reads will be slower");
+    }
+    Ok(Mount { session, mountpoint })
+}
+
+fn set_read_ahead(mountpoint: &Path, kib: u32) -> io::Result<()> {
+    let device = fs::metadata(mountpoint)?.dev();
+    let path = format!("/sys/class/bdi/{}:{}/read_ahead_kb", major(device), minor(device));
+    fs::write(path, kib.to_string())
+}

@@ -1,0 +1,261 @@
+//! An inode in memory: its attributes, its home in the tree, and what changed since the last commit.
+//!
+//! ```text
+//!            +-- open   changes of the epoch that is filling
+//!  content --+-- frozen changes that the commit under way writes
+//!            +-- stored what the last commit holds
+//! ```
+
+use crate::layer::Layer;
+use crate::record::{Meta, Stored, Xattrs};
+use crate::{Attr, InodeNo, Kind, Name};
+use cairn_merkle::{Epoch, Link};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Place of a name in its directory's order: keyed hash, then the name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct DirKey {
+    pub(crate) hash: u64,
+    pub(crate) name: Name,
+}
+
+impl DirKey {
+    /// Key in the directory's B+tree.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut key = self.hash.to_be_bytes().to_vec();
+        key.extend_from_slice(self.name.as_bytes());
+        key
+    }
+
+    pub(crate) fn decode(key: &[u8]) -> Option<Self> {
+        let (hash, name) = key.split_first_chunk()?;
+        Some(Self {
+            hash: u64::from_be_bytes(*hash),
+            name: Name::new(name).ok()?,
+        })
+    }
+}
+
+/// Where an inode's record is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Home {
+    /// In the commit block: the root directory, of the volume or of a snapshot.
+    Root,
+    /// In its one directory entry.
+    Entry { parent: InodeNo, key: DirKey },
+    /// In the hard-link table.
+    Table,
+    /// Nowhere any more: unlinked, and kept while somebody has it open.
+    Orphan,
+}
+
+/// What a directory entry leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Child {
+    pub(crate) ino: InodeNo,
+    pub(crate) kind: Kind,
+    /// The record is in the hard-link table.
+    pub(crate) linked: bool,
+}
+
+/// Names that changed in one directory in one epoch; `None` is a removed name.
+pub(crate) type Names = BTreeMap<DirKey, Option<Child>>;
+
+/// A regular file's bytes.
+#[derive(Clone, Debug)]
+pub(crate) struct FileBody {
+    pub(crate) stored: Stored,
+    pub(crate) frozen: Option<Arc<Layer>>,
+    pub(crate) open: Layer,
+    pub(crate) unlogged: Unlogged,
+    /// Dirty bytes that the frozen layer holds and the log does not.
+    pub(crate) frozen_unlogged: bool,
+}
+
+/// A directory's names.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct DirBody {
+    pub(crate) stored: Option<Link>,
+    pub(crate) frozen: Option<Arc<Names>>,
+    pub(crate) open: Names,
+}
+
+/// What an inode leads to.
+#[derive(Clone, Debug)]
+pub(crate) enum Content {
+    File(Box<FileBody>),
+    Dir(DirBody),
+    /// A symlink's target, or nothing: never changes.
+    Fixed(Stored),
+}
+
+/// File content that no log record holds yet.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Unlogged {
+    /// Smallest size the file had since it was last logged, if it shrank.
+    pub(crate) low: Option<u64>,
+    /// Touched ranges by record; `None` for the whole record.
+    pub(crate) records: BTreeMap<u64, Option<BTreeSet<(u32, u32)>>>,
+    /// Size or times changed.
+    pub(crate) meta: bool,
+}
+
+impl Unlogged {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.low.is_none() && self.records.is_empty() && !self.meta
+    }
+
+    /// Bytes `from..until` of a record were written.
+    pub(crate) fn touch(&mut self, recno: u64, from: u32, until: u32) {
+        if let Some(ranges) = self.records.entry(recno).or_insert_with(|| Some(BTreeSet::new())) {
+            ranges.insert((from, until));
+            // A record touched in many places is cheaper to log whole than to account for.
+            if ranges.len() > 64 {
+                self.records.insert(recno, None);
+            }
+        }
+    }
+
+    /// A record got a new base: a leaf or a hole.
+    pub(crate) fn replace(&mut self, recno: u64) {
+        self.records.insert(recno, None);
+    }
+
+    /// The file was cut to `size`; `first_gone` is the first record that is wholly gone.
+    pub(crate) fn cut(&mut self, size: u64, first_gone: u64) {
+        self.records.split_off(&first_gone);
+        self.low = Some(self.low.map_or(size, |low| low.min(size)));
+        self.meta = true;
+    }
+}
+
+/// An inode in memory.
+#[derive(Clone, Debug)]
+pub(crate) struct Inode {
+    pub(crate) meta: Meta,
+    pub(crate) xattrs: Xattrs,
+    pub(crate) home: Home,
+    pub(crate) content: Content,
+    /// References the kernel holds.
+    pub(crate) lookups: u64,
+    /// Open handles.
+    pub(crate) opens: u32,
+    /// Inodes in memory whose home is this directory.
+    pub(crate) children: u32,
+    /// Changed in the open epoch.
+    pub(crate) dirty: bool,
+    /// Part of the commit under way.
+    pub(crate) frozen: bool,
+    /// Epoch whose log already says where this inode is found.
+    pub(crate) located: Epoch,
+}
+
+impl Inode {
+    pub(crate) fn new(meta: Meta, xattrs: Xattrs, stored: Stored, home: Home) -> Self {
+        let content = match meta.kind {
+            Kind::File => Content::File(Box::new(FileBody {
+                stored,
+                frozen: None,
+                open: Layer::default(),
+                unlogged: Unlogged::default(),
+                frozen_unlogged: false,
+            })),
+            Kind::Directory => Content::Dir(DirBody {
+                stored: match stored {
+                    Stored::Tree(link) => Some(link),
+                    _ => None,
+                },
+                ..DirBody::default()
+            }),
+            _ => Content::Fixed(stored),
+        };
+        Self {
+            meta,
+            xattrs,
+            home,
+            content,
+            lookups: 0,
+            opens: 0,
+            children: 0,
+            dirty: false,
+            frozen: false,
+            located: Epoch(0),
+        }
+    }
+
+    /// Whether nothing outside the tree needs it in memory.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.lookups == 0 && self.opens == 0 && self.children == 0
+    }
+
+    /// Unlinked and out of reach: its blocks can go.
+    pub(crate) fn is_dead(&self) -> bool {
+        self.home == Home::Orphan && self.lookups == 0 && self.opens == 0
+    }
+
+    pub(crate) fn dir(&self) -> crate::Result<&DirBody> {
+        match &self.content {
+            Content::Dir(dir) => Ok(dir),
+            _ => Err(crate::Error::NotDirectory),
+        }
+    }
+
+    pub(crate) fn dir_mut(&mut self) -> crate::Result<&mut DirBody> {
+        match &mut self.content {
+            Content::Dir(dir) => Ok(dir),
+            _ => Err(crate::Error::NotDirectory),
+        }
+    }
+
+    pub(crate) fn file(&self) -> crate::Result<&FileBody> {
+        match &self.content {
+            Content::File(file) => Ok(file),
+            Content::Dir(_) => Err(crate::Error::IsDirectory),
+            Content::Fixed(_) => Err(crate::Error::Invalid("not a regular file")),
+        }
+    }
+
+    pub(crate) fn file_mut(&mut self) -> crate::Result<&mut FileBody> {
+        match &mut self.content {
+            Content::File(file) => Ok(file),
+            Content::Dir(_) => Err(crate::Error::IsDirectory),
+            Content::Fixed(_) => Err(crate::Error::Invalid("not a regular file")),
+        }
+    }
+
+    pub(crate) fn attr(&self) -> Attr {
+        let meta = &self.meta;
+        let size = if meta.kind == Kind::Directory {
+            meta.size * 32 + 64
+        } else {
+            meta.size
+        };
+        Attr {
+            ino: meta.ino,
+            kind: meta.kind,
+            mode: meta.mode,
+            uid: meta.uid,
+            gid: meta.gid,
+            rdev: meta.rdev,
+            nlink: meta.nlink,
+            size,
+            blocks: self.bytes_held().div_ceil(512),
+            atime: meta.atime,
+            mtime: meta.mtime,
+            ctime: meta.ctime,
+            btime: meta.btime,
+        }
+    }
+
+    /// Stored bytes and, for what is not yet committed, an upper bound that ignores overlap, but never more than
+    /// the file could hold.
+    fn bytes_held(&self) -> u64 {
+        let Content::File(file) = &self.content else {
+            return 0;
+        };
+        let layers = [file.frozen.as_deref(), Some(&file.open)];
+        let pending: u64 = layers.into_iter().flatten().map(Layer::bytes_held).sum();
+        (self.meta.stored + pending).min(self.meta.size.next_multiple_of(4096))
+    }
+}

@@ -1,0 +1,48 @@
+//! Inodes, directories, files, epochs, the intent log and caches: the filesystem, without a mount.
+//!
+//! ```text
+//!  kernel --fuse--> Operations --> Engine --+-- names, attr, file   change the open epoch
+//!                                           |-- intent              what fsync makes durable at once
+//!                                           |-- freeze, commit      the open epoch becomes the tree
+//!                                           |-- snapshot            versions that are kept
+//!                                           `-- recover, check      after a crash, and for certainty
+//! ```
+//!
+//! The crate knows no RocksDB and no clock: blocks go through [`cairn_merkle::BlockStore`], times come with each call.
+
+mod acl;
+mod attr;
+mod blocks;
+mod check;
+mod codec;
+mod commit;
+mod content;
+mod engine;
+mod errno;
+mod error;
+mod file;
+mod format;
+mod freeze;
+mod fuse;
+mod inode;
+mod intent;
+mod layer;
+mod names;
+mod operations;
+mod pieces;
+mod read;
+mod record;
+mod recover;
+mod snapshot;
+mod state;
+mod status;
+mod types;
+mod volume;
+
+pub use check::{CheckProgress, CheckReport, Damage};
+pub use engine::{Config, Engine, Quota};
+pub use error::{Error, Result};
+pub use format::{format, rekey};
+pub use fuse::{Mount, MountOptions, Operations, Unmounter, mount};
+pub use status::Status;
+pub use types::*;

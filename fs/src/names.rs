@@ -1,0 +1,667 @@
+//! Names: make, link, unlink, rename, list.
+//!
+//! ```text
+//!  check (exists? empty? a loop?) -> apply to the open epoch -> note in the intent log
+//!                                       ^
+//!                              replay comes in here, with facts that were checked once
+//! ```
+
+use crate::acl;
+use crate::engine::Engine;
+use crate::inode::{Child, DirKey, Home, Inode, Names};
+use crate::intent::Op;
+use crate::record::{Dentry, Meta, Record, Stored, Xattrs};
+use crate::state::{State, in_view, view_of};
+use crate::{Attr, Caller, DirCookie, DirEntry, Error, InodeNo, Kind, Name, RenameMode, Result, Time};
+use cairn_merkle::btree;
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+/// More names than this one inode cannot have (as in ext4).
+const NLINK_MAX: u32 = 65_000;
+/// Longest target of a symlink (PATH_MAX less its NUL).
+const TARGET_MAX: usize = 4095;
+
+/// What is to be made.
+struct NewInode {
+    kind: Kind,
+    mode: u32,
+    rdev: u32,
+    stored: Stored,
+}
+
+impl Engine {
+    /// Makes a file of any kind but directory and symlink. The kernel holds one reference to it.
+    ///
+    /// # Errors
+    /// [`Error::Exists`], [`Error::NoSpace`], [`Error::ReadOnly`].
+    pub fn mknod(
+        &self,
+        parent: InodeNo,
+        name: &Name,
+        kind: Kind,
+        mode: u32,
+        rdev: u32,
+        caller: Caller,
+    ) -> Result<Attr> {
+        self.make(
+            parent,
+            name,
+            NewInode {
+                kind,
+                mode,
+                rdev,
+                stored: Stored::None,
+            },
+            caller,
+        )
+    }
+
+    /// Makes a directory; in `.snapshots`, takes a snapshot of that name.
+    ///
+    /// # Errors
+    /// As [`Self::mknod`].
+    pub fn mkdir(&self, parent: InodeNo, name: &Name, mode: u32, caller: Caller) -> Result<Attr> {
+        if parent == InodeNo::SNAPSHOTS {
+            self.snapshot_create(name, caller.now)?;
+            return self.lookup(parent, name);
+        }
+        self.make(
+            parent,
+            name,
+            NewInode {
+                kind: Kind::Directory,
+                mode,
+                rdev: 0,
+                stored: Stored::None,
+            },
+            caller,
+        )
+    }
+
+    /// Makes a symbolic link.
+    ///
+    /// # Errors
+    /// As [`Self::mknod`], and [`Error::NameTooLong`] for a target of 4096 bytes or more.
+    pub fn symlink(&self, parent: InodeNo, name: &Name, target: &[u8], caller: Caller) -> Result<Attr> {
+        if target.len() > TARGET_MAX {
+            return Err(Error::NameTooLong);
+        }
+        if target.is_empty() {
+            return Err(Error::NoEntry);
+        }
+        let stored = Stored::Inline(target.into());
+        self.make(
+            parent,
+            name,
+            NewInode {
+                kind: Kind::Symlink,
+                mode: 0o777,
+                rdev: 0,
+                stored,
+            },
+            caller,
+        )
+    }
+
+    fn make(&self, parent: InodeNo, name: &Name, new: NewInode, caller: Caller) -> Result<Attr> {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        Self::writable(state, parent)?;
+        let key = self.free_key(state, parent, name)?;
+        self.admit_inode(state)?;
+        let ino = InodeNo(state.volume.next_ino);
+        let record = new_record(state.inode(parent)?, ino, new, caller);
+        self.log(
+            state,
+            &[parent],
+            &Op::Create {
+                parent,
+                name,
+                record: &record,
+            },
+        )?;
+        self.apply_create(state, parent, key, record)?;
+        let inode = state.inode_mut(ino)?;
+        inode.lookups = 1;
+        Ok(inode.attr())
+    }
+
+    /// The key of a name that is not taken in a directory that still exists.
+    fn free_key(&self, state: &mut State, parent: InodeNo, name: &Name) -> Result<DirKey> {
+        let dir = state.inode(parent)?;
+        dir.dir()?;
+        if dir.home == Home::Orphan {
+            return Err(Error::NoEntry);
+        }
+        if parent == InodeNo::ROOT && name.as_bytes() == crate::snapshot::DIR_NAME {
+            return Err(Error::Exists);
+        }
+        let key = state.key(name);
+        if self.child(state, parent, &key)?.is_some() {
+            return Err(Error::Exists);
+        }
+        Ok(key)
+    }
+
+    pub(crate) fn apply_create(
+        &self,
+        state: &mut State,
+        parent: InodeNo,
+        key: DirKey,
+        record: Record,
+    ) -> Result<()> {
+        let (ino, kind, now) = (record.meta.ino, record.meta.kind, record.meta.ctime);
+        let located = state.epoch;
+        let mut inode = Inode::new(
+            record.meta,
+            record.xattrs,
+            record.stored,
+            Home::Entry {
+                parent,
+                key: key.clone(),
+            },
+        );
+        inode.located = located;
+        state.insert(inode);
+        state.change(ino)?;
+        state.volume.next_ino = state.volume.next_ino.max(ino.0 + 1);
+        state.volume.inodes += 1;
+        self.set_name(
+            state,
+            parent,
+            key,
+            Some(Child {
+                ino,
+                kind,
+                linked: false,
+            }),
+            now,
+        )?;
+        if kind == Kind::Directory {
+            state.change(parent)?.meta.nlink += 1;
+        }
+        Ok(())
+    }
+
+    /// Points a name somewhere, or removes it, and moves the directory's times and size along.
+    fn set_name(
+        &self,
+        state: &mut State,
+        parent: InodeNo,
+        key: DirKey,
+        child: Option<Child>,
+        now: Time,
+    ) -> Result<()> {
+        let had = self.child(state, parent, &key)?.is_some();
+        let dir = state.change(parent)?;
+        match (had, child.is_some()) {
+            (false, true) => dir.meta.size += 1,
+            (true, false) => dir.meta.size -= 1,
+            _ => {}
+        }
+        dir.meta.mtime = now;
+        dir.meta.ctime = now;
+        dir.dir_mut()?.open.insert(key, child);
+        Ok(())
+    }
+
+    /// Gives an inode another name.
+    ///
+    /// # Errors
+    /// [`Error::NotPermitted`] for directories, [`Error::TooManyLinks`], and as [`Self::mknod`].
+    pub fn link(&self, ino: InodeNo, new_parent: InodeNo, name: &Name, caller: Caller) -> Result<Attr> {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        Self::writable(state, new_parent)?;
+        Self::writable(state, ino)?;
+        let key = self.free_key(state, new_parent, name)?;
+        let inode = state.inode(ino)?;
+        if inode.meta.kind == Kind::Directory {
+            return Err(Error::NotPermitted("directories have one name"));
+        }
+        if inode.home == Home::Orphan {
+            return Err(Error::NoEntry);
+        }
+        if inode.meta.nlink >= NLINK_MAX {
+            return Err(Error::TooManyLinks);
+        }
+        self.log(
+            state,
+            &[ino, new_parent],
+            &Op::Link {
+                ino,
+                parent: new_parent,
+                name,
+                now: caller.now,
+            },
+        )?;
+        self.apply_link(state, ino, new_parent, key, caller.now)?;
+        let inode = state.inode_mut(ino)?;
+        inode.lookups += 1;
+        Ok(inode.attr())
+    }
+
+    pub(crate) fn apply_link(
+        &self,
+        state: &mut State,
+        ino: InodeNo,
+        parent: InodeNo,
+        key: DirKey,
+        now: Time,
+    ) -> Result<()> {
+        let inode = state.change(ino)?;
+        inode.meta.nlink += 1;
+        inode.meta.ctime = now;
+        let child = Child {
+            ino,
+            kind: inode.meta.kind,
+            linked: true,
+        };
+        if let Home::Entry {
+            parent: old,
+            key: old_key,
+        } = inode.home.clone()
+        {
+            state.change(old)?.dir_mut()?.open.insert(old_key, Some(child));
+            state.rehome(ino, Home::Table)?;
+        }
+        self.set_name(state, parent, key, Some(child), now)
+    }
+
+    /// Removes a name that is no directory's.
+    ///
+    /// # Errors
+    /// [`Error::NoEntry`], [`Error::IsDirectory`], [`Error::ReadOnly`].
+    pub fn unlink(&self, parent: InodeNo, name: &Name, caller: Caller) -> Result<()> {
+        self.remove(parent, name, caller, false)
+    }
+
+    /// Removes an empty directory; in `.snapshots`, destroys the snapshot of that name.
+    ///
+    /// # Errors
+    /// [`Error::NoEntry`], [`Error::NotDirectory`], [`Error::NotEmpty`], [`Error::ReadOnly`].
+    pub fn rmdir(&self, parent: InodeNo, name: &Name, caller: Caller) -> Result<()> {
+        if parent == InodeNo::SNAPSHOTS {
+            return self.snapshot_destroy(name);
+        }
+        self.remove(parent, name, caller, true)
+    }
+
+    fn remove(&self, parent: InodeNo, name: &Name, caller: Caller, directory: bool) -> Result<()> {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        Self::writable(state, parent)?;
+        let key = state.key(name);
+        let child = self.find(state, parent, &key)?.ok_or(Error::NoEntry)?;
+        match (directory, child.kind == Kind::Directory) {
+            (true, false) => return Err(Error::NotDirectory),
+            (false, true) => return Err(Error::IsDirectory),
+            (true, true) if !state.is_empty_dir(child.ino)? => return Err(Error::NotEmpty),
+            _ => {}
+        }
+        self.log(
+            state,
+            &[parent],
+            &Op::Unlink {
+                parent,
+                name,
+                now: caller.now,
+            },
+        )?;
+        self.apply_unlink(state, parent, key, caller.now)
+    }
+
+    pub(crate) fn apply_unlink(
+        &self,
+        state: &mut State,
+        parent: InodeNo,
+        key: DirKey,
+        now: Time,
+    ) -> Result<()> {
+        let child = self.find(state, parent, &key)?.ok_or(Error::NoEntry)?;
+        self.set_name(state, parent, key, None, now)?;
+        self.name_gone(state, parent, child, now)
+    }
+
+    /// An inode lost one of its names.
+    fn name_gone(&self, state: &mut State, parent: InodeNo, child: Child, now: Time) -> Result<()> {
+        let inode = state.change(child.ino)?;
+        inode.meta.ctime = now;
+        if child.kind == Kind::Directory {
+            inode.meta.nlink = 0;
+            state.change(parent)?.meta.nlink -= 1;
+        } else {
+            inode.meta.nlink -= 1;
+        }
+        let inode = state.inode(child.ino)?;
+        if inode.meta.nlink == 0 {
+            if inode.home == Home::Table {
+                state.left_table.push(child.ino);
+            }
+            state.volume.inodes -= 1;
+            state.rehome(child.ino, Home::Orphan)?;
+        }
+        Ok(())
+    }
+
+    /// Moves a name, replacing, sparing or swapping with what is there.
+    ///
+    /// # Errors
+    /// Those of rename(2).
+    pub fn rename(
+        &self,
+        parent: InodeNo,
+        name: &Name,
+        new_parent: InodeNo,
+        new_name: &Name,
+        mode: RenameMode,
+        caller: Caller,
+    ) -> Result<()> {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        Self::writable(state, parent)?;
+        Self::writable(state, new_parent)?;
+        let (key, new_key) = (state.key(name), state.key(new_name));
+        let moved = self.find(state, parent, &key)?.ok_or(Error::NoEntry)?;
+        let target = self.find(state, new_parent, &new_key)?;
+        self.may_rename(state, (parent, moved), (new_parent, target), mode)?;
+        if new_parent == InodeNo::ROOT && new_name.as_bytes() == crate::snapshot::DIR_NAME {
+            return Err(Error::Exists);
+        }
+        if target.is_some_and(|target| target.ino == moved.ino) {
+            return Ok(());
+        }
+        let op = Op::Rename {
+            from: (parent, name),
+            to: (new_parent, new_name),
+            mode,
+            now: caller.now,
+        };
+        self.log(state, &[parent, new_parent], &op)?;
+        self.apply_rename(state, (parent, key), (new_parent, new_key), mode, caller.now)
+    }
+
+    fn may_rename(
+        &self,
+        state: &mut State,
+        (parent, moved): (InodeNo, Child),
+        (new_parent, target): (InodeNo, Option<Child>),
+        mode: RenameMode,
+    ) -> Result<()> {
+        if state.inode(new_parent)?.home == Home::Orphan {
+            return Err(Error::NoEntry);
+        }
+        if moved.kind == Kind::Directory && is_within(state, new_parent, moved.ino) {
+            return Err(Error::Invalid("a directory cannot move into itself"));
+        }
+        match (mode, target) {
+            (RenameMode::NoReplace, Some(_)) => Err(Error::Exists),
+            (RenameMode::Exchange, None) => Err(Error::NoEntry),
+            (RenameMode::Exchange, Some(target)) => {
+                if target.kind == Kind::Directory && is_within(state, parent, target.ino) {
+                    return Err(Error::Invalid("a directory cannot move into itself"));
+                }
+                Ok(())
+            }
+            (RenameMode::Replace, Some(target)) if target.ino != moved.ino => {
+                match (moved.kind == Kind::Directory, target.kind == Kind::Directory) {
+                    (true, false) => Err(Error::NotDirectory),
+                    (false, true) => Err(Error::IsDirectory),
+                    (true, true) if !state.is_empty_dir(target.ino)? => Err(Error::NotEmpty),
+                    _ => Ok(()),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn apply_rename(
+        &self,
+        state: &mut State,
+        (parent, key): (InodeNo, DirKey),
+        (new_parent, new_key): (InodeNo, DirKey),
+        mode: RenameMode,
+        now: Time,
+    ) -> Result<()> {
+        let moved = self.find(state, parent, &key)?.ok_or(Error::NoEntry)?;
+        let target = self.find(state, new_parent, &new_key)?;
+        match (mode, target) {
+            (RenameMode::Exchange, Some(target)) => {
+                self.set_name(state, parent, key.clone(), Some(target), now)?;
+                self.moved(state, target, new_parent, (parent, key), now)?;
+            }
+            (_, target) => {
+                self.set_name(state, parent, key, None, now)?;
+                if let Some(target) = target {
+                    self.name_gone(state, new_parent, target, now)?;
+                }
+            }
+        }
+        self.set_name(state, new_parent, new_key.clone(), Some(moved), now)?;
+        self.moved(state, moved, parent, (new_parent, new_key), now)
+    }
+
+    /// An inode's name is now somewhere else.
+    fn moved(
+        &self,
+        state: &mut State,
+        child: Child,
+        from: InodeNo,
+        (parent, key): (InodeNo, DirKey),
+        now: Time,
+    ) -> Result<()> {
+        state.change(child.ino)?.meta.ctime = now;
+        if !child.linked {
+            state.rehome(child.ino, Home::Entry { parent, key })?;
+        }
+        if child.kind == Kind::Directory && from != parent {
+            state.change(from)?.meta.nlink -= 1;
+            state.change(parent)?.meta.nlink += 1;
+        }
+        Ok(())
+    }
+
+    /// The target of a symlink.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for anything else.
+    pub fn readlink(&self, ino: InodeNo) -> Result<Vec<u8>> {
+        let state = self.state.lock();
+        match &state.inode(ino)?.content {
+            crate::inode::Content::Fixed(Stored::Inline(target)) => Ok(target.to_vec()),
+            _ => Err(Error::Invalid("not a symbolic link")),
+        }
+    }
+
+    /// Up to `count_max` names after `after`, in the directory's order. With attributes if `with_attr`.
+    ///
+    /// # Errors
+    /// [`Error::NotDirectory`], or what reading the directory's blocks failed with.
+    pub fn readdir(
+        &self,
+        ino: InodeNo,
+        after: DirCookie,
+        count_max: usize,
+        with_attr: bool,
+    ) -> Result<Vec<DirEntry>> {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        if ino == InodeNo::SNAPSHOTS {
+            return Ok(state.snapshots.list_dir(after, count_max));
+        }
+        let mut listed = Vec::new();
+        for (key, child, record) in self.list(state, ino, after, count_max)? {
+            let attr = if with_attr {
+                Some(self.attr_of(state, child, record)?)
+            } else {
+                None
+            };
+            listed.push(DirEntry {
+                ino: child.ino,
+                kind: child.kind,
+                cookie: DirCookie(key.hash),
+                name: key.name,
+                attr,
+            });
+        }
+        Ok(listed)
+    }
+
+    fn attr_of(&self, state: &mut State, child: Child, record: Option<Record>) -> Result<Attr> {
+        if child.linked {
+            self.load_linked(state, child.ino)?;
+        }
+        match (state.inodes.get(&child.ino), record) {
+            (Some(inode), _) => Ok(inode.attr()),
+            (None, Some(record)) => {
+                Ok(Inode::new(record.meta, record.xattrs, record.stored, Home::Orphan).attr())
+            }
+            (None, None) => Err(Error::NoEntry),
+        }
+    }
+
+    /// Names after a place, overlaid: stored ones under frozen ones under open ones.
+    #[expect(clippy::type_complexity, reason = "a row of a listing, taken apart at once")]
+    pub(crate) fn list(
+        &self,
+        state: &State,
+        ino: InodeNo,
+        after: DirCookie,
+        count_max: usize,
+    ) -> Result<Vec<(DirKey, Child, Option<Record>)>> {
+        let dir = state.inode(ino)?.dir()?;
+        let view = view_of(ino);
+        let first = (after.0 + 1).to_be_bytes();
+        let stored = btree::range(
+            &self.blocks,
+            dir.stored.as_ref(),
+            Bound::Included(&first),
+            count_max,
+        )?;
+        let whole = stored.len() < count_max;
+        let mut rows = BTreeMap::new();
+        for entry in stored {
+            let key = DirKey::decode(&entry.key).ok_or(cairn_merkle::Error::Malformed {
+                what: "directory",
+                why: "a key is no hash and name",
+            })?;
+            let row = match Dentry::decode(&entry.value, &entry.links)? {
+                Dentry::Linked { ino, kind } => (
+                    Child {
+                        ino: in_view(ino, view),
+                        kind,
+                        linked: true,
+                    },
+                    None,
+                ),
+                Dentry::Embedded(mut record) => {
+                    record.meta.ino = in_view(record.meta.ino, view);
+                    (
+                        Child {
+                            ino: record.meta.ino,
+                            kind: record.meta.kind,
+                            linked: false,
+                        },
+                        Some(record),
+                    )
+                }
+            };
+            rows.insert(key, row);
+        }
+        // Beyond the last stored entry that was read, changes cannot be placed yet, unless there is no more stored.
+        let until = if whole {
+            u64::MAX
+        } else {
+            rows.last_key_value().map_or(u64::MAX, |(key, _)| key.hash)
+        };
+        let layers: [Option<&Names>; 2] = [dir.frozen.as_deref(), Some(&dir.open)];
+        for (key, change) in layers
+            .into_iter()
+            .flatten()
+            .flat_map(|names| after_hash(names, after.0, until))
+        {
+            match change {
+                Some(child) => drop(rows.insert(key.clone(), (*child, None))),
+                None => drop(rows.remove(key)),
+            }
+        }
+        if rows.is_empty() && !whole {
+            return self.list(state, ino, DirCookie(until), count_max);
+        }
+        Ok(rows
+            .into_iter()
+            .take(count_max)
+            .map(|(key, (child, record))| (key, child, record))
+            .collect())
+    }
+
+    /// The kernel keeps an entry that was listed: one more reference, as by [`Self::lookup`].
+    ///
+    /// # Errors
+    /// [`Error::NoEntry`] if the name has gone since.
+    pub fn retain(&self, parent: InodeNo, entry: &DirEntry) -> Result<Attr> {
+        self.lookup(parent, &entry.name)
+    }
+}
+
+/// The changes of a layer whose hashes lie in `after + 1 ..= until`.
+fn after_hash(names: &Names, after: u64, until: u64) -> impl Iterator<Item = (&DirKey, &Option<Child>)> {
+    let least = Name::new(b"\x01").ok();
+    let from = least.map(|name| DirKey {
+        hash: after + 1,
+        name,
+    });
+    let rows = match from {
+        Some(from) => names.range(from..),
+        None => names.range::<DirKey, _>(..),
+    };
+    rows.take_while(move |(key, _)| key.hash <= until)
+}
+
+/// Whether `ino` is `ancestor` or lies below it.
+fn is_within(state: &State, mut ino: InodeNo, ancestor: InodeNo) -> bool {
+    loop {
+        if ino == ancestor {
+            return true;
+        }
+        match state.inodes.get(&ino).map(|inode| &inode.home) {
+            Some(Home::Entry { parent, .. }) => ino = *parent,
+            _ => return false,
+        }
+    }
+}
+
+fn new_record(parent: &Inode, ino: InodeNo, new: NewInode, caller: Caller) -> Record {
+    let (mode, acls) = acl::inherit(&parent.xattrs, new.kind, new.mode & 0o7777, caller.umask);
+    let setgid = parent.meta.mode & 0o2000 != 0;
+    let gid = if setgid { parent.meta.gid } else { caller.gid };
+    let mode = if setgid && new.kind == Kind::Directory {
+        mode | 0o2000
+    } else {
+        mode
+    };
+    let size = match &new.stored {
+        Stored::Inline(target) => target.len() as u64,
+        _ => 0,
+    };
+    Record {
+        meta: Meta {
+            ino,
+            kind: new.kind,
+            mode,
+            uid: caller.uid,
+            gid,
+            rdev: new.rdev,
+            nlink: if new.kind == Kind::Directory { 2 } else { 1 },
+            size,
+            stored: 0,
+            atime: caller.now,
+            mtime: caller.now,
+            ctime: caller.now,
+            btime: caller.now,
+        },
+        xattrs: Xattrs::from(acls),
+        stored: new.stored,
+    }
+}

@@ -1,0 +1,182 @@
+//! How a read is answered: what to fetch, and what to lay over it.
+//!
+//! ```text
+//!  stored leaf | hole  --cut at keep, lay frozen pieces over--> --cut at keep, lay open pieces over--> bytes
+//! ```
+//!
+//! A plan is made under the engine's lock and copies only what is dirty in the range; it runs without the lock.
+
+use crate::Result;
+use crate::blocks::{Blocks, Cached};
+use crate::file::cut;
+use crate::inode::FileBody;
+use crate::layer::{Layer, Rec, Under};
+use crate::record::Stored;
+use cairn_merkle::{Link, index};
+use std::sync::Arc;
+
+/// What lies at the bottom of a record.
+enum Base {
+    Hole,
+    Leaf(Link),
+    /// Wherever the last commit has it.
+    Stored(Stored),
+}
+
+/// One layer's scattered bytes.
+struct Step {
+    keep: u32,
+    pieces: Vec<(u32, Vec<u8>)>,
+}
+
+struct RecordPlan {
+    recno: u64,
+    from: u32,
+    until: u32,
+    base: Base,
+    /// Topmost first.
+    steps: Vec<Step>,
+}
+
+/// Everything a read needs, apart from the blocks.
+pub(crate) struct Plan {
+    records: Vec<RecordPlan>,
+    len: usize,
+}
+
+impl Plan {
+    /// Plans `offset..offset + len`, clipped to `size`.
+    pub(crate) fn new(file: &FileBody, size: u64, offset: u64, len: u64, record_size: u32) -> Self {
+        let len = len.min(size.saturating_sub(offset));
+        let plan = |(recno, from, until)| plan_record(file, recno, from, until);
+        let records = cut(offset, len, record_size).map(plan).collect();
+        Self {
+            records,
+            len: usize::try_from(len).unwrap_or(usize::MAX),
+        }
+    }
+
+    /// Whether [`Self::run`] would ask the store for no leaf. An index it would have to read counts as not cached.
+    pub(crate) fn is_cached(&self, blocks: &Blocks) -> bool {
+        self.records.iter().all(|record| match &record.base {
+            Base::Leaf(link) | Base::Stored(Stored::Leaf(link)) => blocks.holds_leaf(&link.cid),
+            Base::Stored(Stored::Index(root)) => {
+                let cached = Cached(blocks);
+                let link = index::get(&cached, Some(root), record.recno);
+                link.is_ok_and(|link| link.is_none_or(|link| blocks.holds_leaf(&link.cid)))
+            }
+            Base::Hole | Base::Stored(_) => true,
+        })
+    }
+
+    /// Fetches, opens and overlays.
+    pub(crate) fn run(&self, blocks: &Blocks) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; self.len];
+        let mut at = 0;
+        for record in &self.records {
+            let len = (record.until - record.from) as usize;
+            record.run(blocks, &mut bytes[at..at + len])?;
+            at += len;
+        }
+        Ok(bytes)
+    }
+}
+
+fn plan_record(file: &FileBody, recno: u64, from: u32, until: u32) -> RecordPlan {
+    let mut plan = RecordPlan {
+        recno,
+        from,
+        until,
+        base: Base::Hole,
+        steps: Vec::new(),
+    };
+    for layer in [Some(&file.open), file.frozen.as_deref()].into_iter().flatten() {
+        if let Some(base) = plan.through(layer) {
+            plan.base = base;
+            return plan;
+        }
+    }
+    plan.base = Base::Stored(file.stored.clone());
+    plan
+}
+
+/// Plans one record of a layer over what is stored: what a commit does with each of its dirty records.
+pub(crate) fn record_of(
+    layer: &Arc<Layer>,
+    stored: &Stored,
+    recno: u64,
+    len: u32,
+    blocks: &Blocks,
+) -> Result<Vec<u8>> {
+    let mut plan = RecordPlan {
+        recno,
+        from: 0,
+        until: len,
+        base: Base::Hole,
+        steps: Vec::new(),
+    };
+    plan.base = plan
+        .through(layer)
+        .unwrap_or_else(|| Base::Stored(stored.clone()));
+    let mut bytes = vec![0; len as usize];
+    plan.run(blocks, &mut bytes)?;
+    Ok(bytes)
+}
+
+impl RecordPlan {
+    /// Notes what a layer has; answers the base if the search ends there.
+    fn through(&mut self, layer: &Layer) -> Option<Base> {
+        match layer.records.get(&self.recno) {
+            Some(Rec::Hole) => Some(Base::Hole),
+            Some(Rec::Clean(link)) => Some(Base::Leaf(link.clone())),
+            Some(Rec::Dirty(dirty)) => {
+                let pieces = dirty.pieces.within(self.from, self.until);
+                let pieces = pieces.map(|(offset, bytes)| (offset, bytes.to_vec())).collect();
+                self.steps.push(Step {
+                    keep: dirty.keep,
+                    pieces,
+                });
+                match &dirty.under {
+                    Under::Below => None,
+                    Under::Hole => Some(Base::Hole),
+                    Under::Leaf(link) => Some(Base::Leaf(link.clone())),
+                }
+            }
+            None => (self.recno >= layer.floor).then_some(Base::Hole),
+        }
+    }
+
+    fn run(&self, blocks: &Blocks, out: &mut [u8]) -> Result<()> {
+        match &self.base {
+            Base::Hole => {}
+            Base::Leaf(link) => self.copy(&blocks.leaf(link)?, out),
+            Base::Stored(Stored::Leaf(link)) if self.recno == 0 => self.copy(&blocks.leaf(link)?, out),
+            Base::Stored(Stored::Inline(bytes)) if self.recno == 0 => self.copy(bytes, out),
+            Base::Stored(Stored::Index(root)) => {
+                if let Some(link) = index::get(blocks, Some(root), self.recno)? {
+                    self.copy(&blocks.leaf(&link)?, out);
+                }
+            }
+            Base::Stored(_) => {}
+        }
+        for step in self.steps.iter().rev() {
+            let keep = (step.keep.max(self.from) - self.from) as usize;
+            if let Some(gone) = out.get_mut(keep..) {
+                gone.fill(0);
+            }
+            for (offset, bytes) in &step.pieces {
+                let at = (offset - self.from) as usize;
+                out[at..at + bytes.len()].copy_from_slice(bytes);
+            }
+        }
+        Ok(())
+    }
+
+    /// What a leaf holds of the range; a leaf that ends early ends in zeros.
+    fn copy(&self, plain: &[u8], out: &mut [u8]) {
+        let until = plain.len().min(self.until as usize);
+        if let Some(part) = plain.get(self.from as usize..until) {
+            out[..part.len()].copy_from_slice(part);
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! From a store and a key to a running engine, and back.
+//!
+//! ```text
+//!  head (MAC) --> commit block (hash, tag, header's hash) --> volume state
+//!        --> replay the log on top --> commit, which also frees what a crash stranded --> log anew, threads
+//! ```
+//!
+//! **Invariant:** nothing is written before head, header, commit and the whole log have been verified; a log that
+//! has a gap is an error and not a shorter log.
+
+use crate::blocks::Blocks;
+use crate::engine::{Config, Engine, Signals};
+use crate::inode::{Home, Inode};
+use crate::intent::{Replayed, decode_record, gap};
+use crate::record::Record;
+use crate::snapshot::{CHECK_NAME, Snapshots};
+use crate::state::State;
+use crate::volume::Volume;
+use crate::{Error, Name, Result, Time};
+use cairn_merkle::{BlockStore, Cid, Commit, Epoch, Head, Header, LogKey, LogPos, VolumeKey, btree};
+use parking_lot::Mutex;
+use rand::Rng;
+use rustc_hash::FxHashSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Log bytes read at once.
+const LOG_READ_BYTES: usize = 8 << 20;
+/// Stranded names asked for at once.
+const FRESH_BATCH: usize = 4096;
+
+/// A volume as its newest commit has it.
+struct Found {
+    head: Vec<u8>,
+    root: Cid,
+    epoch: Epoch,
+    header: Header,
+    volume: Volume,
+}
+
+fn find(store: &dyn BlockStore, key: &VolumeKey) -> Result<Found> {
+    let nothing = |why| Error::Merkle(cairn_merkle::Error::Malformed { what: "store", why });
+    let stored = store
+        .head()?
+        .ok_or(nothing("it has no head, so it holds no volume"))?;
+    let head = Head::decode(&stored, key)?;
+    let header = Header::decode(&store.header()?.ok_or(nothing("it has no header"))?)?;
+    let block = store
+        .get(&head.root)?
+        .ok_or(cairn_merkle::Error::Missing { cid: head.root })?;
+    let commit = Commit::open(&head.root, block, key)?;
+    commit.require_header(&header)?;
+    if (commit.volume_id, commit.epoch) != (head.volume_id, head.epoch) {
+        return Err(cairn_merkle::Error::HeadForged.into());
+    }
+    let volume = Volume::decode(&commit.body, &commit.links)?;
+    Ok(Found {
+        head: stored.to_vec(),
+        root: head.root,
+        epoch: head.epoch,
+        header,
+        volume,
+    })
+}
+
+impl Engine {
+    /// Opens a volume: verifies, recovers what was logged, commits that, and starts the committer.
+    ///
+    /// # Errors
+    /// What is wrong with head, header, commit or log, by name; what the store failed with.
+    pub fn open(store: Arc<dyn BlockStore>, key: VolumeKey, config: Config, _now: Time) -> Result<Arc<Self>> {
+        let found = find(store.as_ref(), &key)?;
+        let blocks = Blocks::new(store, config.memory_bytes / 3);
+        let snapshots = Snapshots::load(&blocks, found.volume.snapshots.as_ref())?;
+        let old_log = LogKey::new(&key, found.volume.log_salt);
+        let mut salt = [0; 32];
+        rand::rng().fill_bytes(&mut salt);
+        let engine = Self {
+            log_key: LogKey::new(&key, salt),
+            volume_id: found.header.volume_id,
+            record_size: found.header.record_size,
+            state: Mutex::new(State::new(
+                found.volume,
+                snapshots,
+                (found.epoch, found.root, found.head),
+                found.header.hash(),
+            )),
+            blocks,
+            key,
+            config,
+            signals: Signals::default(),
+            committer: Mutex::new(None),
+        };
+        engine.recover(found.epoch, &old_log, salt)?;
+        let engine = Arc::new(engine);
+        if !config.read_only {
+            let committing = Arc::clone(&engine);
+            let thread = std::thread::Builder::new()
+                .name("commit".into())
+                .spawn(move || committing.run_committer());
+            let thread = thread.map_err(|source| cairn_merkle::StoreError::io("start a thread", source))?;
+            *engine.committer.lock() = Some(thread);
+        }
+        Ok(engine)
+    }
+
+    fn recover(&self, head: Epoch, old_log: &LogKey, salt: [u8; 32]) -> Result<()> {
+        let mut state = self.state.lock();
+        let root = state.volume.root.clone();
+        state.insert(Inode::new(root.meta, root.xattrs, root.stored, Home::Root));
+        state.replaying = true;
+        self.load_orphans(&mut state)?;
+        let named = self.replay(&mut state, head, old_log)?;
+        state.replaying = false;
+        if self.config.read_only {
+            state.read_only = Some("it was mounted read-only");
+            return Ok(());
+        }
+        state.stranded = self.stranded(head, &named)?;
+        state.volume.log_salt = salt;
+        state.touched = true;
+        if let Ok(name) = Name::new(CHECK_NAME) {
+            state.snapshots.to_destroy.push(name);
+        }
+        self.commit_locked(&mut state)
+    }
+
+    /// Brings the inodes that were unlinked while open into memory, where the next commit finds them dead.
+    fn load_orphans(&self, state: &mut State) -> Result<()> {
+        let orphans = btree::range(
+            &self.blocks,
+            state.volume.orphans.as_ref(),
+            std::ops::Bound::Unbounded,
+            usize::MAX,
+        )?;
+        for entry in orphans {
+            let record = Record::decode(&entry.value, &entry.links)?;
+            let ino = record.meta.ino;
+            state.insert(Inode::new(
+                record.meta,
+                record.xattrs,
+                record.stored,
+                Home::Orphan,
+            ));
+            state.change(ino)?;
+        }
+        Ok(())
+    }
+
+    /// Applies the log; answers the blocks it names.
+    fn replay(&self, state: &mut State, head: Epoch, log_key: &LogKey) -> Result<FxHashSet<Cid>> {
+        let mut named = FxHashSet::default();
+        let mut from = LogPos {
+            epoch: head.next(),
+            seq: 0,
+        };
+        let mut last: Option<(LogPos, [u8; 16])> = None;
+        loop {
+            let records = self.blocks.store.log_read(from, LOG_READ_BYTES)?;
+            let Some((end, _)) = records.last() else { break };
+            let end = *end;
+            for (pos, stored) in records {
+                if pos < from {
+                    return Err(gap(pos, "the store answers a record out of order"));
+                }
+                let (plain, tag) = log_key.open(pos, last.map(|(_, tag)| tag), &stored)?;
+                let (before, ops) = decode_record(&plain)?;
+                let follows = match (before, last) {
+                    (before, Some((last, _))) => before == Some(last),
+                    (None, None) => true,
+                    (Some(before), None) => before.epoch <= head,
+                };
+                if !follows {
+                    return Err(gap(pos, "the record before it is missing"));
+                }
+                for op in ops {
+                    self.redo(state, op, &mut named).map_err(|error| match error {
+                        Error::Merkle(error) => Error::Merkle(error),
+                        _ => gap(pos, "it does not fit the tree it was written for"),
+                    })?;
+                }
+                last = Some((pos, tag));
+                from = LogPos {
+                    epoch: pos.epoch,
+                    seq: pos.seq + 1,
+                };
+                state.epoch = state.epoch.max(pos.epoch);
+            }
+            from = LogPos {
+                epoch: end.epoch,
+                seq: end.seq + 1,
+            };
+        }
+        if let Some((pos, _)) = last {
+            tracing::info!(epoch = pos.epoch.0, seq = pos.seq, "replayed the intent log");
+        }
+        Ok(named)
+    }
+
+    fn redo(&self, state: &mut State, op: Replayed, named: &mut FxHashSet<Cid>) -> Result<()> {
+        match op {
+            Replayed::Locate { ino, parent, name } => {
+                let key = state.key(&name);
+                match self.find(state, parent, &key)? {
+                    Some(child) if child.ino == ino => Ok(()),
+                    _ => Err(Error::NoEntry),
+                }
+            }
+            Replayed::LocateLinked { ino } => self.load_linked(state, ino),
+            Replayed::Create { parent, name, record } => {
+                let key = state.key(&name);
+                self.apply_create(state, parent, key, record)
+            }
+            Replayed::Link {
+                ino,
+                parent,
+                name,
+                now,
+            } => {
+                let key = state.key(&name);
+                self.apply_link(state, ino, parent, key, now)
+            }
+            Replayed::Unlink { parent, name, now } => {
+                let key = state.key(&name);
+                self.apply_unlink(state, parent, key, now)
+            }
+            Replayed::Rename {
+                from: (parent, name),
+                to: (new_parent, new_name),
+                mode,
+                now,
+            } => {
+                let (key, new_key) = (state.key(&name), state.key(&new_name));
+                self.apply_rename(state, (parent, key), (new_parent, new_key), mode, now)
+            }
+            Replayed::Attr { meta, xattrs } => self.apply_attr(state, &meta, xattrs),
+            Replayed::Content { meta, low, parts } => {
+                named.extend(parts.iter().filter_map(crate::intent::ReplayedPart::block));
+                self.apply_content(state, &meta, low, parts)
+            }
+        }
+    }
+
+    /// Blocks that were put after the last commit and that the log does not name.
+    fn stranded(&self, head: Epoch, named: &FxHashSet<Cid>) -> Result<Vec<Cid>> {
+        let mut stranded = Vec::new();
+        let mut after = None;
+        loop {
+            let fresh = self.blocks.store.fresh(after, FRESH_BATCH)?;
+            let Some(last) = fresh.last() else {
+                return Ok(stranded);
+            };
+            after = Some(*last);
+            let lost = fresh
+                .iter()
+                .filter(|(epoch, cid)| *epoch > head && !named.contains(cid));
+            stranded.extend(lost.map(|(_, cid)| *cid));
+        }
+    }
+
+    /// Commits, stops the committer and refuses all that comes later. Calling it again does nothing.
+    ///
+    /// # Errors
+    /// As [`Self::commit`].
+    pub fn close(&self) -> Result<()> {
+        {
+            let mut state = self.state.lock();
+            if std::mem::replace(&mut state.closing, true) {
+                return Ok(());
+            }
+            self.signals.wake.notify_all();
+        }
+        if let Some(thread) = self.committer.lock().take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the committer panicked");
+        }
+        let mut state = self.state.lock();
+        let done = self.commit_locked(&mut state);
+        state.read_only.get_or_insert("it is being unmounted");
+        done
+    }
+
+    /// The committer: commits on time, when asked, and lets the store tidy up when there is nothing to do.
+    fn run_committer(&self) {
+        let mut state = self.state.lock();
+        while !state.closing {
+            let due = Instant::now() + self.config.commit_interval;
+            while !state.closing && !state.commit_wanted {
+                if self.signals.wake.wait_until(&mut state, due).timed_out() {
+                    break;
+                }
+            }
+            if state.closing {
+                return;
+            }
+            state.commit_wanted = false;
+            if state.read_only.is_none() && (state.committing || state.has_changes()) {
+                // Whoever needs to know gets the error from the log, or from a commit of his own.
+                let _ = self.commit_locked(&mut state);
+                continue;
+            }
+            let reclaimed = parking_lot::MutexGuard::unlocked(&mut state, || self.blocks.store.reclaim());
+            if let Err(error) = reclaimed {
+                tracing::warn!(%error, "the store could not give space back");
+            }
+        }
+    }
+}

@@ -1,0 +1,495 @@
+//! Named snapshots: taken by a commit, browsable under `/.snapshots`, destroyed for their space.
+//!
+//! ```text
+//!  older ... S(prev)     S(this)      S(next) or live
+//!               dead list of this |  dead list of next: what `this` still named and `next` does not
+//!  destroy `this`: what next's list holds and was born after prev is freed; the rest, and this's list, stay with next
+//! ```
+//!
+//! No block is counted: its birth epoch says which snapshots can name it (as in ZFS).
+
+use crate::blocks::{Blocks, Writer};
+use crate::codec::{Decoder, Encoder};
+use crate::engine::Engine;
+use crate::inode::{Home, Inode};
+use crate::record::Record;
+use crate::state::{State, in_view};
+use crate::{Attr, DirCookie, DirEntry, Error, InodeNo, Kind, Name, Result, SnapshotInfo, Time};
+use cairn_merkle::{Cid, Epoch, Link, btree};
+use std::collections::BTreeMap;
+
+/// The directory in the root that lists the snapshots. It is found by name and never listed.
+pub(crate) const DIR_NAME: &[u8] = b".snapshots";
+
+/// Name of the snapshot that a running check holds; a mount destroys what a crash left of one.
+pub(crate) const CHECK_NAME: &[u8] = b".check";
+
+/// One snapshot.
+#[derive(Clone, Debug)]
+pub(crate) struct Snapshot {
+    /// Number that the inode numbers of its files carry.
+    pub(crate) id: u32,
+    pub(crate) epoch: Epoch,
+    pub(crate) created: Time,
+    pub(crate) inodes: u64,
+    pub(crate) bytes: u64,
+    pub(crate) root: Record,
+    pub(crate) table: Option<Link>,
+    /// What the snapshot before named and this one does not.
+    pub(crate) dead: Option<Link>,
+}
+
+impl Snapshot {
+    /// A volume that cannot change, as a snapshot of itself.
+    pub(crate) fn of(volume: &crate::volume::Volume) -> Self {
+        Self {
+            id: 0,
+            epoch: Epoch(u64::MAX),
+            created: Time(0),
+            inodes: volume.inodes,
+            bytes: volume.bytes,
+            root: volume.root.clone(),
+            table: volume.table.clone(),
+            dead: None,
+        }
+    }
+
+    fn encode(&self, name: &Name) -> btree::Entry {
+        let mut out = Encoder::default();
+        out.u32(self.id)
+            .u64(self.epoch.0)
+            .i64(self.created.0)
+            .u64(self.inodes)
+            .u64(self.bytes);
+        let (root, mut links) = self.root.encode();
+        out.bytes(&root)
+            .u8(u8::try_from(links.len()).expect("an inode has at most one link"));
+        for tree in [&self.table, &self.dead] {
+            out.u8(u8::from(tree.is_some()));
+            links.extend(tree.clone());
+        }
+        btree::Entry {
+            key: name.as_bytes().to_vec(),
+            value: out.0,
+            links,
+        }
+    }
+
+    fn decode(entry: &btree::Entry) -> Result<(Name, Self)> {
+        let mut from = Decoder::new("snapshot", &entry.value);
+        let (id, epoch, created) = (from.u32()?, Epoch(from.u64()?), Time(from.i64()?));
+        let (inodes, bytes, root) = (from.u64()?, from.u64()?, from.bytes()?);
+        let count = usize::from(from.u8()?);
+        let (own, links) = entry
+            .links
+            .split_at_checked(count)
+            .ok_or(from.error("the root's link is missing"))?;
+        let mut links = links.iter().cloned();
+        let mut tree = || -> Result<Option<Link>> {
+            if from.u8()? == 0 {
+                return Ok(None);
+            }
+            Ok(Some(links.next().ok_or(from.error("a tree's link is missing"))?))
+        };
+        let (table, dead) = (tree()?, tree()?);
+        let root = Record::decode(root, own)?;
+        Ok((
+            Name::new(&entry.key)?,
+            Self {
+                id,
+                epoch,
+                created,
+                inodes,
+                bytes,
+                root,
+                table,
+                dead,
+            },
+        ))
+    }
+}
+
+/// All snapshots, and what the next commit is to do about them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Snapshots {
+    by_name: BTreeMap<Name, Snapshot>,
+    pub(crate) to_create: Vec<(Name, Time)>,
+    pub(crate) to_destroy: Vec<Name>,
+}
+
+impl Snapshots {
+    /// Reads all of them: a mount knows them by heart.
+    pub(crate) fn load(blocks: &Blocks, root: Option<&Link>) -> Result<Self> {
+        let mut by_name = BTreeMap::new();
+        let mut failed = None;
+        btree::walk(blocks, root, &mut |_| {}, &mut |entry| {
+            match Snapshot::decode(&entry) {
+                Ok((name, snapshot)) => drop(by_name.insert(name, snapshot)),
+                Err(error) => failed = Some(error),
+            }
+            Ok(())
+        })?;
+        failed.map_or(
+            Ok(Self {
+                by_name,
+                ..Self::default()
+            }),
+            Err,
+        )
+    }
+
+    /// Whether the next commit has something to do here.
+    pub(crate) fn has_requests(&self) -> bool {
+        !self.to_create.is_empty() || !self.to_destroy.is_empty()
+    }
+
+    /// What there is, with the requests, which are taken out of here.
+    pub(crate) fn take_requests(&mut self) -> Self {
+        Self {
+            by_name: self.by_name.clone(),
+            to_create: std::mem::take(&mut self.to_create),
+            to_destroy: std::mem::take(&mut self.to_destroy),
+        }
+    }
+
+    /// Takes over what a commit made of [`Self::take_requests`].
+    pub(crate) fn install(&mut self, committed: Self) {
+        self.by_name = committed.by_name;
+    }
+
+    pub(crate) fn by_id(&self, id: u32) -> Option<&Snapshot> {
+        self.by_name.values().find(|snapshot| snapshot.id == id)
+    }
+
+    /// All of them, by name.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Name, &Snapshot)> {
+        self.by_name.iter()
+    }
+
+    fn newest(&self) -> Option<&Snapshot> {
+        self.by_name.values().max_by_key(|snapshot| snapshot.epoch)
+    }
+
+    /// The snapshots next to `epoch`: the one before, and the name of the one after.
+    fn neighbours(&self, epoch: Epoch) -> (Option<Epoch>, Option<Name>) {
+        let before = self
+            .by_name
+            .values()
+            .map(|snapshot| snapshot.epoch)
+            .filter(|other| *other < epoch)
+            .max();
+        let after = self.by_name.iter().filter(|(_, snapshot)| snapshot.epoch > epoch);
+        (
+            before,
+            after
+                .min_by_key(|(_, snapshot)| snapshot.epoch)
+                .map(|(name, _)| name.clone()),
+        )
+    }
+
+    /// Attributes of `/.snapshots`.
+    pub(crate) fn dir_attr(&self, root: &Inode) -> Attr {
+        let nlink = 2 + u32::try_from(self.by_name.len()).unwrap_or(u32::MAX - 2);
+        Attr {
+            ino: InodeNo::SNAPSHOTS,
+            mode: 0o755,
+            nlink,
+            ..root.attr()
+        }
+    }
+
+    /// One page of `/.snapshots`.
+    pub(crate) fn list_dir(&self, after: DirCookie, count_max: usize) -> Vec<DirEntry> {
+        let mut rows: Vec<_> = self
+            .by_name
+            .iter()
+            .map(|(name, snapshot)| (snapshot.id, name))
+            .collect();
+        rows.sort_unstable();
+        let cookie = |id: u32| DirCookie(u64::from(id) + 16);
+        let rows = rows
+            .into_iter()
+            .filter(|(id, _)| cookie(*id) > after)
+            .take(count_max);
+        rows.map(|(id, name)| DirEntry {
+            ino: in_view(InodeNo::ROOT, id),
+            kind: Kind::Directory,
+            name: name.clone(),
+            cookie: cookie(id),
+            attr: None,
+        })
+        .collect()
+    }
+}
+
+/// What a commit does with the blocks it dropped and the snapshots it was asked for.
+pub(crate) struct Ledger<'a> {
+    pub(crate) blocks: &'a Blocks,
+    pub(crate) writer: &'a Writer<'a>,
+    pub(crate) snapshots: Snapshots,
+    /// Blocks dropped since the newest snapshot that it still names.
+    pub(crate) dead: Option<Link>,
+    /// Blocks nothing names any more.
+    pub(crate) freed: Vec<Cid>,
+    changes: BTreeMap<Vec<u8>, Option<btree::Entry>>,
+}
+
+fn dead_key(birth: Epoch, cid: &Cid) -> Vec<u8> {
+    let mut key = birth.0.to_be_bytes().to_vec();
+    key.extend_from_slice(&cid.to_bytes());
+    key
+}
+
+pub(crate) fn dead_cid(entry: &btree::Entry) -> cairn_merkle::Result<(Epoch, Cid)> {
+    let malformed = cairn_merkle::Error::Malformed {
+        what: "dead list",
+        why: "a key is no birth and name",
+    };
+    let Some((birth, cid)) = entry.key.split_first_chunk() else {
+        return Err(malformed);
+    };
+    let cid = Cid::from_bytes(cid).ok_or(malformed)?;
+    Ok((Epoch(u64::from_be_bytes(*birth)), cid))
+}
+
+impl<'a> Ledger<'a> {
+    pub(crate) fn new(
+        blocks: &'a Blocks,
+        writer: &'a Writer<'a>,
+        snapshots: Snapshots,
+        dead: Option<Link>,
+    ) -> Self {
+        Self {
+            blocks,
+            writer,
+            snapshots,
+            dead,
+            freed: Vec::new(),
+            changes: BTreeMap::new(),
+        }
+    }
+
+    /// Destroys what was asked for.
+    pub(crate) fn destroy(&mut self) -> Result<()> {
+        for name in std::mem::take(&mut self.snapshots.to_destroy) {
+            let Some(snapshot) = self.snapshots.by_name.remove(&name) else {
+                continue;
+            };
+            self.changes.insert(name.as_bytes().to_vec(), None);
+            let (before, after) = self.snapshots.neighbours(snapshot.epoch);
+            let later = match &after {
+                Some(after) => self
+                    .snapshots
+                    .by_name
+                    .get(after)
+                    .and_then(|later| later.dead.clone()),
+                None => self.dead.clone(),
+            };
+            let merged = self.merge(before.unwrap_or(Epoch(0)), later, snapshot.dead)?;
+            match after.and_then(|after| Some((after.clone(), self.snapshots.by_name.get_mut(&after)?))) {
+                Some((after, later)) => {
+                    later.dead = merged;
+                    self.changes
+                        .insert(after.as_bytes().to_vec(), Some(later.encode(&after)));
+                }
+                None => self.dead = merged,
+            }
+        }
+        Ok(())
+    }
+
+    /// The dead list that is left of two when the snapshot between them goes: all of `own`, and of `later` what
+    /// was born by `before`. The rest is freed.
+    fn merge(&mut self, before: Epoch, later: Option<Link>, own: Option<Link>) -> Result<Option<Link>> {
+        self.writer.flush()?;
+        let mut changes = BTreeMap::new();
+        let freed = &mut self.freed;
+        btree::walk(self.blocks, later.as_ref(), &mut |_| {}, &mut |entry| {
+            let (birth, cid) = dead_cid(&entry)?;
+            if birth > before {
+                freed.push(cid);
+                changes.insert(entry.key, None);
+            }
+            Ok(())
+        })?;
+        btree::destroy(self.blocks, self.writer, own, &mut |entry| {
+            changes.insert(entry.key.clone(), Some(entry));
+            Ok(())
+        })?;
+        let merged = btree::apply(self.blocks, self.writer, later, changes.into_iter().collect())?;
+        self.writer.flush()?;
+        Ok(merged)
+    }
+
+    /// Frees blocks that left the live tree, or hands them to the dead list when the newest snapshot names them.
+    pub(crate) fn drop_blocks(&mut self, dropped: Vec<Link>) -> Result<()> {
+        let newest = self
+            .snapshots
+            .newest()
+            .map_or(Epoch(0), |snapshot| snapshot.epoch);
+        let mut held = BTreeMap::new();
+        for link in dropped {
+            if link.birth > newest {
+                self.freed.push(link.cid);
+                continue;
+            }
+            let key = dead_key(link.birth, &link.cid);
+            let entry = btree::Entry {
+                key: key.clone(),
+                value: link.len.to_le_bytes().to_vec(),
+                links: Vec::new(),
+            };
+            held.insert(key, Some(entry));
+        }
+        if !held.is_empty() {
+            self.dead = btree::apply(
+                self.blocks,
+                self.writer,
+                self.dead.take(),
+                held.into_iter().collect(),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Takes the snapshots that were asked for, of a tree that is written.
+    pub(crate) fn create(&mut self, epoch: Epoch, volume: &mut crate::volume::Volume) {
+        for (name, created) in std::mem::take(&mut self.snapshots.to_create) {
+            let snapshot = Snapshot {
+                id: volume.next_snapshot,
+                epoch,
+                created,
+                inodes: volume.inodes,
+                bytes: volume.bytes,
+                root: volume.root.clone(),
+                table: volume.table.clone(),
+                dead: self.dead.take(),
+            };
+            volume.next_snapshot += 1;
+            self.changes
+                .insert(name.as_bytes().to_vec(), Some(snapshot.encode(&name)));
+            self.snapshots.by_name.insert(name, snapshot);
+        }
+    }
+
+    /// Writes the changed rows of the table of snapshots.
+    pub(crate) fn finish(&mut self, table: Option<Link>) -> Result<Option<Link>> {
+        let changes = std::mem::take(&mut self.changes);
+        if changes.is_empty() {
+            return Ok(table);
+        }
+        Ok(btree::apply(
+            self.blocks,
+            self.writer,
+            table,
+            changes.into_iter().collect(),
+        )?)
+    }
+}
+
+impl Engine {
+    /// Looks a name up in the root, where `.snapshots` is, or among the snapshots.
+    pub(crate) fn lookup_snapshot(
+        &self,
+        state: &mut State,
+        parent: InodeNo,
+        name: &Name,
+    ) -> Result<Option<Attr>> {
+        if parent == InodeNo::ROOT && name.as_bytes() == DIR_NAME {
+            return Ok(Some(state.snapshots.dir_attr(state.inode(InodeNo::ROOT)?)));
+        }
+        if parent != InodeNo::SNAPSHOTS {
+            return Ok(None);
+        }
+        let snapshot = state.snapshots.by_name.get(name).ok_or(Error::NoEntry)?;
+        let ino = in_view(InodeNo::ROOT, snapshot.id);
+        if !state.inodes.contains_key(&ino) {
+            let Record {
+                mut meta,
+                xattrs,
+                stored,
+            } = snapshot.root.clone();
+            meta.ino = ino;
+            state.insert(Inode::new(meta, xattrs, stored, Home::Root));
+        }
+        let inode = state.inode_mut(ino)?;
+        inode.lookups += 1;
+        Ok(Some(inode.attr()))
+    }
+
+    /// Takes a snapshot of everything done so far; durable on return.
+    ///
+    /// # Errors
+    /// [`Error::Exists`], [`Error::ReadOnly`], [`Error::NoSpace`].
+    pub fn snapshot_create(&self, name: &Name, now: Time) -> Result<SnapshotInfo> {
+        if name.as_bytes() == CHECK_NAME {
+            return Err(Error::Invalid(
+                "`.check` is the name of the snapshot that a running check holds",
+            ));
+        }
+        self.take_snapshot(name, now)
+    }
+
+    pub(crate) fn take_snapshot(&self, name: &Name, now: Time) -> Result<SnapshotInfo> {
+        {
+            let mut state = self.state.lock();
+            state.writable()?;
+            let pending = state.snapshots.to_create.iter().any(|(other, _)| other == name);
+            if pending || state.snapshots.by_name.contains_key(name) {
+                return Err(Error::Exists);
+            }
+            state.snapshots.to_create.push((name.clone(), now));
+        }
+        self.commit()?;
+        let state = self.state.lock();
+        let snapshot = state.snapshots.by_name.get(name).ok_or(Error::NoEntry)?;
+        Ok(info(name, snapshot))
+    }
+
+    /// All snapshots, oldest first.
+    pub fn snapshot_list(&self) -> Vec<SnapshotInfo> {
+        let state = self.state.lock();
+        let visible = state
+            .snapshots
+            .by_name
+            .iter()
+            .filter(|(name, _)| name.as_bytes() != CHECK_NAME);
+        let mut list: Vec<_> = visible.map(|(name, snapshot)| info(name, snapshot)).collect();
+        list.sort_by_key(|snapshot| snapshot.epoch);
+        list
+    }
+
+    /// Gives up a snapshot; its space is free on return.
+    ///
+    /// # Errors
+    /// [`Error::NoEntry`], [`Error::ReadOnly`].
+    pub fn snapshot_destroy(&self, name: &Name) -> Result<()> {
+        {
+            let mut state = self.state.lock();
+            state.writable()?;
+            let id = state.snapshots.by_name.get(name).ok_or(Error::NoEntry)?.id;
+            state.snapshots.to_destroy.push(name.clone());
+            // Whoever still has a file of it open reads EIO from now on, as from any block that is gone.
+            let gone: Vec<InodeNo> = state
+                .inodes
+                .keys()
+                .filter(|ino| crate::state::view_of(**ino) == id)
+                .copied()
+                .collect();
+            for ino in gone {
+                state.evict_if_idle(ino);
+            }
+        }
+        self.commit()
+    }
+}
+
+fn info(name: &Name, snapshot: &Snapshot) -> SnapshotInfo {
+    SnapshotInfo {
+        name: name.clone(),
+        epoch: snapshot.epoch.0,
+        created: snapshot.created,
+        inodes: snapshot.inodes,
+        bytes: snapshot.bytes,
+    }
+}

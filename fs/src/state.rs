@@ -1,0 +1,228 @@
+//! What the engine's lock guards: inodes in memory, the open epoch, the log buffer, the volume's numbers.
+
+use crate::freeze::Frozen;
+use crate::inode::{Content, DirKey, Home, Inode};
+use crate::intent::LogBuffer;
+use crate::snapshot::Snapshots;
+use crate::volume::Volume;
+use crate::{Error, InodeNo, Name, Result};
+use cairn_merkle::{Cid, Epoch, Link};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+/// Everything behind the one lock.
+pub(crate) struct State {
+    pub(crate) inodes: FxHashMap<InodeNo, Inode>,
+    /// Inodes changed in the open epoch.
+    pub(crate) dirty: FxHashSet<InodeNo>,
+    /// Inodes that left the hard-link table in the open epoch.
+    pub(crate) left_table: Vec<InodeNo>,
+    /// Leaves put in the open epoch (or the last) that nothing names any more.
+    pub(crate) dropped: Vec<Link>,
+    /// Blocks that a crash left and nothing names: the next commit frees them.
+    pub(crate) stranded: Vec<Cid>,
+    /// The epoch that is filling.
+    pub(crate) epoch: Epoch,
+    /// The last commit, and its block.
+    pub(crate) committed: Epoch,
+    pub(crate) root: Cid,
+    /// The head as the store holds it.
+    pub(crate) head: Vec<u8>,
+    pub(crate) volume: Volume,
+    pub(crate) snapshots: Snapshots,
+    pub(crate) log: LogBuffer,
+    /// Bytes of pieces in open layers, and in those of the commit under way.
+    pub(crate) dirty_bytes: u64,
+    pub(crate) frozen_bytes: u64,
+    /// Bytes of leaves put in the open epoch, and in the one that is being committed: what a quota must count.
+    pub(crate) put_bytes: u64,
+    pub(crate) frozen_put_bytes: u64,
+    /// Bulk puts that ended, and how many of them a sync has covered.
+    pub(crate) bulk_puts: u64,
+    pub(crate) bulk_synced: u64,
+    /// An epoch that did not fit the store: frozen, and tried again before anything else is committed.
+    pub(crate) stalled: Option<Box<Frozen>>,
+    /// The volume's own state changed: a quota, the log's salt.
+    pub(crate) touched: bool,
+    /// Somebody wants a commit soon; the engine is being closed.
+    pub(crate) commit_wanted: bool,
+    pub(crate) closing: bool,
+    /// A commit is under way.
+    pub(crate) committing: bool,
+    /// Commits that are done, for those who wait.
+    pub(crate) commits_done: u64,
+    /// Why nothing may be written.
+    pub(crate) read_only: Option<&'static str>,
+    /// While the log is replayed, operations are not logged again and nothing is evicted.
+    pub(crate) replaying: bool,
+    /// Header to be put with the next commit, and the hash of the header that commits carry.
+    pub(crate) new_header: Option<Vec<u8>>,
+    pub(crate) header_hash: [u8; 32],
+}
+
+impl State {
+    /// The state of a volume at its newest commit, which is `(epoch, root, head)`.
+    pub(crate) fn new(
+        volume: Volume,
+        snapshots: Snapshots,
+        (committed, root, head): (Epoch, Cid, Vec<u8>),
+        header_hash: [u8; 32],
+    ) -> Self {
+        Self {
+            inodes: FxHashMap::default(),
+            dirty: FxHashSet::default(),
+            left_table: Vec::new(),
+            dropped: Vec::new(),
+            stranded: Vec::new(),
+            epoch: committed.next(),
+            committed,
+            root,
+            head,
+            volume,
+            snapshots,
+            log: LogBuffer::default(),
+            dirty_bytes: 0,
+            frozen_bytes: 0,
+            put_bytes: 0,
+            frozen_put_bytes: 0,
+            bulk_puts: 0,
+            bulk_synced: 0,
+            stalled: None,
+            touched: false,
+            commit_wanted: false,
+            closing: false,
+            committing: false,
+            commits_done: 0,
+            read_only: None,
+            replaying: false,
+            new_header: None,
+            header_hash,
+        }
+    }
+
+    pub(crate) fn inode(&self, ino: InodeNo) -> Result<&Inode> {
+        self.inodes.get(&ino).ok_or(Error::NoEntry)
+    }
+
+    pub(crate) fn inode_mut(&mut self, ino: InodeNo) -> Result<&mut Inode> {
+        self.inodes.get_mut(&ino).ok_or(Error::NoEntry)
+    }
+
+    /// The inode, about to be changed: it joins the open epoch.
+    pub(crate) fn change(&mut self, ino: InodeNo) -> Result<&mut Inode> {
+        let inode = self.inodes.get_mut(&ino).ok_or(Error::NoEntry)?;
+        if !inode.dirty {
+            inode.dirty = true;
+            self.dirty.insert(ino);
+        }
+        Ok(inode)
+    }
+
+    /// Whether a commit would change anything.
+    pub(crate) fn has_changes(&self) -> bool {
+        !self.dirty.is_empty()
+            || self.stalled.is_some()
+            || self.touched
+            || self.new_header.is_some()
+            || self.snapshots.has_requests()
+    }
+
+    pub(crate) fn writable(&self) -> Result<()> {
+        self.read_only.map_or(Ok(()), |why| Err(Error::ReadOnly(why)))
+    }
+
+    /// Key of a name in any directory of this volume.
+    pub(crate) fn key(&self, name: &Name) -> DirKey {
+        let hash = blake3::keyed_hash(&self.volume.dir_key, name.as_bytes());
+        let (first, _) = hash.as_bytes().split_first_chunk().expect("a hash has 32 bytes");
+        // 62 bits, and above the cookies of `.` and `..`: telldir has 63 to offer.
+        DirKey {
+            hash: (u64::from_be_bytes(*first) >> 2) | 16,
+            name: name.clone(),
+        }
+    }
+
+    /// Adds an inode that was read from the tree or made just now.
+    pub(crate) fn insert(&mut self, inode: Inode) {
+        if let Home::Entry { parent, .. } = &inode.home
+            && let Some(parent) = self.inodes.get_mut(parent)
+        {
+            parent.children += 1;
+        }
+        self.inodes.insert(inode.meta.ino, inode);
+    }
+
+    /// Gives an inode another home.
+    pub(crate) fn rehome(&mut self, ino: InodeNo, home: Home) -> Result<()> {
+        if let Home::Entry { parent, .. } = &home
+            && let Some(parent) = self.inodes.get_mut(parent)
+        {
+            parent.children += 1;
+        }
+        let old = std::mem::replace(&mut self.change(ino)?.home, home);
+        if let Home::Entry { parent, .. } = old {
+            self.child_gone(parent);
+        }
+        Ok(())
+    }
+
+    fn child_gone(&mut self, parent: InodeNo) {
+        if let Some(inode) = self.inodes.get_mut(&parent) {
+            inode.children = inode.children.saturating_sub(1);
+        }
+        self.evict_if_idle(parent);
+    }
+
+    /// Forgets an inode that nobody refers to and the tree holds as it is. What is dead joins the open epoch, whose
+    /// commit frees its blocks.
+    pub(crate) fn evict_if_idle(&mut self, ino: InodeNo) {
+        let Some(inode) = self.inodes.get(&ino) else {
+            return;
+        };
+        if self.replaying || ino == InodeNo::ROOT || !inode.is_idle() || inode.frozen {
+            return;
+        }
+        if inode.is_dead() {
+            if !inode.dirty && self.change(ino).is_err() {
+                tracing::error!(%ino, "an inode vanished");
+            }
+            return;
+        }
+        if inode.dirty {
+            return;
+        }
+        if let Some(Inode {
+            home: Home::Entry { parent, .. },
+            ..
+        }) = self.inodes.remove(&ino)
+        {
+            self.child_gone(parent);
+        }
+    }
+
+    /// Bytes the inodes in memory take, roughly.
+    pub(crate) fn inode_bytes(&self) -> u64 {
+        (self.inodes.len() * (size_of::<Inode>() + 96)) as u64
+    }
+
+    /// Whether a directory's open or frozen changes or its tree might hold names.
+    pub(crate) fn is_empty_dir(&self, ino: InodeNo) -> Result<bool> {
+        let inode = self.inode(ino)?;
+        match &inode.content {
+            Content::Dir(_) => Ok(inode.meta.size == 0),
+            _ => Err(Error::NotDirectory),
+        }
+    }
+}
+
+/// Inode numbers of a snapshot's files carry the snapshot's number above these bits.
+pub(crate) const VIEW_SHIFT: u32 = 40;
+
+/// The snapshot an inode number belongs to; 0 for the live tree.
+pub(crate) fn view_of(ino: InodeNo) -> u32 {
+    u32::try_from(ino.0 >> VIEW_SHIFT).unwrap_or(u32::MAX)
+}
+
+/// The number as the tree stores it, seen through a snapshot (or 0 for live).
+pub(crate) fn in_view(ino: InodeNo, view: u32) -> InodeNo {
+    InodeNo((ino.0 & ((1 << VIEW_SHIFT) - 1)) | (u64::from(view) << VIEW_SHIFT))
+}

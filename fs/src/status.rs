@@ -1,0 +1,96 @@
+//! What a volume says about itself.
+
+use crate::engine::{Engine, Quota};
+use crate::{Result, StatFs};
+use cairn_merkle::{Cid, Epoch};
+
+/// Inodes that `statfs` reports when there is no limit.
+const INODES_UNLIMITED: u64 = 1 << 40;
+
+/// The volume's numbers at one moment.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// The volume's name.
+    pub volume_id: [u8; 16],
+    /// The newest commit.
+    pub epoch: Epoch,
+    /// Its block.
+    pub root: Cid,
+    /// Bytes in memory that no commit holds yet.
+    pub dirty_bytes: u64,
+    /// Bytes that caches, inodes and dirty data take.
+    pub memory_bytes: u64,
+    /// Bytes of the live tree's files.
+    pub used_bytes: u64,
+    /// Files, directories and all else with an inode.
+    pub inodes: u64,
+    /// Limits.
+    pub quota: Quota,
+    /// Why the volume cannot be changed, if it cannot.
+    pub read_only: Option<&'static str>,
+}
+
+impl Engine {
+    /// The volume's numbers.
+    pub fn status(&self) -> Status {
+        let state = self.state.lock();
+        let limit = |limit: u64| Some(limit).filter(|limit| *limit != 0);
+        let dirty_bytes = state.dirty_bytes + state.frozen_bytes;
+        Status {
+            volume_id: self.volume_id,
+            epoch: state.committed,
+            root: state.root,
+            dirty_bytes,
+            memory_bytes: dirty_bytes + self.blocks.cached_bytes() + state.inode_bytes(),
+            used_bytes: state.volume.bytes,
+            inodes: state.volume.inodes,
+            quota: Quota {
+                bytes: limit(state.volume.quota_bytes),
+                inodes: limit(state.volume.quota_inodes),
+            },
+            read_only: state.read_only,
+        }
+    }
+
+    /// Capacity: the quota where there is one, else what the store's device has.
+    ///
+    /// # Errors
+    /// When the store cannot say.
+    pub fn statfs(&self) -> Result<StatFs> {
+        let stats = self.blocks.store.stats()?;
+        let state = self.state.lock();
+        let used = state.volume.bytes
+            + state.dirty_bytes
+            + state.frozen_bytes
+            + state.put_bytes
+            + state.frozen_put_bytes;
+        let free = stats
+            .available_bytes
+            .saturating_sub(state.dirty_bytes + state.frozen_bytes);
+        let (total_bytes, free_bytes) = match state.volume.quota_bytes {
+            0 => (used + free, free),
+            quota => (quota, quota.saturating_sub(used).min(free)),
+        };
+        let (inodes, quota) = (state.volume.inodes, state.volume.quota_inodes);
+        let total_inodes = if quota == 0 { INODES_UNLIMITED } else { quota };
+        Ok(StatFs {
+            total_bytes,
+            free_bytes,
+            total_inodes,
+            free_inodes: total_inodes.saturating_sub(inodes),
+        })
+    }
+
+    /// Sets the volume's limits; durable on return.
+    ///
+    /// # Errors
+    /// As [`Self::commit`].
+    pub fn set_quota(&self, quota: Quota) -> Result<()> {
+        let mut state = self.state.lock();
+        state.writable()?;
+        state.volume.quota_bytes = quota.bytes.unwrap_or(0);
+        state.volume.quota_inodes = quota.inodes.unwrap_or(0);
+        state.touched = true;
+        self.commit_locked(&mut state)
+    }
+}

@@ -1,0 +1,110 @@
+//! The state of a volume that its commit block carries, beside the links to its trees.
+//!
+//! `docs/format.md` section 12 is this file as a table.
+
+use crate::codec::{Decoder, Encoder};
+use crate::record::Record;
+use cairn_merkle::{Error, Link};
+
+const VERSION: u8 = 1;
+
+/// Everything that a commit says about the filesystem.
+#[derive(Clone, Debug)]
+pub(crate) struct Volume {
+    /// The next inode number; numbers are never used twice.
+    pub(crate) next_ino: u64,
+    /// Inodes in the live tree.
+    pub(crate) inodes: u64,
+    /// Plain bytes in the live tree's leaves and inline contents.
+    pub(crate) bytes: u64,
+    /// Limits; 0 for none.
+    pub(crate) quota_bytes: u64,
+    pub(crate) quota_inodes: u64,
+    /// Orders names within directories; secret, so that nobody outside can craft collisions.
+    pub(crate) dir_key: [u8; 32],
+    /// The log of the mount that made this commit is sealed under a key derived from it.
+    pub(crate) log_salt: [u8; 32],
+    /// The next snapshot's number.
+    pub(crate) next_snapshot: u32,
+    /// The root directory.
+    pub(crate) root: Record,
+    /// Inodes with several names, by number.
+    pub(crate) table: Option<Link>,
+    /// Unlinked inodes that were open, by number.
+    pub(crate) orphans: Option<Link>,
+    /// Snapshots, by name.
+    pub(crate) snapshots: Option<Link>,
+    /// Blocks that left the live tree since the newest snapshot and that it holds, by birth.
+    pub(crate) dead: Option<Link>,
+}
+
+impl Volume {
+    /// Body and links of the commit block.
+    pub(crate) fn encode(&self) -> (Vec<u8>, Vec<Link>) {
+        let mut out = Encoder::default();
+        out.u8(VERSION)
+            .u64(self.next_ino)
+            .u64(self.inodes)
+            .u64(self.bytes);
+        out.u64(self.quota_bytes)
+            .u64(self.quota_inodes)
+            .raw(&self.dir_key)
+            .raw(&self.log_salt);
+        out.u32(self.next_snapshot);
+        let (root, mut links) = self.root.encode();
+        out.bytes(&root)
+            .u8(u8::try_from(links.len()).expect("an inode has at most one link"));
+        for tree in [&self.table, &self.orphans, &self.snapshots, &self.dead] {
+            out.u8(u8::from(tree.is_some()));
+            links.extend(tree.clone());
+        }
+        (out.0, links)
+    }
+
+    pub(crate) fn decode(body: &[u8], links: &[Link]) -> Result<Self, Error> {
+        let mut from = Decoder::new("commit", body);
+        let version = from.u8()?;
+        if version != VERSION {
+            return Err(Error::UnknownVersion {
+                what: "filesystem state",
+                version: version.into(),
+            });
+        }
+        let (next_ino, inodes, bytes) = (from.u64()?, from.u64()?, from.u64()?);
+        let (quota_bytes, quota_inodes) = (from.u64()?, from.u64()?);
+        let (dir_key, log_salt, next_snapshot) = (from.array()?, from.array()?, from.u32()?);
+        let root = from.bytes()?;
+        let root_links = usize::from(from.u8()?);
+        let (root_links, mut links) = links
+            .split_at_checked(root_links)
+            .ok_or(from.error("the root's link is missing"))?;
+        let root = Record::decode(root, root_links)?;
+        let mut tree = || -> Result<Option<Link>, Error> {
+            if from.u8()? == 0 {
+                return Ok(None);
+            }
+            let (link, rest) = links
+                .split_first()
+                .ok_or(from.error("a tree's link is missing"))?;
+            links = rest;
+            Ok(Some(link.clone()))
+        };
+        let (table, orphans, snapshots, dead) = (tree()?, tree()?, tree()?, tree()?);
+        from.finish()?;
+        Ok(Self {
+            next_ino,
+            inodes,
+            bytes,
+            quota_bytes,
+            quota_inodes,
+            dir_key,
+            log_salt,
+            next_snapshot,
+            root,
+            table,
+            orphans,
+            snapshots,
+            dead,
+        })
+    }
+}

@@ -1,0 +1,327 @@
+//! The command line: what can be asked, with examples.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+use std::time::Duration;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done                               5  no Cairn volume, or of an unknown version
+  1  any other failure                  6  in use: another process has the volume open, or files are open
+  2  the command line makes no sense    7  the store is full or failed
+  3  wrong key                          8  create: the place is not empty
+  4  damaged or altered                 9  nothing is mounted there, or its daemon is gone";
+
+/// A filesystem whose every byte is sealed, and verified against one root.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXIT_CODES, propagate_version = true, max_term_width = 110)]
+pub(crate) struct Cli {
+    /// Answer and fail in JSON, one object on standard output
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Create a volume in a new or empty directory. Nothing else ever formats
+    #[command(
+        after_help = "Examples:\n  cairn create /srv/store --key-file /run/keys/vol\n  \
+        cairn create /srv/store --passphrase --quota 10G --record-size 16K"
+    )]
+    Create(CreateArgs),
+    /// Mount a volume and return once it serves
+    #[command(
+        after_help = "Examples:\n  cairn mount /srv/store /mnt/data --key-file /run/keys/vol\n  \
+        cairn mount /srv/store /mnt/data --passphrase --read-only\n  \
+        cairn mount /srv/store /mnt/data --key-file /run/keys/vol --foreground --log-format json\n\n\
+        A daemon ends cleanly on SIGTERM, on SIGINT and on umount: it commits first. A second signal ends it at once."
+    )]
+    Mount(Box<MountArgs>),
+    /// Unmount, and wait until the daemon has committed and ended
+    #[command(after_help = "Examples:\n  cairn umount /mnt/data\n  cairn umount --lazy /mnt/data")]
+    Umount {
+        /// Where the volume is mounted
+        dir: PathBuf,
+        /// Detach although files are open; the daemon ends when the last one is closed
+        #[arg(long)]
+        lazy: bool,
+    },
+    /// Show a mount, or what a store tells without a key
+    #[command(after_help = "Examples:\n  cairn status /mnt/data\n  cairn --json status /srv/store")]
+    Status {
+        /// Mount point or store
+        place: PathBuf,
+    },
+    /// Make everything written so far durable (sync(2) does not reach a FUSE filesystem)
+    #[command(after_help = "Example:\n  cairn sync /mnt/data")]
+    Sync {
+        /// Where the volume is mounted
+        dir: PathBuf,
+    },
+    /// Create, list and destroy snapshots; they are browsable under .snapshots
+    #[command(subcommand)]
+    Snapshot(SnapshotCommand),
+    /// Verify every block the volume names, and name the damaged paths
+    #[command(
+        after_help = "Examples:\n  cairn check /mnt/data\n  cairn check /srv/store --key-file /run/keys/vol"
+    )]
+    Check(PlaceArgs),
+    /// Give the volume's key a new key file or passphrase; data stays as it is
+    #[command(
+        after_help = "Examples:\n  cairn rekey /srv/store --key-file old --new-key-file new\n  \
+        cairn rekey /srv/store --key-file old --new-passphrase"
+    )]
+    Rekey(RekeyArgs),
+    /// Show or change how much a mounted volume may hold
+    #[command(after_help = "Example:\n  cairn quota /mnt/data --bytes 20G --inodes none")]
+    Quota {
+        /// Where the volume is mounted
+        dir: PathBuf,
+        /// Bytes, or `none`
+        #[arg(long, value_parser = limit)]
+        bytes: Option<Limit>,
+        /// Files and directories, or `none`
+        #[arg(long, value_parser = limit)]
+        inodes: Option<Limit>,
+    },
+    /// List a directory of a volume that is not mounted
+    #[command(after_help = "Example:\n  cairn ls /srv/store / --key-file /run/keys/vol --long")]
+    Ls {
+        #[command(flatten)]
+        path: PathArgs,
+        /// Mode, owner, size and time too
+        #[arg(short, long)]
+        long: bool,
+    },
+    /// Write a file of a volume that is not mounted to standard output
+    #[command(after_help = "Example:\n  cairn cat /srv/store /etc/motd --key-file /run/keys/vol")]
+    Cat(PathArgs),
+}
+
+/// The key of the volume.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct KeyArgs {
+    /// File with the key: 64 hexadecimal digits, mode 0600 (`create` makes it if it is absent)
+    #[arg(long, value_name = "FILE", group = "key")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// Ask for a passphrase (or read one line of standard input, if that is no terminal)
+    #[arg(long, group = "key")]
+    pub(crate) passphrase: bool,
+    /// File with the passphrase
+    #[arg(long, value_name = "FILE", group = "key")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+}
+
+/// `create`.
+#[derive(Debug, Args)]
+pub(crate) struct CreateArgs {
+    /// Directory for the sealed blocks: new or empty
+    pub(crate) store: PathBuf,
+    #[command(flatten)]
+    pub(crate) key: KeyArgs,
+    /// Unit of sealing: a power of two from 4K to 1M. Smaller for databases, larger for streams
+    #[arg(long, value_name = "SIZE", default_value = "128K", value_parser = size)]
+    pub(crate) record_size: u64,
+    /// Most bytes the volume may hold
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) quota: Option<u64>,
+    /// Most files and directories the volume may hold
+    #[arg(long, value_name = "COUNT", value_parser = size)]
+    pub(crate) inodes: Option<u64>,
+}
+
+/// `mount`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct MountArgs {
+    /// Directory of the sealed blocks
+    pub(crate) store: PathBuf,
+    /// Where to mount
+    pub(crate) dir: PathBuf,
+    #[command(flatten)]
+    pub(crate) key: KeyArgs,
+    /// Stay in the foreground, log to standard error
+    #[arg(long)]
+    pub(crate) foreground: bool,
+    /// Refuse every change
+    #[arg(long)]
+    pub(crate) read_only: bool,
+    /// Upper limit of the daemon's memory
+    #[arg(long, value_name = "SIZE", default_value = "768M", value_parser = size)]
+    pub(crate) memory: u64,
+    /// Longest time until a change is durable that nobody fsynced
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = time)]
+    pub(crate) commit_interval: Duration,
+    /// Only the user who mounts may look inside (otherwise everybody, as permissions allow)
+    #[arg(long)]
+    pub(crate) no_allow_other: bool,
+    /// Threads that answer the kernel, and that seal [default: the number of processors]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) threads: Option<u16>,
+    /// Where the daemon logs [default: the run directory, see docs/operations.md]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log_file: Option<PathBuf>,
+    /// How the daemon logs; RUST_LOG sets what
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
+    /// Source that mount(8) and df show [default: cairn:STORE]
+    #[arg(long, value_name = "NAME", env = "FSUT_FSNAME", hide_env = true)]
+    pub(crate) fsname: Option<String>,
+    /// Make the empty directory below the mount immutable, so that nothing is written there while nothing is mounted
+    #[arg(long)]
+    pub(crate) protect_mountpoint: bool,
+    /// This process is to become the daemon
+    #[arg(long, hide = true)]
+    pub(crate) daemon_child: bool,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One object a line.
+    Json,
+}
+
+/// A mount, or a store with its key.
+#[derive(Debug, Args)]
+pub(crate) struct PlaceArgs {
+    /// Mount point, or the store of a volume that is not mounted
+    pub(crate) place: PathBuf,
+    #[command(flatten)]
+    pub(crate) key: KeyArgs,
+}
+
+/// A path within a volume that is not mounted.
+#[derive(Debug, Args)]
+pub(crate) struct PathArgs {
+    /// Directory of the sealed blocks
+    pub(crate) store: PathBuf,
+    /// Path from the volume's root; `/.snapshots/NAME/…` reads a snapshot
+    pub(crate) path: PathBuf,
+    #[command(flatten)]
+    pub(crate) key: KeyArgs,
+}
+
+/// `rekey`.
+#[derive(Debug, Args)]
+pub(crate) struct RekeyArgs {
+    /// Directory of the sealed blocks; the volume must not be mounted
+    pub(crate) store: PathBuf,
+    #[command(flatten)]
+    pub(crate) key: KeyArgs,
+    /// The new key file, created if it is absent
+    #[arg(long, value_name = "FILE", group = "new")]
+    pub(crate) new_key_file: Option<PathBuf>,
+    /// Ask for the new passphrase
+    #[arg(long, group = "new")]
+    pub(crate) new_passphrase: bool,
+    /// File with the new passphrase
+    #[arg(long, value_name = "FILE", group = "new")]
+    pub(crate) new_passphrase_file: Option<PathBuf>,
+}
+
+/// `snapshot`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SnapshotCommand {
+    /// Hold the volume as it is now
+    #[command(
+        after_help = "Examples:\n  cairn snapshot create /mnt/data before-upgrade\n  \
+        cairn snapshot create /srv/store nightly --key-file /run/keys/vol"
+    )]
+    Create {
+        #[command(flatten)]
+        place: PlaceArgs,
+        /// Name of the snapshot
+        name: String,
+    },
+    /// List the snapshots
+    #[command(after_help = "Example:\n  cairn --json snapshot list /mnt/data")]
+    List {
+        #[command(flatten)]
+        place: PlaceArgs,
+    },
+    /// Give a snapshot's space back
+    #[command(after_help = "Example:\n  cairn snapshot destroy /mnt/data before-upgrade")]
+    Destroy {
+        #[command(flatten)]
+        place: PlaceArgs,
+        /// Name of the snapshot
+        name: String,
+    },
+}
+
+/// A quota as typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limit(pub(crate) Option<u64>);
+
+fn limit(text: &str) -> Result<Limit, String> {
+    if text == "none" {
+        Ok(Limit(None))
+    } else {
+        size(text).map(|n| Limit(Some(n)))
+    }
+}
+
+/// `128K`, `10G`, `2T`: powers of 1024, with or without `iB`.
+fn size(text: &str) -> Result<u64, String> {
+    let bad = || format!("`{text}` is no size: write 4096, 128K, 512M, 10G or 2T");
+    let digits = text.trim_end_matches("iB").trim_end_matches('B');
+    let split = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    let (number, unit) = digits.split_at(split);
+    let shift = match unit.to_ascii_uppercase().as_str() {
+        "" => 0,
+        "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        "T" => 40,
+        _ => return Err(bad()),
+    };
+    let number: u64 = number.parse().map_err(|_| bad())?;
+    number.checked_mul(1 << shift).filter(|&n| n > 0).ok_or_else(bad)
+}
+
+/// `5s`, `500ms`, `2m`.
+fn time(text: &str) -> Result<Duration, String> {
+    let bad = || format!("`{text}` is no time: write 500ms, 5s or 2m");
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let number: u64 = number.parse().map_err(|_| bad())?;
+    let time = match unit {
+        "ms" => Duration::from_millis(number),
+        "s" | "" => Duration::from_secs(number),
+        "m" => Duration::from_secs(number.saturating_mul(60)),
+        _ => return Err(bad()),
+    };
+    let day = Duration::from_secs(24 * 60 * 60);
+    if (Duration::from_millis(10)..=day).contains(&time) {
+        Ok(time)
+    } else {
+        Err(bad())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_and_times_read_as_people_write_them() {
+        assert_eq!(size("128K"), Ok(128 << 10));
+        assert_eq!(size("10GiB"), Ok(10 << 30));
+        assert!(
+            size("0").is_err() && size("-1").is_err() && size("10X").is_err() && size("99999999T").is_err()
+        );
+        assert_eq!(time("500ms"), Ok(Duration::from_millis(500)));
+        assert!(time("0s").is_err() && time("5h").is_err());
+    }
+}

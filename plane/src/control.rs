@@ -1,0 +1,365 @@
+//! How commands talk to the daemon that serves a mount.
+//!
+//! ```text
+//! cairn status DIR --one line of JSON--> Unix socket, mode 0600, beside the record (`state.rs`)
+//!                  <--progress lines, then one answer--
+//! ```
+//!
+//! Whoever may open the socket may administer the mount: the same user, or root. Requests carry no key.
+//! **Invariant:** a client that hangs, lies or goes away costs the daemon one thread and nothing else.
+
+use crate::error::{Error, Exit, Result};
+use crate::report::{CheckOutcome, MountReport, SnapshotReport};
+use crate::state::{self, Record};
+use crate::volume;
+use cairn_fs::{CheckProgress, Engine, Name, Quota};
+use serde::{Deserialize, Serialize};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// The longest request: a snapshot's name and its frame.
+const REQUEST_BYTES_MAX: u64 = 4096;
+/// A client says what it wants at once.
+const REQUEST_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// What a client asks.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case")]
+pub(crate) enum Request {
+    /// How the mount is.
+    Status,
+    /// Commit.
+    Sync,
+    /// Take a snapshot.
+    SnapshotCreate {
+        /// Its name.
+        name: String,
+    },
+    /// Name all snapshots.
+    SnapshotList,
+    /// Give one back.
+    SnapshotDestroy {
+        /// Its name.
+        name: String,
+    },
+    /// Verify everything.
+    Check,
+    /// Change limits.
+    Quota {
+        /// Bytes.
+        bytes: Option<u64>,
+        /// Inodes.
+        inodes: Option<u64>,
+    },
+    /// Answer when the volume has been closed.
+    AwaitEnd,
+}
+
+/// What the daemon says.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub(crate) enum Answer {
+    /// Not the last line: how far it is.
+    Progress {
+        /// Done so far.
+        done: u64,
+        /// In all, if that is known.
+        total: u64,
+    },
+    /// Nothing to tell but that it is done.
+    Done,
+    /// To `Status`.
+    Status(MountReport),
+    /// To `SnapshotCreate` and `SnapshotList`.
+    Snapshots {
+        /// One, or all.
+        snapshots: Vec<SnapshotReport>,
+    },
+    /// To `Check`.
+    Checked(CheckOutcome),
+    /// It failed.
+    Failed {
+        /// Why.
+        message: String,
+        /// The code the client should end with.
+        exit: Exit,
+    },
+}
+
+impl From<&Error> for Answer {
+    fn from(error: &Error) -> Self {
+        Self::Failed {
+            message: error.to_string(),
+            exit: error.exit(),
+        }
+    }
+}
+
+/// The daemon's side.
+pub(crate) struct Server {
+    engine: Arc<Engine>,
+    record: Record,
+    end: Mutex<End>,
+    changed: Condvar,
+}
+
+/// Who waits for the end, and how it came.
+#[derive(Default)]
+struct End {
+    waiting: usize,
+    result: Option<std::result::Result<(), (String, Exit)>>,
+}
+
+impl Server {
+    /// Serves from now on, on threads of its own.
+    pub(crate) fn start(engine: Arc<Engine>, record: Record) -> Result<Arc<Self>> {
+        let path = state::file(&record.mountpoint, "sock")?;
+        let _ = std::fs::remove_file(&path);
+        let listener = UnixListener::bind(&path).map_err(Error::at("listen on", &path))?;
+        // The directory is 0700 already; this keeps the socket private in one that somebody opened up.
+        let private = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(&path, private).map_err(Error::at("protect", &path))?;
+        let server = Arc::new(Self {
+            engine,
+            record,
+            end: Mutex::default(),
+            changed: Condvar::new(),
+        });
+        let accept = Arc::clone(&server);
+        spawn("control", move || {
+            for stream in listener.incoming().flatten() {
+                let server = Arc::clone(&accept);
+                let served = spawn("control-client", move || server.serve(&stream));
+                if let Err(error) = served {
+                    tracing::warn!(%error, "cannot serve a control client");
+                }
+            }
+        })?;
+        Ok(server)
+    }
+
+    /// Tells those who wait how the volume was closed, and gives them a moment to hear it.
+    pub(crate) fn ended(&self, result: &Result<()>) {
+        let mut end = self.lock();
+        end.result = Some(
+            result
+                .as_ref()
+                .map(|()| ())
+                .map_err(|error| (error.to_string(), error.exit())),
+        );
+        self.changed.notify_all();
+        let heard = self
+            .changed
+            .wait_timeout_while(end, Duration::from_secs(1), |end| end.waiting > 0);
+        drop(heard);
+    }
+
+    fn serve(&self, stream: &UnixStream) {
+        let _ = stream.set_read_timeout(Some(REQUEST_TIME_MAX));
+        let mut line = String::new();
+        if BufReader::new(stream.take(REQUEST_BYTES_MAX))
+            .read_line(&mut line)
+            .is_err()
+        {
+            return;
+        }
+        let waits = match serde_json::from_str::<Request>(&line) {
+            Ok(Request::AwaitEnd) => true,
+            Ok(request) => {
+                let answer = self
+                    .answer(&request, stream)
+                    .unwrap_or_else(|error| Answer::from(&error));
+                send(stream, &answer);
+                false
+            }
+            Err(error) => {
+                let message = format!("the daemon does not understand this version of cairn: {error}");
+                send(
+                    stream,
+                    &Answer::Failed {
+                        message,
+                        exit: Exit::Usage,
+                    },
+                );
+                false
+            }
+        };
+        if waits {
+            self.await_end(stream);
+        }
+    }
+
+    fn await_end(&self, stream: &UnixStream) {
+        let mut end = self.lock();
+        end.waiting += 1;
+        // From here on the end cannot be missed: the client may unmount.
+        send(stream, &Answer::Progress { done: 0, total: 0 });
+        end = self
+            .changed
+            .wait_while(end, |end| end.result.is_none())
+            .unwrap_or_else(PoisonError::into_inner);
+        let answer = match &end.result {
+            Some(Err((message, exit))) => Answer::Failed {
+                message: message.clone(),
+                exit: *exit,
+            },
+            _ => Answer::Done,
+        };
+        send(stream, &answer);
+        end.waiting -= 1;
+        self.changed.notify_all();
+    }
+
+    fn answer(&self, request: &Request, stream: &UnixStream) -> Result<Answer> {
+        Ok(match request {
+            Request::Status => Answer::Status(MountReport::new(&self.record, &self.engine.status())),
+            Request::Check => {
+                let progress = |progress: CheckProgress| {
+                    let (done, total) = (progress.blocks_done, progress.blocks_total);
+                    send(stream, &Answer::Progress { done, total });
+                };
+                Answer::Checked(check(&self.engine, &progress)?)
+            }
+            Request::Sync => {
+                self.engine.commit()?;
+                Answer::Done
+            }
+            Request::SnapshotCreate { name } => Answer::Snapshots {
+                snapshots: vec![snapshot_create(&self.engine, name)?],
+            },
+            Request::SnapshotList => Answer::Snapshots {
+                snapshots: snapshot_list(&self.engine)?,
+            },
+            Request::SnapshotDestroy { name } => {
+                self.engine.snapshot_destroy(&Name::new(name.as_bytes())?)?;
+                Answer::Done
+            }
+            Request::Quota { bytes, inodes } => {
+                self.engine.set_quota(Quota {
+                    bytes: *bytes,
+                    inodes: *inodes,
+                })?;
+                Answer::Done
+            }
+            Request::AwaitEnd => Answer::Done,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, End> {
+        self.end.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Verifies everything; the same with and without a daemon.
+pub(crate) fn check(engine: &Engine, progress: &(dyn Fn(CheckProgress) + Sync)) -> Result<CheckOutcome> {
+    Ok(engine.check(progress)?.into())
+}
+
+/// Takes a snapshot; the same with and without a daemon.
+pub(crate) fn snapshot_create(engine: &Engine, name: &str) -> Result<SnapshotReport> {
+    Ok(SnapshotReport::from(
+        &engine.snapshot_create(&Name::new(name.as_bytes())?, volume::now())?,
+    ))
+}
+
+/// All snapshots; the same with and without a daemon.
+pub(crate) fn snapshot_list(engine: &Engine) -> Result<Vec<SnapshotReport>> {
+    Ok(engine.snapshot_list().iter().map(SnapshotReport::from).collect())
+}
+
+/// A client that went away does not matter: what it asked for is done all the same.
+fn send(mut stream: &UnixStream, answer: &Answer) {
+    if let Ok(mut line) = serde_json::to_vec(answer) {
+        line.push(b'\n');
+        let _ = stream.write_all(&line);
+    }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<()> {
+    let thread = std::thread::Builder::new().name(name.into()).spawn(run);
+    thread
+        .map(drop)
+        .map_err(|error| Error::io("cannot start a thread", error))
+}
+
+/// The command's side: one request, and answers until the last.
+pub(crate) struct Client {
+    stream: BufReader<UnixStream>,
+    record: Record,
+}
+
+impl Client {
+    /// Reaches the daemon that serves `place`, or says that there is none.
+    pub(crate) fn connect(place: &Path) -> Result<Self> {
+        let Some(record) = Record::find(place)? else {
+            let at = place.display();
+            return Err(Error::NotMounted(format!(
+                "no daemon of yours serves {at}: mount the volume, or name the store of one that is not mounted"
+            )));
+        };
+        let path = state::file(&record.mountpoint, "sock")?;
+        let stream = UnixStream::connect(&path).map_err(|error| {
+            Error::NotMounted(format!(
+                "the daemon (pid {}) does not answer at {}: {error}",
+                record.pid,
+                path.display()
+            ))
+        })?;
+        Ok(Self {
+            stream: BufReader::new(stream),
+            record,
+        })
+    }
+
+    /// The daemon's record.
+    pub(crate) fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// Asks; [`Self::next`] brings the answers.
+    pub(crate) fn send(&mut self, request: &Request) -> Result<()> {
+        let mut line =
+            serde_json::to_vec(request).map_err(|error| Error::io("cannot ask the daemon", error))?;
+        line.push(b'\n');
+        self.stream
+            .get_mut()
+            .write_all(&line)
+            .map_err(|error| Error::io("cannot ask the daemon", error))
+    }
+
+    /// The next line of the daemon. A failure it reports is this command's failure.
+    pub(crate) fn next(&mut self) -> Result<Answer> {
+        let gone = || {
+            Error::NotMounted(format!(
+                "the daemon (pid {}) ended without an answer",
+                self.record.pid
+            ))
+        };
+        let mut line = String::new();
+        match self.stream.read_line(&mut line) {
+            Ok(0) | Err(_) => return Err(gone()),
+            Ok(_) => {}
+        }
+        match serde_json::from_str(&line)
+            .map_err(|error| Error::io("the daemon's answer makes no sense", error))?
+        {
+            Answer::Failed { message, exit } => Err(Error::Remote { message, exit }),
+            answer => Ok(answer),
+        }
+    }
+
+    /// Asks, and waits for the last answer; `progress` hears the others.
+    pub(crate) fn ask(&mut self, request: &Request, mut progress: impl FnMut(u64, u64)) -> Result<Answer> {
+        self.send(request)?;
+        loop {
+            match self.next()? {
+                Answer::Progress { done, total } => progress(done, total),
+                answer => return Ok(answer),
+            }
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! Where a volume's key-encryption key comes from.
+//!
+//! ```text
+//! key file (32 random bytes as 64 hex digits) --------------> Kek --> opens or makes a KeyFile slot
+//! passphrase --Argon2id, parameters from the slot's header--> Kek --> opens or makes an Argon2id slot
+//! ```
+//!
+//! Other sources (a key broker, a sealed key of the TEE) become further implementations of [`KeyProvider`].
+//! **Invariant:** secrets are zeroized when dropped, are never logged, and never stand in a command line.
+
+use crate::cli::KeyArgs;
+use crate::error::{Error, Result};
+use argon2::{Algorithm, Argon2, Params, Version};
+use cairn_merkle::{Kek, SlotKey, SlotKind};
+use rand::Rng;
+use std::fs::{self, File};
+use std::io::{BufRead, IsTerminal, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use zeroize::{Zeroize, Zeroizing};
+
+/// The environment variable a passphrase may come from.
+const ENV: &str = "CAIRN_PASSPHRASE";
+/// Cost of a new passphrase slot: 64 MiB and three passes, the second recommendation of RFC 9106 with one lane,
+/// so that a plane with little memory opens what another created.
+const M_KIB: u32 = 64 * 1024;
+const PASSES: u32 = 3;
+const LANES: u32 = 1;
+/// Longer than any passphrase, shorter than what hurts.
+const SECRET_BYTES_MAX: u64 = 64 * 1024;
+
+/// Something that gives the key-encryption key of a volume.
+pub(crate) trait KeyProvider {
+    /// The key for a slot of this kind, or `None` if this provider has nothing to do with such slots.
+    fn kek(&self, kind: &SlotKind) -> Result<Option<Kek>>;
+    /// A slot for a new volume, or for a volume that gets a new key.
+    fn new_slot(&self) -> Result<SlotKey>;
+    /// For messages: what was tried, without telling anything of the secret.
+    fn describe(&self) -> String;
+}
+
+/// 32 random bytes in a file.
+pub(crate) struct FileKey {
+    path: PathBuf,
+    key: Zeroizing<[u8; 32]>,
+}
+
+/// Words somebody remembers.
+pub(crate) struct Passphrase {
+    words: Zeroizing<Vec<u8>>,
+}
+
+/// What happens to a key file, or a passphrase, that is not there yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum IfAbsent {
+    /// A key file is created; a passphrase is asked for twice.
+    Create,
+    /// An error.
+    Refuse,
+}
+
+/// The provider the command line asks for.
+pub(crate) fn provider(args: &KeyArgs, if_absent: IfAbsent) -> Result<Box<dyn KeyProvider>> {
+    if let Some(path) = &args.key_file {
+        return Ok(Box::new(FileKey::open(path, if_absent)?));
+    }
+    if let Some(words) = passphrase(args, "Passphrase", if_absent)? {
+        return Ok(Box::new(Passphrase { words }));
+    }
+    let ways =
+        "give a key: --key-file FILE, --passphrase, --passphrase-file FILE or the variable CAIRN_PASSPHRASE";
+    Err(Error::Usage(ways.into()))
+}
+
+/// The passphrase, if one was asked for.
+pub(crate) fn passphrase(
+    args: &KeyArgs,
+    what: &str,
+    if_absent: IfAbsent,
+) -> Result<Option<Zeroizing<Vec<u8>>>> {
+    if let Some(path) = &args.passphrase_file {
+        let mut words = read_secret(path)?;
+        // An editor ends the file with a newline that nobody types at a prompt.
+        while words.last().is_some_and(|&b| b == b'\n' || b == b'\r') {
+            words.pop();
+        }
+        return require_words(words).map(Some);
+    }
+    if args.passphrase {
+        return ask(what, if_absent).map(Some);
+    }
+    let Some(words) = std::env::var_os(ENV) else {
+        return Ok(None);
+    };
+    eprintln!("warning: {ENV} is visible to every process of this user; prefer --passphrase-file");
+    require_words(Zeroizing::new(std::os::unix::ffi::OsStringExt::into_vec(words))).map(Some)
+}
+
+/// Asks on the terminal; without one, takes a line of standard input, so that scripts (and the parent of a daemon)
+/// can hand it over without an argument that everybody sees.
+fn ask(what: &str, if_absent: IfAbsent) -> Result<Zeroizing<Vec<u8>>> {
+    let failed = |error| Error::io("cannot read the passphrase", error);
+    if !std::io::stdin().is_terminal() {
+        let mut line = Zeroizing::new(Vec::new());
+        std::io::stdin()
+            .lock()
+            .take(SECRET_BYTES_MAX)
+            .read_until(b'\n', &mut line)
+            .map_err(failed)?;
+        line.pop_if(|&mut b| b == b'\n');
+        return require_words(line);
+    }
+    let words = Zeroizing::new(
+        rpassword::prompt_password(format!("{what}: "))
+            .map_err(failed)?
+            .into_bytes(),
+    );
+    if if_absent == IfAbsent::Create {
+        let again = Zeroizing::new(rpassword::prompt_password(format!("{what} again: ")).map_err(failed)?);
+        if again.as_bytes() != words.as_slice() {
+            return Err(Error::Usage(
+                "the two passphrases differ: nothing was done".into(),
+            ));
+        }
+    }
+    require_words(words)
+}
+
+fn require_words(words: Zeroizing<Vec<u8>>) -> Result<Zeroizing<Vec<u8>>> {
+    if words.is_empty() {
+        Err(Error::Usage("the passphrase is empty".into()))
+    } else {
+        Ok(words)
+    }
+}
+
+fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
+    let file = File::open(path).map_err(Error::at("open", path))?;
+    let mode = file.metadata().map_err(Error::at("read", path))?.mode();
+    if mode & 0o077 != 0 {
+        eprintln!(
+            "warning: {} can be read by others (mode {:03o}): chmod 600 it",
+            path.display(),
+            mode & 0o777
+        );
+    }
+    let mut bytes = Zeroizing::new(Vec::with_capacity(1024));
+    file.take(SECRET_BYTES_MAX)
+        .read_to_end(&mut bytes)
+        .map_err(Error::at("read", path))?;
+    Ok(bytes)
+}
+
+impl FileKey {
+    /// Reads the key, or draws one.
+    pub(crate) fn open(path: &Path, if_absent: IfAbsent) -> Result<Self> {
+        if if_absent == IfAbsent::Create && !path.exists() {
+            return Self::create(path);
+        }
+        let text = read_secret(path)?;
+        let key = parse_hex(text.trim_ascii()).ok_or_else(|| {
+            Error::Usage(format!(
+                "{} is no key file: it should hold 64 hexadecimal digits",
+                path.display()
+            ))
+        })?;
+        Ok(Self {
+            path: path.to_path_buf(),
+            key,
+        })
+    }
+
+    /// Draws a key and makes it durable before anything is sealed with it: a volume whose key is lost is lost.
+    pub(crate) fn create(path: &Path) -> Result<Self> {
+        let mut key = Zeroizing::new([0; 32]);
+        rand::rng().fill_bytes(&mut key[..]);
+        let mut text = Zeroizing::new(String::with_capacity(65));
+        key.iter().for_each(|byte| text.push_str(&format!("{byte:02x}")));
+        text.push('\n');
+        let mut options = fs::OpenOptions::new();
+        let mut file = options
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(Error::at("create", path))?;
+        file.write_all(text.as_bytes())
+            .and_then(|()| file.sync_all())
+            .map_err(Error::at("write", path))?;
+        let absolute = std::path::absolute(path).map_err(Error::at("find", path))?;
+        let parent = absolute.parent().unwrap_or(Path::new("/"));
+        File::open(parent)
+            .and_then(|dir| dir.sync_all())
+            .map_err(Error::at("sync", parent))?;
+        Ok(Self {
+            path: path.to_path_buf(),
+            key,
+        })
+    }
+}
+
+fn parse_hex(text: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
+    let mut key = Zeroizing::new([0; 32]);
+    if text.len() != 64 || !text.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    for (byte, digits) in key.iter_mut().zip(text.chunks_exact(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    }
+    Some(key)
+}
+
+impl KeyProvider for FileKey {
+    fn kek(&self, kind: &SlotKind) -> Result<Option<Kek>> {
+        Ok(matches!(kind, SlotKind::KeyFile).then(|| Kek::from_bytes(*self.key)))
+    }
+
+    fn new_slot(&self) -> Result<SlotKey> {
+        Ok(SlotKey {
+            kind: SlotKind::KeyFile,
+            kek: Kek::from_bytes(*self.key),
+        })
+    }
+
+    fn describe(&self) -> String {
+        format!("the key file {}", self.path.display())
+    }
+}
+
+impl KeyProvider for Passphrase {
+    fn kek(&self, kind: &SlotKind) -> Result<Option<Kek>> {
+        let &SlotKind::Argon2id { salt, m_kib, t, p } = kind else {
+            return Ok(None);
+        };
+        let failed = |error| Error::Usage(format!("the passphrase cannot be stretched: {error}"));
+        let params = Params::new(m_kib, t, p, Some(32)).map_err(failed)?;
+        let mut key = [0; 32];
+        Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+            .hash_password_into(&self.words, &salt, &mut key)
+            .map_err(failed)?;
+        let kek = Kek::from_bytes(key);
+        key.zeroize();
+        Ok(Some(kek))
+    }
+
+    fn new_slot(&self) -> Result<SlotKey> {
+        let mut salt = [0; 16];
+        rand::rng().fill_bytes(&mut salt);
+        let kind = SlotKind::Argon2id {
+            salt,
+            m_kib: M_KIB,
+            t: PASSES,
+            p: LANES,
+        };
+        match self.kek(&kind)? {
+            Some(kek) => Ok(SlotKey { kind, kek }),
+            None => Err(Error::Usage("a passphrase makes a passphrase slot".into())),
+        }
+    }
+
+    fn describe(&self) -> String {
+        "this passphrase".into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_file_is_created_private_and_reads_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        let made = FileKey::open(&path, IfAbsent::Create).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(*FileKey::open(&path, IfAbsent::Refuse).unwrap().key, *made.key);
+        assert!(
+            FileKey::create(&path).is_err(),
+            "an existing key is never overwritten"
+        );
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused() {
+        let hex = [b'a'; 64];
+        assert!(parse_hex(&hex).is_some());
+        assert!(parse_hex(&hex[1..]).is_none());
+        assert!(parse_hex(&[b'+'; 64]).is_none());
+    }
+
+    #[test]
+    fn a_passphrase_opens_the_slot_it_made_and_no_key_file_slot() {
+        let words = Passphrase {
+            words: Zeroizing::new(b"correct horse".to_vec()),
+        };
+        let slot = words.new_slot().unwrap();
+        assert!(words.kek(&slot.kind).unwrap() == Some(slot.kek));
+        assert!(words.kek(&SlotKind::KeyFile).unwrap().is_none());
+    }
+}

@@ -1,0 +1,68 @@
+//! The `cairn` command: creates, mounts, looks into and checks sealed Merkle volumes.
+//!
+//! ```text
+//! cli ----> commands ----> volume (store + key + engine)   without a mount
+//!   |          `---------> control client ~~socket~~> control server
+//!   `-----> daemon ------> serve (engine + FUSE session)-------'
+//! ```
+//!
+//! This crate is the one place that picks implementations: RocksDB for the store, key files and passphrases for
+//! keys. **Invariant:** nobody uses this crate, and no filesystem logic lives in it.
+
+mod cli;
+mod commands;
+mod control;
+mod daemon;
+mod error;
+mod key;
+mod mountpoint;
+mod output;
+mod report;
+mod serve;
+mod state;
+mod tree;
+mod volume;
+
+use clap::Parser;
+use cli::{Cli, Command};
+use error::Result;
+use output::Output;
+use std::process::ExitCode;
+
+/// Half of the allocator's cost under FUSE load, where blocks are allocated by one thread and freed by another.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let out = Output { json: cli.json };
+    daemon::harden();
+    match run(&cli.command, &out) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // A daemon's failure has been told to its parent, who prints it.
+            let told = matches!(&cli.command, Command::Mount(args) if args.daemon_child);
+            if !told {
+                out.fail(&error);
+            }
+            ExitCode::from(error.exit() as u8)
+        }
+    }
+}
+
+fn run(command: &Command, out: &Output) -> Result<()> {
+    match command {
+        Command::Create(args) => commands::create(args, out),
+        Command::Mount(args) if args.foreground => serve::serve(args),
+        Command::Mount(args) => daemon::start(args),
+        Command::Umount { dir, lazy } => commands::umount(dir, *lazy, out),
+        Command::Status { place } => commands::status(place, out),
+        Command::Sync { dir } => commands::sync(dir, out),
+        Command::Snapshot(command) => commands::snapshot(command, out),
+        Command::Check(place) => commands::check(place, out),
+        Command::Rekey(args) => commands::rekey(args, out),
+        Command::Quota { dir, bytes, inodes } => commands::quota(dir, *bytes, *inodes, out),
+        Command::Ls { path, long } => commands::ls(path, *long, out),
+        Command::Cat(args) => commands::cat(args),
+    }
+}

@@ -1,0 +1,98 @@
+//! What people and scripts see: words or JSON on standard output, bars on standard error.
+
+use crate::error::{Error, Result};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+
+/// How to answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Output {
+    /// `--json`.
+    pub(crate) json: bool,
+}
+
+impl Output {
+    /// Prints `value` as JSON, or else what `words` makes of it.
+    pub(crate) fn show<T: Serialize>(&self, value: &T, words: impl FnOnce() -> String) -> Result<()> {
+        let text = if self.json {
+            serde_json::to_string(value).map_err(|error| Error::io("cannot print the answer", error))?
+        } else {
+            words()
+        };
+        // An empty list is an answer too, and prints nothing.
+        if text.is_empty() {
+            return Ok(());
+        }
+        writeln!(std::io::stdout(), "{text}").map_err(|error| Error::io("cannot print the answer", error))
+    }
+
+    /// For commands that have nothing to tell but that it is done: silent for people's scripts, an object for others.
+    pub(crate) fn done(&self, what: &str, place: &Path) -> Result<()> {
+        if self.json {
+            self.show(&serde_json::json!({ "done": what, "place": place }), String::new)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Prints a failure; its exit code is the caller's.
+    pub(crate) fn fail(&self, error: &Error) {
+        if self.json {
+            let value = serde_json::json!({ "error": error.to_string(), "exit": error.exit() as u8, "kind": error.exit() });
+            let _ = self.show(&value, String::new);
+        } else {
+            eprintln!("cairn: {error}");
+        }
+    }
+}
+
+/// A bar on a terminal; nothing anywhere else.
+pub(crate) struct Progress(ProgressBar);
+
+impl Progress {
+    /// For work whose length nobody knows. Draws nothing in the first two seconds.
+    pub(crate) fn spinner(out: &Output, what: &'static str) -> Self {
+        let bar = Self::hidden_in_json(out, ProgressBar::no_length());
+        let ticking = bar.clone();
+        bar.set_message(what);
+        // A thread that outlives a short command is ended with it.
+        let _ = std::thread::Builder::new().spawn(move || {
+            std::thread::sleep(Duration::from_secs(2));
+            if !ticking.is_finished() {
+                ticking.enable_steady_tick(Duration::from_millis(120));
+            }
+        });
+        Self(bar)
+    }
+
+    /// For blocks verified.
+    pub(crate) fn blocks(out: &Output) -> Self {
+        let bar = Self::hidden_in_json(out, ProgressBar::new(0));
+        let template = "{bar:40} {percent:>3} % {human_pos} of {human_len} blocks, {per_sec}, {eta} left";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        Self(bar)
+    }
+
+    fn hidden_in_json(out: &Output, bar: ProgressBar) -> ProgressBar {
+        if out.json {
+            bar.set_draw_target(ProgressDrawTarget::hidden());
+        }
+        bar
+    }
+
+    /// How far it is.
+    pub(crate) fn set(&self, done: u64, total: u64) {
+        self.0.set_length(total.max(done));
+        self.0.set_position(done);
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn finish(self) {
+        self.0.finish_and_clear();
+    }
+}

@@ -1,0 +1,128 @@
+//! What commands answer with: the same structures go over the control socket, out as JSON, and into words.
+
+use cairn_fs::{CheckReport, SnapshotInfo, Status};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// `status` of a mount.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct MountReport {
+    /// The daemon.
+    pub(crate) pid: u32,
+    /// Where the sealed blocks lie.
+    pub(crate) store: PathBuf,
+    /// Where it is mounted.
+    pub(crate) mountpoint: PathBuf,
+    /// The volume's name.
+    pub(crate) volume_id: String,
+    /// Number of the newest commit.
+    pub(crate) epoch: u64,
+    /// CID of the newest commit.
+    pub(crate) root: String,
+    /// Bytes changed since then.
+    pub(crate) dirty_bytes: u64,
+    /// Memory the engine accounts for.
+    pub(crate) memory_bytes: u64,
+    /// Bytes the volume holds.
+    pub(crate) used_bytes: u64,
+    /// Files and directories.
+    pub(crate) inodes: u64,
+    /// Why the volume cannot be changed, if it cannot.
+    pub(crate) read_only: Option<String>,
+}
+
+/// One snapshot.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct SnapshotReport {
+    /// Its name (bytes that are no UTF-8 are replaced).
+    pub(crate) name: String,
+    /// The commit it holds.
+    pub(crate) epoch: u64,
+    /// Seconds since 1970.
+    pub(crate) created: i64,
+    /// Files and directories in it.
+    pub(crate) inodes: u64,
+    /// Bytes its files refer to.
+    pub(crate) bytes: u64,
+}
+
+/// What `check` found.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct CheckOutcome {
+    /// Blocks verified.
+    pub(crate) blocks: u64,
+    /// Their bytes.
+    pub(crate) bytes: u64,
+    /// Files and directories seen.
+    pub(crate) inodes: u64,
+    /// Blocks nothing names.
+    pub(crate) leaked_blocks: u64,
+    /// What is not as it was written.
+    pub(crate) damaged: Vec<DamagedPath>,
+}
+
+/// One damaged path.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct DamagedPath {
+    /// From the volume's root.
+    pub(crate) path: String,
+    /// What is wrong.
+    pub(crate) what: String,
+}
+
+impl MountReport {
+    /// From the engine's own words.
+    pub(crate) fn new(record: &crate::state::Record, status: &Status) -> Self {
+        Self {
+            pid: record.pid,
+            store: record.store.clone(),
+            mountpoint: record.mountpoint.clone(),
+            volume_id: hex(&status.volume_id),
+            epoch: status.epoch.0,
+            root: status.root.to_string(),
+            dirty_bytes: status.dirty_bytes,
+            memory_bytes: status.memory_bytes,
+            used_bytes: status.used_bytes,
+            inodes: status.inodes,
+            read_only: status.read_only.map(str::to_owned),
+        }
+    }
+}
+
+impl From<&SnapshotInfo> for SnapshotReport {
+    fn from(info: &SnapshotInfo) -> Self {
+        Self {
+            name: String::from_utf8_lossy(info.name.as_bytes()).into_owned(),
+            epoch: info.epoch,
+            created: info.created.parts().0,
+            inodes: info.inodes,
+            bytes: info.bytes,
+        }
+    }
+}
+
+impl From<CheckReport> for CheckOutcome {
+    fn from(report: CheckReport) -> Self {
+        let damaged = report.damaged.into_iter().map(|damage| DamagedPath {
+            path: String::from_utf8_lossy(&damage.path).into_owned(),
+            what: damage.what,
+        });
+        Self {
+            blocks: report.blocks,
+            bytes: report.bytes,
+            inodes: report.inodes,
+            leaked_blocks: report.leaked_blocks,
+            damaged: damaged.collect(),
+        }
+    }
+}
+
+/// Lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// `1.5 GiB`.
+pub(crate) fn human(bytes: u64) -> String {
+    indicatif::BinaryBytes(bytes).to_string()
+}

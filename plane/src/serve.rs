@@ -1,0 +1,219 @@
+//! A mount from its start to its end: the daemon's main thread.
+//!
+//! ```text
+//! prepare the mount point -> open the volume -> FUSE session -> record, control socket -> ready
+//!      wait for:  the session's end (umount)  |  SIGTERM, SIGINT  (a second one ends the process at once)
+//! -> hand over the kernel's cache, unmount, commit, close -> tell who waits -> exit
+//! ```
+//!
+//! **Invariant:** the engine is closed on every way out but a second signal and a crash, and what a crash leaves
+//! is a state that the next mount recovers from.
+
+use crate::cli::MountArgs;
+use crate::control::Server;
+use crate::error::{Error, Result};
+use crate::mountpoint::{self, Unmount};
+use crate::state::{self, Record};
+use crate::{daemon, volume};
+use cairn_fs::{Config, Engine};
+use cairn_store::StoreOptions;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Sender};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// What ends a mount.
+enum Event {
+    /// Somebody unmounted, or the session failed.
+    SessionEnded,
+    /// SIGTERM or SIGINT.
+    Signal(i32),
+}
+
+/// Mounts and serves until the end.
+pub(crate) fn serve(args: &MountArgs) -> Result<()> {
+    let outcome = start(args);
+    if args.daemon_child {
+        daemon::report(outcome.as_ref().map(|_| ()));
+    }
+    let mount = outcome?;
+    tracing::info!(store = %mount.record.store.display(), mountpoint = %mount.record.mountpoint.display(), "mounted");
+    let ended = mount.run();
+    match &ended {
+        Ok(()) => tracing::info!("committed and ended"),
+        Err(error) => tracing::error!(%error, "ended without a commit"),
+    }
+    ended
+}
+
+/// A mount that serves.
+struct Mount {
+    record: Record,
+    engine: Arc<Engine>,
+    server: Arc<Server>,
+    session: JoinHandle<()>,
+    events: mpsc::Receiver<Event>,
+}
+
+fn start(args: &MountArgs) -> Result<Mount> {
+    daemon::log_to(args)?;
+    if args.daemon_child {
+        daemon::detach();
+    }
+    mountpoint::prepare(&args.dir)?;
+    if mountpoint::is_mounted(&args.dir) {
+        let dir = args.dir.display();
+        return Err(Error::Busy(format!(
+            "something is mounted at {dir} already: `cairn umount {dir}` first"
+        )));
+    }
+    let (sender, events) = mpsc::channel();
+    watch_signals(sender.clone())?;
+    let (options, config) = budget(args);
+    let store = volume::open_store_patiently(&args.store, &options)?;
+    let engine = volume::open(store, &args.store, &args.key, config)?;
+    let attached = attach(args, &engine, sender);
+    let (record, server, session) = attached.inspect_err(|_| {
+        // The mount did not come about; what recovery did is kept, and the next mount need not do it again.
+        if let Err(error) = engine.close() {
+            tracing::error!(%error, "cannot close the volume");
+        }
+    })?;
+    Ok(Mount {
+        record,
+        engine,
+        server,
+        session,
+        events,
+    })
+}
+
+/// Divides `--memory`: a third for the store's tables and caches, the rest for the engine's.
+fn budget(args: &MountArgs) -> (StoreOptions, Config) {
+    let store_bytes = args.memory / 3;
+    let options = StoreOptions {
+        memory_bytes: usize::try_from(store_bytes).unwrap_or(usize::MAX),
+        ..StoreOptions::default()
+    };
+    let mut config = Config {
+        memory_bytes: args.memory - store_bytes,
+        ..Config::default()
+    };
+    config.read_only = args.read_only;
+    config.commit_interval = args.commit_interval;
+    if let Some(threads) = args.threads {
+        config.workers = threads.into();
+    }
+    (options, config)
+}
+
+/// The kernel's side of the mount, then what lets commands find it.
+fn attach(
+    args: &MountArgs,
+    engine: &Arc<Engine>,
+    events: Sender<Event>,
+) -> Result<(Record, Arc<Server>, JoinHandle<()>)> {
+    if args.protect_mountpoint {
+        mountpoint::protect(&args.dir)?;
+    }
+    let record = Record {
+        pid: std::process::id(),
+        store: state::resolve(&args.store),
+        mountpoint: state::resolve(&args.dir),
+    };
+    record.save()?;
+    let session = mount(args, engine, events).inspect_err(|_| record.remove())?;
+    let server = Server::start(Arc::clone(engine), record.clone()).inspect_err(|_| {
+        record.remove();
+        let _ = mountpoint::unmount(&record.mountpoint, Unmount::Lazy);
+    })?;
+    Ok((record, server, session))
+}
+
+fn mount(args: &MountArgs, engine: &Arc<Engine>, events: Sender<Event>) -> Result<JoinHandle<()>> {
+    let options = cairn_fs::MountOptions {
+        fsname: args
+            .fsname
+            .clone()
+            .unwrap_or_else(|| format!("cairn:{}", args.store.display())),
+        allow_other: !args.no_allow_other,
+        read_only: args.read_only,
+        ..cairn_fs::MountOptions::default()
+    };
+    let mounted = cairn_fs::mount(Arc::clone(engine), &args.dir, &options).map_err(|error| {
+        let hint = if Path::new("/dev/fuse").exists() {
+            ""
+        } else {
+            " (there is no /dev/fuse: load the module fuse)"
+        };
+        Error::io(format!("cannot mount at {}{hint}", args.dir.display()), error)
+    })?;
+    let wait = move || {
+        if let Err(error) = mounted.join() {
+            tracing::error!(%error, "the session with the kernel failed");
+        }
+        let _ = events.send(Event::SessionEnded);
+    };
+    let waiting = std::thread::Builder::new().name("session".into()).spawn(wait);
+    waiting.map_err(|error| Error::io("cannot start a thread", error))
+}
+
+/// The first signal ends the mount in order, the second at once: a store that hangs must not keep the process.
+fn watch_signals(events: Sender<Event>) -> Result<()> {
+    let mut signals =
+        Signals::new([SIGTERM, SIGINT]).map_err(|error| Error::io("cannot watch for signals", error))?;
+    let watch = move || {
+        for (count, signal) in signals.forever().enumerate() {
+            if count > 0 || events.send(Event::Signal(signal)).is_err() {
+                std::process::exit(128 + signal);
+            }
+        }
+    };
+    let thread = std::thread::Builder::new().name("signals".into()).spawn(watch);
+    thread
+        .map(drop)
+        .map_err(|error| Error::io("cannot start a thread", error))
+}
+
+impl Mount {
+    fn run(self) -> Result<()> {
+        if let Ok(Event::Signal(signal)) = self.events.recv() {
+            tracing::info!(signal, "ending; a second signal ends at once");
+            self.leave();
+        }
+        let closed = self
+            .engine
+            .close()
+            .map_err(|error| volume::explain(&self.record.store, "", error));
+        self.record.remove();
+        self.server.ended(&closed);
+        if self.session.is_finished() {
+            let _ = self.session.join();
+        }
+        closed
+    }
+
+    /// Takes the mount away although nobody unmounted it. Files may be open: then the name goes, and their holders
+    /// get errors once this process is gone.
+    fn leave(&self) {
+        let dir = &self.record.mountpoint;
+        if let Err(error) = mountpoint::flush_kernel(dir) {
+            tracing::warn!(%error, "the kernel could not hand over all it held");
+        }
+        match mountpoint::unmount(dir, Unmount::Whole) {
+            Ok(()) => {
+                // The session ends by itself: it has handed over every request by then.
+                let _ = self.events.recv_timeout(Duration::from_secs(10));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "detaching");
+                if let Err(error) = mountpoint::unmount(dir, Unmount::Lazy) {
+                    tracing::warn!(%error, "cannot detach");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Reading a volume that is not mounted: paths to inodes, listings, a file's bytes.
+
+use crate::error::{Error, Result};
+use cairn_fs::{Attr, DirCookie, Engine, InodeNo, Kind, Name};
+use serde::Serialize;
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path};
+
+/// Entries asked of the engine at once.
+const BATCH: usize = 1024;
+/// Bytes asked of the engine at once: eight records of the default size.
+const READ_BYTES: usize = 1 << 20;
+
+/// One line of a listing.
+#[derive(Debug, Serialize)]
+pub(crate) struct Entry {
+    /// Name (bytes that are no UTF-8 are replaced).
+    pub(crate) name: String,
+    /// Inode number.
+    pub(crate) ino: u64,
+    /// `file`, `directory`, …
+    pub(crate) kind: &'static str,
+    /// Permission bits.
+    pub(crate) mode: u32,
+    /// Owner.
+    pub(crate) uid: u32,
+    /// Group.
+    pub(crate) gid: u32,
+    /// Size in bytes.
+    pub(crate) size: u64,
+    /// Seconds since 1970 of the last change of content.
+    pub(crate) mtime: i64,
+}
+
+/// The entries of a directory, sorted by name; a file lists itself.
+pub(crate) fn list(engine: &Engine, path: &Path) -> Result<Vec<Entry>> {
+    let attr = walk(engine, path)?;
+    if attr.kind != Kind::Directory {
+        let name = path
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        return Ok(vec![Entry::new(name, &attr)]);
+    }
+    let mut entries = Vec::new();
+    let mut after = DirCookie::default();
+    loop {
+        let batch = engine.readdir(attr.ino, after, BATCH, true)?;
+        let Some(last) = batch.last() else { break };
+        after = last.cookie;
+        for entry in &batch {
+            let name = String::from_utf8_lossy(entry.name.as_bytes()).into_owned();
+            let attr = entry.attr.map_or_else(|| engine.getattr(entry.ino), Ok)?;
+            entries.push(Entry::new(name, &attr));
+        }
+    }
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(entries)
+}
+
+/// Writes a file's bytes.
+pub(crate) fn copy(engine: &Engine, path: &Path, out: &mut dyn Write) -> Result<()> {
+    let attr = walk(engine, path)?;
+    if attr.kind != Kind::File {
+        return Err(Error::Usage(format!(
+            "{} is a {}, and only files can be written out",
+            path.display(),
+            word(attr.kind)
+        )));
+    }
+    let mut offset = 0;
+    while offset < attr.size {
+        let bytes = engine.read(attr.ino, offset, READ_BYTES)?;
+        if bytes.is_empty() {
+            break;
+        }
+        out.write_all(&bytes)
+            .map_err(|error| Error::io("cannot write to standard output", error))?;
+        offset += bytes.len() as u64;
+    }
+    out.flush()
+        .map_err(|error| Error::io("cannot write to standard output", error))
+}
+
+/// From the root down. Symbolic links are not followed: what they lead to may lie outside the volume.
+fn walk(engine: &Engine, path: &Path) -> Result<Attr> {
+    let mut attr = engine.getattr(InodeNo::ROOT)?;
+    for component in path.components() {
+        let name = match component {
+            Component::RootDir | Component::CurDir => continue,
+            Component::Normal(name) => name,
+            Component::ParentDir | Component::Prefix(_) => {
+                return Err(Error::Usage(format!(
+                    "{}: write the path without `..`",
+                    path.display()
+                )));
+            }
+        };
+        let found = Name::new(name.as_bytes()).and_then(|name| engine.lookup(attr.ino, &name));
+        attr = found.map_err(|error| match error {
+            cairn_fs::Error::NoEntry | cairn_fs::Error::NotDirectory => Error::Usage(format!(
+                "{}: no such file or directory in the volume (at `{}`)",
+                path.display(),
+                name.to_string_lossy()
+            )),
+            error => error.into(),
+        })?;
+    }
+    Ok(attr)
+}
+
+impl Entry {
+    fn new(name: String, attr: &Attr) -> Self {
+        Self {
+            name,
+            ino: attr.ino.0,
+            kind: word(attr.kind),
+            mode: attr.mode,
+            uid: attr.uid,
+            gid: attr.gid,
+            size: attr.size,
+            mtime: attr.mtime.parts().0,
+        }
+    }
+
+    /// Like `ls -l`.
+    pub(crate) fn long(&self) -> String {
+        let Self {
+            name,
+            mode,
+            uid,
+            gid,
+            size,
+            mtime,
+            kind,
+            ..
+        } = self;
+        format!(
+            "{kind:<9} {mode:04o} {uid:>5} {gid:>5} {size:>12} {} {name}",
+            date(*mtime)
+        )
+    }
+}
+
+fn word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::File => "file",
+        Kind::Directory => "directory",
+        Kind::Symlink => "symlink",
+        Kind::Fifo => "fifo",
+        Kind::Socket => "socket",
+        Kind::CharDevice => "chardev",
+        Kind::BlockDevice => "blockdev",
+    }
+}
+
+/// `2026-11-23 14:18:00` in UTC, without a crate for it: days to a civil date as in Howard Hinnant's
+/// "chrono-compatible low-level date algorithms".
+pub(crate) fn date(seconds: i64) -> String {
+    let (days, rest) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    let days = days + 719_468;
+    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    // Years begin in March, so that the leap day is their last.
+    let shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    format!(
+        "{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}",
+        rest / 3600,
+        rest / 60 % 60,
+        rest % 60
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_civil() {
+        assert_eq!(date(0), "1970-01-01 00:00:00");
+        assert_eq!(date(951_782_399), "2000-02-28 23:59:59");
+        assert_eq!(date(951_782_400), "2000-02-29 00:00:00");
+        assert_eq!(date(-1), "1969-12-31 23:59:59");
+    }
+}

@@ -1,0 +1,214 @@
+//! A volume as the command sees it: a store, its header, a key that opens it, and the engine on top.
+//!
+//! ```text
+//! path --RocksStore--> header --Header::unlock(KeyProvider)--> VolumeKey --Engine::open--> Engine
+//! ```
+//!
+//! **Invariant:** only [`create`] ever formats, and only in a new or empty directory. Whatever cannot be opened is
+//! an error that names the thing; nothing is written before the key has opened the header.
+
+use crate::cli::{CreateArgs, KeyArgs};
+use crate::error::{Error, Result};
+use crate::key::{self, IfAbsent, KeyProvider};
+use cairn_fs::{Caller, Config, Engine, Quota, Time};
+use cairn_merkle::{BlockStore, Compression, Header, HeaderParams, VolumeKey};
+use cairn_store::{OpenError, RocksStore, StoreOptions};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// How long a mount waits for the daemon before it, whose mount is gone already, to commit and end.
+const ENDING_MAX: Duration = Duration::from_secs(120);
+
+/// The wall clock, which engine and merkle do not read themselves.
+pub(crate) fn now() -> Time {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Time::new(
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+        since.subsec_nanos(),
+    )
+}
+
+/// Makes a volume and returns its header.
+pub(crate) fn create(args: &CreateArgs) -> Result<Header> {
+    // Before a key file is made: a command that is refused leaves nothing behind.
+    require_empty(&args.store)?;
+    let record_size = u32::try_from(args.record_size).unwrap_or(u32::MAX);
+    let sizes = Header::RECORD_SIZE_MIN..=Header::RECORD_SIZE_MAX;
+    if !record_size.is_power_of_two() || !sizes.contains(&record_size) {
+        return Err(Error::Usage(
+            "--record-size is a power of two from 4K to 1M".into(),
+        ));
+    }
+    let slot = key::provider(&args.key, IfAbsent::Create)?.new_slot()?;
+    let params = HeaderParams {
+        record_size,
+        compression: Compression::None,
+    };
+    let (header, key) = Header::create(&mut rand::rng(), params, &[slot]).map_err(cairn_fs::Error::from)?;
+    let store = RocksStore::create(&args.store, &StoreOptions::default())
+        .map_err(|error| store_error(&args.store, &error))?;
+    let quota = Quota {
+        bytes: args.quota,
+        inodes: args.inodes,
+    };
+    let owner = Caller {
+        uid: rustix::process::getuid().as_raw(),
+        gid: rustix::process::getgid().as_raw(),
+        umask: 0o022,
+        now: now(),
+    };
+    cairn_fs::format(&store, &header, &key, quota, owner)?;
+    Ok(header)
+}
+
+fn require_empty(store: &Path) -> Result<()> {
+    let refuse = |why: &str| {
+        let store = store.display();
+        Err(Error::NotEmpty(format!(
+            "{store} {why}: a volume is created in a new or empty directory, never over anything"
+        )))
+    };
+    match std::fs::read_dir(store) {
+        Ok(mut entries) => {
+            if entries.next().is_some() {
+                refuse("is not empty")
+            } else {
+                Ok(())
+            }
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => refuse("is no directory"),
+        Err(error) => Err(Error::at("look into", store)(error)),
+    }
+}
+
+/// The store of an existing volume.
+pub(crate) fn open_store(path: &Path, options: &StoreOptions) -> Result<Arc<RocksStore>> {
+    RocksStore::open(path, options)
+        .map(Arc::new)
+        .map_err(|error| store_error(path, &error))
+}
+
+/// Like [`open_store`], but waits for a daemon that is on its way out: umount(8) returns before the daemon has
+/// committed, and what follows it should not fail for that.
+pub(crate) fn open_store_patiently(path: &Path, options: &StoreOptions) -> Result<Arc<RocksStore>> {
+    let start = Instant::now();
+    loop {
+        match open_store(path, options) {
+            Err(Error::Busy(_)) if start.elapsed() < ENDING_MAX && ending(path) => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            other => return other,
+        }
+    }
+}
+
+/// Whether the process that has the store open serves no mount any more. One that is just starting has no record.
+fn ending(store: &Path) -> bool {
+    let record = crate::state::Record::find(store).ok().flatten();
+    record.is_some_and(|record| !crate::mountpoint::is_mounted(&record.mountpoint))
+}
+
+/// The header, believed only once a key has opened it.
+pub(crate) fn header(store: &RocksStore, path: &Path) -> Result<Header> {
+    let stored = store.header().map_err(|error| explain(path, "", error.into()))?;
+    let stored = stored.ok_or_else(|| Error::NotAVolume {
+        store: path.to_path_buf(),
+        what: "its creation was cut short; remove the directory and create the volume again".into(),
+    })?;
+    Header::decode(&stored).map_err(|error| explain(path, "", error.into()))
+}
+
+/// The volume key, if `provider` has what opens a slot.
+pub(crate) fn unlock(header: &Header, path: &Path, provider: &dyn KeyProvider) -> Result<VolumeKey> {
+    let mut failure = None;
+    let key = header.unlock(|kind| {
+        provider.kek(kind).unwrap_or_else(|error| {
+            failure = Some(error);
+            None
+        })
+    });
+    match (key, failure) {
+        (Ok(key), _) => Ok(key),
+        (Err(_), Some(failure)) => Err(failure),
+        (Err(error), None) => Err(explain(path, &provider.describe(), error.into())),
+    }
+}
+
+/// Opens the whole volume.
+pub(crate) fn open(
+    store: Arc<RocksStore>,
+    path: &Path,
+    args: &KeyArgs,
+    config: Config,
+) -> Result<Arc<Engine>> {
+    let header = header(&store, path)?;
+    let provider = key::provider(args, IfAbsent::Refuse)?;
+    let key = unlock(&header, path, provider.as_ref())?;
+    Engine::open(store, key, config, now()).map_err(|error| explain(path, &provider.describe(), error))
+}
+
+/// Opens a volume that is not mounted for one command, runs it and closes the volume, whatever comes of it.
+pub(crate) fn with<T>(
+    path: &Path,
+    args: &KeyArgs,
+    read_only: bool,
+    run: impl FnOnce(&Engine) -> Result<T>,
+) -> Result<T> {
+    let config = Config {
+        read_only,
+        ..Config::default()
+    };
+    let engine = open(
+        open_store_patiently(path, &StoreOptions::default())?,
+        path,
+        args,
+        config,
+    )?;
+    let result = run(&engine);
+    let closed = engine.close().map_err(|error| explain(path, "", error));
+    result.and_then(|value| closed.map(|()| value))
+}
+
+/// Gives an engine's failure the volume's name and the exit code of its kind.
+pub(crate) fn explain(path: &Path, key: &str, error: cairn_fs::Error) -> Error {
+    let store = path.to_path_buf();
+    let what = error.to_string();
+    match Error::from(error) {
+        error if error.exit() == crate::error::Exit::WrongKey => Error::WrongKey {
+            key: key.into(),
+            store,
+        },
+        error if error.exit() == crate::error::Exit::Damaged => Error::Damaged { store, what },
+        error if error.exit() == crate::error::Exit::NotAVolume => Error::NotAVolume { store, what },
+        error if error.exit() == crate::error::Exit::Store => Error::Store { store, what },
+        error => error,
+    }
+}
+
+fn store_error(path: &Path, error: &OpenError) -> Error {
+    let store = path.to_path_buf();
+    let what = error.to_string();
+    match error {
+        OpenError::Missing { .. } | OpenError::NotAStore { .. } | OpenError::UnknownFormat { .. } => {
+            Error::NotAVolume { store, what }
+        }
+        OpenError::NotEmpty { .. } => Error::NotEmpty(what),
+        OpenError::Locked { .. } => Error::Busy(match crate::state::Record::find(path) {
+            Ok(Some(record)) => {
+                let (store, at) = (path.display(), record.mountpoint.display());
+                format!(
+                    "the volume in {store} is in use: pid {} serves it at {at}",
+                    record.pid
+                )
+            }
+            _ => format!("the volume in {} is in use by another process", path.display()),
+        }),
+        // RocksDB's own kinds are no part of the store's interface; its words begin with the kind.
+        OpenError::Database { source, .. } if source.to_string().starts_with("Corruption") => {
+            Error::Damaged { store, what }
+        }
+        OpenError::Io { .. } | OpenError::Database { .. } => Error::Store { store, what },
+    }
+}

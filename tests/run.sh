@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# Everything the project tests, in order, with totals at the end:  N passed, N failed
+#
+#   tests/run.sh            all of it
+#   tests/run.sh mounted    only the tests on a real mount
+set -uo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$root" || exit 1
+export CAIRN=${CAIRN:-${CARGO_TARGET_DIR:-$root/target}/release/cairn}
+passed=0 failed=0 failures=()
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+# step NAME COMMAND...: one check, counted as one.
+step() {
+    local name=$1
+    shift
+    echo "== $name"
+    if "$@"; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1)) failures+=("$name")
+    fi
+}
+
+# counted NAME COMMAND...: a command that prints totals of its own, in cargo's words or in ours.
+counted() {
+    local name=$1 rc sums p f
+    shift
+    echo "== $name"
+    "$@" 2>&1 | tee "$log"
+    rc=${PIPESTATUS[0]}
+    sums=$(sed -nE 's/.*[^0-9]?\b([0-9]+) passed[;,] ([0-9]+) failed.*/\1 \2/p' "$log" |
+        awk '{p += $1; f += $2} END {print p + 0, f + 0}')
+    read -r p f <<<"$sums"
+    # A command that fails without counting a failure (it did not build, it died) is one.
+    ((rc != 0 && f == 0)) && f=1
+    ((f > 0)) && failures+=("$name")
+    passed=$((passed + p)) failed=$((failed + f))
+}
+
+if [[ ${1:-all} != mounted ]]; then
+    step "format" cargo fmt --all --check
+    step "lints" cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
+    counted "unit and model tests" cargo test --workspace --all-features --release --locked --no-fail-fast
+fi
+
+if [[ ! -c /dev/fuse ]]; then
+    echo "FAILED: there is no /dev/fuse, so nothing can be mounted: load the kernel module fuse, or give the container the device"
+    failed=$((failed + 1)) failures+=("mounted tests: no /dev/fuse")
+elif [[ ! -x $CAIRN ]]; then
+    echo "FAILED: $CAIRN is missing: cargo build --release"
+    failed=$((failed + 1)) failures+=("mounted tests: no binary")
+else
+    for script in tests/mounted/*.sh; do
+        counted "$script" bash "$script"
+    done
+fi
+
+echo
+((failed == 0)) || printf 'failed: %s\n' "${failures[@]}"
+echo "$passed passed, $failed failed"
+((failed == 0))

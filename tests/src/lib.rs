@@ -1,0 +1,22 @@
+//! One independent definition of what a filesystem does, and the machinery to hold the engine against it.
+//!
+//! ```text
+//!  Dice(seed) --> Op --> Runner --> cairn_fs::Engine over a CrashStore --dump--> Tree --.
+//!                           |                                                          equal?
+//!                           `-----> Model (plain maps and bytes) --------dump--> Tree --'
+//!                           `-----> History: which trees a power cut may leave
+//! ```
+//!
+//! Nothing here reads a clock or draws randomness but through a seed, so a failure prints what replays it.
+
+pub mod history;
+pub mod model;
+pub mod op;
+pub mod run;
+pub mod tree;
+pub mod volume;
+
+mod compare;
+mod replay;
+
+pub use replay::replay;
