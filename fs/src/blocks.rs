@@ -197,7 +197,12 @@ impl<'a> Writer<'a> {
 
     /// Takes back what was put: the epoch is not to be committed, or not yet.
     pub(crate) fn undo(&self) -> std::result::Result<(), StoreError> {
-        self.blocks.store.delete(&std::mem::take(&mut *self.put.lock()))
+        self.blocks.store.delete(&self.put.lock())
+    }
+
+    /// Names of what was put.
+    pub(crate) fn into_put(self) -> Vec<Cid> {
+        self.put.into_inner()
     }
 
     /// Whether a sync is needed before anything may name what was put.

@@ -73,10 +73,14 @@ impl Engine {
             }
         }
         let checked = self.check_held(&name, listed, progress);
-        if !self.config.read_only {
-            self.snapshot_destroy(&name)?;
+        if self.config.read_only {
+            return checked;
         }
-        checked
+        match (checked, self.snapshot_destroy(&name)) {
+            // What is damaged may be what destroying a snapshot has to read: the report says it better.
+            (Ok(report), Err(_)) if !report.damaged.is_empty() => Ok(report),
+            (checked, destroyed) => checked.and_then(|report| destroyed.map(|()| report)),
+        }
     }
 
     fn check_held(
@@ -174,8 +178,8 @@ fn digest(cid: &Cid) -> u128 {
 struct Counted {
     inodes: u64,
     bytes: u64,
-    /// Names seen of inodes in the hard-link table.
-    names: FxHashMap<InodeNo, u32>,
+    /// Inodes in the hard-link table: how many names were seen, and the first of them.
+    names: FxHashMap<InodeNo, (u32, Vec<u8>)>,
 }
 
 struct Walk<'a> {
@@ -265,7 +269,7 @@ impl Walk<'_> {
             let path = [path, key.name.as_bytes()].concat();
             match Dentry::decode(&entry.value, &entry.links) {
                 Err(error) => self.damage(&path, error.to_string()),
-                Ok(Dentry::Linked { ino, .. }) => *counted.names.entry(ino).or_insert(0) += 1,
+                Ok(Dentry::Linked { ino, .. }) => counted.names.entry(ino).or_insert((0, path)).0 += 1,
                 Ok(Dentry::Embedded(record)) => {
                     counted.inodes += 1;
                     counted.bytes += record.meta.stored;
@@ -375,6 +379,8 @@ impl Walk<'_> {
         if !fresh {
             return Ok(());
         }
+        // A directory that cannot be read hides names that are there all the same.
+        let whole = root_path == b"/" && self.report.damaged.is_empty();
         for entry in entries {
             let record = match Record::decode(&entry.value, &entry.links) {
                 Ok(record) => record,
@@ -385,12 +391,12 @@ impl Walk<'_> {
             };
             counted.inodes += 1;
             counted.bytes += record.meta.stored;
-            let path = [root_path, format!("(inode {})", record.meta.ino).as_bytes()].concat();
-            self.file(&path, &record)?;
             // Directories shared with a version walked before were skipped, and so were the names in them.
-            let names = counted.names.get(&record.meta.ino).copied();
-            if root_path == b"/" && names.unwrap_or(0) != record.meta.nlink {
-                let names = names.unwrap_or(0);
+            let named = counted.names.remove(&record.meta.ino);
+            let nameless = || [root_path, format!("(inode {})", record.meta.ino).as_bytes()].concat();
+            let (names, path) = named.unwrap_or_else(|| (0, nameless()));
+            self.file(&path, &record)?;
+            if whole && names != record.meta.nlink {
                 self.damage(
                     &path,
                     format!("it has {names} names and counts {}", record.meta.nlink),

@@ -57,8 +57,9 @@ impl Engine {
         if self.config.read_only {
             return Ok(());
         }
-        // A commit that is under way may have been frozen before the caller's changes.
-        let wanted = state.commits_done + 1 + u64::from(state.committing);
+        // A commit that is under way, or waits for room, may have been frozen before the caller's changes.
+        let frozen = state.committing || state.stalled.is_some();
+        let wanted = state.commits_done + 1 + u64::from(frozen);
         while state.commits_done < wanted {
             state.writable()?;
             if state.committing {
@@ -74,13 +75,20 @@ impl Engine {
 
     fn commit_once(&self, state: &mut Guard<'_>) -> Result<()> {
         state.committing = true;
-        let frozen = match state.stalled.take() {
+        let mut frozen = match state.stalled.take() {
             Some(frozen) => frozen,
             None => Box::new(self.freeze(state)),
         };
-        let written = MutexGuard::unlocked(state, || self.write_epoch(&frozen));
+        let writer = Writer::new(&self.blocks, frozen.epoch);
+        let written = MutexGuard::unlocked(state, || self.write_epoch(&frozen, &writer));
         let done = written.and_then(|written| self.install(state, &frozen, written));
+        if done.is_err() {
+            // The head of the next try deletes them: what was deleted may come back in a power cut, and what this
+            // head was to name cannot be deleted now, for a head that failed may be in place all the same.
+            frozen.stranded.extend(writer.into_put());
+        }
         state.committing = false;
+        state.full = matches!(&done, Err(error) if is_full(error));
         match &done {
             Ok(()) => state.commits_done += 1,
             Err(error) if is_full(error) => {
@@ -95,13 +103,12 @@ impl Engine {
     }
 
     /// Writes all that the head will name, and syncs it.
-    fn write_epoch(&self, frozen: &Frozen) -> Result<Written> {
-        let writer = Writer::new(&self.blocks, frozen.epoch);
-        let written = self.write_tree(frozen, &writer);
+    fn write_epoch(&self, frozen: &Frozen, writer: &Writer<'_>) -> Result<Written> {
+        let written = self.write_tree(frozen, writer);
         if written.is_err()
             && let Err(error) = writer.undo()
         {
-            tracing::warn!(%error, "blocks of a commit that did not come about stay until the next mount");
+            tracing::warn!(%error, "blocks of a commit that did not come about stay until the next one");
         }
         written
     }

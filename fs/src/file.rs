@@ -533,6 +533,11 @@ impl Engine {
         let limit = self.config.memory_bytes / 3;
         while state.dirty_bytes + state.frozen_bytes > limit {
             state.writable()?;
+            // Waiting would end when there is room again, which may be never.
+            if state.full {
+                return Err(Error::NoSpace);
+            }
+            state.commit_wanted = true;
             self.signals.wake.notify_all();
             self.signals.committed.wait(state);
         }
@@ -546,7 +551,8 @@ impl Engine {
         if stats.available_bytes < pending + pending / 64 {
             return Err(Error::NoSpace);
         }
-        if state.dirty_bytes > limit / 2 {
+        if state.dirty_bytes > limit / 2 && !state.full {
+            state.commit_wanted = true;
             self.signals.wake.notify_all();
         }
         Ok(())

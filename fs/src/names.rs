@@ -522,7 +522,6 @@ impl Engine {
     }
 
     /// Names after a place, overlaid: stored ones under frozen ones under open ones.
-    #[expect(clippy::type_complexity, reason = "a row of a listing, taken apart at once")]
     pub(crate) fn list(
         &self,
         state: &State,

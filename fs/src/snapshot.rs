@@ -152,6 +152,10 @@ impl Snapshots {
         }
     }
 
+    fn withdraw(&mut self, name: &Name) {
+        self.to_create.retain(|(other, _)| other != name);
+    }
+
     /// Takes over what a commit made of [`Self::take_requests`].
     pub(crate) fn install(&mut self, committed: Self) {
         self.by_name = committed.by_name;
@@ -433,17 +437,35 @@ impl Engine {
     pub(crate) fn take_snapshot(&self, name: &Name, now: Time) -> Result<SnapshotInfo> {
         {
             let mut state = self.state.lock();
+            // The commit under way may be taking one of that name.
+            while state.committing {
+                self.signals.committed.wait(&mut state);
+            }
             state.writable()?;
-            let pending = state.snapshots.to_create.iter().any(|(other, _)| other == name);
-            if pending || state.snapshots.by_name.contains_key(name) {
+            let stalled = state
+                .stalled
+                .iter()
+                .flat_map(|frozen| &frozen.snapshots.to_create);
+            let mut pending = state.snapshots.to_create.iter().chain(stalled);
+            if pending.any(|(other, _)| other == name) || state.snapshots.by_name.contains_key(name) {
                 return Err(Error::Exists);
             }
             state.snapshots.to_create.push((name.clone(), now));
         }
-        self.commit()?;
-        let state = self.state.lock();
-        let snapshot = state.snapshots.by_name.get(name).ok_or(Error::NoEntry)?;
-        Ok(info(name, snapshot))
+        let committed = self.commit();
+        let mut state = self.state.lock();
+        while state.committing {
+            self.signals.committed.wait(&mut state);
+        }
+        if let Some(snapshot) = state.snapshots.by_name.get(name) {
+            return Ok(info(name, snapshot));
+        }
+        // What was refused must not turn up later, when there is room again.
+        state.snapshots.withdraw(name);
+        if let Some(frozen) = &mut state.stalled {
+            frozen.snapshots.withdraw(name);
+        }
+        committed.and(Err(Error::NoEntry))
     }
 
     /// All snapshots, oldest first.

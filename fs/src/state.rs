@@ -41,6 +41,8 @@ pub(crate) struct State {
     pub(crate) bulk_synced: u64,
     /// An epoch that did not fit the store: frozen, and tried again before anything else is committed.
     pub(crate) stalled: Option<Box<Frozen>>,
+    /// The last commit found the store full. Unlike `stalled`, it stays while that epoch is tried again.
+    pub(crate) full: bool,
     /// The volume's own state changed: a quota, the log's salt.
     pub(crate) touched: bool,
     /// Somebody wants a commit soon; the engine is being closed.
@@ -87,6 +89,7 @@ impl State {
             bulk_puts: 0,
             bulk_synced: 0,
             stalled: None,
+            full: false,
             touched: false,
             commit_wanted: false,
             closing: false,

@@ -145,12 +145,10 @@ impl Server {
     /// Tells those who wait how the volume was closed, and gives them a moment to hear it.
     pub(crate) fn ended(&self, result: &Result<()>) {
         let mut end = self.lock();
-        end.result = Some(
-            result
-                .as_ref()
-                .map(|()| ())
-                .map_err(|error| (error.to_string(), error.exit())),
-        );
+        end.result = Some(match result {
+            Ok(()) => Ok(()),
+            Err(error) => Err((error.to_string(), error.exit())),
+        });
         self.changed.notify_all();
         let heard = self
             .changed

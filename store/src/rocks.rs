@@ -275,7 +275,12 @@ impl RocksStore {
 impl BlockStore for RocksStore {
     fn get(&self, cid: &Cid) -> Result<Option<Bytes>, StoreError> {
         // Pinned: one copy from the block file's buffer instead of two. Also four times as fast as multi_get.
-        let found = self.db.get_pinned_cf(self.blocks(), keys::block(cid));
+        // RocksDB's checksum would say nothing that the block's name does not.
+        let mut options = ReadOptions::default();
+        options.set_verify_checksums(false);
+        let found = self
+            .db
+            .get_pinned_cf_opt(self.blocks(), keys::block(cid), &options);
         let found = found.map_err(|error| failed("read a block", error))?;
         Ok(found.map(|sealed| Bytes::copy_from_slice(&sealed)))
     }

@@ -55,7 +55,8 @@ impl History {
     }
 
     /// The state of the model that a tree found after a power cut stands for, or the reason why there is none.
-    pub fn find(&self, found: &Dump) -> Result<Model, String> {
+    /// States that look alike are told apart by `fits`, which knows the inode numbers.
+    pub fn find(&self, found: &Dump, fits: &dyn Fn(&Model) -> Result<(), String>) -> Result<Model, String> {
         let mut reason = String::from("no state");
         for state in self.states.iter().rev() {
             let mut state = state.clone();
@@ -69,7 +70,10 @@ impl History {
                 );
                 continue;
             }
-            match self.adopt_contents(state, found) {
+            match self
+                .adopt_contents(state, found)
+                .and_then(|state| fits(&state).map(|()| state))
+            {
                 Ok(state) => return Ok(state),
                 Err(why) => reason = why,
             }

@@ -13,10 +13,15 @@ pub mod history;
 pub mod model;
 pub mod op;
 pub mod run;
+pub mod sample;
+pub mod script;
 pub mod tree;
 pub mod volume;
+pub mod watched;
 
 mod compare;
+mod cut;
 mod replay;
 
+pub use cut::cut_everywhere;
 pub use replay::replay;

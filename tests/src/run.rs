@@ -7,24 +7,25 @@ use crate::op::{Op, Path, Range, SLOTS, Target, XATTRS, name};
 use crate::tree::{Dump, dump_engine, dump_model};
 use crate::volume::{self, Copy, root_at};
 use cairn_fs::{Caller, Engine, Error, InodeNo, Kind, Name, Quota, Result, SetAttr, Time};
-use cairn_merkle::testing::CrashStore;
-use std::collections::BTreeMap;
+use cairn_merkle::testing::{CrashStore, FaultStore};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Why a run ended: what the engine did, and what it should have done.
 pub type Outcome = std::result::Result<(), String>;
 
-/// The engine over a store that can lose power, and the model beside it.
+/// The engine over a store that can fail and lose power, and the model beside it.
 pub struct Runner {
     pub(crate) engine: Arc<Engine>,
-    store: Arc<CrashStore>,
+    pub(crate) store: Arc<FaultStore<CrashStore>>,
     pub(crate) model: Model,
-    history: History,
+    pub(crate) history: History,
     pub(crate) inos: BTreeMap<Ino, InodeNo>,
     opens: [Option<Ino>; SLOTS as usize],
-    snapshots: BTreeMap<Name, Dump>,
+    pub(crate) snapshots: BTreeMap<Name, Dump>,
+    /// Whether a quota or the store may refuse for lack of room.
     limited: bool,
-    now: i64,
+    pub(crate) now: i64,
 }
 
 /// An inode found in both, with the kernel references that finding it took.
@@ -44,8 +45,14 @@ impl Drop for Found {
 impl Runner {
     /// A new volume.
     pub fn new() -> Self {
-        let store = Arc::new(CrashStore::new());
-        let engine = volume::create_and_open(store.clone()).expect("a new volume opens");
+        Self::with_record_size(volume::RECORD_SIZE)
+    }
+
+    /// A new volume with records of `record_size` bytes.
+    pub fn with_record_size(record_size: u32) -> Self {
+        let store = Arc::new(FaultStore::new(CrashStore::new()));
+        volume::create_with(&*store, Quota::default(), record_size).expect("an empty store takes a volume");
+        let engine = volume::open(store.clone(), 2).expect("a new volume opens");
         let model = Model::new(Time(1));
         let history = History::new(&model);
         let inos = BTreeMap::from([(ROOT, InodeNo::ROOT)]);
@@ -61,6 +68,26 @@ impl Runner {
             limited: false,
             now: 10,
         }
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The store below it, to be made to fail.
+    pub fn store(&self) -> &FaultStore<CrashStore> {
+        &self.store
+    }
+
+    /// Names of the snapshots there should be.
+    pub fn snapshot_names(&self) -> BTreeSet<Name> {
+        self.snapshots.keys().cloned().collect()
+    }
+
+    /// From now on, until the next crash or remount, operations may be refused for lack of room.
+    pub fn expect_full(&mut self) {
+        self.limited = true;
     }
 
     /// Does one operation to both. An error says how they differ.
@@ -114,7 +141,12 @@ impl Runner {
 
     /// Whether the engine may answer that there is no room; deleting never may.
     pub(crate) fn may_be_full<T>(&self, answer: &Result<T>) -> bool {
-        self.limited && matches!(answer, Err(Error::NoSpace))
+        let full = |error: &Error| match error {
+            Error::NoSpace => true,
+            Error::Merkle(cairn_merkle::Error::Store(error)) => error.is_full(),
+            _ => false,
+        };
+        self.limited && answer.as_ref().is_err_and(full)
     }
 
     /// Walks a path in both; `None` if both refuse alike.
@@ -253,16 +285,7 @@ impl Runner {
 
     /// A volume just opened holds nothing that its tree does not name.
     fn check(&self) -> Outcome {
-        let report = self
-            .engine
-            .check(&|_| {})
-            .map_err(|error| format!("check: {error}"))?;
-        require(report.damaged.is_empty(), || {
-            format!("check found damage: {:?}", report.damaged)
-        })?;
-        require(report.leaked_blocks == 0, || {
-            format!("{} blocks leaked", report.leaked_blocks)
-        })?;
+        let report = volume::require_clean(&self.engine)?;
         let inodes = self.model.len() as u64;
         require(
             self.snapshots.len() + 1 > 1 || report.inodes == inodes || report.inodes == inodes + 1,
@@ -277,18 +300,18 @@ impl Runner {
     }
 
     fn crash(&mut self, seed: u64) -> Outcome {
-        let found = self.store.crash(seed);
-        self.store.crash_at(0);
+        let found = self.store.inner().crash(seed);
+        self.store.inner().crash_at(0);
         // It cannot succeed without power, but it ends the threads.
         let _ = self.engine.close();
         self.opens = [None; SLOTS as usize];
-        self.store = Copy::of(&found).into_crash();
+        self.store = Arc::new(FaultStore::new(Copy::of(&found).into_crash()));
         self.reopen()?;
         let found =
             dump_engine(&self.engine, InodeNo::ROOT).map_err(|error| format!("after a crash: {error}"))?;
         self.model = self
             .history
-            .find(&found)
+            .find(&found, &|state| same_numbers(&self.engine, &self.inos, state))
             .map_err(|why| format!("after crash({seed}): {why}"))?;
         self.adopt_after_crash()?;
         self.history.commit(&self.model);
@@ -298,14 +321,10 @@ impl Runner {
     /// Times and inode numbers are the engine's to say after a crash: which of the allowed states it chose is open.
     fn adopt_after_crash(&mut self) -> Outcome {
         let paths = crate::tree::model_firsts(&self.model);
-        let known = std::mem::take(&mut self.inos);
+        self.inos.clear();
         for (path, ino) in paths {
             let (attr, held) = walk(&self.engine, &path).map_err(|error| format!("walking: {error}"))?;
             held.into_iter().for_each(|real| self.engine.forget(real, 1));
-            let kept = known.get(&ino).is_none_or(|real| *real == attr.ino);
-            require(kept, || {
-                format!("{path:?} changed its inode number to {} in a crash", attr.ino)
-            })?;
             self.inos.insert(ino, attr.ino);
             let inode = self.model.inode_mut(ino);
             (inode.mtime, inode.ctime) = (attr.mtime, attr.ctime);
@@ -447,6 +466,18 @@ impl std::fmt::Debug for Runner {
             .field("now", &self.now)
             .finish_non_exhaustive()
     }
+}
+
+/// Whether the engine has every file of `state` under the number it was made with.
+pub(crate) fn same_numbers(engine: &Engine, inos: &BTreeMap<Ino, InodeNo>, state: &Model) -> Outcome {
+    for (path, ino) in crate::tree::model_firsts(state) {
+        let (attr, held) = walk(engine, &path).map_err(|error| format!("walking: {error}"))?;
+        held.into_iter().for_each(|real| engine.forget(real, 1));
+        require(inos.get(&ino).is_none_or(|real| *real == attr.ino), || {
+            format!("{path:?} changed its inode number to {} in a crash", attr.ino)
+        })?;
+    }
+    Ok(())
 }
 
 fn walk(engine: &Engine, path: &[u8]) -> Result<(cairn_fs::Attr, Vec<InodeNo>)> {

@@ -1,6 +1,6 @@
 //! Volumes to test on: made over any store, closed, reopened, copied.
 
-use cairn_fs::{Caller, Config, Engine, Quota, Result, Time};
+use cairn_fs::{Caller, CheckReport, Config, Engine, Quota, Result, Time};
 use cairn_merkle::testing::{CrashStore, TestRng};
 use cairn_merkle::{
     BlockStore, Cid, Codec, Compression, Epoch, HeadSwap, Header, HeaderParams, Kek, LogPos, PutHint, Sealed,
@@ -77,6 +77,18 @@ pub fn create_and_open(store: Arc<dyn BlockStore>) -> Result<Arc<Engine>> {
     open(store, 2)
 }
 
+/// Has the engine check everything; any damage and any block that nothing names is an error.
+pub fn require_clean(engine: &Engine) -> std::result::Result<CheckReport, String> {
+    let report = engine.check(&|_| {}).map_err(|error| format!("check: {error}"))?;
+    if !report.damaged.is_empty() {
+        return Err(format!("check found damage: {:?}", report.damaged));
+    }
+    if report.leaked_blocks != 0 {
+        return Err(format!("{} blocks leaked", report.leaked_blocks));
+    }
+    Ok(report)
+}
+
 /// Names of all blocks in `store`.
 pub fn block_names(store: &dyn BlockStore) -> Vec<Cid> {
     let mut names: Vec<Cid> = Vec::new();
@@ -103,16 +115,16 @@ pub fn log_of(store: &dyn BlockStore) -> Vec<(LogPos, bytes::Bytes)> {
 }
 
 /// What stands in a store, to be altered before it is put into another one.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Copy {
     /// Stored blocks by name, with the epoch of those still fresh.
     pub blocks: BTreeMap<Cid, (Epoch, bytes::Bytes)>,
     /// The intent log.
     pub log: Vec<(LogPos, bytes::Bytes)>,
-    /// The head.
-    pub head: Vec<u8>,
-    /// The header.
-    pub header: Vec<u8>,
+    /// The head, if it is not to be lost.
+    pub head: Option<Vec<u8>>,
+    /// The header, if it is not to be lost; a store without a head has none either.
+    pub header: Option<Vec<u8>>,
 }
 
 impl Copy {
@@ -128,13 +140,8 @@ impl Copy {
             .into_iter()
             .map(|cid| (cid, (epoch_of(&cid), stored(&cid))))
             .collect();
-        let head = store.head().ok().flatten().expect("a volume has a head").to_vec();
-        let header = store
-            .header()
-            .ok()
-            .flatten()
-            .expect("a volume has a header")
-            .to_vec();
+        let head = store.head().ok().flatten().map(|head| head.to_vec());
+        let header = store.header().ok().flatten().map(|header| header.to_vec());
         Self {
             blocks,
             log: log_of(store),
@@ -161,14 +168,16 @@ impl Copy {
             }
         };
         put(false);
-        let swap = HeadSwap {
-            expected: None,
-            head: &self.head,
-            header: Some(&self.header),
-            delete: &[],
-            settled: Epoch(0),
-        };
-        store.swap_head(&swap).expect("an empty store takes a head");
+        if let Some(head) = &self.head {
+            let swap = HeadSwap {
+                expected: None,
+                head,
+                header: self.header.as_deref(),
+                delete: &[],
+                settled: Epoch(0),
+            };
+            store.swap_head(&swap).expect("an empty store takes a head");
+        }
         put(true);
         store
             .log_append(&self.log)
@@ -184,9 +193,9 @@ impl Copy {
     }
 
     /// A store that can lose power with this in it, all of it durable.
-    pub fn into_crash(self) -> Arc<CrashStore> {
-        let store = Arc::new(CrashStore::new());
-        self.put_into(&*store);
+    pub fn into_crash(self) -> CrashStore {
+        let store = CrashStore::new();
+        self.put_into(&store);
         store
     }
 

@@ -51,6 +51,7 @@ struct State {
     counts: BTreeMap<Op, u64>,
     fail_at: BTreeMap<Op, u64>,
     fail_from: BTreeMap<Op, u64>,
+    full_from: BTreeMap<Op, u64>,
     room_bytes: Option<u64>,
     tampers: BTreeMap<Cid, Tamper>,
 }
@@ -91,6 +92,12 @@ impl<S> FaultStore<S> {
         self.state.lock().fail_from.insert(op, from);
     }
 
+    /// Answers `StorageFull` to the call [`Self::fail_nth`] would fail, and to all calls of `op` after it.
+    pub fn full_from_nth(&self, op: Op, n: u64) {
+        let from = self.count(op) + n;
+        self.state.lock().full_from.insert(op, from);
+    }
+
     /// Lets this many more bytes of blocks and log records in, then answers `StorageFull`. Deletes give none back.
     pub fn full_after(&self, room_bytes: u64) {
         self.state.lock().room_bytes = Some(room_bytes);
@@ -115,10 +122,11 @@ impl<S> FaultStore<S> {
         let count = state.counts.entry(op).or_default();
         let n = *count;
         *count += 1;
-        let fails =
-            state.fail_at.get(&op) == Some(&n) || state.fail_from.get(&op).is_some_and(|from| n >= *from);
-        if fails {
+        let reached = |from: Option<&u64>| from.is_some_and(|from| n >= *from);
+        if state.fail_at.get(&op) == Some(&n) || reached(state.fail_from.get(&op)) {
             Err(StoreError::io(verb, io::Error::other("injected fault")))
+        } else if reached(state.full_from.get(&op)) {
+            Err(StoreError::io(verb, io::ErrorKind::StorageFull.into()))
         } else {
             Ok(())
         }
@@ -262,6 +270,12 @@ mod tests {
         store.put(Epoch(1), &[block()], PutHint::Bulk).unwrap();
         let refused = store.put(Epoch(1), &[block()], PutHint::Bulk);
         assert!(refused.is_err_and(|error| error.is_full()));
+        store.heal();
+        store.full_from_nth(Op::Put, 1);
+        store.put(Epoch(1), &[block()], PutHint::Bulk).unwrap();
+        let refused = store.put(Epoch(1), &[block()], PutHint::Bulk);
+        assert!(refused.is_err_and(|error| error.is_full()));
+        store.sync().unwrap();
     }
 
     #[test]

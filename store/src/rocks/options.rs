@@ -53,6 +53,8 @@ pub(crate) fn database(dir: &Path, create: bool) -> Options {
     // Log records up to the first torn one, which is what a crash leaves of writes nobody was told are durable.
     options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
     options.set_max_total_wal_size(WAL_BYTES_MAX);
+    // Files written in order are read in order: the kernel may read ahead.
+    options.set_advise_random_on_open(false);
     // Measured: 8 % faster than buffered, and the page cache keeps what is read rather than what was just written.
     options.set_use_direct_io_for_flush_and_compaction(direct_io_works(dir));
     options.set_bytes_per_sync(1 << 20);

@@ -1,0 +1,529 @@
+//! What somebody who owns the store can do: remove, alter, cut, swap and bring back what he pleases, in a closed
+//! volume and in one with a log.
+//!
+//! ```text
+//!  sample --open, read each path--> the blocks that open and each path need   (Watched: who reads what)
+//!     |
+//!     `--tamper with one block--> open needs it: an error that names it, and nothing is written
+//!                                 a path needs it: that path is an error that names it
+//!                                 all other paths read as before, and check names what is damaged
+//! ```
+//!
+//! Older states, put back whole, are not told apart here: that is the anchor's part.
+
+use bytes::Bytes;
+use cairn_fs::{Engine, Error, Quota, Result, Time};
+use cairn_merkle::testing::TestRng;
+use cairn_merkle::{
+    BlockStore, Cid, Compression, Epoch, Header, HeaderParams, Kek, LogPos, MemoryStore, SlotKey, SlotKind,
+    VolumeKey,
+};
+use cairn_tests::sample::{self, LOGGED, Seen};
+use cairn_tests::volume::{self, Copy, config, root_at};
+use cairn_tests::watched::{Call, Watched};
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+type MerkleError = cairn_merkle::Error;
+
+/// What an untouched volume reads as, and which blocks that takes.
+struct Oracle {
+    copy: Copy,
+    open: BTreeSet<Cid>,
+    /// Blocks that recovery does not free.
+    kept: BTreeSet<Cid>,
+    paths: BTreeMap<String, (BTreeSet<Cid>, Seen)>,
+}
+
+impl Oracle {
+    fn new(copy: Copy, paths: Vec<String>) -> Self {
+        let (mut open, mut kept, mut seen) = (BTreeSet::new(), BTreeSet::new(), BTreeMap::new());
+        for path in paths {
+            let gets: Arc<Mutex<BTreeSet<Cid>>> = Arc::default();
+            let noted = gets.clone();
+            let tell = move |call: &Call<'_>| {
+                if let Call::Get(cid) = call {
+                    noted.lock().insert(**cid);
+                }
+            };
+            let store = copy.clone().into_memory();
+            let engine = volume::open(Arc::new(Watched::new(store.clone(), tell)), 50)
+                .expect("an untouched volume opens");
+            open = std::mem::take(&mut *gets.lock());
+            kept = volume::block_names(&*store).into_iter().collect();
+            let read = sample::read(&engine, &path).unwrap_or_else(|error| panic!("{path}: {error}"));
+            let needed = std::mem::take(&mut *gets.lock());
+            engine.close().expect("an untouched volume closes");
+            seen.insert(path, (needed, read));
+        }
+        Self {
+            copy,
+            open,
+            kept,
+            paths: seen,
+        }
+    }
+
+    /// Requires the right thing of the volume in `store`, in which `cid` was tampered with.
+    fn require(&self, cid: &Cid, store: Arc<MemoryStore>) -> std::result::Result<(), String> {
+        let tampered = Copy::of(&*store);
+        let engine = match volume::open(store.clone(), 60) {
+            Ok(_) if self.open.contains(cid) => return Err("the volume opens without it".into()),
+            Ok(engine) => engine,
+            Err(error) if self.open.contains(cid) && names(&error, cid) => {
+                return unchanged(&tampered, &*store);
+            }
+            Err(error) => return Err(format!("open: {error}")),
+        };
+        let mut damaged = BTreeSet::new();
+        for (path, (needed, expected)) in &self.paths {
+            match (needed.contains(cid), sample::read(&engine, path)) {
+                (false, Ok(seen)) if seen == *expected => {}
+                (true, Err(error)) if names(&error, cid) => _ = damaged.insert(path.as_str()),
+                (needed, seen) => return Err(format!("{path} (needs it: {needed}): {:?}", seen.map(|_| ()))),
+            }
+        }
+        if self.kept.contains(cid) {
+            require_named(&engine, &damaged)?;
+        } else {
+            volume::require_clean(&engine)?;
+        }
+        match engine.close() {
+            // A check that could not take its snapshot back could not commit.
+            Err(Error::ReadOnly("a commit failed")) if damaged.is_empty() => Ok(()),
+            closed => closed.map_err(|error| format!("close: {error}")),
+        }
+    }
+}
+
+/// The check names each damaged path or a directory above it, and nothing that is whole.
+fn require_named(engine: &Engine, damaged: &BTreeSet<&str>) -> std::result::Result<(), String> {
+    let report = engine.check(&|_| {}).map_err(|error| format!("check: {error}"))?;
+    let noted: BTreeSet<String> = report
+        .damaged
+        .iter()
+        .map(|damage| {
+            String::from_utf8_lossy(&damage.path)
+                .trim_start_matches('/')
+                .to_owned()
+        })
+        .collect();
+    if noted.is_empty() {
+        return Err("check finds nothing".into());
+    }
+    let covers = |note: &str, path: &str| {
+        note == path || path.starts_with(note) && (note.is_empty() || note.ends_with('/'))
+    };
+    let within = |note: &str, path: &str| covers(note, path) || note.trim_end_matches('/') == path;
+    // What a snapshot shares with the live tree is noted once, where it is met first; so are two names of one file.
+    let hard = noted.contains("hard") || noted.contains("dir/hard");
+    let live = damaged.iter().filter(|path| !path.starts_with('.'));
+    let live: Vec<_> = live.filter(|path| !(hard && path.ends_with("hard"))).collect();
+    for path in &live {
+        if !noted.iter().any(|note| within(note, path)) {
+            return Err(format!("check notes {noted:?} and not {path}"));
+        }
+    }
+    for note in &noted {
+        let dead_list = note == ".snapshots/";
+        if !dead_list && !damaged.iter().any(|path| within(note, path)) {
+            return Err(format!("check notes {note}, damaged are {damaged:?}"));
+        }
+    }
+    Ok(())
+}
+
+fn names(error: &Error, cid: &Cid) -> bool {
+    matches!(error, Error::Merkle(MerkleError::Missing { cid: named } | MerkleError::Corrupt { cid: named }) if named == cid)
+}
+
+fn unchanged(before: &Copy, store: &dyn BlockStore) -> std::result::Result<(), String> {
+    if Copy::of(store) == *before {
+        Ok(())
+    } else {
+        Err("an open that failed wrote something".into())
+    }
+}
+
+/// Everything that is done to a block; `other` is another block's bytes.
+fn versions(bytes: &Bytes, other: &Bytes) -> Vec<(&'static str, Option<Bytes>)> {
+    let flip = |at: usize| {
+        let mut altered = bytes.to_vec();
+        altered[at] ^= 1;
+        Some(altered.into())
+    };
+    let len = bytes.len();
+    vec![
+        ("removed", None),
+        ("another version", flip(1)),
+        ("first byte flipped", flip(0)),
+        ("middle byte flipped", flip(len / 2)),
+        ("last byte flipped", flip(len - 1)),
+        ("emptied", Some(Bytes::new())),
+        ("cut in half", Some(bytes.slice(..len / 2))),
+        ("cut by one", Some(bytes.slice(..len - 1))),
+        ("lengthened", Some([&bytes[..], &[0]].concat().into())),
+        ("replaced", Some(other.clone())),
+    ]
+}
+
+fn tamper_with_each_block(oracle: &Oracle) {
+    let blocks: Vec<_> = oracle.copy.blocks.iter().collect();
+    for (at, (cid, (epoch, bytes))) in blocks.iter().enumerate() {
+        let (_, (_, other)) = blocks[(at + 1) % blocks.len()];
+        for (what, version) in versions(bytes, other) {
+            let mut copy = oracle.copy.clone();
+            match version {
+                Some(bytes) => _ = copy.blocks.insert(**cid, (*epoch, bytes)),
+                None => _ = copy.blocks.remove(*cid),
+            }
+            if let Err(why) = oracle.require(cid, copy.into_memory()) {
+                panic!("block {at} of {}, {cid}, {what}: {why}", blocks.len());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_block_of_a_closed_volume_costs_the_paths_that_need_it_and_no_others() {
+    let oracle = Oracle::new(sample::closed(), sample::paths());
+    assert!(
+        oracle.copy.blocks.len() > 20,
+        "{} blocks",
+        oracle.copy.blocks.len()
+    );
+    tamper_with_each_block(&oracle);
+}
+
+#[test]
+fn a_block_of_a_volume_with_a_log_costs_the_paths_that_need_it_and_no_others() {
+    let paths = [sample::paths(), LOGGED.map(String::from).to_vec()].concat();
+    let oracle = Oracle::new(sample::crashed(&sample::closed()), paths);
+    tamper_with_each_block(&oracle);
+}
+
+#[test]
+fn two_blocks_that_changed_places_are_both_refused() {
+    let oracle = Oracle::new(sample::closed(), sample::paths());
+    let cids: Vec<_> = oracle.copy.blocks.keys().copied().collect();
+    for pair in cids
+        .windows(2)
+        .filter(|pair| pair.iter().all(|cid| !oracle.open.contains(cid)))
+    {
+        let mut copy = oracle.copy.clone();
+        let (first, second) = (copy.blocks[&pair[0]].clone(), copy.blocks[&pair[1]].clone());
+        copy.blocks.extend([(pair[0], second), (pair[1], first)]);
+        let engine = volume::open(copy.into_memory(), 60).expect("open needs neither");
+        for (path, (needed, expected)) in &oracle.paths {
+            match sample::read(&engine, path) {
+                Ok(seen) => assert!(
+                    seen == *expected && pair.iter().all(|cid| !needed.contains(cid)),
+                    "{path}"
+                ),
+                Err(error) => assert!(
+                    pair.iter().any(|cid| needed.contains(cid) && names(&error, cid)),
+                    "{path}: {error}"
+                ),
+            }
+        }
+        engine.close().expect("the volume closes");
+    }
+}
+
+fn key() -> VolumeKey {
+    let store = sample_store(&sample::closed());
+    volume::key_of(&*store).expect("every sample has the same key")
+}
+
+fn sample_store(copy: &Copy) -> Arc<MemoryStore> {
+    copy.clone().into_memory()
+}
+
+/// Opens with a key that was had before the tampering, and requires that a failure wrote nothing.
+fn open(copy: Copy) -> Result<Arc<Engine>> {
+    let store = copy.into_memory();
+    let before = Copy::of(&*store);
+    let opened = Engine::open(store.clone(), key(), config(), Time(60));
+    if opened.is_err() {
+        unchanged(&before, &*store).unwrap_or_else(|why| panic!("{why}"));
+    }
+    opened
+}
+
+fn refused(copy: Copy, what: &str) -> MerkleError {
+    match open(copy) {
+        Err(Error::Merkle(error)) => error,
+        Err(error) => panic!("{what}: {error}"),
+        Ok(_) => panic!("{what}: the volume opens"),
+    }
+}
+
+#[test]
+fn a_head_that_is_gone_altered_cut_foreign_or_old_is_refused() {
+    let copy = sample::closed();
+    let with = |head: Option<Vec<u8>>| Copy { head, ..copy.clone() };
+    let head = copy.head.clone().expect("the sample has a head");
+    let gone = refused(with(None), "no head");
+    assert!(
+        matches!(gone, MerkleError::Malformed { what: "store", .. }),
+        "{gone}"
+    );
+    for at in 0..head.len() {
+        let mut altered = head.clone();
+        altered[at] ^= 0x10;
+        let error = refused(with(Some(altered)), "an altered head");
+        let expected = match error {
+            MerkleError::UnknownVersion { what: "head", .. } => at == 0,
+            MerkleError::HeadForged => at > 0,
+            _ => false,
+        };
+        assert!(expected, "byte {at}: {error}");
+        let error = refused(with(Some(head[..at].to_vec())), "a head cut short");
+        assert!(
+            matches!(error, MerkleError::Malformed { what: "head", .. }),
+            "{error}"
+        );
+    }
+    let foreign = refused(with(other_volume().head), "the head of another volume");
+    assert!(matches!(foreign, MerkleError::HeadForged), "{foreign}");
+    let newer = sample::crashed(&copy);
+    let old = refused(
+        Copy {
+            head: copy.head.clone(),
+            ..newer
+        },
+        "an old head without its blocks",
+    );
+    assert!(matches!(old, MerkleError::Missing { .. }), "{old}");
+}
+
+#[test]
+fn a_header_that_is_gone_altered_cut_foreign_or_old_is_refused() {
+    let copy = sample::closed();
+    let with = |header: Option<Vec<u8>>| Copy {
+        header,
+        ..copy.clone()
+    };
+    let header = copy.header.clone().expect("the sample has a header");
+    let gone = refused(with(None), "no header");
+    assert!(
+        matches!(gone, MerkleError::Malformed { what: "store", .. }),
+        "{gone}"
+    );
+    for at in 0..header.len() {
+        let mut altered = header.clone();
+        altered[at] ^= 1;
+        // Whoever has to unwrap the key notices, and so does whoever has it already.
+        let unlocked =
+            Header::decode(&altered).and_then(|header| header.unlock(|_| Some(Kek::from_bytes([7; 32]))));
+        assert!(
+            unlocked.is_err(),
+            "byte {at}: the key is had from an altered header"
+        );
+        refused(with(Some(altered)), "an altered header");
+        refused(with(Some(header[..at].to_vec())), "a header cut short");
+    }
+    let mut version = header.clone();
+    version[8] += 1;
+    let error = refused(with(Some(version)), "a newer header");
+    assert!(
+        matches!(error, MerkleError::UnknownVersion { version: 2, .. }),
+        "{error}"
+    );
+    let foreign = refused(with(other_volume().header), "the header of another volume");
+    assert!(matches!(foreign, MerkleError::HeaderMismatch), "{foreign}");
+    let rekeyed = Copy {
+        header: copy.header.clone(),
+        ..rekeyed(&copy)
+    };
+    let old = refused(rekeyed, "the header from before a rekey");
+    assert!(matches!(old, MerkleError::HeaderMismatch), "{old}");
+}
+
+#[test]
+fn another_key_opens_nothing() {
+    let copy = sample::closed();
+    let store = sample_store(&copy);
+    let opened = Engine::open(store.clone(), VolumeKey::from_bytes([1; 32]), config(), Time(60));
+    assert!(matches!(opened, Err(Error::Merkle(MerkleError::HeadForged))));
+    unchanged(&copy, &*store).unwrap_or_else(|why| panic!("{why}"));
+    let header = Header::decode(&copy.header.expect("the sample has a header")).expect("it is whole");
+    let unlocked = header.unlock(|_| Some(Kek::from_bytes([8; 32])));
+    assert!(matches!(unlocked, Err(MerkleError::WrongKey)));
+}
+
+fn slot() -> SlotKey {
+    SlotKey {
+        kind: SlotKind::KeyFile,
+        kek: Kek::from_bytes([7; 32]),
+    }
+}
+
+/// Another volume, behind the same key-encryption key.
+fn other_volume() -> Copy {
+    let params = HeaderParams {
+        record_size: volume::RECORD_SIZE,
+        compression: Compression::None,
+    };
+    let store = Arc::new(MemoryStore::new());
+    let (header, key) = Header::create(&mut TestRng::new(2), params, &[slot()]).expect("one slot is allowed");
+    cairn_fs::format(&*store, &header, &key, Quota::default(), root_at(1))
+        .expect("an empty store takes a volume");
+    Copy::of(&*store)
+}
+
+fn rekeyed(copy: &Copy) -> Copy {
+    let store = sample_store(copy);
+    let header = Header::decode(copy.header.as_ref().expect("the sample has a header")).expect("it is whole");
+    let renewed = header
+        .rekey(&mut TestRng::new(3), &key(), &[slot()])
+        .expect("one slot is allowed");
+    cairn_fs::rekey(store.clone(), key(), &renewed, Time(50)).expect("a healthy store takes a header");
+    Copy::of(&*store)
+}
+
+type Log = Vec<(LogPos, Bytes)>;
+
+fn with_log(copy: &Copy, log: &[(LogPos, Bytes)]) -> Copy {
+    Copy {
+        log: log.to_vec(),
+        ..copy.clone()
+    }
+}
+
+fn after(pos: LogPos) -> LogPos {
+    LogPos {
+        seq: pos.seq + 1,
+        ..pos
+    }
+}
+
+#[test]
+fn a_log_that_lost_its_end_replays_up_to_there() {
+    let copy = sample::crashed(&sample::closed());
+    assert_eq!(copy.log.len(), LOGGED.len(), "one record for each fsync");
+    for kept in 0..=copy.log.len() {
+        let engine =
+            open(with_log(&copy, &copy.log[..kept])).unwrap_or_else(|error| panic!("{kept}: {error}"));
+        for (n, file) in LOGGED.iter().enumerate() {
+            let seen = sample::read(&engine, file);
+            match &seen {
+                Ok(seen) => assert!(
+                    n < kept && seen.bytes() == sample::logged_bytes(n),
+                    "{kept} kept, {file}"
+                ),
+                Err(Error::NoEntry) => assert!(n >= kept, "{kept} kept, {file} is missing"),
+                Err(error) => panic!("{kept} kept, {file}: {error}"),
+            }
+        }
+        volume::require_clean(&engine).unwrap_or_else(|why| panic!("{kept}: {why}"));
+        engine.close().expect("the volume closes");
+    }
+}
+
+/// Every other log made of this one: what is wrong with it, the first position at which that shows, and the log.
+fn altered_logs(log: &Log, foreign: &Log) -> Vec<(String, LogPos, Log)> {
+    let mut altered = Vec::new();
+    let mut note =
+        |what: &str, at: usize, pos: LogPos, log: Log| altered.push((format!("{what} {at}"), pos, log));
+    for (at, (pos, record)) in log.iter().enumerate() {
+        let with = |bytes: Bytes| {
+            let mut log = log.clone();
+            log[at].1 = bytes;
+            log
+        };
+        for byte in [1, record.len() / 2, record.len() - 1] {
+            let mut flipped = record.to_vec();
+            flipped[byte] ^= 1;
+            note("a byte flipped in record", at, *pos, with(flipped.into()));
+        }
+        for len in [0, 1, 20, record.len() - 1] {
+            note("cut short, record", at, *pos, with(record.slice(..len)));
+        }
+        note(
+            "a record of another mount at",
+            at,
+            *pos,
+            with(foreign[at].1.clone()),
+        );
+        if let Some((next_pos, next)) = log.get(at + 1) {
+            let gap = [&log[..at], &log[at + 1..]].concat();
+            note("dropped, record", at, *next_pos, gap);
+            let mut swapped = with(next.clone());
+            swapped[at + 1].1 = record.clone();
+            note("swapped with the next, record", at, *pos, swapped);
+            let moved: Log = log[at..]
+                .iter()
+                .zip(&log[at + 1..])
+                .map(|((pos, _), (_, next))| (*pos, next.clone()))
+                .collect();
+            note("moved up, record", at + 1, *pos, [&log[..at], &moved].concat());
+        }
+        let end = after(log[log.len() - 1].0);
+        note(
+            "again at the end, record",
+            at,
+            end,
+            [&log[..], &[(end, record.clone())]].concat(),
+        );
+    }
+    altered
+}
+
+#[test]
+fn a_log_with_a_gap_a_swap_a_copy_or_a_foreign_record_is_refused_by_name() {
+    let base = sample::closed();
+    let (copy, foreign) = (sample::crashed(&base), sample::crashed(&base).log);
+    assert!(
+        copy.log
+            .iter()
+            .map(|(pos, _)| pos)
+            .eq(foreign.iter().map(|(pos, _)| pos)),
+        "the same places"
+    );
+    for (what, at, log) in altered_logs(&copy.log, &foreign) {
+        match refused(with_log(&copy, &log), &what) {
+            MerkleError::Log { epoch, seq, .. } if LogPos { epoch, seq } == at => {}
+            error => panic!("{what}: {error}"),
+        }
+    }
+    let mut newer = copy.log.clone();
+    newer[1].1 = [&[9], &newer[1].1[1..]].concat().into();
+    let error = refused(with_log(&copy, &newer), "a newer record");
+    assert!(
+        matches!(
+            error,
+            MerkleError::UnknownVersion {
+                what: "log record",
+                version: 9
+            }
+        ),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_log_of_another_mount_is_refused_whole_and_an_old_one_is_past() {
+    let base = sample::closed();
+    let (copy, foreign) = (sample::crashed(&base), sample::crashed(&base));
+    let error = refused(with_log(&copy, &foreign.log), "the log of another mount");
+    assert!(matches!(error, MerkleError::Log { seq: 0, .. }), "{error}");
+    // Records of epochs that a commit has closed say nothing any more, whoever wrote them.
+    let past: Log = copy
+        .log
+        .iter()
+        .map(|(pos, record)| {
+            (
+                LogPos {
+                    epoch: Epoch(1),
+                    ..*pos
+                },
+                record.clone(),
+            )
+        })
+        .collect();
+    let engine = open(with_log(&copy, &past)).expect("nothing of it is read");
+    assert!(matches!(sample::read(&engine, LOGGED[0]), Err(Error::NoEntry)));
+    engine.close().expect("the volume closes");
+}
