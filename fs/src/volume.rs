@@ -1,6 +1,6 @@
 //! The state of a volume that its commit block carries, beside the links to its trees.
 //!
-//! `docs/format.md` section 12 is this file as a table.
+//! `docs/format.md` section 13 is this file as a table.
 
 use crate::codec::{Decoder, Encoder};
 use crate::record::Record;

@@ -16,7 +16,7 @@
 //! and an inner root has at least two children. An empty tree has no root. What breaks this is
 //! [`Malformed`](crate::Error::Malformed), never a panic: bodies are sealed, but decoded as if they were not.
 //!
-//! The bytes are in `docs/format-trees.md`, section 10. Who frees dropped nodes: the [`NodeSink`].
+//! The bytes are in `docs/format.md`, section 10. Who frees dropped nodes: the [`NodeSink`].
 
 mod apply;
 mod body;

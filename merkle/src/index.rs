@@ -18,7 +18,7 @@
 //! than 0. An index without records has no root. What breaks this is [`Malformed`](crate::Error::Malformed), never a
 //! panic.
 //!
-//! The bytes are in `docs/format-trees.md`, section 11. The leaves' own blocks are the caller's: the tree tells which
+//! The bytes are in `docs/format.md`, section 11. The leaves' own blocks are the caller's: the tree tells which
 //! links it replaced.
 
 mod change;
