@@ -3,7 +3,8 @@
 //! ```text
 //!   put Bulk ---> memtable of `blocks` ----------------------> flush (sync): tables and blob files
 //!   put Small, delete --> write-ahead log (not synced) + memtable      ^ or, without bulk data, sync of the log
-//!   log_append, swap_head --> write-ahead log, synced + memtables
+//!   swap_head --> write-ahead log, synced + memtables
+//!   log_append --> files of its own, synced (intent.rs)
 //! ```
 //!
 //! Bulk data skips the write-ahead log and is thus written once. Why mixing both in one column family is sound:
@@ -14,12 +15,15 @@
 //! - *Only `blocks` is flushed:* the log and the head are always synced on their own, so no column family depends on
 //!   another's flush, and flushing both at once (`atomic_flush`) would only cost.
 //! - *Small put, then `swap_head`:* a synced write syncs all of the write-ahead log before it, older files included.
+//! - *Trim:* records of settled epochs may be overwritten once the head that settles them is durable; until a reopen
+//!   finds them gone they are passed over.
 //!
 //! After a failed write, flush or sync every later change or sync fails too: what the disk refused once may be lost
 //! although a later sync succeeds. Reads go on, since their answers are verified by whoever asked.
 //!
-//! Lock order: `settled` (held for a swap), then RocksDB's own. `flushing` and `reclaiming` are taken alone.
+//! Lock order: `settled` (held for a swap), then RocksDB's own. `flushing`, `intent` and `reclaiming` are taken alone.
 
+mod intent;
 mod keys;
 mod options;
 mod reclaim;
@@ -31,6 +35,7 @@ pub use options::StoreOptions;
 use crate::error::{OpenError, failed};
 use bytes::Bytes;
 use cairn_merkle::{BlockStore, Cid, Epoch, HeadSwap, LogPos, PutHint, Sealed, StoreError, StoreStats};
+use intent::IntentLog;
 use parking_lot::Mutex;
 use rocksdb::{
     ColumnFamily, ColumnFamilyDescriptor, DB, DBRawIterator, DEFAULT_COLUMN_FAMILY_NAME, Options,
@@ -62,6 +67,7 @@ pub struct RocksStore {
     db: DB,
     space: Space,
     unsynced: Unsynced,
+    intent: Mutex<IntentLog>,
     flushing: Mutex<()>,
     reclaiming: Mutex<()>,
     /// Highest epoch settled so far. Held while the head is compared and swapped.
@@ -90,6 +96,7 @@ impl RocksStore {
                 path: path.to_owned(),
             });
         }
+        IntentLog::create(path).map_err(io)?;
         let store = Self::start(path, options, true)?;
         // The marker comes last: a creation cut short leaves what `open` refuses.
         let mut batch = WriteBatch::default();
@@ -151,13 +158,26 @@ impl RocksStore {
         ];
         let db =
             DB::open_cf_descriptors(&options::database(path, create), path, families).map_err(database)?;
+        let settled = db
+            .get_cf(
+                db.cf_handle(DEFAULT_COLUMN_FAMILY_NAME)
+                    .expect("every database has it"),
+                keys::SETTLED,
+            )
+            .map_err(database)?;
+        let settled = settled.and_then(|bytes| Some(Epoch(u64::from_be_bytes(bytes.try_into().ok()?))));
+        let intent = IntentLog::open(path, settled).map_err(|source| OpenError::Io {
+            path: path.join(intent::DIR),
+            source,
+        })?;
         let store = Self {
             db,
             space: Space::new(path, options.reserve_bytes),
             unsynced: Unsynced::default(),
+            intent: Mutex::new(intent),
             flushing: Mutex::new(()),
             reclaiming: Mutex::new(()),
-            settled: Mutex::new(None),
+            settled: Mutex::new(settled),
             stats: Mutex::new(None),
             failed: AtomicBool::new(false),
         };
@@ -165,12 +185,6 @@ impl RocksStore {
             .db
             .set_options_cf(store.blocks(), &options::MEMTABLE_TUNING)
             .map_err(database)?;
-        let settled = store
-            .db
-            .get_cf(store.journal(), keys::SETTLED)
-            .map_err(database)?;
-        let settled = settled.and_then(|bytes| Some(Epoch(u64::from_be_bytes(bytes.try_into().ok()?))));
-        *store.settled.lock() = settled;
         Ok(store)
     }
 
@@ -265,7 +279,7 @@ impl RocksStore {
     fn measure(&self) -> Result<StoreStats, StoreError> {
         let io = |source| StoreError::io("measure its size", source);
         Ok(StoreStats {
-            used_bytes: self.space.used_bytes().map_err(io)?,
+            used_bytes: self.space.used_bytes().map_err(io)? + self.intent.lock().used_bytes(),
             available_bytes: self.space.available_bytes().map_err(io)?,
             garbage_bytes: self.garbage()?.garbage_bytes,
         })
@@ -349,36 +363,20 @@ impl BlockStore for RocksStore {
     fn log_append(&self, records: &[(LogPos, Bytes)]) -> Result<(), StoreError> {
         let verb = "append to the log";
         self.check_alive(verb)?;
-        let bytes = records
-            .iter()
-            .map(|(_, record)| record.len() as u64 + OVERHEAD_BYTES)
-            .sum();
-        self.take_space(verb, Claim::Log, bytes)?;
-        let mut batch = WriteBatch::default();
-        for (pos, record) in records {
-            batch.put_cf(self.journal(), keys::log(*pos), record);
+        let mut intent = self.intent.lock();
+        match intent.wants_bytes(records) {
+            0 => {}
+            bytes => self.take_space(verb, Claim::Log, bytes)?,
         }
-        self.write(verb, batch, &synced())
+        intent.append(records).map_err(|source| {
+            self.failed.store(true, SeqCst);
+            StoreError::io(verb, source)
+        })
     }
 
     fn log_read(&self, from: LogPos, bytes_max: usize) -> Result<Vec<(LogPos, Bytes)>, StoreError> {
-        let (mut records, mut bytes) = (Vec::new(), 0);
-        self.walk(
-            "read the log",
-            self.journal(),
-            (keys::LOG, &keys::log(from)),
-            |iter| {
-                let Some((key, value)) = iter.item() else {
-                    return false;
-                };
-                if let Some(pos) = keys::parse_log(key) {
-                    bytes += value.len();
-                    records.push((pos, Bytes::copy_from_slice(value)));
-                }
-                bytes < bytes_max
-            },
-        )?;
-        Ok(records)
+        let read = self.intent.lock().read(from, bytes_max);
+        read.map_err(|source| StoreError::io("read the log", source))
     }
 
     fn head(&self) -> Result<Option<Bytes>, StoreError> {
@@ -404,19 +402,14 @@ impl BlockStore for RocksStore {
         self.delete_into(&mut batch, swap.delete);
         if *settled < Some(swap.settled) {
             // From where the last range ended: ranges that overlap make every read slower.
-            let range = |prefix| {
-                let from = settled.map_or_else(|| vec![prefix], |settled| keys::above(prefix, settled));
-                (from, keys::above(prefix, swap.settled))
-            };
-            let (from, to) = range(keys::FRESH);
-            batch.delete_range_cf(self.blocks(), from, to);
-            let (from, to) = range(keys::LOG);
-            batch.delete_range_cf(self.journal(), from, to);
+            let from = settled.map_or_else(|| vec![keys::FRESH], |settled| keys::above(keys::FRESH, settled));
+            batch.delete_range_cf(self.blocks(), from, keys::above(keys::FRESH, swap.settled));
             batch.put_cf(self.journal(), keys::SETTLED, swap.settled.0.to_be_bytes());
         }
         self.write(verb, batch, &synced())?;
         *settled = (*settled).max(Some(swap.settled));
         drop(settled);
+        self.intent.lock().trim(swap.settled);
         self.check_background(verb)
     }
 
@@ -477,6 +470,7 @@ impl BlockStore for RocksStore {
         let Some(_one) = self.reclaiming.try_lock() else {
             return Ok(());
         };
+        self.intent.lock().shrink();
         self.reclaim_garbage()?;
         *self.stats.lock() = None;
         Ok(())

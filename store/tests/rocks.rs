@@ -55,19 +55,30 @@ fn open(path: &Path) -> Result<RocksStore, OpenError> {
 /// What a kill at this moment leaves: the files as they are, without the closing of the store.
 fn killed(dir: &Path) -> TempDir {
     let copy = tempfile::tempdir().unwrap();
-    for entry in fs::read_dir(dir).unwrap() {
-        let entry = entry.unwrap();
-        fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
-    }
+    copy_files(dir, copy.path());
     copy
+}
+
+fn copy_files(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            fs::create_dir(&to).unwrap();
+            copy_files(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
 }
 
 fn used(dir: &Path) -> u64 {
     use std::os::unix::fs::MetadataExt;
-    fs::read_dir(dir)
-        .unwrap()
-        .map(|entry| entry.unwrap().metadata().unwrap().blocks() * 512)
-        .sum()
+    let of = |entry: fs::DirEntry| match entry.file_type().unwrap().is_dir() {
+        true => used(&entry.path()),
+        false => entry.metadata().unwrap().blocks() * 512,
+    };
+    fs::read_dir(dir).unwrap().map(|entry| of(entry.unwrap())).sum()
 }
 
 #[test]

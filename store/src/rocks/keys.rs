@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!   column family `blocks`                          column family `default`
-//!   b | hash 32 | codec      -> the sealed block    l | epoch 8 | seq 8  -> a log record
-//!   n | hash 32 | codec      -> nothing             m head, m header, m settled, m format
+//!   b | hash 32 | codec      -> the sealed block    m head, m header, m settled, m format
+//!   n | hash 32 | codec      -> nothing
 //!   f | epoch 8 | hash | codec -> nothing
 //! ```
 //!
@@ -11,7 +11,7 @@
 //! sort as [`Cid`] does. `n` repeats the names because an iterator over `b` would read every block it passes. `f` is
 //! the fresh mark. A block, its name and its mark share a column family so that one memtable, and one flush, holds all.
 
-use cairn_merkle::{Cid, Epoch, LogPos};
+use cairn_merkle::{Cid, Epoch};
 
 pub(crate) const HEAD: &[u8] = b"mhead";
 pub(crate) const HEADER: &[u8] = b"mheader";
@@ -20,7 +20,6 @@ pub(crate) const FORMAT: &[u8] = b"mformat";
 
 pub(crate) const NAMES: u8 = b'n';
 pub(crate) const FRESH: u8 = b'f';
-pub(crate) const LOG: u8 = b'l';
 
 const BLOCKS: u8 = b'b';
 /// The hash and the codec byte.
@@ -36,10 +35,6 @@ pub(crate) fn name(cid: &Cid) -> Vec<u8> {
 
 pub(crate) fn fresh(epoch: Epoch, cid: &Cid) -> Vec<u8> {
     [&[FRESH][..], &epoch.0.to_be_bytes(), &name_bytes(cid)].concat()
-}
-
-pub(crate) fn log(pos: LogPos) -> Vec<u8> {
-    [&[LOG][..], &pos.epoch.0.to_be_bytes(), &pos.seq.to_be_bytes()].concat()
 }
 
 /// First key under `prefix` of an epoch above `epoch`.
@@ -62,14 +57,6 @@ pub(crate) fn parse_name(key: &[u8]) -> Option<Cid> {
 pub(crate) fn parse_fresh(key: &[u8]) -> Option<(Epoch, Cid)> {
     let (epoch, name) = key.strip_prefix(&[FRESH])?.split_first_chunk()?;
     Some((Epoch(u64::from_be_bytes(*epoch)), parse_name_bytes(name)?))
-}
-
-pub(crate) fn parse_log(key: &[u8]) -> Option<LogPos> {
-    let (epoch, seq) = key.strip_prefix(&[LOG])?.split_first_chunk()?;
-    Some(LogPos {
-        epoch: Epoch(u64::from_be_bytes(*epoch)),
-        seq: u64::from_be_bytes(seq.try_into().ok()?),
-    })
 }
 
 fn name_bytes(cid: &Cid) -> [u8; NAME_LEN] {
@@ -101,12 +88,6 @@ mod tests {
             assert_eq!(parse_name(&name(&cid)), Some(cid));
             assert_eq!(parse_fresh(&fresh(Epoch(7), &cid)), Some((Epoch(7), cid)));
         }
-        let pos = LogPos {
-            epoch: Epoch(300),
-            seq: 2,
-        };
-        assert_eq!(parse_log(&log(pos)), Some(pos));
-        assert_eq!(parse_log(b"l123"), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   memory_bytes ---- 3/4  three memtables of `blocks`: one fills, one is flushed, one waits
-//!                `--- 1/8  two memtables of `default` (log, head)
+//!                `--- 1/64 two memtables of `default` (the head)
 //!                `--- 1/8  cache of index, filter and small values; sealed blocks are cached by those who open them
 //! ```
 //!
@@ -35,9 +35,8 @@ impl Default for StoreOptions {
 /// Values below stay in the table: reading them costs one access instead of two, and moving them is cheap.
 const BLOB_BYTES_MIN: u64 = 4 << 10;
 
-/// Above this much write-ahead log, the memtables that keep it alive are flushed. Log records are trimmed with each
-/// commit, so a flush of `default` is mostly waste; this bounds both that and what the log occupies on disk, since
-/// RocksDB preallocates up to this size.
+/// Above this much write-ahead log, the memtables that keep it alive are flushed: it holds small puts, deletes and the
+/// head. RocksDB preallocates up to this size.
 const WAL_BYTES_MAX: u64 = 48 << 20;
 
 /// Flush after this many range deletions, since every read consults them. Each swap of the head adds one.
@@ -85,10 +84,10 @@ pub(crate) fn blocks(store: &StoreOptions, cache: &Cache) -> Options {
     options
 }
 
-/// Options of the column family of the log, the head and the header.
+/// Options of the column family of the head and the header.
 pub(crate) fn journal(store: &StoreOptions, cache: &Cache) -> Options {
     let mut options = family(cache);
-    options.set_write_buffer_size((store.memory_bytes / 16).max(1 << 20));
+    options.set_write_buffer_size((store.memory_bytes / 128).max(1 << 20));
     options.set_max_write_buffer_number(2);
     options
 }
