@@ -336,6 +336,8 @@ pub(crate) struct LogBuffer {
     pub(crate) durable: u64,
     /// Place and tag of the last record written.
     last: Option<(LogPos, [u8; 16])>,
+    /// Bytes of records written since a commit last made some superfluous.
+    written: u64,
     /// A leader is appending.
     leader: bool,
     /// Puts for the open epoch that have not ended, and whether a freeze waits for them.
@@ -344,6 +346,10 @@ pub(crate) struct LogBuffer {
 }
 
 const RECORD_BYTES_MAX: usize = 1 << 20;
+/// An fsync of no more records than this is short.
+const SHORT_RECORDS: usize = 16;
+/// This much log asks for a commit, however few bytes are dirty: it takes room, and time when it is replayed.
+const WRITTEN_MAX: u64 = 64 << 20;
 
 impl LogBuffer {
     pub(crate) fn push(&mut self, epoch: Epoch, op: &Op<'_>) {
@@ -379,6 +385,7 @@ impl LogBuffer {
             let pos = LogPos { epoch, seq };
             let (stored, tag) = key.seal(pos, prev, &plain.0);
             self.last = Some((pos, tag));
+            self.written += stored.len() as u64;
             records.push((pos, stored));
         }
         records
@@ -386,6 +393,7 @@ impl LogBuffer {
 
     /// A commit made the operations up to `epoch` superfluous.
     pub(crate) fn committed(&mut self, epoch: Epoch) {
+        self.written = 0;
         let mut waiting: u64 = self.parts.iter().map(|(_, out)| out.0.len() as u64).sum();
         while self.parts.front().is_some_and(|(first, _)| *first <= epoch) {
             if let Some((_, out)) = self.parts.pop_front() {
@@ -411,6 +419,10 @@ impl Engine {
             state.log.leader = true;
             let upto = state.log.pushed;
             let records = state.log.seal(&self.log_key);
+            if state.log.written > WRITTEN_MAX && !state.committing {
+                state.commit_wanted = true;
+                self.signals.wake.notify_all();
+            }
             let puts = state.bulk_puts;
             let sync = puts > state.bulk_synced;
             let done = MutexGuard::unlocked(state, || -> Result<()> {
@@ -436,6 +448,18 @@ impl Engine {
             self.signals.logged.notify_all();
         }
         Ok(())
+    }
+
+    /// Whether [`Self::fsync`] would take no longer than one append of a few records; a guess.
+    pub fn fsync_is_short(&self, ino: InodeNo) -> bool {
+        let state = self.state.lock();
+        if state.log.leader || state.bulk_puts > state.bulk_synced {
+            return false;
+        }
+        match state.inode(ino).and_then(|inode| inode.file()) {
+            Ok(file) => !file.frozen_unlogged && file.unlogged.records.len() <= SHORT_RECORDS,
+            Err(_) => true,
+        }
     }
 
     /// Everything that was done to this inode, and every change of names before, is durable on return.
