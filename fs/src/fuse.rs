@@ -14,10 +14,13 @@
 //! With the writeback cache the kernel owns the size and times of a file until it writes them back; `close` and
 //! `fsync` do so before they return.
 //!
+//! A small read leaves the rest of its record in the kernel's page cache (fill.rs).
+//!
 //! Invariant: no lock is taken here, and no session thread waits for the disk on a sync, a copy or a cold read.
 
 mod convert;
 mod edge;
+mod fill;
 mod kernel;
 mod listing;
 mod mount;

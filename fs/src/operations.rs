@@ -101,6 +101,10 @@ impl Operations for Engine {
         Self::read(self, ino, offset, len)
     }
 
+    fn read_unit(&self) -> usize {
+        self.record_size as usize
+    }
+
     fn read_is_cached(&self, ino: InodeNo, offset: u64, len: usize) -> bool {
         Self::read_is_cached(self, ino, offset, len)
     }
@@ -114,6 +118,10 @@ impl Operations for Engine {
         kill_suid_sgid: bool,
     ) -> Result<()> {
         Self::write(self, ino, offset, bytes, caller, kill_suid_sgid)
+    }
+
+    fn fsync_is_short(&self, ino: InodeNo) -> bool {
+        Self::fsync_is_short(self, ino)
     }
 
     fn fsync(&self, ino: InodeNo, data_only: bool) -> Result<()> {

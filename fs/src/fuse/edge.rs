@@ -2,6 +2,7 @@
 
 use super::{
     convert::{self, caller, ino, name},
+    fill::Filler,
     kernel::{self, Agreed},
     listing,
     ops::Operations,
@@ -41,21 +42,25 @@ const STATFS_BYTES: u32 = 4096;
 pub(super) struct Edge<O: ?Sized> {
     fs: Arc<O>,
     pool: Pool,
-    /// A thread of its own: a flush waits for page locks that cold reads hold, which must not queue behind it.
+    /// A thread of its own: it waits for pages that cold reads have locked, and those must not queue behind it.
     flusher: Pool,
     notifier: Arc<OnceLock<Notifier>>,
-    writers: Writers,
+    writers: Arc<Writers>,
+    filler: Arc<Filler>,
     agreed: Agreed,
 }
 
 impl<O: Operations + ?Sized> Edge<O> {
     pub(super) fn new(fs: Arc<O>, threads: usize) -> io::Result<Self> {
+        let notifier = Arc::default();
+        let writers = Arc::new(Writers::new());
         Ok(Self {
             fs,
             pool: Pool::start("cairn-wait", threads)?,
             flusher: Pool::start("cairn-flush", 1)?,
-            notifier: Arc::default(),
-            writers: Writers::new(),
+            filler: Arc::new(Filler::start(Arc::clone(&notifier), Arc::clone(&writers))?),
+            notifier,
+            writers,
             agreed: Agreed::default(),
         })
     }
@@ -70,6 +75,16 @@ impl<O: Operations + ?Sized> Edge<O> {
         self.pool.run(move || job(&fs));
     }
 
+    /// A sync that takes as long as the hop to another thread is answered here; see [`Pool`].
+    fn sync(&self, what: &'static str, node: INodeNo, data_only: bool, reply: ReplyEmpty) {
+        let sync = move |fs: &O| done(what, node, reply, fs.fsync(ino(node), data_only));
+        if self.fs.fsync_is_short(ino(node)) {
+            sync(&self.fs);
+        } else {
+            self.blocking(sync);
+        }
+    }
+
     /// Flags of an open file. O_DIRECT bypasses the page cache, and its writes may then run side by side.
     fn open_flags(&self, flags: i32) -> FopenFlags {
         if flags & libc::O_DIRECT != 0 && self.agreed.direct_io {
@@ -79,29 +94,16 @@ impl<O: Operations + ?Sized> Edge<O> {
         }
     }
 
-    fn opened(&self, ino: INodeNo, flags: i32) -> FileHandle {
-        if OpenFlags(flags).acc_mode() == OpenAccMode::O_RDONLY {
-            return READER;
+    /// Runs `change` as one that an announced writer makes: on another thread if it has to wait for a fill.
+    fn change(&self, node: INodeNo, change: impl FnOnce(&O) + Send + 'static) {
+        if !self.writers.filling(node) {
+            return change(&self.fs);
         }
-        self.writers.opened(ino);
-        WRITER
-    }
-
-    /// `open` after the inode is counted: truncates where asked, and takes the count back if that fails.
-    fn open_counted(&self, ino: InodeNo, flags: i32, caller: Caller) -> Result<()> {
-        self.fs.open_file(ino)?;
-        if flags & libc::O_TRUNC == 0 {
-            return Ok(());
-        }
-        let set = SetAttr {
-            size: Some(0),
-            kill_suid_sgid: caller.uid != 0,
-            ..SetAttr::default()
-        };
-        self.fs
-            .setattr(ino, set, caller)
-            .map(drop)
-            .inspect_err(|_| self.fs.release(ino))
+        let (fs, writers) = (Arc::clone(&self.fs), Arc::clone(&self.writers));
+        self.flusher.run(move || {
+            writers.wait_for_fills(node);
+            change(&fs);
+        });
     }
 
     fn create_open(&self, parent: INodeNo, file: &OsStr, mode: u32, caller: Caller) -> Result<Attr> {
@@ -113,6 +115,27 @@ impl<O: Operations + ?Sized> Edge<O> {
             .inspect_err(|_| self.fs.forget(attr.ino, 1))?;
         Ok(attr)
     }
+}
+
+fn handle(flags: i32) -> FileHandle {
+    let reads = OpenFlags(flags).acc_mode() == OpenAccMode::O_RDONLY && flags & libc::O_TRUNC == 0;
+    if reads { READER } else { WRITER }
+}
+
+/// `open` after the inode is counted: truncates where asked, and takes the count back if that fails.
+fn open_counted<O: Operations + ?Sized>(fs: &O, ino: InodeNo, flags: i32, caller: Caller) -> Result<()> {
+    fs.open_file(ino)?;
+    if flags & libc::O_TRUNC == 0 {
+        return Ok(());
+    }
+    let set = SetAttr {
+        size: Some(0),
+        kill_suid_sgid: caller.uid != 0,
+        ..SetAttr::default()
+    };
+    fs.setattr(ino, set, caller)
+        .map(drop)
+        .inspect_err(|_| fs.release(ino))
 }
 
 /// How long names in a directory may be kept.
@@ -203,15 +226,26 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
             // fuser does not hand on FATTR_KILL_SUIDGID, so its two causes are told apart here.
             kill_suid_sgid: mode.is_none() && (chown || (size.is_some() && caller.uid != 0)),
         };
-        answer(
-            "setattr",
-            node,
-            reply,
-            self.fs.setattr(ino(node), set, caller),
-            |reply, attr| {
-                reply.attr(&attr_ttl(attr.ino), &convert::file_attr(&attr));
-            },
-        );
+        let apply = move |fs: &O| {
+            answer(
+                "setattr",
+                node,
+                reply,
+                fs.setattr(ino(node), set, caller),
+                |reply, attr| {
+                    reply.attr(&attr_ttl(attr.ino), &convert::file_attr(&attr));
+                },
+            );
+        };
+        if size.is_none() {
+            return apply(&self.fs);
+        }
+        self.writers.opened(node);
+        let writers = Arc::clone(&self.writers);
+        self.change(node, move |fs| {
+            apply(fs);
+            writers.closed(node);
+        });
     }
 
     fn readlink(&self, _: &Request, node: INodeNo, reply: ReplyData) {
@@ -304,9 +338,16 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
     }
 
     fn open(&self, request: &Request, node: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
-        let opened = self.open_counted(ino(node), flags.0, caller(request, 0));
-        answer("open", node, reply, opened, |reply, ()| {
-            reply.opened(self.opened(node, flags.0), self.open_flags(flags.0));
+        let (caller, how) = (caller(request, 0), self.open_flags(flags.0));
+        if handle(flags.0) == READER {
+            let opened = self.fs.open_file(ino(node));
+            return answer("open", node, reply, opened, |reply, ()| reply.opened(READER, how));
+        }
+        self.writers.opened(node);
+        let writers = Arc::clone(&self.writers);
+        self.change(node, move |fs| {
+            let opened = open_counted(fs, ino(node), flags.0, caller).inspect_err(|_| writers.closed(node));
+            answer("open", node, reply, opened, |reply, ()| reply.opened(WRITER, how));
         });
     }
 
@@ -323,7 +364,10 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
         let made = self.create_open(parent, file, mode, caller(request, umask));
         answer("create", parent, reply, made, |reply, attr| {
             let sent = convert::file_attr(&attr);
-            let handle = self.opened(sent.ino, flags);
+            let handle = handle(flags);
+            if handle == WRITER {
+                self.writers.opened(sent.ino);
+            }
             reply.created(
                 &names_ttl(parent),
                 &sent,
@@ -358,25 +402,26 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
         _: FileHandle,
         offset: u64,
         size: u32,
-        _: OpenFlags,
+        flags: OpenFlags,
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
         let len = usize::try_from(size).unwrap_or(usize::MAX);
         let read = move |fs: &O| {
-            answer(
-                "read",
-                node,
-                reply,
-                fs.read(ino(node), offset, len),
-                |reply, bytes| reply.data(&bytes),
-            );
+            let bytes = fs.read(ino(node), offset, len);
+            answer("read", node, reply, bytes, |reply, bytes| reply.data(&bytes));
         };
         if self.fs.read_is_cached(ino(node), offset, len) {
-            read(&self.fs);
-        } else {
-            self.blocking(read);
+            return read(&self.fs);
         }
+        let fills = len < self.fs.read_unit() && flags.0 & libc::O_DIRECT == 0;
+        let (fs, filler) = (Arc::clone(&self.fs), Arc::clone(&self.filler));
+        self.pool.run(move || {
+            read(&fs);
+            if fills {
+                filler.fill(&fs, node, offset);
+            }
+        });
     }
 
     fn write(
@@ -403,7 +448,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
     }
 
     fn fsync(&self, _: &Request, node: INodeNo, _: FileHandle, data_only: bool, reply: ReplyEmpty) {
-        self.blocking(move |fs| done("fsync", node, reply, fs.fsync(ino(node), data_only)));
+        self.sync("fsync", node, data_only, reply);
     }
 
     fn opendir(&self, _: &Request, node: INodeNo, _: OpenFlags, reply: ReplyOpen) {
@@ -421,7 +466,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
     }
 
     fn fsyncdir(&self, _: &Request, node: INodeNo, _: FileHandle, data_only: bool, reply: ReplyEmpty) {
-        self.blocking(move |fs| done("fsyncdir", node, reply, fs.fsync(ino(node), data_only)));
+        self.sync("fsyncdir", node, data_only, reply);
     }
 
     fn statfs(&self, _: &Request, node: INodeNo, reply: ReplyStatfs) {

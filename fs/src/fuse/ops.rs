@@ -88,6 +88,8 @@ pub trait Operations: Send + Sync + 'static {
         let _ = (ino, offset, len);
         true
     }
+    /// Unit that a read opens as a whole, in bytes: what else it holds may be handed to the kernel at little cost.
+    fn read_unit(&self) -> usize;
     /// Writes all of `bytes`, and drops set-id bits when told so.
     fn write(
         &self,
@@ -99,6 +101,12 @@ pub trait Operations: Send + Sync + 'static {
     ) -> Result<()>;
     /// Makes a file or a directory durable, together with every earlier change of names.
     fn fsync(&self, ino: InodeNo, data_only: bool) -> Result<()>;
+    /// Whether an fsync would wait for no more than one write of the device. A transport may then call
+    /// [`fsync`](Self::fsync) where it should not block for long; a wrong guess costs time and nothing else.
+    fn fsync_is_short(&self, ino: InodeNo) -> bool {
+        let _ = ino;
+        false
+    }
     /// Changes the allocation of a range. Drops set-id bits unless the caller is root.
     fn fallocate(&self, ino: InodeNo, mode: Fallocate, offset: u64, len: u64, caller: Caller) -> Result<()>;
     /// `SEEK_DATA` and `SEEK_HOLE`.

@@ -1,40 +1,106 @@
-//! Which files may have dirty pages in the kernel: those that somebody has open for writing.
+//! Who may change a file's pages in the kernel: whoever has it open for writing, or a fill that the daemon began.
+//!
+//! ```text
+//!   open for writing, truncate --> opened() --> wait until no fill is under way --> go on ... closed()
+//!   fill (fill.rs)             --> begin()  --> refused while somebody writes; else read, store, drop
+//! ```
+//!
+//! A file that nobody has open for writing has no dirty pages: `close` and `munmap` write them back before the kernel
+//! releases the handle. So a fill that excludes writers can overwrite nothing that is newer than what it read.
+//!
+//! **Invariant:** both sides first announce themselves and then look for the other (sequentially consistent), so at
+//! least one of them sees the other. Session threads never wait here: [`Writers::filling`] tells them to hand the
+//! request to a thread that may.
 
 use fuser::INodeNo;
-use std::sync::atomic::{AtomicU32, Ordering};
+use parking_lot::{Condvar, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 const SLOTS: usize = 1024;
 
-/// Counts handles open for writing, by inode number modulo 1024. Two files that share a slot cost a needless
-/// flush and never a missed one; in return there is no lock and no growth.
-pub(super) struct Writers(Box<[AtomicU32]>);
+#[derive(Default)]
+struct Slot {
+    writers: AtomicU32,
+    fills: AtomicU32,
+}
+
+/// Counts both by inode number modulo 1024. Two files that share a slot cost a needless flush or wait and never a
+/// missed one; in return there is no growth.
+pub(super) struct Writers {
+    slots: Box<[Slot]>,
+    lock: Mutex<()>,
+    filled: Condvar,
+}
+
+/// A fill under way; ends when it is dropped.
+pub(super) struct Filling {
+    writers: Arc<Writers>,
+    ino: INodeNo,
+}
 
 impl Writers {
     pub(super) fn new() -> Self {
-        Self((0..SLOTS).map(|_| AtomicU32::new(0)).collect())
+        Self {
+            slots: (0..SLOTS).map(|_| Slot::default()).collect(),
+            lock: Mutex::default(),
+            filled: Condvar::default(),
+        }
     }
 
     pub(super) fn opened(&self, ino: INodeNo) {
-        self.slot(ino).fetch_add(1, Ordering::Relaxed);
+        self.slot(ino).writers.fetch_add(1, SeqCst);
     }
 
     pub(super) fn closed(&self, ino: INodeNo) {
-        self.slot(ino).fetch_sub(1, Ordering::Relaxed);
+        self.slot(ino).writers.fetch_sub(1, SeqCst);
     }
 
     pub(super) fn any(&self, ino: INodeNo) -> bool {
-        self.slot(ino).load(Ordering::Relaxed) > 0
+        self.slot(ino).writers.load(SeqCst) > 0
     }
 
-    fn slot(&self, ino: INodeNo) -> &AtomicU32 {
+    /// Whether a writer that has announced itself must wait.
+    pub(super) fn filling(&self, ino: INodeNo) -> bool {
+        self.slot(ino).fills.load(SeqCst) > 0
+    }
+
+    /// Waits until no fill is under way; none begins while a writer is announced.
+    pub(super) fn wait_for_fills(&self, ino: INodeNo) {
+        let mut lock = self.lock.lock();
+        while self.filling(ino) {
+            self.filled.wait(&mut lock);
+        }
+    }
+
+    /// Begins a fill, unless somebody writes.
+    pub(super) fn begin(self: &Arc<Self>, ino: INodeNo) -> Option<Filling> {
+        self.slot(ino).fills.fetch_add(1, SeqCst);
+        let filling = Filling {
+            writers: Arc::clone(self),
+            ino,
+        };
+        (!self.any(ino)).then_some(filling)
+    }
+
+    fn slot(&self, ino: INodeNo) -> &Slot {
         let slot = usize::try_from(ino.0 % SLOTS as u64).unwrap_or(0);
-        &self.0[slot]
+        &self.slots[slot]
+    }
+}
+
+impl Drop for Filling {
+    fn drop(&mut self) {
+        let _lock = self.writers.lock.lock();
+        self.writers.slot(self.ino).fills.fetch_sub(1, SeqCst);
+        self.writers.filled.notify_all();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::AtomicBool;
 
     #[test]
     fn a_file_has_writers_until_the_last_one_closes() {
@@ -46,5 +112,32 @@ mod tests {
         assert!(writers.any(ino));
         writers.closed(ino);
         assert!(!writers.any(ino));
+    }
+
+    #[test]
+    fn nobody_fills_while_somebody_writes() {
+        let writers = Arc::new(Writers::new());
+        writers.opened(INodeNo(1));
+        assert!(writers.begin(INodeNo(1)).is_none());
+        assert!(!writers.filling(INodeNo(1)), "a refused fill is none");
+        assert!(writers.begin(INodeNo(2)).is_some());
+        writers.closed(INodeNo(1));
+        assert!(writers.begin(INodeNo(1)).is_some());
+    }
+
+    #[test]
+    fn a_writer_waits_for_the_fill_that_began_before() {
+        let writers = Arc::new(Writers::new());
+        let done = AtomicBool::new(false);
+        let filling = writers.begin(INodeNo(1)).unwrap();
+        writers.opened(INodeNo(1));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                writers.wait_for_fills(INodeNo(1));
+                assert!(done.load(SeqCst));
+            });
+            done.store(true, SeqCst);
+            drop(filling);
+        });
     }
 }
