@@ -148,8 +148,8 @@ pub(crate) struct MountArgs {
     /// Refuse every change
     #[arg(long)]
     pub(crate) read_only: bool,
-    /// Upper limit of the daemon's memory
-    #[arg(long, value_name = "SIZE", default_value = "768M", value_parser = size)]
+    /// Upper limit of the daemon's memory, 256M at least
+    #[arg(long, value_name = "SIZE", default_value = "768M", value_parser = memory)]
     pub(crate) memory: u64,
     /// Longest time until a change is durable that nobody fsynced
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = time)]
@@ -284,6 +284,15 @@ fn size(text: &str) -> Result<u64, String> {
     number.checked_mul(1 << shift).filter(|&n| n > 0).ok_or_else(bad)
 }
 
+/// A size that a daemon can live with.
+fn memory(text: &str) -> Result<u64, String> {
+    const LEAST: u64 = 256 << 20;
+    size(text).and_then(|bytes| match bytes {
+        LEAST.. => Ok(bytes),
+        _ => Err(format!("`{text}` is too little: the daemon needs 256M")),
+    })
+}
+
 /// `5s`, `500ms`, `2m`.
 fn time(text: &str) -> Result<Duration, String> {
     let bad = || format!("`{text}` is no time: write 500ms, 5s or 2m");
@@ -321,6 +330,8 @@ mod tests {
         assert!(
             size("0").is_err() && size("-1").is_err() && size("10X").is_err() && size("99999999T").is_err()
         );
+        assert_eq!(memory("256M"), Ok(256 << 20));
+        assert!(memory("255M").is_err());
         assert_eq!(time("500ms"), Ok(Duration::from_millis(500)));
         assert!(time("0s").is_err() && time("5h").is_err());
     }

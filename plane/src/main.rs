@@ -15,6 +15,7 @@ mod control;
 mod daemon;
 mod error;
 mod key;
+mod memory;
 mod mountpoint;
 mod output;
 mod report;
@@ -28,10 +29,6 @@ use cli::{Cli, Command};
 use error::Result;
 use output::Output;
 use std::process::ExitCode;
-
-/// Half of the allocator's cost under FUSE load, where blocks are allocated by one thread and freed by another.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

@@ -14,7 +14,7 @@ use crate::control::Server;
 use crate::error::{Error, Result};
 use crate::mountpoint::{self, Unmount};
 use crate::state::{self, Record};
-use crate::{daemon, volume};
+use crate::{daemon, memory, volume};
 use cairn_fs::{Config, Engine};
 use cairn_store::StoreOptions;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -91,15 +91,21 @@ fn start(args: &MountArgs) -> Result<Mount> {
     })
 }
 
-/// Divides `--memory`: a third for the store's tables and caches, the rest for the engine's.
+/// What the daemon takes whatever its caches: requests and batches under way, buffers of flushes, stacks.
+const FIXED_BYTES: u64 = 96 << 20;
+
+/// Divides `--memory`, less what is fixed: a quarter for the store's tables and caches, half for the engine's. The rest
+/// is for what the allocators cannot give back at once.
 fn budget(args: &MountArgs) -> (StoreOptions, Config) {
-    let store_bytes = args.memory / 3;
+    memory::bound(args.memory);
+    let divided = args.memory.saturating_sub(FIXED_BYTES);
+    let store_bytes = divided / 4;
     let options = StoreOptions {
         memory_bytes: usize::try_from(store_bytes).unwrap_or(usize::MAX),
         ..StoreOptions::default()
     };
     let mut config = Config {
-        memory_bytes: args.memory - store_bytes,
+        memory_bytes: divided / 2,
         ..Config::default()
     };
     config.read_only = args.read_only;

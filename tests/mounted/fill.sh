@@ -17,7 +17,7 @@ trap cleanup EXIT
 
 # A small cache in the daemon, so that reads go to the store and fill.
 "$cairn" create "$work/store" --key-file "$work/key" >/dev/null &&
-    "$cairn" mount "$work/store" "$mnt" --key-file "$work/key" --memory 96MiB || exit 1
+    "$cairn" mount "$work/store" "$mnt" --key-file "$work/key" --memory 256M || exit 1
 
 python3 - "$mnt/file" "${FILL_ROUNDS:-400}" <<'EOF'
 import mmap, os, random, sys, threading

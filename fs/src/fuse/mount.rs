@@ -34,6 +34,9 @@ pub struct MountOptions {
     pub threads_blocking: usize,
     /// Readahead of the mount. The kernel's own 128 KiB would cut cold reads into requests of that size.
     pub read_ahead_kib: u32,
+    /// Share of the machine's dirty pages that may be this mount's, in percent. The kernel's 1 % for FUSE makes it
+    /// write scattered pages back at once, one request each; far more, and a stream waits for its fsync to be written.
+    pub dirty_percent: u32,
 }
 
 impl Default for MountOptions {
@@ -45,6 +48,7 @@ impl Default for MountOptions {
             threads: 2,
             threads_blocking: 8,
             read_ahead_kib: 4096,
+            dirty_percent: 10,
         }
     }
 }
@@ -173,14 +177,16 @@ pub fn mount<O: Operations + ?Sized>(
     // Fails only when it is set already, and nobody else sets it.
     let _ = notifier.set(session.notifier());
     let session = session.spawn()?;
-    if let Err(error) = set_read_ahead(&mountpoint, options.read_ahead_kib) {
-        tracing::warn!(%error, "could not raise readahead: cold sequential reads will be slower");
+    if let Err(error) = tune(&mountpoint, options) {
+        tracing::warn!(%error, "could not set readahead and dirty limit: cold reads and scattered writes will be slower");
     }
     Ok(Mount { session, mountpoint })
 }
 
-fn set_read_ahead(mountpoint: &Path, kib: u32) -> io::Result<()> {
+/// Sets what the kernel's defaults for FUSE are too small for; only root may.
+fn tune(mountpoint: &Path, options: &MountOptions) -> io::Result<()> {
     let device = fs::metadata(mountpoint)?.dev();
-    let path = format!("/sys/class/bdi/{}:{}/read_ahead_kb", major(device), minor(device));
-    fs::write(path, kib.to_string())
+    let dir = PathBuf::from(format!("/sys/class/bdi/{}:{}", major(device), minor(device)));
+    fs::write(dir.join("read_ahead_kb"), options.read_ahead_kib.to_string())?;
+    fs::write(dir.join("max_ratio"), options.dirty_percent.to_string())
 }
