@@ -1,0 +1,427 @@
+//! What a report says, in its order.
+
+use super::document::{Block, Document, number};
+use super::plot::OVERVIEW;
+use crate::case::{self, Case, Row};
+use crate::size::Depth;
+use crate::stats::Summary;
+use crate::table::{Metric, Table};
+use crate::target::{self, OURS, Outcome, Verdict};
+
+/// The whole report.
+pub(super) fn document(table: &Table, plots: &[(String, String)]) -> Document {
+    let mut out = Document::default();
+    let verdicts = target::judge(table);
+    out.heading(1, "Benchmarks");
+    opening(&mut out, table, &verdicts);
+    if plots.iter().any(|(name, _)| name == OVERVIEW) {
+        let title = "Every row as a multiple of the disk's own filesystem: dots are medians, lines the range of all rounds";
+        out.push(Block::Plot(OVERVIEW.into(), title.into()));
+    }
+    targets(&mut out, &verdicts);
+    machine(&mut out, table);
+    systems(&mut out, table);
+    for case in case::ALL
+        .iter()
+        .filter(|case| table.run.cases.iter().any(|id| id == case.id))
+    {
+        one_case(&mut out, table, case);
+        if plots.iter().any(|(name, _)| name == case.id) {
+            out.push(Block::Plot(
+                case.id.into(),
+                format!("{}: medians, whiskers from the worst to the best round", case.id),
+            ));
+        }
+    }
+    trouble(&mut out, table);
+    repeat(&mut out, table);
+    out
+}
+
+fn opening(out: &mut Document, table: &Table, verdicts: &[Verdict]) {
+    let run = &table.run;
+    out.text(format!(
+        "Made by `cairn-bench report` from one run of {} (UTC), depth **{}**, {} rounds, on {}. Do not edit: measure again.",
+        run.started,
+        run.depth.name(),
+        run.rounds,
+        run.machine.cpu
+    ));
+    if run.depth != Depth::Full {
+        out.text(format!(
+            "**A {} run: its files are smaller than what targets are stated for, and its times short. It shows that everything works and gives orders of magnitude; it proves no target.**",
+            run.depth.name()
+        ));
+    }
+    let count = |outcome| {
+        verdicts
+            .iter()
+            .filter(|verdict| verdict.outcome == outcome)
+            .count()
+    };
+    out.text(format!(
+        "Targets: {} met in every round, {} met by the median but not in every round, {} missed, {} not measured.",
+        count(Outcome::Met),
+        count(Outcome::Barely),
+        count(Outcome::Missed),
+        count(Outcome::Open)
+    ));
+}
+
+/// A median and half the range.
+fn with_spread(summary: &Summary) -> String {
+    if summary.count < 2 {
+        return format!("{} (once)", number(summary.median));
+    }
+    format!("{} ± {:.0} %", number(summary.median), summary.spread() * 100.0)
+}
+
+/// A median and the range.
+fn with_range(summary: &Summary) -> String {
+    if summary.count < 2 {
+        return format!("{} (once)", number(summary.median));
+    }
+    format!(
+        "{} [{}–{}]",
+        number(summary.median),
+        number(summary.min),
+        number(summary.max)
+    )
+}
+
+fn targets(out: &mut Document, verdicts: &[Verdict]) {
+    out.heading(2, "Targets");
+    out.text(
+        "A ratio is taken pair by pair, within each round, so that what disturbs the machine disturbs both sides; shown are its median and range. \
+         Above 1 Cairn is better, whatever the unit. The best FUSE rival is the better of gocryptfs and securefs at that row.",
+    );
+    let line = |verdict: &Verdict| {
+        vec![
+            verdict.title.clone(),
+            format!("`{}`", verdict.row),
+            verdict.issue.to_string(),
+            verdict.wanted.clone(),
+            verdict.found.as_ref().map_or_else(|| "–".into(), with_range),
+            verdict.outcome.word().into(),
+        ]
+    };
+    let head = ["workload", "row", "issue", "wanted", "measured", "outcome"];
+    let measured: Vec<_> = verdicts
+        .iter()
+        .filter(|verdict| verdict.outcome != Outcome::Open)
+        .collect();
+    out.table(&head, measured.iter().map(|verdict| line(verdict)).collect());
+    let open: Vec<_> = verdicts
+        .iter()
+        .filter(|verdict| verdict.outcome == Outcome::Open)
+        .map(line)
+        .collect();
+    if !open.is_empty() {
+        let head = head.iter().map(|&cell| cell.to_owned()).collect();
+        out.push(Block::Folded(
+            "Targets that this run did not measure".into(),
+            head,
+            open,
+        ));
+    }
+    let mut missed: Vec<&str> = measured
+        .iter()
+        .filter(|verdict| verdict.outcome == Outcome::Missed)
+        .map(|verdict| verdict.row.as_str())
+        .collect();
+    missed.dedup();
+    for row in missed {
+        if let Some(note) = note(row) {
+            out.heading(3, &format!("What holds `{row}`"));
+            out.text(note);
+        }
+    }
+}
+
+/// What `bench/notes.md` says to a row.
+fn note(row: &str) -> Option<String> {
+    let text = include_str!("../../notes.md");
+    let section = text
+        .split("\n## ")
+        .skip(1)
+        .find(|section| section.lines().next() == Some(row))?;
+    Some(section.split_once('\n')?.1.trim().to_owned())
+}
+
+fn machine(out: &mut Document, table: &Table) {
+    let machine = &table.run.machine;
+    out.heading(2, "Machine and method");
+    let pairs = [
+        ("processor", format!("{} × {}", machine.cpus, machine.cpu)),
+        ("memory", format!("{} MiB", machine.memory_mib)),
+        ("kernel", format!("Linux {}, {}", machine.kernel, machine.os)),
+        ("disk", format!("{}: {}", machine.disk_type, machine.disk)),
+        ("load average when it began", machine.load.clone()),
+        (
+            "caches dropped for cold rows",
+            if machine.drops_caches {
+                "yes".into()
+            } else {
+                "**no** (not root)".into()
+            },
+        ),
+        ("command", format!("`{}`", table.run.command)),
+    ];
+    out.table(
+        &["", ""],
+        pairs
+            .into_iter()
+            .map(|(name, value)| vec![name.to_owned(), value])
+            .collect(),
+    );
+    out.text(
+        "- Each cell is one workload on one system on a fresh volume, in a process of its own; systems follow each other within each round.\n\
+         - Cold means: flushed, unmounted, mounted, and the kernel's caches dropped. Files hold bytes that do not compress.\n\
+         - Values are medians over rounds, ± is half the range. CPU, memory and bytes are counted from the start of a step until what it wrote is flushed.\n\
+         - Bytes written are those of the filesystem's own processes (the application's, where the kernel does it all); bytes on the device are everybody's.\n\
+         - The limit of a row is what its parts allow on this machine in this run: the same row on an empty FUSE filesystem, the raw disk, the hash and the cipher. Parts that wait for each other add their times; parts that overlap are bound by the slowest and by their CPU time on all processors.",
+    );
+}
+
+fn systems(out: &mut Document, table: &Table) {
+    out.heading(2, "Systems");
+    let rows = table.run.systems.iter().map(|entry| {
+        let entry = entry.clone();
+        vec![
+            entry.title,
+            format!("`{}`", entry.id),
+            entry.version,
+            entry.includes,
+            entry.leaves_out,
+        ]
+    });
+    out.table(
+        &["system", "name", "version", "includes", "leaves out"],
+        rows.collect(),
+    );
+    let absent: Vec<String> = table
+        .run
+        .absent
+        .iter()
+        .chain(&table.run.absent_cases)
+        .map(|absence| format!("- `{}`: {}", absence.id, absence.why.replace('\n', " ")))
+        .collect();
+    if !absent.is_empty() {
+        out.text("Not measured, and why:");
+        out.text(absent.join("\n"));
+    }
+}
+
+/// The systems that have a figure in a case.
+fn present<'a>(table: &'a Table, case: &Case) -> Vec<(&'a str, &'a str)> {
+    let has = |system: &str| case.rows.iter().any(|row| table.value(row.id, system).is_some());
+    table
+        .run
+        .systems
+        .iter()
+        .filter(|entry| has(&entry.id))
+        .map(|entry| (entry.id.as_str(), entry.title.as_str()))
+        .collect()
+}
+
+fn one_case(out: &mut Document, table: &Table, case: &Case) {
+    let systems = present(table, case);
+    if systems.is_empty() {
+        return;
+    }
+    out.heading(
+        2,
+        &format!(
+            "`{}`: {}",
+            case.id,
+            case.rows
+                .iter()
+                .map(|row| row.id)
+                .next()
+                .map_or("", |_| first_words(case))
+        ),
+    );
+    out.text(capitalise(case.about));
+    values(out, table, case, &systems);
+    ratios(out, table, case, &systems);
+    costs(out, table, case, &systems);
+}
+
+/// A short title: up to the first comma, colon or `and`.
+fn first_words(case: &Case) -> &'static str {
+    let end = case.about.find([',', ':', ';']).unwrap_or(case.about.len());
+    &case.about[..end]
+}
+
+fn capitalise(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| {
+        first.to_uppercase().collect::<String>() + letters.as_str()
+    }) + "."
+}
+
+fn values(out: &mut Document, table: &Table, case: &Case, systems: &[(&str, &str)]) {
+    let mut head = vec!["row", "unit", "limit"];
+    head.extend(systems.iter().map(|(_, title)| *title));
+    let cell = |row: &Row, system: &str| {
+        let Some(value) = table.value(row.id, system) else {
+            return "–".into();
+        };
+        match table.share(row, system) {
+            Some(share) if system == OURS => {
+                format!("{}, {:.0} % of limit", with_spread(&value), share * 100.0)
+            }
+            _ => with_spread(&value),
+        }
+    };
+    let line = |row: &Row| {
+        let mut cells = vec![row.title.to_owned(), row.unit.name().to_owned()];
+        cells.push(table.limit(row).map_or_else(|| "–".into(), number));
+        cells.extend(systems.iter().map(|(system, _)| cell(row, system)));
+        cells
+    };
+    let rows = case
+        .rows
+        .iter()
+        .filter(|row| systems.iter().any(|(id, _)| table.value(row.id, id).is_some()));
+    out.table(&head, rows.map(line).collect());
+}
+
+/// Cairn over each other system.
+fn ratios(out: &mut Document, table: &Table, case: &Case, systems: &[(&str, &str)]) {
+    let others: Vec<_> = systems.iter().filter(|(id, _)| *id != OURS).collect();
+    if others.is_empty() || others.len() == systems.len() {
+        return;
+    }
+    let titles: Vec<String> = others
+        .iter()
+        .map(|(_, title)| format!("Cairn / {title}"))
+        .collect();
+    let mut head = vec!["better by (× , pair by pair)"];
+    head.extend(titles.iter().map(String::as_str));
+    let line = |row: &Row| {
+        let mut cells = vec![row.title.to_owned()];
+        cells.extend(others.iter().map(|(id, _)| {
+            table
+                .ratio(row, OURS, id)
+                .as_ref()
+                .map_or_else(|| "–".into(), with_range)
+        }));
+        cells
+    };
+    let rows = case.rows.iter().filter(|row| table.value(row.id, OURS).is_some());
+    out.table(&head, rows.map(line).collect());
+}
+
+/// CPU, memory, bytes, space and latency of each row on each system.
+fn costs(out: &mut Document, table: &Table, case: &Case, systems: &[(&str, &str)]) {
+    let head = [
+        "row",
+        "system",
+        "daemon CPU s",
+        "application CPU s",
+        "daemon CPU s/GiB",
+        "peak MiB",
+        "written/byte",
+        "device/byte",
+        "space/byte",
+        "p50 µs",
+        "p99 µs",
+        "p99.9 µs",
+        "max µs",
+    ];
+    let mut rows = Vec::new();
+    for row in case.rows {
+        for (system, title) in systems {
+            rows.extend(cost_line(table, row, system, title));
+        }
+    }
+    if !rows.is_empty() {
+        let head = head.iter().map(|&cell| cell.to_owned()).collect();
+        out.push(Block::Folded(
+            format!("Costs and latencies of `{}`, medians", case.id),
+            head,
+            rows,
+        ));
+    }
+}
+
+fn cost_line(table: &Table, row: &Row, system: &str, title: &str) -> Option<Vec<String>> {
+    let figures: Vec<_> = table.figures(row.id, system).map(|(_, figure)| figure).collect();
+    // A derived figure has no cost of its own.
+    if figures
+        .iter()
+        .all(|figure| figure.cost.seconds == 0.0 && figure.latency.is_none())
+    {
+        return None;
+    }
+    let shown =
+        |summary: Option<Summary>| summary.map_or_else(|| "–".into(), |summary| number(summary.median));
+    let metric = |metric| shown(table.summary(row.id, system, metric));
+    let latency = |pick: fn(&crate::stats::Latency) -> f64| {
+        shown(Summary::of(
+            figures
+                .iter()
+                .filter_map(|figure| figure.latency.as_ref().map(pick)),
+        ))
+    };
+    Some(vec![
+        row.title.to_owned(),
+        title.to_owned(),
+        shown(Summary::of(
+            figures.iter().filter_map(|figure| figure.cost.daemon_cpu_s),
+        )),
+        shown(Summary::of(figures.iter().map(|figure| figure.cost.app_cpu_s))),
+        metric(Metric::DaemonCpuPerGib),
+        metric(Metric::PeakMib),
+        metric(Metric::WrittenPerByte),
+        metric(Metric::DevicePerByte),
+        metric(Metric::SpacePerByte),
+        latency(|latency| latency.p50_us),
+        latency(|latency| latency.p99_us),
+        latency(|latency| latency.p999_us),
+        latency(|latency| latency.max_us),
+    ])
+}
+
+/// What went wrong, and what a reader should know.
+fn trouble(out: &mut Document, table: &Table) {
+    let mut lines: Vec<String> = Vec::new();
+    for cell in &table.cells {
+        let place = format!("`{}` on `{}`", cell.case, cell.system);
+        let said = cell
+            .error
+            .iter()
+            .map(|error| format!("failed: {error}"))
+            .chain(cell.notes.iter().cloned());
+        for text in said {
+            let line = format!("- {place}: {}", text.replace('\n', " "));
+            if !lines.contains(&line) {
+                lines.push(line);
+            }
+        }
+    }
+    if !lines.is_empty() {
+        out.heading(2, "Failures and remarks");
+        out.text(lines.join("\n"));
+    }
+}
+
+fn repeat(out: &mut Document, table: &Table) {
+    out.heading(2, "How to repeat it");
+    out.push(Block::Code(
+        "cargo build --release\n\
+         sudo target/release/cairn-bench run --install             # everything; --quick for less than three minutes\n\
+         target/release/cairn-bench list                           # systems, workloads, rows, targets\n\
+         target/release/cairn-bench report RUN --docs docs/benchmarks.md"
+            .into(),
+    ));
+    let sizes = serde_json::to_value(table.run.sizes).unwrap_or_default();
+    let rows = sizes
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, value)| vec![format!("`{name}`"), value.to_string()]);
+    let head = vec!["size".to_owned(), "value".to_owned()];
+    out.push(Block::Folded("Sizes of this run".into(), head, rows.collect()));
+}

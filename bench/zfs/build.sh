@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Builds zlfuse: OpenZFS' engine (libzpool, from Debian's backports) behind a small FUSE front, for machines whose kernel has
+# no ZFS. Installs nothing: packages are fetched by an apt of its own and unpacked below the cache.
+#
+#   bench/zfs/build.sh            builds into ${CAIRN_CACHE:-~/.cache/cairn}/zlfuse, where cairn-bench looks for it
+#
+# Needs apt-get, dpkg, a C compiler, and the package fuse3. Licences: libzpool is CDDL; nothing of it is in this repository.
+set -euo pipefail
+
+suite=${ZLFUSE_SUITE:-bookworm-backports}
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+out=${CAIRN_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/cairn}/zlfuse
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# An apt with sources, lists and archives of its own: the machine's stay as they are.
+apt=(apt-get -qq
+    -o "Dir::Etc::SourceList=$work/sources.list" -o Dir::Etc::SourceParts=- -o "Dir::State::Lists=$work/lists"
+    -o "Dir::Cache::PkgCache=" -o "Dir::Cache::SrcPkgCache=" -o APT::Sandbox::User=root)
+mkdir -p "$work/lists/partial" "$work/debs" "$work/root"
+keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+{
+    echo "deb [signed-by=$keyring] http://deb.debian.org/debian $suite main contrib"
+    echo "deb [signed-by=$keyring] http://deb.debian.org/debian ${suite%-backports} main"
+} >"$work/sources.list"
+"${apt[@]}" update
+packages=(libzfslinux-dev libzpool6linux libnvpair3linux libzfs6linux libuutil3linux)
+for package in "${packages[@]}"; do wanted+=("$package/$suite"); done
+(cd "$work/debs" && "${apt[@]}" download "${wanted[@]}" libfuse3-dev)
+for deb in "$work"/debs/*.deb; do dpkg -x "$deb" "$work/root"; done
+
+# libzpool's headers expect to be found as <sys/...>, before the system's.
+mkdir "$work/inc"
+ln -s "$work/root/usr/include/libzpool" "$work/inc/sys"
+lib=$(dirname "$(find "$work/root" -name 'libzpool.so.*' | head -n 1)")
+mkdir -p "$out/lib"
+cp -P "$lib"/*.so.* "$out/lib"
+libs=()
+for name in libzpool libnvpair; do libs+=("$(find "$out/lib" -name "$name.so.[0-9]" | head -n 1)"); done
+cc -O2 -D_GNU_SOURCE -DDEBUG -DZFS_DEBUG -w \
+    -I"$work/inc" -I"$work/root/usr/include/libzfs" -I"$work/root/usr/include/libspl" -I"$work/root/usr/include/fuse3" \
+    "$here/zlfuse.c" -o "$out/zlfuse.new" "${libs[@]}" -l:libfuse3.so.3 -lpthread -Wl,-rpath-link,"$out/lib"
+dpkg-deb -f "$work"/debs/libzpool6linux*.deb Version >"$out/version"
+# Last: what cairn-bench looks for is there only when everything is.
+mv "$out/zlfuse.new" "$out/zlfuse"
+echo "$out/zlfuse"
