@@ -96,6 +96,7 @@ impl Engine {
         let mut walk = Walk {
             source: Uncached(&self.blocks),
             record_size: self.record_size,
+            dir_key: volume.dir_key,
             seen: FxHashSet::default(),
             report: CheckReport::default(),
             progress,
@@ -185,6 +186,7 @@ struct Counted {
 struct Walk<'a> {
     source: Uncached<'a>,
     record_size: u32,
+    dir_key: [u8; 32],
     seen: FxHashSet<u128>,
     report: CheckReport,
     progress: &'a dyn Fn(CheckProgress),
@@ -267,6 +269,9 @@ impl Walk<'_> {
                 continue;
             };
             let path = [path, key.name.as_bytes()].concat();
+            if key != DirKey::new(&self.dir_key, &key.name) {
+                self.damage(&path, "its entry stands where a lookup does not find it");
+            }
             match Dentry::decode(&entry.value, &entry.links) {
                 Err(error) => self.damage(&path, error.to_string()),
                 Ok(Dentry::Linked { ino, .. }) => counted.names.entry(ino).or_insert((0, path)).0 += 1,

@@ -166,11 +166,11 @@ impl Engine {
     }
 
     fn set_record(&self, state: &mut State, ino: InodeNo, recno: u64, rec: Rec) -> Result<()> {
-        let mut dropped = std::mem::take(&mut state.dropped);
+        let mut dropped = Vec::new();
         let file = state.change(ino)?.file_mut()?;
         file.open.set(recno, rec, &mut dropped);
         file.unlogged.replace(recno);
-        state.dropped = dropped;
+        state.dropped.append(&mut dropped);
         Ok(())
     }
 
@@ -198,7 +198,8 @@ impl Engine {
         if size > SIZE_MAX {
             return Err(Error::TooLarge);
         }
-        let mut dropped = std::mem::take(&mut state.dropped);
+        state.inode(ino)?.file()?;
+        let mut dropped = Vec::new();
         let inode = state.change(ino)?;
         let shrinks = size < inode.meta.size;
         inode.meta.size = size;
@@ -209,7 +210,7 @@ impl Engine {
             file.unlogged
                 .cut(size, size.div_ceil(u64::from(self.record_size)));
         }
-        state.dropped = dropped;
+        state.dropped.append(&mut dropped);
         Ok(())
     }
 
@@ -259,14 +260,42 @@ impl Engine {
     /// Makes `from..until` read as zeros: whole records become holes.
     fn zero(&self, state: &mut State, ino: InodeNo, from: u64, until: u64) -> Result<()> {
         let size = state.inode(ino)?.meta.size;
+        let record_size = u64::from(self.record_size);
+        // The file's end counts as a record's end: nothing lies behind it.
+        let end = if until == size {
+            until.next_multiple_of(record_size)
+        } else {
+            until
+        };
+        let (first, last) = (from.div_ceil(record_size), end / record_size);
+        if first >= last {
+            return self.zero_pieces(state, ino, from, until);
+        }
+        self.zero_pieces(state, ino, from, first * record_size)?;
+        self.make_holes(state, ino, first, last)?;
+        self.zero_pieces(state, ino, last * record_size, until)
+    }
+
+    /// Writes zeros.
+    fn zero_pieces(&self, state: &mut State, ino: InodeNo, from: u64, until: u64) -> Result<()> {
         for (recno, lo, hi) in cut(from, until.saturating_sub(from), self.record_size) {
-            let record_end = (recno * u64::from(self.record_size) + u64::from(hi)).min(size);
-            let whole = lo == 0 && (hi == self.record_size || record_end == size);
-            if whole {
-                self.set_record(state, ino, recno, Rec::Hole)?;
-            } else {
-                self.write_piece(state, ino, recno, lo, vec![0; (hi - lo) as usize])?;
+            self.write_piece(state, ino, recno, lo, vec![0; (hi - lo) as usize])?;
+        }
+        Ok(())
+    }
+
+    /// Makes holes of the records in `from..until` that are none: those that are cost nothing, however many.
+    fn make_holes(&self, state: &mut State, ino: InodeNo, from: u64, until: u64) -> Result<()> {
+        let mut recno = from;
+        while recno < until {
+            let (is_data, next) = self.run(state.inode(ino)?.file()?, recno)?;
+            let next = next.min(until);
+            if is_data {
+                for data in recno..next {
+                    self.set_record(state, ino, data, Rec::Hole)?;
+                }
             }
+            recno = next;
         }
         Ok(())
     }
@@ -541,11 +570,14 @@ impl Engine {
             self.signals.wake.notify_all();
             self.signals.committed.wait(state);
         }
-        let pending = state.dirty_bytes + state.frozen_bytes + len;
-        let quota = state.volume.quota_bytes;
-        if quota != 0 && state.volume.bytes + pending > quota {
+        if !fits_quota(state, len) && pending_bytes(state) > 0 {
+            // What waits may replace bytes that count already: only a commit knows.
+            self.commit_locked(state)?;
+        }
+        if !fits_quota(state, len) {
             return Err(Error::NoSpace);
         }
+        let pending = state.dirty_bytes + state.frozen_bytes + len;
         // What is dirty will be put, and so will the nodes above it.
         let stats = self.blocks.store.stats()?;
         if stats.available_bytes < pending + pending / 64 {
@@ -577,6 +609,16 @@ impl Engine {
         inode.meta.ctime = now;
         Ok(())
     }
+}
+
+/// Bytes written that the volume's own count does not have yet.
+fn pending_bytes(state: &State) -> u64 {
+    state.dirty_bytes + state.frozen_bytes + state.put_bytes + state.frozen_put_bytes
+}
+
+fn fits_quota(state: &State, len: u64) -> bool {
+    let quota = state.volume.quota_bytes;
+    quota == 0 || state.volume.bytes + pending_bytes(state) + len <= quota
 }
 
 /// What a dirty record starts from, when the log must say so.

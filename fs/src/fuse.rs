@@ -16,7 +16,8 @@
 //!
 //! A small read leaves the rest of its record in the kernel's page cache (fill.rs).
 //!
-//! Invariant: no lock is taken here, and no session thread waits for the disk on a sync, a copy or a cold read.
+//! Invariant: no lock is held over a call into the engine, and no session thread waits for more of the disk than one
+//! short append to the log.
 
 mod convert;
 mod edge;

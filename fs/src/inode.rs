@@ -21,6 +21,17 @@ pub(crate) struct DirKey {
 }
 
 impl DirKey {
+    /// Key of a name in any directory of the volume whose key for names is `secret`.
+    pub(crate) fn new(secret: &[u8; 32], name: &Name) -> Self {
+        let hash = blake3::keyed_hash(secret, name.as_bytes());
+        let (first, _) = hash.as_bytes().split_first_chunk().expect("a hash has 32 bytes");
+        // 62 bits, and above the cookies of `.` and `..`: telldir has 63 to offer.
+        Self {
+            hash: (u64::from_be_bytes(*first) >> 2) | 16,
+            name: name.clone(),
+        }
+    }
+
     /// Key in the directory's B+tree.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut key = self.hash.to_be_bytes().to_vec();

@@ -471,6 +471,10 @@ impl Engine {
         if crate::state::view_of(ino) != 0 || ino == InodeNo::SNAPSHOTS {
             return Ok(());
         }
+        // A volume that was mounted read-only has nothing that is not durable.
+        if self.config.read_only {
+            return Ok(());
+        }
         state.writable()?;
         self.flush_large(&mut state, ino)?;
         while matches!(state.inode(ino).and_then(|inode| inode.file()), Ok(file) if file.frozen_unlogged) {

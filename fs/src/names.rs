@@ -111,6 +111,9 @@ impl Engine {
         let key = self.free_key(state, parent, name)?;
         self.admit_inode(state)?;
         let ino = InodeNo(state.volume.next_ino);
+        if view_of(ino) != 0 {
+            return Err(Error::NoSpace);
+        }
         let record = new_record(state.inode(parent)?, ino, new, caller);
         self.log(
             state,
@@ -491,7 +494,15 @@ impl Engine {
             return Ok(state.snapshots.list_dir(after, count_max));
         }
         let mut listed = Vec::new();
-        for (key, child, record) in self.list(state, ino, after, count_max)? {
+        let mut after = after;
+        let rows = loop {
+            let page = self.list(state, ino, after, count_max)?;
+            match page.next {
+                Some(next) if page.rows.is_empty() => after = next,
+                _ => break page.rows,
+            }
+        };
+        for (key, child, record) in rows {
             let attr = if with_attr {
                 Some(self.attr_of(state, child, record)?)
             } else {
@@ -528,7 +539,7 @@ impl Engine {
         ino: InodeNo,
         after: DirCookie,
         count_max: usize,
-    ) -> Result<Vec<(DirKey, Child, Option<Record>)>> {
+    ) -> Result<Page> {
         let dir = state.inode(ino)?.dir()?;
         let view = view_of(ino);
         let first = (after.0 + 1).to_be_bytes();
@@ -585,14 +596,14 @@ impl Engine {
                 None => drop(rows.remove(key)),
             }
         }
-        if rows.is_empty() && !whole {
-            return self.list(state, ino, DirCookie(until), count_max);
-        }
-        Ok(rows
+        let rows = rows
             .into_iter()
             .take(count_max)
-            .map(|(key, (child, record))| (key, child, record))
-            .collect())
+            .map(|(key, (child, record))| (key, child, record));
+        Ok(Page {
+            rows: rows.collect(),
+            next: (!whole).then_some(DirCookie(until)),
+        })
     }
 
     /// The kernel keeps an entry that was listed: one more reference, as by [`Self::lookup`].
@@ -602,6 +613,14 @@ impl Engine {
     pub fn retain(&self, parent: InodeNo, entry: &DirEntry) -> Result<Attr> {
         self.lookup(parent, &entry.name)
     }
+}
+
+/// Part of a directory, in its order.
+pub(crate) struct Page {
+    /// With the record of those whose newest attributes are the stored ones.
+    rows: Vec<(DirKey, Child, Option<Record>)>,
+    /// Where to go on; `None` at the end. All rows of a page may have been removed and not yet committed.
+    next: Option<DirCookie>,
 }
 
 /// The changes of a layer whose hashes lie in `after + 1 ..= until`.

@@ -235,10 +235,10 @@ impl Dentry {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn meta() -> Meta {
+    pub(crate) fn meta() -> Meta {
         Meta {
             ino: InodeNo(77),
             kind: Kind::File,

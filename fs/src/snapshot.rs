@@ -23,6 +23,8 @@ pub(crate) const DIR_NAME: &[u8] = b".snapshots";
 
 /// Name of the snapshot that a running check holds; a mount destroys what a crash left of one.
 pub(crate) const CHECK_NAME: &[u8] = b".check";
+/// Numbers of snapshots stay below: an inode number has 24 bits for the snapshot it is seen through.
+const SNAPSHOTS_MAX: u32 = (1 << 24) - 1;
 
 /// One snapshot.
 #[derive(Clone, Debug)]
@@ -75,6 +77,11 @@ impl Snapshot {
         }
     }
 
+    /// Its place in the order of all: one commit may take several, and their numbers tell which came first.
+    fn place(&self) -> (Epoch, u32) {
+        (self.epoch, self.id)
+    }
+
     fn decode(entry: &btree::Entry) -> Result<(Name, Self)> {
         let mut from = Decoder::new("snapshot", &entry.value);
         let (id, epoch, created) = (from.u32()?, Epoch(from.u64()?), Time(from.i64()?));
@@ -92,7 +99,11 @@ impl Snapshot {
             Ok(Some(links.next().ok_or(from.error("a tree's link is missing"))?))
         };
         let (table, dead) = (tree()?, tree()?);
+        if links.next().is_some() {
+            return Err(from.error("it has links nobody names").into());
+        }
         let root = Record::decode(root, own)?;
+        from.finish()?;
         Ok((
             Name::new(&entry.key)?,
             Self {
@@ -171,29 +182,30 @@ impl Snapshots {
     }
 
     fn newest(&self) -> Option<&Snapshot> {
-        self.by_name.values().max_by_key(|snapshot| snapshot.epoch)
+        self.by_name.values().max_by_key(|snapshot| snapshot.place())
     }
 
-    /// The snapshots next to `epoch`: the one before, and the name of the one after.
-    fn neighbours(&self, epoch: Epoch) -> (Option<Epoch>, Option<Name>) {
-        let before = self
-            .by_name
-            .values()
-            .map(|snapshot| snapshot.epoch)
-            .filter(|other| *other < epoch)
-            .max();
-        let after = self.by_name.iter().filter(|(_, snapshot)| snapshot.epoch > epoch);
+    /// The snapshots next to one: the epoch of the one before, and the name of the one after.
+    fn neighbours(&self, of: &Snapshot) -> (Option<Epoch>, Option<Name>) {
+        let place = of.place();
+        let before = self.by_name.values().filter(|other| other.place() < place);
+        let after = self.by_name.iter().filter(|(_, other)| other.place() > place);
         (
-            before,
+            before.map(|other| other.epoch).max(),
             after
-                .min_by_key(|(_, snapshot)| snapshot.epoch)
+                .min_by_key(|(_, other)| other.place())
                 .map(|(name, _)| name.clone()),
         )
     }
 
+    /// Those that users know of: all but the one that a running check holds.
+    fn visible(&self) -> impl Iterator<Item = (&Name, &Snapshot)> {
+        self.iter().filter(|(name, _)| name.as_bytes() != CHECK_NAME)
+    }
+
     /// Attributes of `/.snapshots`.
     pub(crate) fn dir_attr(&self, root: &Inode) -> Attr {
-        let nlink = 2 + u32::try_from(self.by_name.len()).unwrap_or(u32::MAX - 2);
+        let nlink = 2 + u32::try_from(self.visible().count()).unwrap_or(u32::MAX - 2);
         Attr {
             ino: InodeNo::SNAPSHOTS,
             mode: 0o755,
@@ -205,8 +217,7 @@ impl Snapshots {
     /// One page of `/.snapshots`.
     pub(crate) fn list_dir(&self, after: DirCookie, count_max: usize) -> Vec<DirEntry> {
         let mut rows: Vec<_> = self
-            .by_name
-            .iter()
+            .visible()
             .map(|(name, snapshot)| (snapshot.id, name))
             .collect();
         rows.sort_unstable();
@@ -280,7 +291,7 @@ impl<'a> Ledger<'a> {
                 continue;
             };
             self.changes.insert(name.as_bytes().to_vec(), None);
-            let (before, after) = self.snapshots.neighbours(snapshot.epoch);
+            let (before, after) = self.snapshots.neighbours(&snapshot);
             let later = match &after {
                 Some(after) => self
                     .snapshots
@@ -405,6 +416,9 @@ impl Engine {
         if parent != InodeNo::SNAPSHOTS {
             return Ok(None);
         }
+        if name.as_bytes() == CHECK_NAME {
+            return Err(Error::NoEntry);
+        }
         let snapshot = state.snapshots.by_name.get(name).ok_or(Error::NoEntry)?;
         let ino = in_view(InodeNo::ROOT, snapshot.id);
         if !state.inodes.contains_key(&ino) {
@@ -442,6 +456,9 @@ impl Engine {
                 self.signals.committed.wait(&mut state);
             }
             state.writable()?;
+            if state.volume.next_snapshot >= SNAPSHOTS_MAX {
+                return Err(Error::NoSpace);
+            }
             let stalled = state
                 .stalled
                 .iter()
@@ -471,12 +488,11 @@ impl Engine {
     /// All snapshots, oldest first.
     pub fn snapshot_list(&self) -> Vec<SnapshotInfo> {
         let state = self.state.lock();
-        let visible = state
+        let mut list: Vec<_> = state
             .snapshots
-            .by_name
-            .iter()
-            .filter(|(name, _)| name.as_bytes() != CHECK_NAME);
-        let mut list: Vec<_> = visible.map(|(name, snapshot)| info(name, snapshot)).collect();
+            .visible()
+            .map(|(name, snapshot)| info(name, snapshot))
+            .collect();
         list.sort_by_key(|snapshot| snapshot.epoch);
         list
     }
@@ -513,5 +529,52 @@ fn info(name: &Name, snapshot: &Snapshot) -> SnapshotInfo {
         created: snapshot.created,
         inodes: snapshot.inodes,
         bytes: snapshot.bytes,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Stored, Xattrs, tests::meta};
+
+    fn snapshot(id: u32, epoch: u64) -> Snapshot {
+        Snapshot {
+            id,
+            epoch: Epoch(epoch),
+            created: Time(0),
+            inodes: 1,
+            bytes: 0,
+            root: Record {
+                meta: meta(),
+                xattrs: Xattrs::default(),
+                stored: Stored::None,
+            },
+            table: None,
+            dead: None,
+        }
+    }
+
+    #[test]
+    fn snapshots_of_one_commit_are_neighbours() {
+        let name = |text: &str| Name::new(text.as_bytes()).unwrap();
+        let all = Snapshots {
+            by_name: BTreeMap::from([
+                (name("old"), snapshot(1, 3)),
+                (name("twin b"), snapshot(3, 7)),
+                (name("twin a"), snapshot(2, 7)),
+                (name("new"), snapshot(4, 9)),
+            ]),
+            ..Snapshots::default()
+        };
+        assert_eq!(
+            all.neighbours(&snapshot(2, 7)),
+            (Some(Epoch(3)), Some(name("twin b")))
+        );
+        assert_eq!(
+            all.neighbours(&snapshot(3, 7)),
+            (Some(Epoch(7)), Some(name("new")))
+        );
+        assert_eq!(all.neighbours(&snapshot(4, 9)), (Some(Epoch(7)), None));
+        assert_eq!(all.neighbours(&snapshot(1, 3)), (None, Some(name("twin a"))));
     }
 }

@@ -135,13 +135,7 @@ impl State {
 
     /// Key of a name in any directory of this volume.
     pub(crate) fn key(&self, name: &Name) -> DirKey {
-        let hash = blake3::keyed_hash(&self.volume.dir_key, name.as_bytes());
-        let (first, _) = hash.as_bytes().split_first_chunk().expect("a hash has 32 bytes");
-        // 62 bits, and above the cookies of `.` and `..`: telldir has 63 to offer.
-        DirKey {
-            hash: (u64::from_be_bytes(*first) >> 2) | 16,
-            name: name.clone(),
-        }
+        DirKey::new(&self.volume.dir_key, name)
     }
 
     /// Adds an inode that was read from the tree or made just now.

@@ -50,7 +50,10 @@ fn unescape(field: &[u8]) -> PathBuf {
 /// Makes `dir` ready: a directory, nothing served on it. What a killed daemon left behind is taken away, since it
 /// answers every call with ENOTCONN and nobody can have use for it.
 pub(crate) fn prepare(dir: &Path) -> Result<()> {
-    if let Err(error) = std::fs::metadata(dir) {
+    // Not metadata: the kernel answers that from what it remembers, long after the daemon has died.
+    if let Err(error) = std::fs::read_dir(dir)
+        && error.kind() != std::io::ErrorKind::NotADirectory
+    {
         if error.raw_os_error() != Some(Errno::NOTCONN.raw_os_error()) {
             return Err(Error::at("use the mount point", dir)(error));
         }

@@ -149,6 +149,8 @@ fn mount(args: &MountArgs, engine: &Arc<Engine>, events: Sender<Event>) -> Resul
         read_only: args.read_only,
         ..cairn_fs::MountOptions::default()
     };
+    let threads = args.threads.map_or(options.threads, Into::into);
+    let options = cairn_fs::MountOptions { threads, ..options };
     let mounted = cairn_fs::mount(Arc::clone(engine), &args.dir, &options).map_err(|error| {
         let hint = if Path::new("/dev/fuse").exists() {
             ""

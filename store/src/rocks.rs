@@ -21,7 +21,8 @@
 //! After a failed write, flush or sync every later change or sync fails too: what the disk refused once may be lost
 //! although a later sync succeeds. Reads go on, since their answers are verified by whoever asked.
 //!
-//! Lock order: `settled` (held for a swap), then RocksDB's own. `flushing`, `intent` and `reclaiming` are taken alone.
+//! Lock order: `settled` (held for a swap), then RocksDB's own. `flushing` and `reclaiming` are held over others' calls
+//! but never inside another lock; `intent`, held until an append is durable, then the lock inside `space`.
 
 mod intent;
 mod keys;
@@ -46,7 +47,7 @@ use std::{
     fs, io,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering::SeqCst},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
     time::{Duration, Instant},
 };
 use unsynced::Unsynced;
@@ -68,6 +69,8 @@ pub struct RocksStore {
     space: Space,
     unsynced: Unsynced,
     intent: Mutex<IntentLog>,
+    /// Bytes of the intent log's files, for those who must not wait until an append is durable.
+    intent_bytes: AtomicU64,
     flushing: Mutex<()>,
     reclaiming: Mutex<()>,
     /// Highest epoch settled so far. Held while the head is compared and swapped.
@@ -174,6 +177,7 @@ impl RocksStore {
             db,
             space: Space::new(path, options.reserve_bytes),
             unsynced: Unsynced::default(),
+            intent_bytes: AtomicU64::new(intent.used_bytes()),
             intent: Mutex::new(intent),
             flushing: Mutex::new(()),
             reclaiming: Mutex::new(()),
@@ -279,7 +283,7 @@ impl RocksStore {
     fn measure(&self) -> Result<StoreStats, StoreError> {
         let io = |source| StoreError::io("measure its size", source);
         Ok(StoreStats {
-            used_bytes: self.space.used_bytes().map_err(io)? + self.intent.lock().used_bytes(),
+            used_bytes: self.space.used_bytes().map_err(io)? + self.intent_bytes.load(SeqCst),
             available_bytes: self.space.available_bytes().map_err(io)?,
             garbage_bytes: self.garbage()?.garbage_bytes,
         })
@@ -368,7 +372,9 @@ impl BlockStore for RocksStore {
             0 => {}
             bytes => self.take_space(verb, Claim::Log, bytes)?,
         }
-        intent.append(records).map_err(|source| {
+        let appended = intent.append(records);
+        self.intent_bytes.store(intent.used_bytes(), SeqCst);
+        appended.map_err(|source| {
             self.failed.store(true, SeqCst);
             StoreError::io(verb, source)
         })
@@ -409,7 +415,7 @@ impl BlockStore for RocksStore {
         self.write(verb, batch, &synced())?;
         *settled = (*settled).max(Some(swap.settled));
         drop(settled);
-        self.intent.lock().trim(swap.settled);
+        self.trim_intent(|intent| intent.trim(swap.settled));
         self.check_background(verb)
     }
 
@@ -470,7 +476,7 @@ impl BlockStore for RocksStore {
         let Some(_one) = self.reclaiming.try_lock() else {
             return Ok(());
         };
-        self.intent.lock().shrink();
+        self.trim_intent(IntentLog::shrink);
         self.reclaim_garbage()?;
         *self.stats.lock() = None;
         Ok(())
@@ -481,6 +487,12 @@ impl RocksStore {
     fn has(&self, cid: &Cid) -> Result<bool, StoreError> {
         let found = self.db.get_pinned_cf(self.blocks(), keys::name(cid));
         Ok(found.map_err(|error| failed("look up a block", error))?.is_some())
+    }
+
+    fn trim_intent(&self, trim: impl FnOnce(&mut IntentLog)) {
+        let mut intent = self.intent.lock();
+        trim(&mut intent);
+        self.intent_bytes.store(intent.used_bytes(), SeqCst);
     }
 
     fn delete_into(&self, batch: &mut WriteBatch, cids: &[Cid]) {

@@ -107,12 +107,19 @@ ok "SIGTERM ends the daemon" gone "$pid"
 ok "mount after SIGTERM" up
 ok "SIGTERM lost nothing" cmp "$work/expected" "$mnt/term"
 ok "kill -9: write and fsync" dd if="$work/expected" of="$mnt/kill" conv=fsync status=none
+ok "kill -9: synchronous write around the page cache" dd if="$work/expected" of="$mnt/direct" bs=4096 count=1 \
+    oflag=direct,dsync conv=notrunc status=none
+ok "kill -9: the kernel knows the mount point's attributes" stat "$mnt"
 pid=$(daemon)
 ok "kill -9" kill -KILL "$pid"
 ok "kill -9 ends the daemon" gone "$pid"
 ok "mount over what kill -9 left" up
 ok "kill -9 lost nothing that was fsynced" cmp "$work/expected" "$mnt/kill"
+ok "kill -9 lost nothing of a synchronous write" cmp -n 4096 "$work/expected" "$mnt/direct"
 ok "umount(8) ends the daemon too" umount "$mnt"
+ok "mount read-only" up --read-only
+ok "fsync of what is durable anyway" sync "$mnt/kill"
+ok "umount of the read-only mount" umount "$mnt"
 ok "mount right after umount(8)" up
 ok "umount for rekey" "$cairn" umount "$mnt"
 

@@ -5,7 +5,7 @@
 //!                        one tree --1,000 snapshots--> more --destroy, in any order--> one tree
 //! ```
 
-use cairn_fs::{Engine, InodeNo, Quota, Time};
+use cairn_fs::{Engine, Fallocate, InodeNo, Quota, Seek, Time};
 use cairn_merkle::{BlockStore, MemoryStore};
 use cairn_tests::op::Dice;
 use cairn_tests::sample::{self, name, put_file};
@@ -295,4 +295,73 @@ fn an_old_snapshot_reads_the_same_while_its_files_are_overwritten_and_deleted() 
     assert!(read() == expected, "a snapshot changed");
     clean(&engine);
     engine.close().expect("a healthy store closes");
+}
+
+#[test]
+fn snapshots_taken_at_once_are_destroyed_one_by_one() {
+    let (_, engine) = volume();
+    for round in 0..20 {
+        let names: Vec<_> = (0..4).map(|n| name(&format!("s{round}-{n}"))).collect();
+        put_file(&engine, ROOT, &format!("f{round}"), &vec![round; 20_000]).expect("there is room");
+        std::thread::scope(|scope| {
+            for name in &names {
+                scope.spawn(|| engine.snapshot_create(name, Time(9)).expect("there is room"));
+            }
+        });
+        engine
+            .unlink(ROOT, &name(&format!("f{round}")), root_at(5))
+            .expect("the file is there");
+        commit(&engine);
+        for name in &names {
+            clean(&engine);
+            engine.snapshot_destroy(name).expect("it is there");
+        }
+        clean(&engine);
+    }
+}
+
+#[test]
+fn a_hole_is_punched_whatever_its_size() {
+    let (_, engine) = volume();
+    let ino = put_file(&engine, ROOT, "sparse", &[7; 9000]).expect("there is room");
+    let end = 1 << 60;
+    engine
+        .write(ino, end, b"end", root_at(3), false)
+        .expect("there is room");
+    engine.open_file(ino).expect("it is there");
+    for _ in 0..2 {
+        engine
+            .fallocate(ino, Fallocate::PunchHole, 4096, end - 4096, root_at(4))
+            .expect("punching takes no room");
+        assert_eq!(engine.read(ino, 4095, 3).expect("it reads"), [7, 0, 0]);
+        assert_eq!(engine.read(ino, end, 9).expect("it reads"), b"end");
+        assert_eq!(engine.seek(ino, 4096, Seek::Data).expect("there is data"), end);
+        commit(&engine);
+    }
+    clean(&engine);
+}
+
+#[test]
+fn a_stream_of_whole_records_stops_at_the_quota() {
+    const MAX: u64 = 1 << 20;
+    let (_, engine) = volume();
+    engine
+        .set_quota(Quota {
+            bytes: Some(MAX),
+            inodes: None,
+        })
+        .expect("a quota can be set");
+    let ino = put_file(&engine, ROOT, "stream", b"").expect("there is room");
+    let step = vec![1; 64 << 10];
+    let taken = (0..64)
+        .take_while(|n| {
+            engine
+                .write(ino, n * step.len() as u64, &step, root_at(3), false)
+                .is_ok()
+        })
+        .count() as u64;
+    assert_eq!(taken * step.len() as u64, MAX);
+    commit(&engine);
+    assert!(engine.status().used_bytes <= MAX);
+    clean(&engine);
 }

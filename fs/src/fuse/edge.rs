@@ -432,13 +432,21 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
         offset: u64,
         bytes: &[u8],
         write_flags: WriteFlags,
-        _: OpenFlags,
+        flags: OpenFlags,
         _: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
         let kill = write_flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID);
         let written = self.fs.write(ino(node), offset, bytes, caller(request, 0), kill);
         let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        // The kernel follows a synchronous write with an fsync only where it went through the page cache.
+        let direct = flags.0 & libc::O_DIRECT != 0;
+        if direct && flags.0 & (libc::O_SYNC | libc::O_DSYNC) != 0 && written.is_ok() {
+            return self.blocking(move |fs| {
+                let synced = fs.fsync(ino(node), true);
+                answer("write", node, reply, synced, |reply, ()| reply.written(len));
+            });
+        }
         answer("write", node, reply, written, |reply, ()| reply.written(len));
     }
 
