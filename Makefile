@@ -1,4 +1,5 @@
 # Two commands matter: `make up` builds and mounts a volume at ./volume/mnt, `make test` runs every test.
+# `make bench` measures against other filesystems in three minutes, `make bench-full` in an hour or more (as root).
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -6,7 +7,7 @@ target := $(or $(CARGO_TARGET_DIR),target)
 cairn := $(target)/release/cairn
 rocksdb = eval "$$(.ci/rocksdb.sh)"
 
-.PHONY: up down test mounted build install clean
+.PHONY: up down test mounted bench bench-full build install clean
 
 up: build
 	@mkdir -p volume/mnt
@@ -27,6 +28,13 @@ test: build
 
 mounted: build
 	@tests/run.sh mounted
+
+bench: build
+	@$(target)/release/cairn-bench run --quick --install --cairn $(cairn)
+
+bench-full: build
+	@bench/zfs/build.sh || echo "zlfuse cannot be built here: it will be missing from the report"
+	@$(target)/release/cairn-bench run --all --install --add cryfs --cairn $(cairn)
 
 build: install
 	@$(rocksdb) && cargo build --release --locked

@@ -51,6 +51,11 @@ impl Unit {
         }
     }
 
+    /// Whether values of two systems compare. A quotient says how a system behaves beside itself.
+    pub(crate) fn compares(self) -> bool {
+        self != Self::Ratio
+    }
+
     /// Whether more is better.
     pub(crate) fn grows_better(self) -> bool {
         matches!(self, Self::MibPerS | Self::PerS | Self::Ratio)
@@ -107,6 +112,8 @@ pub(crate) enum Tier {
 pub(crate) struct Case {
     /// Its name.
     pub(crate) id: &'static str,
+    /// Its name for people.
+    pub(crate) title: &'static str,
     /// What it does, in a sentence.
     pub(crate) about: &'static str,
     /// What it fills, in order.

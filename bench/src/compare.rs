@@ -4,12 +4,14 @@
 //! of Cairn's below that, or within the two runs' ranges, proves nothing.
 
 use crate::case::{self, Row};
+use crate::output::print;
 use crate::report::number;
 use crate::result::RunDir;
 use crate::stats::Summary;
 use crate::table::Table;
 use anyhow::Result;
 use serde::Serialize;
+use std::fmt::Write;
 use std::path::Path;
 
 /// One row of one system in both runs.
@@ -37,27 +39,30 @@ pub(crate) fn compare(before: &Path, after: &Path, systems: &[String], json: boo
     let (before, after) = (load(before)?, load(after)?);
     let changes = changes(&before, &after, systems);
     if json {
-        println!("{}", serde_json::to_string_pretty(&changes)?);
-        return Ok(());
+        return print(&format!("{}\n", serde_json::to_string_pretty(&changes)?));
     }
+    let mut out = String::new();
     if before.run.sizes != after.run.sizes {
-        println!(
+        writeln!(
+            out,
             "The two runs have different sizes ({}, {}): ratios mean little.\n",
             before.run.depth.name(),
             after.run.depth.name()
-        );
+        )?;
     }
     if before.run.machine.cpu != after.run.machine.cpu
         || before.run.machine.kernel != after.run.machine.kernel
     {
-        println!("The two runs are of different machines or kernels.\n");
+        writeln!(out, "The two runs are of different machines or kernels.\n")?;
     }
-    println!(
+    writeln!(
+        out,
         "{:<24} {:<18} {:>12} {:>12} {:>8}  {:>9}",
         "row", "system", "before", "after", "better", "disk's own"
-    );
+    )?;
     for change in &changes {
-        println!(
+        writeln!(
+            out,
             "{:<24} {:<18} {:>12} {:>12} {:>7}×  {:>8}×{}",
             change.row,
             change.system,
@@ -66,9 +71,9 @@ pub(crate) fn compare(before: &Path, after: &Path, systems: &[String], json: boo
             number(change.ratio),
             change.machine.map_or_else(|| "–".into(), number),
             if change.clear { "" } else { "  (within the spread)" }
-        );
+        )?;
     }
-    Ok(())
+    print(&out)
 }
 
 fn changes(before: &Table, after: &Table, systems: &[String]) -> Vec<Change> {

@@ -2,10 +2,12 @@
 
 use crate::case::{self, Tier};
 use crate::machine::Machine;
+use crate::output::print;
 use crate::run::cairn_program;
 use crate::system::{self, Setup};
 use anyhow::Result;
 use serde_json::{Value, json};
+use std::fmt::Write;
 use std::path::Path;
 
 /// Prints systems, workloads and rows.
@@ -19,46 +21,49 @@ pub(crate) fn list(as_json: bool, cairn: Option<&Path>) -> Result<()> {
     let systems = systems(&setup);
     let cases = cases();
     if as_json {
-        println!(
-            "{}",
+        return print(&format!(
+            "{}\n",
             serde_json::to_string_pretty(&json!({ "systems": systems, "workloads": cases }))?
-        );
-        return Ok(());
+        ));
     }
-    println!("Systems (* measured by default where they are there):");
+    let mut out = String::new();
+    writeln!(out, "Systems (* measured by default where they are there):")?;
     for system in &systems {
         let mark = if system["by_default"] == true { '*' } else { ' ' };
         let state = system["version"].as_str().map_or_else(
             || format!("NOT HERE: {}", word(&system["why_not"])),
             str::to_owned,
         );
-        println!(
+        writeln!(
+            out,
             "{mark} {:<18} {:<28} {state}",
             word(&system["id"]),
             word(&system["title"])
-        );
+        )?;
     }
-    println!("\nWorkloads:");
+    writeln!(out, "\nWorkloads:")?;
     for case in &cases {
-        println!(
+        writeln!(
+            out,
             "\n  {:<12} [{}] {}",
             word(&case["id"]),
             word(&case["runs"]),
             word(&case["about"])
-        );
+        )?;
         if let Some(missing) = case["missing"].as_str() {
-            println!("  {:<12} NOT HERE: {missing}", "");
+            writeln!(out, "  {:<12} NOT HERE: {missing}", "")?;
         }
         for row in case["rows"].as_array().into_iter().flatten() {
-            println!(
+            writeln!(
+                out,
                 "    {:<24} {} ({})",
                 word(&row["id"]),
                 word(&row["title"]),
                 word(&row["unit"])
-            );
+            )?;
         }
     }
-    Ok(())
+    print(&out)
 }
 
 fn word(value: &Value) -> &str {

@@ -19,6 +19,7 @@ mod fio;
 mod install;
 mod list;
 mod machine;
+mod output;
 mod payload;
 mod proc;
 mod program;

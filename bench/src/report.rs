@@ -92,7 +92,6 @@ fn summarise(table: &Table) -> Value {
                 "ratio_of_cairn": table.ratio(row, target::OURS, system),
                 "daemon_cpu_s_per_gib": metric(Metric::DaemonCpuPerGib),
                 "daemon_peak_mib": metric(Metric::PeakMib),
-                "written_per_byte": metric(Metric::WrittenPerByte),
                 "device_per_byte": metric(Metric::DevicePerByte),
                 "space_per_byte": metric(Metric::SpacePerByte),
             }))

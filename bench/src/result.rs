@@ -121,8 +121,6 @@ pub(crate) struct Cost {
     pub(crate) daemon_peak_bytes: Option<u64>,
     /// Bytes the disk was given meanwhile, by everybody: exact only on a quiet machine.
     pub(crate) device_bytes: Option<u64>,
-    /// Bytes the filesystem's processes (the application, where the kernel does it all) sent to storage.
-    pub(crate) written_bytes: u64,
     /// Growth of the space in use below the filesystem.
     pub(crate) space_bytes: i64,
 }

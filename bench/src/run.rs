@@ -20,7 +20,7 @@ use crate::progress::Progress;
 use crate::report;
 use crate::result::{Absence, Cell, FORMAT, Run, RunDir, SystemEntry};
 use crate::size::{Depth, Sizes};
-use crate::system::{self, Setup, System};
+use crate::system::{self, About, Kind, Setup, System};
 use anyhow::{Context, Result, bail, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -180,7 +180,14 @@ fn choose_cases(args: &RunArgs, depth: Depth) -> Result<(Vec<&'static Case>, Vec
 fn asked_for(args: &RunArgs, system: &dyn System) -> bool {
     let about = system.about();
     let named = |list: &[String]| list.iter().any(|id| id == about.id);
-    named(&args.systems) || named(&args.add) || args.systems.is_empty() && about.by_default
+    named(&args.systems)
+        || named(&args.add)
+        || args.systems.is_empty() && about.by_default && !passed_over(args, &about)
+}
+
+/// A quick run has time for the disk, the hop and the FUSE rivals.
+fn passed_over(args: &RunArgs, about: &About) -> bool {
+    args.depth() == Depth::Quick && (about.kind == Kind::Kernel || about.id.starts_with("zlfuse"))
 }
 
 fn choose_systems(args: &RunArgs, setup: &Setup) -> Result<(Vec<SystemEntry>, Vec<Absence>)> {
@@ -206,6 +213,18 @@ fn choose_systems(args: &RunArgs, setup: &Setup) -> Result<(Vec<SystemEntry>, Ve
                 why: format!("{error:#}{}", hint(about.packages)),
             }),
         }
+    }
+    if args.systems.is_empty() {
+        let skipped = system::all(setup).into_iter().map(|system| system.about());
+        let skipped = skipped.filter(|about| about.by_default && passed_over(args, about));
+        absent.extend(
+            skipped
+                .filter(|about| !args.add.iter().any(|id| id == about.id))
+                .map(|about| Absence {
+                    id: about.id.into(),
+                    why: format!("a quick run leaves it out: --add {}", about.id),
+                }),
+        );
     }
     Ok((entries, absent))
 }

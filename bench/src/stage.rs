@@ -211,7 +211,6 @@ struct Meter {
     daemons: Vec<i32>,
     daemon_cpu_s: f64,
     app_cpu_s: f64,
-    written_bytes: u64,
     device_bytes: Option<u64>,
 }
 
@@ -222,7 +221,6 @@ impl Meter {
         Self {
             daemon_cpu_s: daemons.iter().map(|&pid| proc::cpu_seconds(pid)).sum(),
             app_cpu_s: proc::own_cpu_seconds(),
-            written_bytes: written(&daemons),
             device_bytes: proc::device_written_bytes(&stage.place.store()),
             daemons,
         }
@@ -241,17 +239,8 @@ impl Meter {
             device_bytes: after
                 .zip(self.device_bytes)
                 .map(|(after, before)| after.saturating_sub(before)),
-            written_bytes: written(&self.daemons).saturating_sub(self.written_bytes),
             ..Cost::default()
         }
-    }
-}
-
-/// By the daemons; by this process and its children where there is none.
-fn written(daemons: &[i32]) -> u64 {
-    match i32::try_from(std::process::id()) {
-        Ok(own) if daemons.is_empty() => proc::written_bytes(own),
-        _ => daemons.iter().map(|&pid| proc::written_bytes(pid)).sum(),
     }
 }
 

@@ -12,8 +12,6 @@ pub(crate) enum Metric {
     Value,
     /// CPU seconds of the daemon per GiB of payload.
     DaemonCpuPerGib,
-    /// Bytes that the filesystem sent to storage per byte of payload.
-    WrittenPerByte,
     /// Bytes that the disk was given per byte of payload, by everybody.
     DevicePerByte,
     /// Growth of the space in use per byte of payload.
@@ -29,7 +27,6 @@ impl Metric {
         match self {
             Self::Value => Some(figure.value),
             Self::DaemonCpuPerGib => Some(cost.daemon_cpu_s? / payload? * f64::from(1 << 30)),
-            Self::WrittenPerByte => Some(cost.written_bytes as f64 / payload?),
             Self::DevicePerByte => Some(cost.device_bytes? as f64 / payload?),
             Self::SpacePerByte => Some(cost.space_bytes as f64 / payload?),
             Self::PeakMib => Some(cost.daemon_peak_bytes? as f64 / f64::from(1 << 20)),
@@ -243,7 +240,7 @@ pub(crate) mod tests {
                     daemon_cpu_s: Some(0.5),
                     app_cpu_s: 0.25,
                     daemon_peak_bytes: Some(100 << 20),
-                    written_bytes: 2 << 30,
+                    device_bytes: Some(2 << 30),
                     ..Cost::default()
                 };
                 let figure = Figure {
@@ -333,8 +330,8 @@ pub(crate) mod tests {
                 .map(|summary| summary.median)
         };
         assert_eq!(metric(Metric::DaemonCpuPerGib), Some(0.5));
-        assert_eq!(metric(Metric::WrittenPerByte), Some(2.0));
+        assert_eq!(metric(Metric::DevicePerByte), Some(2.0));
         assert_eq!(metric(Metric::PeakMib), Some(100.0));
-        assert_eq!(metric(Metric::DevicePerByte), None);
+        assert_eq!(metric(Metric::SpacePerByte), Some(0.0));
     }
 }

@@ -25,6 +25,7 @@ const fn row(id: &'static str, title: &'static str, unit: Unit) -> Row {
 /// tar, git and cargo.
 pub(super) static PROGRAMS: Case = Case {
     id: "programs",
+    title: "tar, git and cargo",
     about: "an archive of the source tree is unpacked, a repository of it cloned and its status asked cold, a small crate built",
     rows: &[
         row(
@@ -153,6 +154,7 @@ const FANOUT: usize = 4;
 /// The file pattern of RocksDB, LevelDB and their like.
 pub(super) static LSM: Case = Case {
     id: "lsm",
+    title: "An LSM store",
     about: "the files of an LSM store: a log fsynced per batch of 16 KiB, sorted files of 4 MiB, merges that read, write and delete them, a manifest replaced by rename",
     rows: &[row(
         "lsm.ingest",

@@ -73,6 +73,7 @@ fn together<A: Send, B: Send>(
 /// A steady writer across several commits.
 pub(super) static PAUSE: Case = Case {
     id: "pause",
+    title: "Pauses at commits",
     about: "40 MiB/s in 128 KiB writes and 200 small files per second, both at fixed times; latency from when each was due",
     rows: &[
         row(
@@ -125,6 +126,7 @@ fn pause(stage: &mut Stage) -> Result<()> {
 /// Snapshots while somebody writes.
 pub(super) static SNAPSHOT: Case = Case {
     id: "snapshot",
+    title: "Snapshots under load",
     about: "blocks are overwritten at random, first undisturbed, then while snapshots are taken one after the other",
     rows: &[
         row(
@@ -217,6 +219,7 @@ fn overwrite(file: &File, bytes: u64, stop: &AtomicBool, written: &AtomicU64) ->
 /// A load that goes on.
 pub(super) static SUSTAINED: Case = Case {
     id: "sustained",
+    title: "A sustained load",
     about: "16 KiB blocks are overwritten at random without a break, an fsync after every 64th, beside a reader at 100 reads per second",
     rows: &[
         row("sustained.writes", "sustained overwrites of 16 KiB", Unit::PerS),
@@ -279,6 +282,7 @@ fn sustained(stage: &mut Stage) -> Result<()> {
 /// A disk that fills up.
 pub(super) static FILL: Case = Case {
     id: "fill",
+    title: "A full disk",
     about: "the store lies on a small disk of its own (an ext4 image), which is filled to nine tenths with files of 4 MiB, each fsynced",
     rows: &[
         row(

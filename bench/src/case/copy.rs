@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 /// As above.
 pub(super) static TREE: Case = Case {
     id: "tree",
+    title: "A source tree",
     about: "a generated source tree (log-normal sizes, median 3 KiB) is copied with cp -a, read back cold, and removed",
     rows: &[
         Row {

@@ -24,6 +24,7 @@ const fn row(id: &'static str, title: &'static str) -> Row {
 /// One row per transaction, fully synchronous.
 pub(super) static SQLITE: Case = Case {
     id: "sqlite",
+    title: "SQLite",
     about: "the sqlite3 program inserts one row of 100 bytes per transaction with synchronous=FULL, in two journal modes",
     rows: &[
         row("sqlite.wal", "SQLite transactions, write-ahead log, full sync"),
@@ -84,6 +85,7 @@ fn transactions(stage: &mut Stage, row: &str, mode: &str, count: u64) -> Result<
 /// A whole server.
 pub(super) static POSTGRES: Case = Case {
     id: "postgres",
+    title: "PostgreSQL",
     about: "initdb, pgbench -i, then pgbench's TPC-B-like load with 2 and 4 clients, PostgreSQL's defaults",
     rows: &[
         row("postgres.c2", "pgbench -c 2"),

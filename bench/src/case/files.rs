@@ -30,6 +30,7 @@ const fn row(id: &'static str, title: &'static str, unit: Unit, limit: Limit) ->
 /// Small files in a few directories.
 pub(super) static SMALL: Case = Case {
     id: "small",
+    title: "Small files",
     about: "files of 4 KiB are created in turn over some directories, looked at, listed, renamed and deleted",
     rows: &[
         row("small.create", "create files of 4 KiB", Unit::PerS, HOP),
@@ -201,6 +202,7 @@ const DEPTH: usize = 32;
 /// Files far below the root.
 pub(super) static DEEP: Case = Case {
     id: "deep",
+    title: "Deep trees",
     about: "files of 4 KiB, each 32 directories below the root, eight branches",
     rows: &[
         row("deep.create", "create files 32 directories deep", Unit::PerS, HOP),
@@ -261,6 +263,7 @@ const RECORD_BYTES: usize = 256;
 /// A log that grows record by record.
 pub(super) static APPEND: Case = Case {
     id: "append",
+    title: "A growing log",
     about: "records of 256 bytes are appended to a log: with an fdatasync after each, and without",
     rows: &[
         row(

@@ -30,6 +30,7 @@ const fn row(id: &'static str, title: &'static str, unit: Unit) -> Row {
 /// A large tree.
 pub(super) static TREE: Case = Case {
     id: "scale",
+    title: "A large tree",
     about: "create, read, delete and fsync in a volume with very many files, against the same volume when it had few; mount times",
     rows: &[
         row(
@@ -37,16 +38,12 @@ pub(super) static TREE: Case = Case {
             "fill the tree with files of 4 KiB, 1,000 in a directory",
             Unit::PerS,
         ),
-        row(
-            "scale.create",
-            "create: rate in the large tree over the small one",
-            Unit::Ratio,
-        ),
-        row("scale.read", "read cold: large over small", Unit::Ratio),
-        row("scale.delete", "delete: large over small", Unit::Ratio),
+        row("scale.create", "large tree over small: create", Unit::Ratio),
+        row("scale.read", "large tree over small: read cold", Unit::Ratio),
+        row("scale.delete", "large tree over small: delete", Unit::Ratio),
         row(
             "scale.fsync",
-            "write 4 KiB + fsync: large over small",
+            "large tree over small: write 4 KiB + fsync",
             Unit::Ratio,
         ),
         row(
@@ -165,20 +162,13 @@ fn mounts(stage: &mut Stage) -> Result<()> {
 /// A large directory.
 pub(super) static FLAT: Case = Case {
     id: "flat",
+    title: "A large directory",
     about: "create, read, list and delete in one directory with very many files, against one with few",
     rows: &[
-        row(
-            "flat.create",
-            "create: rate in the large directory over a small one",
-            Unit::Ratio,
-        ),
-        row("flat.read", "read cold: large over small", Unit::Ratio),
-        row(
-            "flat.list",
-            "list with attributes, cold: large over small",
-            Unit::Ratio,
-        ),
-        row("flat.delete", "delete: large over small", Unit::Ratio),
+        row("flat.create", "large directory over small: create", Unit::Ratio),
+        row("flat.read", "large directory over small: read cold", Unit::Ratio),
+        row("flat.list", "large directory over small: list cold", Unit::Ratio),
+        row("flat.delete", "large directory over small: delete", Unit::Ratio),
         row(
             "flat.lookup_ms",
             "stat of a single name in the large directory, cold, 99.9 %",

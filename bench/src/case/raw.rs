@@ -29,6 +29,7 @@ const fn row(id: &'static str, title: &'static str, unit: Unit) -> Row {
 /// The machine's limits.
 pub(super) static RAW: Case = Case {
     id: "raw",
+    title: "The machine's limits",
     about: "the raw limits of the machine: disk, memory, hash and cipher, without any filesystem of ours",
     rows: &[
         row(
@@ -77,7 +78,7 @@ const BLOCK: usize = 4096;
 
 fn run(stage: &mut Stage) -> Result<()> {
     let sizes = stage.sizes;
-    let time = Duration::from_millis(sizes.runtime_ms.min(3000));
+    let time = Duration::from_millis((sizes.runtime_ms / 2).min(2000));
     let bytes = sizes.stream_mib * MIB;
     let file = stage.dir().join("raw");
     if OpenOptions::new()

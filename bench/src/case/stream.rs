@@ -43,6 +43,7 @@ const HOP_ONLY: Limit = Limit::Pipeline(&[Part::Hop]);
 /// A large file from start to end.
 pub(super) static STREAM: Case = Case {
     id: "stream",
+    title: "Streams",
     about: "a file is written in 1 MiB requests and fsynced, then read cold and again from the page cache",
     rows: &[
         row(
@@ -107,6 +108,7 @@ fn stream_rows(stage: &mut Stage, bytes: u64, cache: Cache, rows: [&str; 2]) -> 
 /// Points of a middling file.
 pub(super) static RANDOM: Case = Case {
     id: "random",
+    title: "Random access",
     about: "blocks of a file are read cold at random, then overwritten at random with a final fsync, 4 KiB and 16 KiB",
     rows: &[
         row(
@@ -208,6 +210,7 @@ fn point(
 /// Small synchronous writes by several threads.
 pub(super) static FSYNC: Case = Case {
     id: "fsync",
+    title: "Small synchronous writes",
     about: "1, 4 and 16 threads overwrite 4 KiB blocks of a file each and fsync after every one",
     rows: &[
         row(
@@ -262,6 +265,7 @@ pub(super) static FSYNC: Case = Case {
 /// Points of a file that is larger than what caches of indexes like.
 pub(super) static BIG: Case = Case {
     id: "big",
+    title: "A large file",
     about: "4 KiB blocks of a large file are read cold at random",
     rows: &[row(
         "big.read_4k",
@@ -292,6 +296,7 @@ pub(super) static BIG: Case = Case {
 /// Round the page cache.
 pub(super) static DIRECT: Case = Case {
     id: "direct",
+    title: "Round the page cache",
     about: "the same with O_DIRECT: no page cache above the filesystem",
     rows: &[
         row(
@@ -370,6 +375,7 @@ pub(super) static DIRECT: Case = Case {
 /// Reads and writes together.
 pub(super) static MIXED: Case = Case {
     id: "mixed",
+    title: "Reads and writes together",
     about: "70 reads to 30 writes of 4 KiB at random, cold at the start, final fsync included",
     rows: &[
         row(

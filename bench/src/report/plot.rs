@@ -208,7 +208,9 @@ fn overview(table: &Table) -> Option<String> {
     let rows: Vec<&Row> = case::ALL
         .iter()
         .flat_map(|case| case.rows)
-        .filter(|row| !row.id.starts_with("raw.") && table.value(row.id, "disk").is_some())
+        .filter(|row| {
+            !row.id.starts_with("raw.") && row.unit.compares() && table.value(row.id, "disk").is_some()
+        })
         .collect();
     let entries = table.run.systems.iter().map(|entry| entry.id.as_str());
     let systems: Vec<&str> = entries.filter(|id| *id != "disk").collect();

@@ -29,7 +29,10 @@ pub(super) fn document(table: &Table, plots: &[(String, String)]) -> Document {
         if plots.iter().any(|(name, _)| name == case.id) {
             out.push(Block::Plot(
                 case.id.into(),
-                format!("{}: medians, whiskers from the worst to the best round", case.id),
+                format!(
+                    "{}: medians, whiskers from the worst to the best round",
+                    case.title
+                ),
             ));
         }
     }
@@ -178,7 +181,7 @@ fn machine(out: &mut Document, table: &Table) {
         "- Each cell is one workload on one system on a fresh volume, in a process of its own; systems follow each other within each round.\n\
          - Cold means: flushed, unmounted, mounted, and the kernel's caches dropped. Files hold bytes that do not compress.\n\
          - Values are medians over rounds, ± is half the range. CPU, memory and bytes are counted from the start of a step until what it wrote is flushed.\n\
-         - Bytes written are those of the filesystem's own processes (the application's, where the kernel does it all); bytes on the device are everybody's.\n\
+         - Bytes on the device are everybody's, journal and neighbours included, so the round with the fewest is the nearest to the truth.\n\
          - The limit of a row is what its parts allow on this machine in this run: the same row on an empty FUSE filesystem, the raw disk, the hash and the cipher. Parts that wait for each other add their times; parts that overlap are bound by the slowest and by their CPU time on all processors.",
     );
 }
@@ -229,28 +232,11 @@ fn one_case(out: &mut Document, table: &Table, case: &Case) {
     if systems.is_empty() {
         return;
     }
-    out.heading(
-        2,
-        &format!(
-            "`{}`: {}",
-            case.id,
-            case.rows
-                .iter()
-                .map(|row| row.id)
-                .next()
-                .map_or("", |_| first_words(case))
-        ),
-    );
+    out.heading(2, &format!("{} (`{}`)", case.title, case.id));
     out.text(capitalise(case.about));
     values(out, table, case, &systems);
     ratios(out, table, case, &systems);
     costs(out, table, case, &systems);
-}
-
-/// A short title: up to the first comma, colon or `and`.
-fn first_words(case: &Case) -> &'static str {
-    let end = case.about.find([',', ':', ';']).unwrap_or(case.about.len());
-    &case.about[..end]
 }
 
 fn capitalise(text: &str) -> String {
@@ -309,7 +295,10 @@ fn ratios(out: &mut Document, table: &Table, case: &Case, systems: &[(&str, &str
         }));
         cells
     };
-    let rows = case.rows.iter().filter(|row| table.value(row.id, OURS).is_some());
+    let rows = case
+        .rows
+        .iter()
+        .filter(|row| row.unit.compares() && table.value(row.id, OURS).is_some());
     out.table(&head, rows.map(line).collect());
 }
 
@@ -322,7 +311,6 @@ fn costs(out: &mut Document, table: &Table, case: &Case, systems: &[(&str, &str)
         "application CPU s",
         "daemon CPU s/GiB",
         "peak MiB",
-        "written/byte",
         "device/byte",
         "space/byte",
         "p50 µs",
@@ -374,7 +362,6 @@ fn cost_line(table: &Table, row: &Row, system: &str, title: &str) -> Option<Vec<
         shown(Summary::of(figures.iter().map(|figure| figure.cost.app_cpu_s))),
         metric(Metric::DaemonCpuPerGib),
         metric(Metric::PeakMib),
-        metric(Metric::WrittenPerByte),
         metric(Metric::DevicePerByte),
         metric(Metric::SpacePerByte),
         latency(|latency| latency.p50_us),
