@@ -27,6 +27,7 @@ impl Engine {
         let mut state = self.state.lock();
         let state = &mut *state;
         Self::writable(state, ino)?;
+        self.enter(state, ino)?;
         if let Some(size) = set.size {
             self.set_size(state, ino, size)?;
             if set.mtime.is_none() {
@@ -82,7 +83,8 @@ impl Engine {
         if ino == InodeNo::SNAPSHOTS {
             return Err(Error::NoXattr);
         }
-        let state = self.state.lock();
+        let mut state = self.state.lock();
+        self.enter(&mut state, ino)?;
         state.inode(ino)?.xattrs.get(name).cloned().ok_or(Error::NoXattr)
     }
 
@@ -94,7 +96,9 @@ impl Engine {
         if ino == InodeNo::SNAPSHOTS {
             return Ok(Vec::new());
         }
-        Ok(self.state.lock().inode(ino)?.xattrs.keys().cloned().collect())
+        let mut state = self.state.lock();
+        self.enter(&mut state, ino)?;
+        Ok(state.inode(ino)?.xattrs.keys().cloned().collect())
     }
 
     /// Sets an extended attribute. An access list also sets the mode bits it stands for.
@@ -113,6 +117,7 @@ impl Engine {
         let mut state = self.state.lock();
         let state = &mut *state;
         Self::writable(state, ino)?;
+        self.enter(state, ino)?;
         let inode = state.inode(ino)?;
         match (mode, inode.xattrs.contains_key(name)) {
             (XattrMode::Create, true) => return Err(Error::Exists),
@@ -144,6 +149,7 @@ impl Engine {
         let mut state = self.state.lock();
         let state = &mut *state;
         Self::writable(state, ino)?;
+        self.enter(state, ino)?;
         if !state.inode(ino)?.xattrs.contains_key(name) {
             return Err(Error::NoXattr);
         }

@@ -24,8 +24,10 @@ use std::time::Duration;
 /// How much memory the engine takes and how often it commits.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
-    /// Upper bound for caches and dirty data together, without the store's own.
+    /// Upper bound for caches, dirty data and inodes together, without the store's own.
     pub memory_bytes: u64,
+    /// Inodes in memory that the kernel refers to and nobody uses; more are found again when they are needed.
+    pub inodes_max: usize,
     /// Longest time that data stays in the open epoch.
     pub commit_interval: Duration,
     /// Threads that seal during a commit.
@@ -36,9 +38,17 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
+        Self::with_memory(384 << 20)
+    }
+}
+
+impl Config {
+    /// The defaults, for this much memory.
+    pub fn with_memory(memory_bytes: u64) -> Self {
         let workers = std::thread::available_parallelism().map_or(2, usize::from);
         Self {
-            memory_bytes: 384 << 20,
+            memory_bytes,
+            inodes_max: crate::parked::inodes_in(memory_bytes / 3),
             commit_interval: Duration::from_secs(5),
             workers,
             read_only: false,
@@ -175,6 +185,7 @@ impl Engine {
     /// [`Error::NoEntry`] when there is no such name.
     pub fn lookup(&self, parent: InodeNo, name: &Name) -> Result<Attr> {
         let mut state = self.state.lock();
+        self.enter(&mut state, parent)?;
         if let Some(attr) = self.lookup_snapshot(&mut state, parent, name)? {
             return Ok(attr);
         }
@@ -188,6 +199,9 @@ impl Engine {
     /// The kernel drops `count` references.
     pub fn forget(&self, ino: InodeNo, count: u64) {
         let mut state = self.state.lock();
+        if state.forget_parked(ino, count) {
+            return;
+        }
         if let Ok(inode) = state.inode_mut(ino) {
             inode.lookups = inode.lookups.saturating_sub(count);
             state.evict_if_idle(ino);
@@ -202,7 +216,8 @@ impl Engine {
         if ino == InodeNo::SNAPSHOTS {
             return Ok(InodeNo::ROOT);
         }
-        let state = self.state.lock();
+        let mut state = self.state.lock();
+        self.enter(&mut state, ino)?;
         let inode = state.inode(ino)?;
         inode.dir()?;
         Ok(match &inode.home {
@@ -217,7 +232,8 @@ impl Engine {
     /// # Errors
     /// [`Error::NoEntry`] when it is not in memory.
     pub fn getattr(&self, ino: InodeNo) -> Result<Attr> {
-        let state = self.state.lock();
+        let mut state = self.state.lock();
+        self.enter(&mut state, ino)?;
         if ino == InodeNo::SNAPSHOTS {
             return Ok(state.snapshots.dir_attr(state.inode(InodeNo::ROOT)?));
         }
@@ -229,7 +245,9 @@ impl Engine {
     /// # Errors
     /// [`Error::NoEntry`] when the inode is not in memory.
     pub fn open_file(&self, ino: InodeNo) -> Result<()> {
-        self.state.lock().inode_mut(ino)?.opens += 1;
+        let mut state = self.state.lock();
+        self.enter(&mut state, ino)?;
+        state.inode_mut(ino)?.opens += 1;
         Ok(())
     }
 

@@ -51,7 +51,8 @@ impl Engine {
     pub fn read(&self, ino: InodeNo, offset: u64, len: usize) -> Result<Vec<u8>> {
         loop {
             let (plan, commits) = {
-                let state = self.state.lock();
+                let mut state = self.state.lock();
+                self.enter(&mut state, ino)?;
                 let inode = state.inode(ino)?;
                 (
                     Plan::new(
@@ -102,6 +103,7 @@ impl Engine {
             .ok_or(Error::TooLarge)?;
         let mut state = self.state.lock();
         Self::writable(&state, ino)?;
+        self.enter(&mut state, ino)?;
         state.inode(ino)?.file()?;
         if bytes.is_empty() {
             return Ok(());
@@ -112,6 +114,7 @@ impl Engine {
         self.end_put(&mut state);
         let chunks = chunks?;
         let state = &mut *state;
+        self.revive(state, ino)?;
         for (recno, chunk) in chunks {
             self.apply_chunk(state, ino, recno, chunk)?;
         }
@@ -235,6 +238,7 @@ impl Engine {
         }
         let mut state = self.state.lock();
         Self::writable(&state, ino)?;
+        self.enter(&mut state, ino)?;
         let inode = state.inode(ino)?;
         let size = inode.meta.size;
         inode.file()?;
@@ -305,7 +309,8 @@ impl Engine {
     /// # Errors
     /// [`Error::NoData`] at or past the end, or when there is no more data.
     pub fn seek(&self, ino: InodeNo, offset: u64, whence: Seek) -> Result<u64> {
-        let state = self.state.lock();
+        let mut state = self.state.lock();
+        self.enter(&mut state, ino)?;
         let inode = state.inode(ino)?;
         let size = inode.meta.size;
         if offset >= size {

@@ -160,6 +160,8 @@ pub(crate) struct Inode {
     pub(crate) frozen: bool,
     /// Epoch whose log already says where this inode is found.
     pub(crate) located: Epoch,
+    /// When it came into memory; see `parked.rs`.
+    pub(crate) stamp: u64,
 }
 
 impl Inode {
@@ -192,6 +194,7 @@ impl Inode {
             dirty: false,
             frozen: false,
             located: Epoch(0),
+            stamp: 0,
         }
     }
 

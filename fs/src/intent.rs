@@ -476,6 +476,7 @@ impl Engine {
             return Ok(());
         }
         state.writable()?;
+        self.enter(&mut state, ino)?;
         self.flush_large(&mut state, ino)?;
         while matches!(state.inode(ino).and_then(|inode| inode.file()), Ok(file) if file.frozen_unlogged) {
             state.writable()?;

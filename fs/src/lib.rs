@@ -29,6 +29,7 @@ mod intent;
 mod layer;
 mod names;
 mod operations;
+mod parked;
 mod pieces;
 mod read;
 mod record;

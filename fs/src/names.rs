@@ -108,6 +108,7 @@ impl Engine {
         let mut state = self.state.lock();
         let state = &mut *state;
         Self::writable(state, parent)?;
+        self.enter(state, parent)?;
         let key = self.free_key(state, parent, name)?;
         self.admit_inode(state)?;
         let ino = InodeNo(state.volume.next_ino);
@@ -218,6 +219,8 @@ impl Engine {
         let state = &mut *state;
         Self::writable(state, new_parent)?;
         Self::writable(state, ino)?;
+        self.enter(state, new_parent)?;
+        self.revive(state, ino)?;
         let key = self.free_key(state, new_parent, name)?;
         let inode = state.inode(ino)?;
         if inode.meta.kind == Kind::Directory {
@@ -295,6 +298,7 @@ impl Engine {
         let mut state = self.state.lock();
         let state = &mut *state;
         Self::writable(state, parent)?;
+        self.enter(state, parent)?;
         let key = state.key(name);
         let child = self.find(state, parent, &key)?.ok_or(Error::NoEntry)?;
         match (directory, child.kind == Kind::Directory) {
@@ -365,6 +369,8 @@ impl Engine {
         let state = &mut *state;
         Self::writable(state, parent)?;
         Self::writable(state, new_parent)?;
+        self.enter(state, parent)?;
+        self.revive(state, new_parent)?;
         let (key, new_key) = (state.key(name), state.key(new_name));
         let moved = self.find(state, parent, &key)?.ok_or(Error::NoEntry)?;
         let target = self.find(state, new_parent, &new_key)?;
@@ -470,7 +476,8 @@ impl Engine {
     /// # Errors
     /// [`Error::Invalid`] for anything else.
     pub fn readlink(&self, ino: InodeNo) -> Result<Vec<u8>> {
-        let state = self.state.lock();
+        let mut state = self.state.lock();
+        self.enter(&mut state, ino)?;
         match &state.inode(ino)?.content {
             crate::inode::Content::Fixed(Stored::Inline(target)) => Ok(target.to_vec()),
             _ => Err(Error::Invalid("not a symbolic link")),
@@ -493,6 +500,7 @@ impl Engine {
         if ino == InodeNo::SNAPSHOTS {
             return Ok(state.snapshots.list_dir(after, count_max));
         }
+        self.enter(state, ino)?;
         let mut listed = Vec::new();
         let mut after = after;
         let rows = loop {

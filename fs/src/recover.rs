@@ -84,6 +84,7 @@ impl Engine {
                 snapshots,
                 (found.epoch, found.root, found.head),
                 found.header.hash(),
+                config.inodes_max,
             )),
             blocks,
             key,

@@ -3,6 +3,7 @@
 use crate::freeze::Frozen;
 use crate::inode::{Content, DirKey, Home, Inode};
 use crate::intent::LogBuffer;
+use crate::parked::{INODE_BYTES, Parking};
 use crate::snapshot::Snapshots;
 use crate::volume::Volume;
 use crate::{Error, InodeNo, Name, Result};
@@ -12,6 +13,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 /// Everything behind the one lock.
 pub(crate) struct State {
     pub(crate) inodes: FxHashMap<InodeNo, Inode>,
+    pub(crate) parking: Parking,
     /// Inodes changed in the open epoch.
     pub(crate) dirty: FxHashSet<InodeNo>,
     /// Inodes that left the hard-link table in the open epoch.
@@ -68,9 +70,11 @@ impl State {
         snapshots: Snapshots,
         (committed, root, head): (Epoch, Cid, Vec<u8>),
         header_hash: [u8; 32],
+        inodes_max: usize,
     ) -> Self {
         Self {
             inodes: FxHashMap::default(),
+            parking: Parking::new(inodes_max),
             dirty: FxHashSet::default(),
             left_table: Vec::new(),
             dropped: Vec::new(),
@@ -139,8 +143,11 @@ impl State {
     }
 
     /// Adds an inode that was read from the tree or made just now.
-    pub(crate) fn insert(&mut self, inode: Inode) {
+    pub(crate) fn insert(&mut self, mut inode: Inode) {
+        // One that was parked counts among its parent's children already.
+        let parked = self.parking.arrive(&mut inode);
         if let Home::Entry { parent, .. } = &inode.home
+            && !parked
             && let Some(parent) = self.inodes.get_mut(parent)
         {
             parent.children += 1;
@@ -162,7 +169,7 @@ impl State {
         Ok(())
     }
 
-    fn child_gone(&mut self, parent: InodeNo) {
+    pub(crate) fn child_gone(&mut self, parent: InodeNo) {
         if let Some(inode) = self.inodes.get_mut(&parent) {
             inode.children = inode.children.saturating_sub(1);
         }
@@ -198,7 +205,7 @@ impl State {
 
     /// Bytes the inodes in memory take, roughly.
     pub(crate) fn inode_bytes(&self) -> u64 {
-        (self.inodes.len() * (size_of::<Inode>() + 96)) as u64
+        self.inodes.len() as u64 * INODE_BYTES + self.parking.bytes() as u64
     }
 
     /// Whether a directory's open or frozen changes or its tree might hold names.

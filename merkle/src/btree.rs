@@ -60,6 +60,26 @@ pub fn get(src: &dyn NodeSource, root: Option<&Link>, key: &[u8]) -> Result<Opti
     }
 }
 
+/// The last entry below `key`. Reads one node per level, so it misses an entry whose leaf it does not come to: when keys
+/// just below `key` were removed, it may answer `None` although smaller keys are there.
+pub fn below(src: &dyn NodeSource, root: Option<&Link>, key: &[u8]) -> Result<Option<Entry>> {
+    let Some(root) = root else { return Ok(None) };
+    let mut node = src.node(root)?;
+    let mut level = Body::open(&node)?.level();
+    loop {
+        let body = Body::open_at(&node, level)?;
+        let (Ok(after) | Err(after)) = body.search(key)?;
+        let Some(at) = after.checked_sub(1) else {
+            return Ok(None);
+        };
+        if level == 0 {
+            return body.entry(at).map(Some);
+        }
+        node = src.node(body.child(at)?)?;
+        level -= 1;
+    }
+}
+
 /// Up to `count_max` entries with a key above (or from) `from`, in order.
 pub fn range(
     src: &dyn NodeSource,

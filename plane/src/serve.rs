@@ -104,10 +104,7 @@ fn budget(args: &MountArgs) -> (StoreOptions, Config) {
         memory_bytes: usize::try_from(store_bytes).unwrap_or(usize::MAX),
         ..StoreOptions::default()
     };
-    let mut config = Config {
-        memory_bytes: divided / 2,
-        ..Config::default()
-    };
+    let mut config = Config::with_memory(divided / 2);
     config.read_only = args.read_only;
     config.commit_interval = args.commit_interval;
     if let Some(threads) = args.threads {

@@ -28,6 +28,8 @@ pub fn config() -> Config {
     Config {
         commit_interval: Duration::from_secs(24 * 3600),
         memory_bytes: 64 << 20,
+        // So that whatever may be parked is.
+        inodes_max: 1,
         ..Config::default()
     }
 }

@@ -107,6 +107,14 @@ proptest! {
                 prop_assert!(found.iter().eq(expected.map(|(_, entry)| entry)));
             }
         }
+        for (key, entry) in &model {
+            let above = [key.as_slice(), &[0]].concat();
+            let found = below(&grove, root.as_ref(), &above).unwrap();
+            prop_assert_eq!(found.as_ref(), Some(entry));
+            let found = below(&grove, root.as_ref(), key).unwrap();
+            let before = model.range::<[u8], _>((Bound::Unbounded, Bound::Excluded(key.as_slice())));
+            prop_assert!(found.is_none() || found.as_ref() == before.last().map(|(_, entry)| entry));
+        }
         let mut left = model.values();
         destroy(&grove, &grove, root, &mut |entry| {
             assert_eq!(Some(&entry), left.next());

@@ -1,0 +1,177 @@
+//! Inodes that the kernel refers to and nobody uses: kept as a place to find them again.
+//!
+//! ```text
+//!   in memory (about 800 bytes) --too many, clean, not open, no children in memory--> parked (40 bytes)
+//!        ^                                                                               |
+//!        `------- enter(): found by parent and hash of its name, or in the table --------'
+//! ```
+//!
+//! The kernel keeps inodes as long as it has memory, and the daemon must know each of them until it is forgotten: a
+//! million files would take 800 MB. Every operation enters through [`Engine::enter`], which parks a few of the inodes
+//! that came first and brings the one it is about back.
+//!
+//! **Invariant:** a parked inode is what the last commit holds of it. It counts among its parent's children, so its
+//! parent is in memory.
+
+use crate::engine::Engine;
+use crate::inode::{DirKey, Home, Inode};
+use crate::record::Dentry;
+use crate::state::State;
+use crate::{Error, InodeNo, Result};
+use cairn_merkle::btree;
+use rustc_hash::FxHashMap;
+use std::collections::VecDeque;
+
+/// What an inode in memory takes, with its name, its body and its place in the tables.
+pub(crate) const INODE_BYTES: u64 = 800;
+/// What a parked one takes.
+const PARKED_BYTES: usize = 40;
+/// Inodes looked at per operation: more than any brings into memory.
+const STEPS: usize = 4;
+
+/// Where a parked inode is found.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Entry { parent: InodeNo, hash: u64 },
+    Table,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Parked {
+    place: Place,
+    /// References the kernel holds.
+    lookups: u64,
+}
+
+/// Parked inodes, and the order in which those in memory came.
+#[derive(Default)]
+pub(crate) struct Parking {
+    parked: FxHashMap<InodeNo, Parked>,
+    /// With the stamp of the inode: one that has left memory since, and come back, has another.
+    order: VecDeque<(InodeNo, u64)>,
+    stamp: u64,
+    inodes_max: usize,
+}
+
+/// As many inodes as fit `bytes`.
+pub(crate) fn inodes_in(bytes: u64) -> usize {
+    usize::try_from(bytes / INODE_BYTES).unwrap_or(usize::MAX)
+}
+
+impl Parking {
+    pub(crate) fn new(inodes_max: usize) -> Self {
+        Self {
+            inodes_max,
+            ..Self::default()
+        }
+    }
+
+    /// An inode comes into memory. Answers whether it was parked, with the references it had.
+    pub(crate) fn arrive(&mut self, inode: &mut Inode) -> bool {
+        self.stamp += 1;
+        inode.stamp = self.stamp;
+        self.order.push_back((inode.meta.ino, self.stamp));
+        let parked = self.parked.remove(&inode.meta.ino);
+        inode.lookups += parked.map_or(0, |parked| parked.lookups);
+        parked.is_some()
+    }
+
+    /// Bytes all this takes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.parked.len() * PARKED_BYTES + self.order.len() * size_of::<(InodeNo, u64)>()
+    }
+}
+
+fn place_of(inode: &Inode) -> Option<Place> {
+    let busy = inode.dirty || inode.frozen || inode.opens > 0 || inode.children > 0 || inode.lookups == 0;
+    match &inode.home {
+        _ if busy => None,
+        Home::Entry { parent, key } => Some(Place::Entry {
+            parent: *parent,
+            hash: key.hash,
+        }),
+        Home::Table => Some(Place::Table),
+        Home::Root | Home::Orphan => None,
+    }
+}
+
+impl State {
+    /// Looks at the inodes that came first: parks those that nobody uses if there are too many, and forgets the places
+    /// in the order of those that left.
+    fn park_some(&mut self) {
+        for _ in 0..STEPS {
+            let crowded = self.inodes.len() > self.parking.inodes_max;
+            if !crowded && self.parking.order.len() <= 2 * self.inodes.len() + STEPS {
+                return;
+            }
+            let Some((ino, stamp)) = self.parking.order.pop_front() else {
+                return;
+            };
+            let Some(inode) = self.inodes.get(&ino).filter(|inode| inode.stamp == stamp) else {
+                continue;
+            };
+            match place_of(inode) {
+                Some(place) if crowded => {
+                    let lookups = inode.lookups;
+                    self.inodes.remove(&ino);
+                    self.parking.parked.insert(ino, Parked { place, lookups });
+                }
+                _ => self.parking.order.push_back((ino, stamp)),
+            }
+        }
+    }
+
+    /// The kernel drops references to an inode that may be parked. Answers whether it was.
+    pub(crate) fn forget_parked(&mut self, ino: InodeNo, count: u64) -> bool {
+        let Some(parked) = self.parking.parked.get_mut(&ino) else {
+            return false;
+        };
+        parked.lookups = parked.lookups.saturating_sub(count);
+        if parked.lookups == 0 {
+            let place = parked.place;
+            self.parking.parked.remove(&ino);
+            if let Place::Entry { parent, .. } = place {
+                self.child_gone(parent);
+            }
+        }
+        true
+    }
+}
+
+impl Engine {
+    /// Begins an operation on `ino`: it is in memory afterwards, unless the engine knows nothing of it, and so is the
+    /// directory it is in.
+    pub(crate) fn enter(&self, state: &mut State, ino: InodeNo) -> Result<()> {
+        state.park_some();
+        self.revive(state, ino)
+    }
+
+    /// [`Self::enter`] for the second inode of an operation: parks nothing.
+    pub(crate) fn revive(&self, state: &mut State, ino: InodeNo) -> Result<()> {
+        let Some(parked) = state.parking.parked.get(&ino) else {
+            return Ok(());
+        };
+        match parked.place {
+            Place::Table => self.load_linked(state, ino),
+            Place::Entry { parent, hash } => self.load_entry(state, ino, parent, hash),
+        }
+    }
+
+    fn load_entry(&self, state: &mut State, ino: InodeNo, parent: InodeNo, hash: u64) -> Result<()> {
+        let root = state.inode(parent)?.dir()?.stored.clone();
+        // Downwards from the end of the hash's range, which reads what a lookup of the name would read, and no more.
+        let mut above = (hash + 1).to_be_bytes().to_vec();
+        while let Some(entry) = btree::below(&self.blocks, root.as_ref(), &above)? {
+            let Some(key) = DirKey::decode(&entry.key).filter(|key| key.hash == hash) else {
+                break;
+            };
+            let dentry = Dentry::decode(&entry.value, &entry.links)?;
+            if self.adopt(state, parent, &key, dentry).ino == ino {
+                return Ok(());
+            }
+            above = entry.key;
+        }
+        tracing::error!(%ino, %parent, "an inode is not where it was committed");
+        Err(Error::NoEntry)
+    }
+}
