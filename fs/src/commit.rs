@@ -211,6 +211,7 @@ impl Engine {
             (from.orphans, from.snapshots, from.dead);
         state.snapshots.install(written.snapshots);
         state.frozen_bytes = 0;
+        state.frozen_inodes = 0;
         state.frozen_put_bytes = 0;
         state.bulk_synced = state.bulk_synced.max(frozen.bulk_puts);
         state.log.committed(frozen.epoch);

@@ -20,6 +20,10 @@ const SIZE_MAX: u64 = i64::MAX as u64;
 /// Above this much unlogged data an fsync seals records instead of logging bytes.
 const LOG_BYTES_MAX: u64 = 1 << 20;
 
+/// What a changed inode takes until it is committed, beside its data: itself, its name, its record on the way into the
+/// tree and the tree's nodes.
+const DIRTY_INODE_BYTES: u64 = 4096;
+
 /// A part of a write that lies within one record.
 enum Chunk {
     Whole(Link),
@@ -564,17 +568,7 @@ impl Engine {
 
     /// Waits until there is room for more dirty data, and refuses what the quota or the store has none for.
     pub(crate) fn admit_bytes(&self, state: &mut Guard<'_>, len: u64) -> Result<()> {
-        let limit = self.config.memory_bytes / 3;
-        while state.dirty_bytes + state.frozen_bytes > limit {
-            state.writable()?;
-            // Waiting would end when there is room again, which may be never.
-            if state.full {
-                return Err(Error::NoSpace);
-            }
-            state.commit_wanted = true;
-            self.signals.wake.notify_all();
-            self.signals.committed.wait(state);
-        }
+        self.wait_for_room(state)?;
         if !fits_quota(state, len) && pending_bytes(state) > 0 {
             // What waits may replace bytes that count already: only a commit knows.
             self.commit_locked(state)?;
@@ -588,11 +582,34 @@ impl Engine {
         if stats.available_bytes < pending + pending / 64 {
             return Err(Error::NoSpace);
         }
-        if state.dirty_bytes > limit / 2 && !state.full {
+        Ok(())
+    }
+
+    /// Waits while dirty data and dirty inodes take all the memory they may, and has a commit begin at half of it.
+    pub(crate) fn wait_for_room(&self, state: &mut Guard<'_>) -> Result<()> {
+        let limit = self.config.memory_bytes / 3;
+        let frozen = |state: &State| state.frozen_bytes + state.frozen_inodes as u64 * DIRTY_INODE_BYTES;
+        let open = |state: &State| state.dirty_bytes + state.dirty.len() as u64 * DIRTY_INODE_BYTES;
+        while open(state) + frozen(state) > limit {
+            state.writable()?;
+            // Waiting would end when there is room again, which may be never.
+            if state.full {
+                return Err(Error::NoSpace);
+            }
+            self.want_commit(state);
+            self.signals.committed.wait(state);
+        }
+        if open(state) > limit / 2 && !state.full {
+            self.want_commit(state);
+        }
+        Ok(())
+    }
+
+    fn want_commit(&self, state: &mut State) {
+        if !state.commit_wanted {
             state.commit_wanted = true;
             self.signals.wake.notify_all();
         }
-        Ok(())
     }
 
     /// Refuses one more inode when the quota is used up.

@@ -106,8 +106,9 @@ impl Engine {
 
     fn make(&self, parent: InodeNo, name: &Name, new: NewInode, caller: Caller) -> Result<Attr> {
         let mut state = self.state.lock();
+        Self::writable(&state, parent)?;
+        self.wait_for_room(&mut state)?;
         let state = &mut *state;
-        Self::writable(state, parent)?;
         self.enter(state, parent)?;
         let key = self.free_key(state, parent, name)?;
         self.admit_inode(state)?;

@@ -35,6 +35,8 @@ pub(crate) struct State {
     /// Bytes of pieces in open layers, and in those of the commit under way.
     pub(crate) dirty_bytes: u64,
     pub(crate) frozen_bytes: u64,
+    /// Inodes of the commit under way.
+    pub(crate) frozen_inodes: usize,
     /// Bytes of leaves put in the open epoch, and in the one that is being committed: what a quota must count.
     pub(crate) put_bytes: u64,
     pub(crate) frozen_put_bytes: u64,
@@ -88,6 +90,7 @@ impl State {
             log: LogBuffer::default(),
             dirty_bytes: 0,
             frozen_bytes: 0,
+            frozen_inodes: 0,
             put_bytes: 0,
             frozen_put_bytes: 0,
             bulk_puts: 0,
