@@ -5,6 +5,7 @@ use super::plot::OVERVIEW;
 use crate::case::{self, Case, Row};
 use crate::size::Depth;
 use crate::stats::Summary;
+use crate::system::{self, Setup};
 use crate::table::{Metric, Table};
 use crate::target::{self, OURS, Outcome, Verdict};
 
@@ -56,6 +57,13 @@ fn opening(out: &mut Document, table: &Table, verdicts: &[Verdict]) {
             run.depth.name()
         ));
     }
+    let missing = missing_cells(table);
+    if missing > 0 {
+        out.text(format!(
+            "**Not complete: {missing} of {} cells were not measured (the run was interrupted, or out of time). Such values stand on fewer rounds.**",
+            missing + table.cells.len()
+        ));
+    }
     let count = |outcome| {
         verdicts
             .iter()
@@ -69,6 +77,26 @@ fn opening(out: &mut Document, table: &Table, verdicts: &[Verdict]) {
         count(Outcome::Missed),
         count(Outcome::Open)
     ));
+}
+
+/// Cells of the run that nobody measured. A workload that makes no sense on a system was never to be a cell.
+fn missing_cells(table: &Table) -> usize {
+    let setup = Setup::default();
+    let systems = table
+        .run
+        .systems
+        .iter()
+        .filter_map(|entry| system::by_id(&setup, &entry.id).ok());
+    let cases: Vec<&Case> = table
+        .run
+        .cases
+        .iter()
+        .filter_map(|id| case::by_id(id).ok())
+        .collect();
+    let pairs: usize = systems
+        .map(|system| cases.iter().filter(|case| (case.applies)(&*system)).count())
+        .sum();
+    (pairs * table.run.rounds as usize).saturating_sub(table.cells.len())
 }
 
 /// A median and half the range.
