@@ -20,6 +20,7 @@ mount)
     for word in "${words[@]}"; do
         case $word in
         ro) flags+=(--read-only) ;;
+        nosuid | nodev | noexec | noatime | sync | dirsync) flags+=(-o "$word") ;;
         # What the kernel or util-linux settle themselves, and what every mount of Cairn is anyway.
         *) ;;
         esac

@@ -30,5 +30,5 @@ mod pool;
 mod reply;
 mod writers;
 
-pub use mount::{Mount, MountOptions, Unmounter, mount};
+pub use mount::{Mount, MountFlag, MountOptions, Unmounter, mount};
 pub use ops::Operations;

@@ -44,6 +44,6 @@ pub use check::{CheckProgress, CheckReport, Damage};
 pub use engine::{Config, Engine, Quota};
 pub use error::{Error, Result};
 pub use format::{format, rekey};
-pub use fuse::{Mount, MountOptions, Operations, Unmounter, mount};
+pub use fuse::{Mount, MountFlag, MountOptions, Operations, Unmounter, mount};
 pub use status::Status;
 pub use types::*;

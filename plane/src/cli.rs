@@ -1,5 +1,6 @@
 //! The command line: what can be asked, with examples.
 
+use cairn_fs::MountFlag;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -145,9 +146,12 @@ pub(crate) struct MountArgs {
     /// Stay in the foreground, log to standard error
     #[arg(long)]
     pub(crate) foreground: bool,
-    /// Refuse every change
+    /// Refuse every change; the same as -o ro
     #[arg(long)]
     pub(crate) read_only: bool,
+    /// Options of mount(8): ro, rw, nosuid, nodev, noexec, noatime, sync, dirsync and their opposites
+    #[arg(short = 'o', long = "options", value_name = "OPTION,...", value_delimiter = ',', value_parser = mount_word)]
+    pub(crate) words: Vec<MountWord>,
     /// Upper limit of the daemon's memory, 256M at least
     #[arg(long, value_name = "SIZE", default_value = "768M", value_parser = memory)]
     pub(crate) memory: u64,
@@ -175,6 +179,41 @@ pub(crate) struct MountArgs {
     /// This process is to become the daemon
     #[arg(long, hide = true)]
     pub(crate) daemon_child: bool,
+}
+
+/// One option of mount(8).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct MountWord {
+    /// As it was written.
+    pub(crate) text: String,
+    pub(crate) means: Option<WordMeans>,
+}
+
+/// What an option changes; those that name the default change nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WordMeans {
+    ReadOnly,
+    Flag(MountFlag),
+}
+
+impl MountArgs {
+    /// Whether every change is refused.
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.read_only
+            || self
+                .words
+                .iter()
+                .any(|word| word.means == Some(WordMeans::ReadOnly))
+    }
+
+    /// Flags among the options.
+    pub(crate) fn flags(&self) -> Vec<MountFlag> {
+        let flag = |word: &MountWord| match word.means {
+            Some(WordMeans::Flag(flag)) => Some(flag),
+            _ => None,
+        };
+        self.words.iter().filter_map(flag).collect()
+    }
 }
 
 /// How log lines look.
@@ -284,6 +323,29 @@ fn size(text: &str) -> Result<u64, String> {
     number.checked_mul(1 << shift).filter(|&n| n > 0).ok_or_else(bad)
 }
 
+/// An option of mount(8).
+fn mount_word(text: &str) -> Result<MountWord, String> {
+    let means = match text {
+        "ro" => Some(WordMeans::ReadOnly),
+        "nosuid" => Some(WordMeans::Flag(MountFlag::NoSuid)),
+        "nodev" => Some(WordMeans::Flag(MountFlag::NoDev)),
+        "noexec" => Some(WordMeans::Flag(MountFlag::NoExec)),
+        "noatime" => Some(WordMeans::Flag(MountFlag::NoAtime)),
+        "sync" => Some(WordMeans::Flag(MountFlag::Sync)),
+        "dirsync" => Some(WordMeans::Flag(MountFlag::DirSync)),
+        "rw" | "suid" | "dev" | "exec" | "atime" | "relatime" | "async" | "defaults" => None,
+        _ => {
+            return Err(format!(
+                "`{text}` is no option Cairn knows: ro, rw, nosuid, nodev, noexec, noatime, sync, dirsync"
+            ));
+        }
+    };
+    Ok(MountWord {
+        text: text.to_owned(),
+        means,
+    })
+}
+
 /// A size that a daemon can live with.
 fn memory(text: &str) -> Result<u64, String> {
     const LEAST: u64 = 256 << 20;
@@ -330,6 +392,11 @@ mod tests {
         assert!(
             size("0").is_err() && size("-1").is_err() && size("10X").is_err() && size("99999999T").is_err()
         );
+        assert_eq!(
+            mount_word("ro").map(|word| word.means),
+            Ok(Some(WordMeans::ReadOnly))
+        );
+        assert!(mount_word("user_xattr").is_err());
         assert_eq!(memory("256M"), Ok(256 << 20));
         assert!(memory("255M").is_err());
         assert_eq!(time("500ms"), Ok(Duration::from_millis(500)));

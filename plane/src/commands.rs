@@ -12,6 +12,7 @@ use crate::{tree, volume};
 use cairn_merkle::{BlockStore, SlotKind};
 use cairn_store::StoreOptions;
 use std::path::Path;
+use std::time::Duration;
 
 /// `create`.
 pub(crate) fn create(args: &crate::cli::CreateArgs, out: &Output) -> Result<()> {
@@ -44,19 +45,10 @@ pub(crate) fn umount(dir: &Path, lazy: bool, out: &Output) -> Result<()> {
     }
     let progress = Progress::spinner(out, "committing");
     client.next()?;
-    await_exit(client.record());
+    // The answer comes a moment before the store's lock goes; whoever mounts next should not have to wait for it.
+    client.record().ends_within(Duration::from_secs(3));
     progress.finish();
     out.done("unmounted", &mountpoint)
-}
-
-/// The answer comes a moment before the store's lock goes; whoever mounts next should not have to wait for it.
-fn await_exit(record: &Record) {
-    for _ in 0..1500 {
-        if !record.alive() {
-            return;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(2));
-    }
 }
 
 /// `status`.

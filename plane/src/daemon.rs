@@ -130,6 +130,9 @@ fn child_args(args: &MountArgs, passphrase: bool) -> Result<Vec<OsString>> {
     if let Some(name) = &args.fsname {
         option("--fsname", name.into());
     }
+    for word in &args.words {
+        option("-o", (&word.text).into());
+    }
     if let Some(threads) = args.threads {
         option("--threads", threads.to_string().into());
     }

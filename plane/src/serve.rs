@@ -105,7 +105,7 @@ fn budget(args: &MountArgs) -> (StoreOptions, Config) {
         ..StoreOptions::default()
     };
     let mut config = Config::with_memory(divided / 2);
-    config.read_only = args.read_only;
+    config.read_only = args.is_read_only();
     config.commit_interval = args.commit_interval;
     if let Some(threads) = args.threads {
         config.workers = threads.into();
@@ -143,7 +143,8 @@ fn mount(args: &MountArgs, engine: &Arc<Engine>, events: Sender<Event>) -> Resul
             .clone()
             .unwrap_or_else(|| format!("cairn:{}", args.store.display())),
         allow_other: !args.no_allow_other,
-        read_only: args.read_only,
+        read_only: args.is_read_only(),
+        flags: args.flags(),
         ..cairn_fs::MountOptions::default()
     };
     let threads = args.threads.map_or(options.threads, Into::into);

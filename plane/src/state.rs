@@ -12,11 +12,14 @@
 //! **Invariant:** a record is a hint. Whether a volume is open is decided by the store's lock alone.
 
 use crate::error::{Error, Result};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// One daemon.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -99,12 +102,21 @@ impl Record {
         }
     }
 
-    /// Whether the process is still there.
+    /// Whether the process still runs.
     pub(crate) fn alive(&self) -> bool {
-        let pid = i32::try_from(self.pid)
-            .ok()
-            .and_then(rustix::process::Pid::from_raw);
-        pid.is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok())
+        !self.ends_within(Duration::ZERO)
+    }
+
+    /// Waits for the process to end, at most so long. One that has ended and that its parent has not yet taken note of
+    /// counts as ended.
+    pub(crate) fn ends_within(&self, time: Duration) -> bool {
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+        let Some(Ok(process)) = pid.map(|pid| pidfd_open(pid, PidfdFlags::empty())) else {
+            return true;
+        };
+        let mut ended = [PollFd::new(&process, PollFlags::IN)];
+        let time = Timespec::try_from(time).ok();
+        matches!(poll(&mut ended, time.as_ref()), Ok(1))
     }
 
     /// The daemon that serves `path`, which may be its mount point or its store.

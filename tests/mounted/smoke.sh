@@ -87,7 +87,7 @@ code 6 "umount of a busy mount" "$cairn" umount "$mnt"
 exec 7<&-
 pid=$(daemon)
 ok "umount" "$cairn" umount "$mnt"
-ok "the daemon ended" bash -c "! kill -0 $pid 2>/dev/null"
+ok "the daemon ended" gone "$pid"
 code 9 "umount of what is not mounted" "$cairn" umount "$mnt"
 code 9 "sync of what is not mounted" "$cairn" sync "$mnt"
 
@@ -117,7 +117,9 @@ ok "mount over what kill -9 left" up
 ok "kill -9 lost nothing that was fsynced" cmp "$work/expected" "$mnt/kill"
 ok "kill -9 lost nothing of a synchronous write" cmp -n 4096 "$work/expected" "$mnt/direct"
 ok "umount(8) ends the daemon too" umount "$mnt"
-ok "mount read-only" up --read-only
+ok "mount read-only" up -o ro,nosuid,noexec
+ok "the kernel knows the options" grep -q " $mnt fuse[.a-z]* ro,.*nosuid.*noexec" /proc/mounts
+code 2 "an unknown option" up -o bogus
 ok "fsync of what is durable anyway" sync "$mnt/kill"
 ok "umount of the read-only mount" umount "$mnt"
 ok "mount right after umount(8)" up

@@ -19,11 +19,30 @@ use std::{
     sync::Arc,
 };
 
+/// What a mount refuses or does beyond the filesystem's own: options of mount(8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MountFlag {
+    /// Set-id bits have no effect.
+    NoSuid,
+    /// Device nodes cannot be opened.
+    NoDev,
+    /// Programs cannot be run.
+    NoExec,
+    /// As on every mount: reading changes no access time.
+    NoAtime,
+    /// Every write is an fsync too.
+    Sync,
+    /// Every change of a directory is an fsync too.
+    DirSync,
+}
+
 /// How a volume is mounted.
 #[derive(Clone, Debug)]
 pub struct MountOptions {
     /// The kernel refuses every change.
     pub read_only: bool,
+    /// See [`MountFlag`].
+    pub flags: Vec<MountFlag>,
     /// Users other than the one who mounts may enter; permissions are checked either way.
     pub allow_other: bool,
     /// Source shown by `mount` and `df`.
@@ -43,6 +62,7 @@ impl Default for MountOptions {
     fn default() -> Self {
         Self {
             read_only: false,
+            flags: Vec::new(),
             allow_other: false,
             fsname: "cairn".to_owned(),
             threads: 2,
@@ -62,8 +82,18 @@ impl MountOptions {
         ];
         // What a local filesystem is mounted with; only root may, and fusermount3 would refuse the rest.
         if rustix::process::geteuid().is_root() {
-            options.extend([MountOption::Dev, MountOption::Suid]);
+            let unless = |flag, option| (!self.flags.contains(&flag)).then_some(option);
+            options.extend(unless(MountFlag::NoDev, MountOption::Dev));
+            options.extend(unless(MountFlag::NoSuid, MountOption::Suid));
         }
+        options.extend(self.flags.iter().map(|flag| match flag {
+            MountFlag::NoSuid => MountOption::NoSuid,
+            MountFlag::NoDev => MountOption::NoDev,
+            MountFlag::NoExec => MountOption::NoExec,
+            MountFlag::NoAtime => MountOption::NoAtime,
+            MountFlag::Sync => MountOption::Sync,
+            MountFlag::DirSync => MountOption::DirSync,
+        }));
         if self.read_only {
             options.push(MountOption::RO);
         }
