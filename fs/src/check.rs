@@ -91,7 +91,9 @@ impl Engine {
     ) -> Result<CheckReport> {
         let (volume, snapshots, root_block) = {
             let state = self.state.lock();
-            (state.volume.clone(), state.snapshots.clone(), state.root)
+            let mut volume = state.volume.clone();
+            volume.inodes = state.committed_inodes;
+            (volume, state.snapshots.clone(), state.root)
         };
         let mut walk = Walk {
             source: Uncached(&self.blocks),

@@ -200,9 +200,11 @@ impl Engine {
             delete: &delete,
             settled: frozen.epoch,
         })?;
+        let from_inodes = written.volume.inodes;
         state.head = head;
         state.root = written.root;
         state.committed = frozen.epoch;
+        state.committed_inodes = from_inodes;
         let from = written.volume;
         state.volume.bytes = from.bytes;
         state.volume.next_snapshot = from.next_snapshot;

@@ -298,8 +298,11 @@ impl Engine {
             state.commit_wanted = false;
             if state.read_only.is_none() && (state.committing || state.has_changes()) {
                 // Whoever needs to know gets the error from the log, or from a commit of his own.
-                let _ = self.commit_locked(&mut state);
-                continue;
+                match self.commit_locked(&mut state) {
+                    // The store may have garbage that makes room.
+                    Err(Error::NoSpace) => {}
+                    _ => continue,
+                }
             }
             let reclaimed = parking_lot::MutexGuard::unlocked(&mut state, || self.blocks.store.reclaim());
             if let Err(error) = reclaimed {

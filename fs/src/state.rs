@@ -27,6 +27,8 @@ pub(crate) struct State {
     /// The last commit, and its block.
     pub(crate) committed: Epoch,
     pub(crate) root: Cid,
+    /// Inodes in the last commit; [`Volume::inodes`] counts those of the open epoch.
+    pub(crate) committed_inodes: u64,
     /// The head as the store holds it.
     pub(crate) head: Vec<u8>,
     pub(crate) volume: Volume,
@@ -84,6 +86,7 @@ impl State {
             epoch: committed.next(),
             committed,
             root,
+            committed_inodes: volume.inodes,
             head,
             volume,
             snapshots,

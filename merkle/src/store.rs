@@ -68,7 +68,8 @@ pub struct LogPos {
 pub enum PutHint {
     /// File data: written once, straight to its place; durable at the next [`BlockStore::sync`].
     Bulk,
-    /// A few small blocks that the next sync should not have to flush a table for.
+    /// A few small blocks of a commit that the next sync should not have to flush a table for. A store that is full for
+    /// data keeps room for these, since only a commit can free anything.
     Small,
 }
 

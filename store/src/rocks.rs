@@ -310,7 +310,11 @@ impl BlockStore for RocksStore {
             .iter()
             .map(|block| block.bytes.len() as u64 + OVERHEAD_BYTES)
             .sum();
-        self.take_space(verb, Claim::Blocks, bytes)?;
+        let claim = match hint {
+            PutHint::Bulk => Claim::Blocks,
+            PutHint::Small => Claim::Nodes,
+        };
+        self.take_space(verb, claim, bytes)?;
         let mut options = WriteOptions::default();
         options.disable_wal(hint == PutHint::Bulk);
         let mut batch = WriteBatch::default();

@@ -3,8 +3,9 @@
 //! ```text
 //!   |<------------------------- the device ------------------------->|
 //!   | stored | in memtables, not yet written | free ...    | reserve |
-//!                                             ^ put may take: up to the reserve
+//!                                             ^ put Bulk may take: up to the reserve
 //!                                               log_append may take: half of the reserve too
+//!                                               put Small may take: three quarters of it
 //!                                               deletes and swap_head may take: all of it
 //! ```
 //!
@@ -29,6 +30,8 @@ pub(crate) enum Claim {
     Blocks,
     /// Log records: half of it, so that operations under way can end.
     Log,
+    /// A commit's nodes: three quarters of it, for only a commit can free anything.
+    Nodes,
 }
 
 /// The room on the device of one directory.
@@ -61,6 +64,7 @@ impl Space {
         let kept = match claim {
             Claim::Blocks => self.reserve_bytes,
             Claim::Log => self.reserve_bytes / 2,
+            Claim::Nodes => self.reserve_bytes / 4,
         };
         let wanted = bytes.saturating_add(kept);
         let mut measured = self.measured.lock();
@@ -104,20 +108,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_reserve_is_closed_to_blocks_and_half_open_to_the_log() {
+    fn the_reserve_is_closed_to_blocks_and_opens_to_the_log_and_to_nodes() {
         let dir = tempfile::tempdir().unwrap();
         let free = Space::new(dir.path(), 0).free_bytes().unwrap();
-        let space = Space::new(dir.path(), free + (64 << 30));
-        assert_eq!(
-            space.take(Claim::Blocks, 1, || 0).unwrap_err().kind(),
-            io::ErrorKind::StorageFull
-        );
-        let space = Space::new(dir.path(), free + free / 2);
-        space.take(Claim::Log, 1, || 0).unwrap();
-        assert_eq!(
-            space.take(Claim::Blocks, 1, || 0).unwrap_err().kind(),
-            io::ErrorKind::StorageFull
-        );
+        let takes = |reserve, claim| Space::new(dir.path(), reserve).take(claim, 1, || 0).is_ok();
+        let claims = |reserve| [Claim::Blocks, Claim::Log, Claim::Nodes].map(|claim| takes(reserve, claim));
+        assert_eq!(claims(free / 2), [true, true, true]);
+        assert_eq!(claims(free + free / 2), [false, true, true]);
+        assert_eq!(claims(3 * free), [false, false, true]);
+        assert_eq!(claims(5 * free), [false, false, false]);
     }
 
     #[test]
