@@ -103,7 +103,7 @@ impl RocksStore {
         if left.is_worth_it() {
             let available_bytes = self
                 .space
-                .available_bytes()
+                .available_bytes(|| self.unwritten_bytes())
                 .map_err(|source| StoreError::io(verb, source))?;
             let share = left.share(available_bytes);
             if share < SHARE_MIN {

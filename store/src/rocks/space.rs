@@ -46,6 +46,12 @@ struct Measured {
     free_bytes: u64,
 }
 
+impl Measured {
+    fn is_fresh(&self) -> bool {
+        self.at.is_some_and(|at| at.elapsed() < BELIEVED)
+    }
+}
+
 impl Space {
     pub(crate) fn new(dir: &Path, reserve_bytes: u64) -> Self {
         let measured = Mutex::new(Measured {
@@ -68,10 +74,8 @@ impl Space {
         };
         let wanted = bytes.saturating_add(kept);
         let mut measured = self.measured.lock();
-        let fresh = measured.at.is_some_and(|at| at.elapsed() < BELIEVED);
-        if !fresh || measured.free_bytes < wanted {
-            measured.free_bytes = self.free_bytes()?.saturating_sub(unwritten());
-            measured.at = Some(Instant::now());
+        if !measured.is_fresh() || measured.free_bytes < wanted {
+            self.measure(&mut measured, unwritten)?;
         }
         if measured.free_bytes < wanted {
             return Err(io::ErrorKind::StorageFull.into());
@@ -80,9 +84,19 @@ impl Space {
         Ok(())
     }
 
-    /// What puts may still write, were nothing left in memory.
-    pub(crate) fn available_bytes(&self) -> io::Result<u64> {
-        Ok(self.free_bytes()?.saturating_sub(self.reserve_bytes))
+    /// What blocks may still take.
+    pub(crate) fn available_bytes(&self, unwritten: impl FnOnce() -> u64) -> io::Result<u64> {
+        let mut measured = self.measured.lock();
+        if !measured.is_fresh() {
+            self.measure(&mut measured, unwritten)?;
+        }
+        Ok(measured.free_bytes.saturating_sub(self.reserve_bytes))
+    }
+
+    fn measure(&self, measured: &mut Measured, unwritten: impl FnOnce() -> u64) -> io::Result<()> {
+        measured.free_bytes = self.free_bytes()?.saturating_sub(unwritten());
+        measured.at = Some(Instant::now());
+        Ok(())
     }
 
     /// What the directory occupies, preallocated room included.
