@@ -231,7 +231,8 @@ impl Engine {
     }
 }
 
-fn is_full(error: &Error) -> bool {
+/// Whether an error is a lack of room.
+pub(crate) fn is_full(error: &Error) -> bool {
     matches!(error, Error::NoSpace)
         || matches!(error, Error::Merkle(cairn_merkle::Error::Store(store)) if store.is_full())
 }

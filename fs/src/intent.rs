@@ -11,6 +11,7 @@
 //! where the chain of tags starts anew with an epoch.
 
 use crate::codec::{Decoder, Encoder};
+use crate::commit::is_full;
 use crate::engine::{Engine, Guard};
 use crate::record::{Meta, Record, Xattrs};
 use crate::{Error, InodeNo, Name, RenameMode, Result, Time};
@@ -331,9 +332,15 @@ pub(crate) fn decode_record(plain: &[u8]) -> Result<(Option<LogPos>, Vec<Replaye
 pub(crate) struct LogBuffer {
     /// Unwritten operations by epoch: at most the frozen one and the open one.
     parts: VecDeque<(Epoch, Encoder)>,
+    /// Sealed records that the store had no room for. Their places are taken: they are written as they are, or never.
+    unwritten: Vec<(LogPos, Bytes)>,
+    /// Among [`Self::parts`] is what must not be written before its blocks or its data are durable too.
+    holds_back: bool,
     /// Position in the stream of operations: everything pushed, and everything durable, in bytes.
     pub(crate) pushed: u64,
     pub(crate) durable: u64,
+    /// Where the stream stood when the epoch under commit was closed: the commit makes what is before it durable.
+    pub(crate) frozen_end: u64,
     /// Place and tag of the last record written.
     last: Option<(LogPos, [u8; 16])>,
     /// Bytes of records written since a commit last made some superfluous.
@@ -353,6 +360,7 @@ const WRITTEN_MAX: u64 = 64 << 20;
 
 impl LogBuffer {
     pub(crate) fn push(&mut self, epoch: Epoch, op: &Op<'_>) {
+        self.holds_back |= matches!(op, Op::Content { .. } | Op::Rename { .. });
         if self
             .parts
             .back()
@@ -369,7 +377,8 @@ impl LogBuffer {
 
     /// Takes all that waits as sealed records.
     fn seal(&mut self, key: &LogKey) -> Vec<(LogPos, Bytes)> {
-        let mut records = Vec::new();
+        let mut records = std::mem::take(&mut self.unwritten);
+        self.holds_back = false;
         for (epoch, ops) in self.parts.drain(..) {
             let (seq, prev) = match self.last {
                 Some((pos, tag)) if pos.epoch == epoch => (pos.seq + 1, tag),
@@ -394,15 +403,11 @@ impl LogBuffer {
     /// A commit made the operations up to `epoch` superfluous.
     pub(crate) fn committed(&mut self, epoch: Epoch) {
         self.written = 0;
-        let mut waiting: u64 = self.parts.iter().map(|(_, out)| out.0.len() as u64).sum();
+        self.unwritten.retain(|(pos, _)| pos.epoch > epoch);
         while self.parts.front().is_some_and(|(first, _)| *first <= epoch) {
-            if let Some((_, out)) = self.parts.pop_front() {
-                waiting -= out.0.len() as u64;
-            }
+            self.parts.pop_front();
         }
-        if !self.leader {
-            self.durable = self.durable.max(self.pushed - waiting);
-        }
+        self.durable = self.durable.max(self.frozen_end);
     }
 }
 
@@ -429,16 +434,19 @@ impl Engine {
                 if sync {
                     self.blocks.store.sync()?;
                 }
-                if !records.is_empty() {
-                    self.blocks.store.log_append(&records)?;
-                }
-                Ok(())
+                // Also without records of its own: earlier ones may have been written and not synced.
+                Ok(self.blocks.store.log_append(&records)?)
             });
             state.log.leader = false;
             match done {
                 Ok(()) => {
                     state.bulk_synced = state.bulk_synced.max(puts);
                     state.log.durable = state.log.durable.max(upto);
+                }
+                Err(error) if is_full(&error) => {
+                    state.log.unwritten = records;
+                    self.signals.logged.notify_all();
+                    return Err(Error::NoSpace);
                 }
                 Err(error) => {
                     self.fail(state, "the intent log could not be written", &error);
@@ -448,6 +456,35 @@ impl Engine {
             self.signals.logged.notify_all();
         }
         Ok(())
+    }
+
+    /// Has what was noted so far outlive this process, though not a power cut: a program may take the removal of a file
+    /// for the end of a transaction (SQLite's rollback journal) and does not sync it.
+    ///
+    /// File content and renames hold this back: the one names blocks that are not durable yet, and the other would
+    /// replace a file by one whose bytes are still in memory.
+    pub(crate) fn write_log(&self, state: &mut Guard<'_>) {
+        while state.log.leader {
+            self.signals.logged.wait(state);
+        }
+        if state.log.holds_back || state.read_only.is_some() {
+            return;
+        }
+        let records = state.log.seal(&self.log_key);
+        if records.is_empty() {
+            return;
+        }
+        state.log.leader = true;
+        let done = MutexGuard::unlocked(state, || self.blocks.store.log_write(&records));
+        state.log.leader = false;
+        self.signals.logged.notify_all();
+        match done {
+            Ok(()) => {}
+            // Removing makes room: it must not fail for want of it.
+            Err(error) if error.is_full() => state.log.unwritten = records,
+            // What was done is done; it is the next change that is refused.
+            Err(error) => self.fail(state, "the intent log could not be written", &error.into()),
+        }
     }
 
     /// Whether [`Self::fsync`] would take no longer than one append of a few records; a guess.

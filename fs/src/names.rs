@@ -296,8 +296,8 @@ impl Engine {
     }
 
     fn remove(&self, parent: InodeNo, name: &Name, caller: Caller, directory: bool) -> Result<()> {
-        let mut state = self.state.lock();
-        let state = &mut *state;
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
         Self::writable(state, parent)?;
         self.enter(state, parent)?;
         let key = state.key(name);
@@ -317,7 +317,9 @@ impl Engine {
                 now: caller.now,
             },
         )?;
-        self.apply_unlink(state, parent, key, caller.now)
+        self.apply_unlink(state, parent, key, caller.now)?;
+        self.write_log(&mut guard);
+        Ok(())
     }
 
     pub(crate) fn apply_unlink(

@@ -123,6 +123,12 @@ pub trait BlockStore: Send + Sync {
     /// Does not make earlier puts durable.
     fn log_append(&self, records: &[(LogPos, Bytes)]) -> Result<(), StoreError>;
 
+    /// Appends log records that outlive this process when it returns, and a power cut from the next
+    /// [`Self::log_append`] on, which may have none of its own. In order with that: what a crash leaves is a prefix.
+    fn log_write(&self, records: &[(LogPos, Bytes)]) -> Result<(), StoreError> {
+        self.log_append(records)
+    }
+
     /// Log records from `from` on in order, stopping after about `bytes_max` (but at least one if there is one).
     fn log_read(&self, from: LogPos, bytes_max: usize) -> Result<Vec<(LogPos, Bytes)>, StoreError>;
 

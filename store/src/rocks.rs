@@ -22,7 +22,7 @@
 //! although a later sync succeeds. Reads go on, since their answers are verified by whoever asked.
 //!
 //! Lock order: `settled` (held for a swap), then RocksDB's own. `flushing` and `reclaiming` are held over others' calls
-//! but never inside another lock; `intent`, held until an append is durable, then the lock inside `space`.
+//! but never inside another lock; `syncing`, held until the log is durable, then `intent`, then the lock inside `space`.
 
 mod intent;
 mod keys;
@@ -72,6 +72,8 @@ pub struct RocksStore {
     /// Bytes of the intent log's files, for those who must not wait until an append is durable.
     intent_bytes: AtomicU64,
     flushing: Mutex<()>,
+    /// Held while the log is synced: whoever finds nothing to sync knows that no sync of it is under way.
+    syncing: Mutex<()>,
     reclaiming: Mutex<()>,
     /// Highest epoch settled so far. Held while the head is compared and swapped.
     settled: Mutex<Option<Epoch>>,
@@ -180,6 +182,7 @@ impl RocksStore {
             intent_bytes: AtomicU64::new(intent.used_bytes()),
             intent: Mutex::new(intent),
             flushing: Mutex::new(()),
+            syncing: Mutex::new(()),
             reclaiming: Mutex::new(()),
             settled: Mutex::new(settled),
             stats: Mutex::new(None),
@@ -280,11 +283,16 @@ impl RocksStore {
         iter.status().map_err(|error| failed(verb, error))
     }
 
+    fn available_bytes(&self) -> Result<u64, StoreError> {
+        let available = self.space.available_bytes(|| self.unwritten_bytes());
+        available.map_err(|source| StoreError::io("measure its room", source))
+    }
+
     fn measure(&self) -> Result<StoreStats, StoreError> {
         let io = |source| StoreError::io("measure its size", source);
         Ok(StoreStats {
             used_bytes: self.space.used_bytes().map_err(io)? + self.intent_bytes.load(SeqCst),
-            available_bytes: self.space.available_bytes().map_err(io)?,
+            available_bytes: self.available_bytes()?,
             garbage_bytes: self.garbage()?.garbage_bytes,
         })
     }
@@ -369,6 +377,19 @@ impl BlockStore for RocksStore {
     }
 
     fn log_append(&self, records: &[(LogPos, Bytes)]) -> Result<(), StoreError> {
+        self.log_write(records)?;
+        // Outside the log's lock: what comes meanwhile is written beside the sync, and waits for one of its own.
+        let _one = self.syncing.lock();
+        self.check_alive("append to the log")?;
+        let unsynced = self.intent.lock().take_unsynced();
+        let Some(file) = unsynced else { return Ok(()) };
+        rustix::fs::fdatasync(&*file).map_err(|error| {
+            self.failed.store(true, SeqCst);
+            StoreError::io("append to the log", error.into())
+        })
+    }
+
+    fn log_write(&self, records: &[(LogPos, Bytes)]) -> Result<(), StoreError> {
         let verb = "append to the log";
         self.check_alive(verb)?;
         let mut intent = self.intent.lock();
@@ -376,9 +397,9 @@ impl BlockStore for RocksStore {
             0 => {}
             bytes => self.take_space(verb, Claim::Log, bytes)?,
         }
-        let appended = intent.append(records);
+        let written = intent.write(records);
         self.intent_bytes.store(intent.used_bytes(), SeqCst);
-        appended.map_err(|source| {
+        written.map_err(|source| {
             self.failed.store(true, SeqCst);
             StoreError::io(verb, source)
         })
@@ -465,7 +486,11 @@ impl BlockStore for RocksStore {
     fn stats(&self) -> Result<StoreStats, StoreError> {
         let mut known = self.stats.lock();
         match *known {
-            Some((at, stats)) if at.elapsed() < STATS_BELIEVED => Ok(stats),
+            // How much room there is must not be old: writers are admitted by it.
+            Some((at, stats)) if at.elapsed() < STATS_BELIEVED => Ok(StoreStats {
+                available_bytes: self.available_bytes()?,
+                ..stats
+            }),
             _ => {
                 let stats = self.measure()?;
                 *known = Some((Instant::now(), stats));

@@ -4,8 +4,9 @@
 //!  put, delete --> pending --sync--> durable
 //!                     |                 ^
 //!                     `-- Small puts ---+-- swap_head, log_append: durable on return
+//!  log_write --> tail --log_append------'
 //!
-//!  crash(seed) = durable + some of the pending + some of the operation cut off half way
+//!  crash(seed) = durable + some of the pending + a prefix of the tail + some of the operation cut off half way
 //! ```
 //!
 //! Every operation that writes is an event with an index from 0. [`CrashStore::crash_at`] cuts the power during
@@ -41,6 +42,8 @@ struct State {
 pub struct CrashImage {
     durable: Image,
     pending: Vec<Pending>,
+    /// Log records written and not yet durable.
+    tail: Vec<(LogPos, Bytes)>,
     cut_off: Option<CutOff>,
 }
 
@@ -149,11 +152,14 @@ impl CrashImage {
 
     fn after_cut_off(&self, coin: &mut Coin) -> Self {
         let mut image = self.clone();
+        let mut tail = std::mem::take(&mut image.tail);
+        if let Some(CutOff::Append(records)) = &image.cut_off {
+            tail.extend_from_slice(records);
+        }
+        let kept = tail.iter().take_while(|_| coin.keeps()).count();
+        image.durable.append(&tail[..kept]);
         match image.cut_off.take() {
-            Some(CutOff::Append(records)) => {
-                let kept = records.iter().take_while(|_| coin.keeps()).count();
-                image.durable.append(&records[..kept]);
-            }
+            Some(CutOff::Append(_)) => {}
             Some(CutOff::Swap(swap)) if coin.keeps() => image.swap(&swap.borrow()),
             Some(CutOff::Swap(_)) | None => {}
         }
@@ -189,6 +195,7 @@ impl CrashImage {
         }
         self.pending
             .retain(|pending| !swap.delete.contains(pending.cid()));
+        self.tail.retain(|(pos, _)| pos.epoch > swap.settled);
         self.durable.swap(swap);
     }
 }
@@ -294,7 +301,16 @@ impl BlockStore for CrashStore {
     fn log_append(&self, records: &[(LogPos, Bytes)]) -> Result<(), StoreError> {
         let mut state = self.state.lock();
         state.begin(Vec::new(), Some(CutOff::Append(records.to_vec())))?;
+        let tail = std::mem::take(&mut state.image.tail);
+        state.image.durable.append(&tail);
         state.image.durable.append(records);
+        self.view.log_append(records)
+    }
+
+    fn log_write(&self, records: &[(LogPos, Bytes)]) -> Result<(), StoreError> {
+        let mut state = self.state.lock();
+        state.begin(Vec::new(), Some(CutOff::Append(records.to_vec())))?;
+        state.image.tail.extend_from_slice(records);
         self.view.log_append(records)
     }
 
@@ -441,6 +457,20 @@ mod tests {
             )
             .unwrap();
         assert_eq!(log, [record(0)]);
+    }
+
+    #[test]
+    fn records_written_are_lost_from_the_end_until_an_append_follows() {
+        let store = CrashStore::new();
+        let pos = |seq| LogPos { epoch: Epoch(1), seq };
+        let record = |seq| (pos(seq), Bytes::from_static(b"record"));
+        let left = |seed| store.crash(seed).log_read(pos(0), 1000).unwrap();
+        store.log_write(&[record(0), record(1)]).unwrap();
+        assert_eq!(left(NOTHING_MORE), []);
+        assert_eq!(left(EVERYTHING), [record(0), record(1)]);
+        store.log_append(&[]).unwrap();
+        store.log_write(&[record(2)]).unwrap();
+        assert_eq!(left(NOTHING_MORE), [record(0), record(1)]);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //!   intent/00001  header | record | (end)                <- active: the next append goes here
 //!   intent/00002  zeros                                  <- free: written once, ready
 //!
-//!   append --active has room?--> write, fdatasync        trim: segments of settled epochs become free
+//!   write --active has room?--> write      sync: fdatasync      trim: segments of settled epochs become free
 //! ```
 //!
 //! RocksDB's write-ahead log grows with each append, so that each sync of it waits for the journal of the filesystem
@@ -19,8 +19,7 @@
 //! Formats (integers little-endian): header `"cairnlog" | version u32 | salt 16 | checksum 16`, record
 //! `length u32 | epoch u64 | seq u64 | checksum 16 | bytes`, each checksum the first half of a BLAKE3.
 //!
-//! **Invariant:** an append touches a second segment only after the first is synced, so what a crash leaves is a
-//! prefix.
+//! **Invariant:** nothing is written to a second segment before the first is synced, so what a crash leaves is a prefix.
 
 use bytes::Bytes;
 use cairn_merkle::{Epoch, LogPos};
@@ -61,6 +60,8 @@ struct Segment {
     end: u64,
     /// Newest epoch in it.
     newest: Epoch,
+    /// Something was written since it was last synced.
+    unsynced: bool,
 }
 
 /// Where a record's bytes lie.
@@ -123,6 +124,7 @@ impl IntentLog {
             salt: Salt::default(),
             end: 0,
             newest: Epoch(0),
+            unsynced: false,
         };
         let mut header = [0; HEADER_LEN];
         if len < HEADER_LEN as u64 {
@@ -153,18 +155,26 @@ impl IntentLog {
         }
     }
 
-    /// Writes records and waits until they are durable.
-    pub(super) fn append(&mut self, mut records: &[(LogPos, Bytes)]) -> io::Result<()> {
+    /// Writes records; a kill of the process does not lose them.
+    pub(super) fn write(&mut self, mut records: &[(LogPos, Bytes)]) -> io::Result<()> {
         while let Some((_, first)) = records.first() {
             self.make_room(framed_len(first))?;
-            let written = self.append_some(records)?;
+            let written = self.write_some(records)?;
             records = &records[written..];
         }
         Ok(())
     }
 
-    /// As many records as the active segment has room for, and one sync.
-    fn append_some(&mut self, records: &[(LogPos, Bytes)]) -> io::Result<usize> {
+    /// The file that a sync makes durable what was written with, if there is anything. Whoever takes it syncs it, or
+    /// tells nobody that it is durable.
+    pub(super) fn take_unsynced(&mut self) -> Option<Arc<File>> {
+        let active = self.active.as_mut().filter(|active| active.unsynced)?;
+        active.unsynced = false;
+        Some(Arc::clone(&active.file))
+    }
+
+    /// As many records as the active segment has room for.
+    fn write_some(&mut self, records: &[(LogPos, Bytes)]) -> io::Result<usize> {
         let Some(active) = &mut self.active else {
             return Ok(0);
         };
@@ -187,8 +197,8 @@ impl IntentLog {
             out.extend_from_slice(bytes);
             places.push((*pos, offset + FRAME_LEN as u64, bytes.len()));
         }
+        active.unsynced = true;
         active.file.write_all_at(&out, begin)?;
-        fdatasync(&*active.file)?;
         active.end = begin + out.len() as u64;
         for (pos, offset, len) in &places {
             active.newest = active.newest.max(pos.epoch);
@@ -205,6 +215,8 @@ impl IntentLog {
     /// Has an active segment with room for `needed` bytes.
     fn make_room(&mut self, needed: u64) -> io::Result<()> {
         if let Some(active) = self.active.take_if(|active| active.len - active.end < needed) {
+            // Also when a sync of it is under way elsewhere: the next segment must not be the first to be durable.
+            fdatasync(&*active.file)?;
             self.full.push(active);
         }
         if self.active.is_some() {
@@ -248,6 +260,7 @@ impl IntentLog {
             salt: Salt::default(),
             end: 0,
             newest: Epoch(0),
+            unsynced: false,
         })
     }
 
@@ -423,8 +436,8 @@ mod tests {
             .zip(0..)
             .map(|(size, seq)| (pos(3, seq), Bytes::from(vec![seq as u8; *size])))
             .collect();
-        log.append(&records[..3]).unwrap();
-        log.append(&records[3..]).unwrap();
+        log.write(&records[..3]).unwrap();
+        log.write(&records[3..]).unwrap();
         assert_eq!(all(&log), records);
         let again = IntentLog::open(dir.path(), None).unwrap();
         assert_eq!(all(&again), records);
@@ -435,7 +448,7 @@ mod tests {
     fn a_torn_record_ends_the_log_and_nothing_of_it_returns() {
         let (dir, mut log) = log();
         let record = |seq| (pos(1, seq), Bytes::from(vec![seq as u8; 100]));
-        log.append(&[record(0), record(1), record(2)]).unwrap();
+        log.write(&[record(0), record(1), record(2)]).unwrap();
         let path = dir.path().join(DIR).join(name_of(0));
         let file = File::options().write(true).open(&path).unwrap();
         // Within the second record; the third stays whole behind it.
@@ -444,7 +457,7 @@ mod tests {
         let mut log = IntentLog::open(dir.path(), None).unwrap();
         assert_eq!(all(&log), [record(0)]);
         // A record of the same length in its place does not bring the third back.
-        log.append(&[record(7)]).unwrap();
+        log.write(&[record(7)]).unwrap();
         assert_eq!(all(&log), [record(0), record(7)]);
         assert_eq!(
             all(&IntentLog::open(dir.path(), None).unwrap()),
@@ -458,13 +471,13 @@ mod tests {
         let big = |epoch, seq| (pos(epoch, seq), Bytes::from(vec![epoch as u8; 1 << 20]));
         for epoch in 1..=20 {
             for seq in 0..7 {
-                log.append(&[big(epoch, seq)]).unwrap();
+                log.write(&[big(epoch, seq)]).unwrap();
             }
             log.trim(Epoch(epoch));
         }
         assert!(files(&dir) <= 4, "{} files", files(&dir));
         assert!(all(&log).is_empty());
-        log.append(&[big(21, 0)]).unwrap();
+        log.write(&[big(21, 0)]).unwrap();
         let again = IntentLog::open(dir.path(), Some(Epoch(20))).unwrap();
         assert_eq!(all(&again), [big(21, 0)]);
         let again = IntentLog::open(dir.path(), None).unwrap();
@@ -478,7 +491,7 @@ mod tests {
     fn an_idle_log_gives_its_room_back() {
         let (dir, mut log) = log();
         for seq in 0..40 {
-            log.append(&[(pos(1, seq), Bytes::from(vec![0; 1 << 20]))])
+            log.write(&[(pos(1, seq), Bytes::from(vec![0; 1 << 20]))])
                 .unwrap();
         }
         assert!(log.used_bytes() > 40 << 20);
@@ -502,7 +515,7 @@ mod tests {
         fs::write(path.join("notes"), b"not ours").unwrap();
         let mut log = IntentLog::open(dir.path(), None).unwrap();
         assert!(all(&log).is_empty());
-        log.append(&[(pos(1, 0), Bytes::from_static(b"record"))]).unwrap();
+        log.write(&[(pos(1, 0), Bytes::from_static(b"record"))]).unwrap();
         assert_eq!(all(&log).len(), 1);
     }
 }
