@@ -251,7 +251,7 @@ impl Engine {
             _ => false,
         };
         if matches!(mode, Fallocate::Allocate | Fallocate::AllocateKeepSize) {
-            self.admit_bytes(&mut state, len)?;
+            self.admit_allocation(&state, len)?;
         } else {
             self.zero(&mut state, ino, offset, end.min(size))?;
         }
@@ -585,6 +585,15 @@ impl Engine {
         Ok(())
     }
 
+    /// Refuses an allocation that there is no room for. Nothing is reserved: each write is admitted on its own.
+    fn admit_allocation(&self, state: &State, len: u64) -> Result<()> {
+        let dirty = state.dirty_bytes + state.frozen_bytes;
+        if !fits_quota(state, len) || self.blocks.store.stats()?.available_bytes < dirty.saturating_add(len) {
+            return Err(Error::NoSpace);
+        }
+        Ok(())
+    }
+
     /// Waits while dirty data and dirty inodes take all the memory they may, and has a commit begin at half of it.
     pub(crate) fn wait_for_room(&self, state: &mut Guard<'_>) -> Result<()> {
         let limit = self.config.memory_bytes / 3;
@@ -640,7 +649,7 @@ fn pending_bytes(state: &State) -> u64 {
 
 fn fits_quota(state: &State, len: u64) -> bool {
     let quota = state.volume.quota_bytes;
-    quota == 0 || state.volume.bytes + pending_bytes(state) + len <= quota
+    quota == 0 || (state.volume.bytes + pending_bytes(state)).saturating_add(len) <= quota
 }
 
 /// What a dirty record starts from, when the log must say so.
