@@ -40,6 +40,19 @@ impl Cid {
         }
     }
 
+    /// The node whose stored bytes have this hash, learnt from somebody who keeps hashes only.
+    pub fn node(digest: [u8; 32]) -> Self {
+        Self {
+            hash: digest,
+            codec: Codec::Node,
+        }
+    }
+
+    /// The BLAKE3 hash alone.
+    pub fn digest(&self) -> [u8; 32] {
+        self.hash
+    }
+
     /// Whether `stored` are the bytes this names.
     pub fn names(&self, stored: &[u8]) -> bool {
         blake3::hash(stored) == self.hash

@@ -14,6 +14,7 @@
 //! Without the feature `sealing` only what needs no key is built: names, the store's seam, and the walk over
 //! the links of nodes.
 
+pub mod anchor;
 mod cid;
 pub mod clear;
 mod epoch;
@@ -48,6 +49,7 @@ pub mod testing;
 #[cfg(feature = "sealing")]
 mod tree;
 
+pub use anchor::{Anchor, AnchorError, Cancel, Challenge, ChallengeKind, Fault, Verdict, Version, decide};
 pub use cid::{CODEC_DAG_CBOR, CODEC_RAW, Cid, Codec, MULTIHASH_BLAKE3};
 pub use clear::{MAX_STORED, node_links};
 pub use epoch::Epoch;

@@ -1,0 +1,171 @@
+//! The seam to wherever versions of a volume are published, so that nobody can pass off an older one as the newest.
+//!
+//! ```text
+//!  mount:   latest --decide--> boot(nonce): fences every other instance, answers what stood then --decide--> writes
+//!  running: commit --> publish(previous, next): compared and swapped, final on return
+//!  asked:   pending_challenge --> a full check of the version published --> answer, or report_fault
+//! ```
+//!
+//! What is published is small: the number of a commit and the hash of its block ([`Version`]). A stale store is told
+//! from a fresh one by [`decide`], which is the table of `docs/threat-model.md`.
+//!
+//! **Invariant:** nothing here knows what an anchor is made of, has a key or reads the clock. What an anchor answers is
+//! believed only as far as its implementation can prove it; what it cannot prove is [`AnchorError::Untrustworthy`].
+
+mod cancel;
+mod decide;
+
+use crate::{Cid, Epoch};
+
+pub use cancel::Cancel;
+pub use decide::{Verdict, decide};
+
+/// One version of a volume, as it is published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Version {
+    /// The number of the commit.
+    pub epoch: Epoch,
+    /// The commit block. Its codec is always dag-cbor, so its hash says it all.
+    pub root: Cid,
+}
+
+impl Version {
+    /// From a counter and a hash, which is what anchors keep.
+    pub fn from_digest(epoch: u64, digest: [u8; 32]) -> Self {
+        Self {
+            epoch: Epoch(epoch),
+            root: Cid::node(digest),
+        }
+    }
+}
+
+impl std::fmt::Display for Version {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "epoch {} ({})", self.epoch, self.root)
+    }
+}
+
+/// The cause of an anchor's failure, of whatever kind its implementation knows.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why an anchor did not do what it was asked. The plane says which anchor, from [`Anchor::describe`].
+#[derive(Debug, thiserror::Error)]
+pub enum AnchorError {
+    /// It does not answer, or not in time. Asking later may help.
+    #[error("the anchor cannot be reached")]
+    Unreachable {
+        /// The cause.
+        #[source]
+        source: Cause,
+    },
+    /// It answers what cannot be true, or cannot prove what it answers: another chain, another contract, an old view,
+    /// garbage. Asking later, or somebody else, may help; believing it does not.
+    #[error("the anchor cannot be trusted: {why}")]
+    Untrustworthy {
+        /// What gives it away.
+        why: String,
+        /// The cause, if there is one below.
+        #[source]
+        source: Option<Cause>,
+    },
+    /// Another instance has booted since this one did: only it may publish. Asking again never helps.
+    #[error("another instance of this volume has taken over")]
+    Fenced,
+    /// What is published is not what was to be replaced: somebody else published. Nothing was changed.
+    #[error("the anchor holds {}, which is not the version that was to be replaced", held(*.latest))]
+    Conflict {
+        /// What is published.
+        latest: Option<Version>,
+    },
+    /// It understood, and refuses: no such volume, out of funds, a rule of the contract broken.
+    #[error("the anchor refuses: {why}")]
+    Refused {
+        /// Its reason, with the remedy where there is one.
+        why: String,
+        /// The cause, if there is one below.
+        #[source]
+        source: Option<Cause>,
+    },
+    /// The caller gave up waiting. What was begun may still come about.
+    #[error("the wait for the anchor was given up")]
+    Cancelled,
+}
+
+fn held(version: Option<Version>) -> String {
+    version.map_or_else(|| "no version".into(), |version| version.to_string())
+}
+
+/// Somebody with a stake asks whether the version published is there and whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Challenge {
+    /// What tells it from every other, as its anchor numbers them.
+    pub id: [u8; 32],
+    /// What an answer needs.
+    pub kind: ChallengeKind,
+    /// Seconds since 1970 until which an answer counts.
+    pub deadline_unix: u64,
+}
+
+/// What a challenge asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ChallengeKind {
+    /// That every block of the newest published version is there and is what was written: a full check.
+    Integrity,
+    /// That the publisher can fetch the volume. What an answer says beside the version is the anchor's affair.
+    Retrieval,
+}
+
+/// What a check of the newest published version found wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The version that is published and not whole.
+    pub version: Version,
+    /// The newest version that is whole, if there is one: how stale it is decides what is owed.
+    pub survivor: Option<Version>,
+}
+
+/// Where versions of one volume are published. See the module's picture.
+///
+/// Every method may be called from many threads, and may take as long as its finality does; those that wait take a
+/// [`Cancel`] and return [`AnchorError::Cancelled`] soon after it is set.
+pub trait Anchor: Send + Sync {
+    /// What it is and where, for messages: `the file /run/anchor`, `contract 0x… on chain 1`.
+    fn describe(&self) -> String;
+
+    /// The newest *final* version, or `None` when none was ever published. Proves nothing about freshness by itself: an
+    /// anchor whose view the outside holds back answers an old version; [`Self::boot`] is what cannot be held back.
+    fn latest(&self) -> Result<Option<Version>, AnchorError>;
+
+    /// Begins this instance: from now on no other may publish. Returns once that is final, and answers the version that
+    /// stood at that moment. `nonce` is fresh: an answer that carries it cannot be older than this call.
+    fn boot(&self, nonce: [u8; 32], cancel: &Cancel) -> Result<Option<Version>, AnchorError>;
+
+    /// Replaces `previous` by `next`; `Ok` once that is final. `next.epoch` is above `previous.epoch`. Publishing what
+    /// is the latest version already is `Ok`, so that a caller who does not know how an attempt ended repeats it.
+    ///
+    /// # Errors
+    /// [`AnchorError::Conflict`] when something other than `previous` (and `next`) is published,
+    /// [`AnchorError::Fenced`] when another instance has booted.
+    fn publish(&self, previous: Option<Version>, next: Version, cancel: &Cancel) -> Result<(), AnchorError>;
+
+    /// The challenge that waits for an answer, if there is one.
+    fn pending_challenge(&self) -> Result<Option<Challenge>, AnchorError> {
+        Ok(None)
+    }
+
+    /// Answers `challenge`: `checked` was found whole, by a check that began after the challenge was seen. `Ok` once
+    /// that is final, and when it is answered already.
+    ///
+    /// # Errors
+    /// [`AnchorError::Conflict`] when `checked` is not the newest published version any more: check that one.
+    fn answer(&self, challenge: &Challenge, checked: Version, cancel: &Cancel) -> Result<(), AnchorError> {
+        let _ = (challenge, checked, cancel);
+        Ok(())
+    }
+
+    /// Says that the newest published version is not whole. `Ok` once that is final, and when it is said already.
+    fn report_fault(&self, fault: &Fault, cancel: &Cancel) -> Result<(), AnchorError> {
+        let _ = (fault, cancel);
+        Ok(())
+    }
+}
