@@ -16,7 +16,7 @@ use crate::inode::{Child, DirKey, Home, Inode};
 use crate::intent::Op;
 use crate::record::{Dentry, Record};
 use crate::state::{State, in_view, view_of};
-use crate::{Attr, Error, InodeNo, Name, Result};
+use crate::{Access, Attr, Error, InodeNo, Name, Result};
 use cairn_merkle::{Epoch, LogKey, VolumeKey, btree};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
@@ -242,11 +242,17 @@ impl Engine {
 
     /// A handle was opened: an unlinked inode stays until [`Self::release`].
     ///
+    /// What cannot change is refused here and not at the first write: that one goes to the kernel's page cache, where
+    /// readers would see it until it comes to be written back.
+    ///
     /// # Errors
-    /// [`Error::NoEntry`] when the inode is not in memory.
-    pub fn open_file(&self, ino: InodeNo) -> Result<()> {
+    /// [`Error::NoEntry`] when the inode is not in memory, [`Error::ReadOnly`].
+    pub fn open_file(&self, ino: InodeNo, access: Access) -> Result<()> {
         let mut state = self.state.lock();
         self.enter(&mut state, ino)?;
+        if access == Access::Write {
+            Self::writable(&state, ino)?;
+        }
         state.inode_mut(ino)?.opens += 1;
         Ok(())
     }

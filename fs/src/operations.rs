@@ -2,8 +2,8 @@
 
 use crate::fuse::Operations;
 use crate::{
-    Attr, Caller, DirCookie, DirEntry, Engine, Fallocate, InodeNo, Kind, Name, RenameMode, Result, Seek,
-    SetAttr, StatFs, XattrMode,
+    Access, Attr, Caller, DirCookie, DirEntry, Engine, Fallocate, InodeNo, Kind, Name, RenameMode, Result,
+    Seek, SetAttr, StatFs, XattrMode,
 };
 
 impl Operations for Engine {
@@ -89,8 +89,8 @@ impl Operations for Engine {
         Self::retain(self, parent, entry)
     }
 
-    fn open_file(&self, ino: InodeNo) -> Result<()> {
-        Self::open_file(self, ino)
+    fn open_file(&self, ino: InodeNo, access: Access) -> Result<()> {
+        Self::open_file(self, ino, access)
     }
 
     fn release(&self, ino: InodeNo) {

@@ -187,6 +187,15 @@ pub struct DirEntry {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DirCookie(pub u64);
 
+/// What a handle is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Nothing will change through it.
+    Read,
+    /// It may write, truncate, or be mapped as shared and writable.
+    Write,
+}
+
 /// How `rename` treats what is already there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RenameMode {

@@ -6,7 +6,7 @@ use crate::model::{Ino, Model, ROOT};
 use crate::op::{Op, Path, Range, SLOTS, Target, XATTRS, name};
 use crate::tree::{Dump, dump_engine, dump_model};
 use crate::volume::{self, Copy, root_at};
-use cairn_fs::{Caller, Engine, Error, InodeNo, Kind, Name, Quota, Result, SetAttr, Time};
+use cairn_fs::{Access, Caller, Engine, Error, InodeNo, Kind, Name, Quota, Result, SetAttr, Time};
 use cairn_merkle::testing::{CrashStore, FaultStore};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -225,7 +225,7 @@ impl Runner {
             return Ok(());
         };
         self.engine
-            .open_file(real)
+            .open_file(real, Access::Write)
             .map_err(|error| format!("open: {error}"))?;
         let last = found.held.pop();
         require(last == Some(real), || "the last reference is the file's".into())?;

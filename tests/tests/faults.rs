@@ -9,7 +9,7 @@
 //!  full:  no space; names can still be removed; once there is room, the commit that waited goes through
 //! ```
 
-use cairn_fs::{Config, Engine, Error, InodeNo, Quota, Time};
+use cairn_fs::{Access, Config, Engine, Error, InodeNo, Quota, Time};
 use cairn_merkle::MemoryStore;
 use cairn_merkle::testing::{FaultStore, Op as Call};
 use cairn_tests::op::{Op, Target};
@@ -239,7 +239,9 @@ fn writers_at_the_dirty_limit_go_on_and_are_refused_when_the_store_is_full() {
     };
     let engine = Engine::open(store.clone(), key, small, Time(2)).expect("a new volume opens");
     let file = put_file(&engine, InodeNo::ROOT, "file", b"x").expect("there is room");
-    engine.open_file(file).expect("the file is in memory");
+    engine
+        .open_file(file, Access::Write)
+        .expect("the file is in memory");
     let write = |at: u64| engine.write(file, at << 16, &[at as u8; 1 << 16], root_at(3), false);
     (0..128).try_for_each(write).expect("there is room for 8 MiB");
     store.full_from_nth(Call::Put, 0);

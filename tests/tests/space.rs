@@ -5,7 +5,7 @@
 //!                        one tree --1,000 snapshots--> more --destroy, in any order--> one tree
 //! ```
 
-use cairn_fs::{Engine, Fallocate, InodeNo, Quota, Seek, Time};
+use cairn_fs::{Access, Engine, Fallocate, InodeNo, Quota, Seek, Time};
 use cairn_merkle::{BlockStore, MemoryStore};
 use cairn_tests::op::Dice;
 use cairn_tests::sample::{self, name, put_file};
@@ -135,7 +135,7 @@ fn a_power_cut_strands_nothing_that_the_next_mount_does_not_free() {
         // Open files without a name, some of them in a commit.
         for n in 0..2 {
             let orphan = put_file(&engine, ROOT, "orphan", &[n; 9000]).expect("there is room");
-            engine.open_file(orphan).expect("it is in memory");
+            engine.open_file(orphan, Access::Write).expect("it is in memory");
             if round % 2 == 0 {
                 commit(&engine);
             }
@@ -328,7 +328,7 @@ fn a_hole_is_punched_whatever_its_size() {
     engine
         .write(ino, end, b"end", root_at(3), false)
         .expect("there is room");
-    engine.open_file(ino).expect("it is there");
+    engine.open_file(ino, Access::Write).expect("it is there");
     for _ in 0..2 {
         engine
             .fallocate(ino, Fallocate::PunchHole, 4096, end - 4096, root_at(4))

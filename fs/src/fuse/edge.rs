@@ -10,7 +10,7 @@ use super::{
     reply::{self, answer, done},
     writers::Writers,
 };
-use crate::{Attr, Caller, Error, InodeNo, Kind, Result, SetAttr};
+use crate::{Access, Attr, Caller, Error, InodeNo, Kind, Result, SetAttr};
 use fuser::{
     AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, FopenFlags, Generation,
     INodeNo, IoctlFlags, KernelConfig, LockOwner, Notifier, OpenAccMode, OpenFlags, RenameFlags, ReplyAttr,
@@ -111,7 +111,7 @@ impl<O: Operations + ?Sized> Edge<O> {
             .fs
             .mknod(ino(parent), &name(file)?, Kind::File, mode & 0o7777, 0, caller)?;
         self.fs
-            .open_file(attr.ino)
+            .open_file(attr.ino, Access::Write)
             .inspect_err(|_| self.fs.forget(attr.ino, 1))?;
         Ok(attr)
     }
@@ -122,9 +122,9 @@ fn handle(flags: i32) -> FileHandle {
     if reads { READER } else { WRITER }
 }
 
-/// `open` after the inode is counted: truncates where asked, and takes the count back if that fails.
+/// `open` of a writer who is announced: truncates where asked, and takes the count back if that fails.
 fn open_counted<O: Operations + ?Sized>(fs: &O, ino: InodeNo, flags: i32, caller: Caller) -> Result<()> {
-    fs.open_file(ino)?;
+    fs.open_file(ino, Access::Write)?;
     if flags & libc::O_TRUNC == 0 {
         return Ok(());
     }
@@ -340,7 +340,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
     fn open(&self, request: &Request, node: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         let (caller, how) = (caller(request, 0), self.open_flags(flags.0));
         if handle(flags.0) == READER {
-            let opened = self.fs.open_file(ino(node));
+            let opened = self.fs.open_file(ino(node), Access::Read);
             return answer("open", node, reply, opened, |reply, ()| reply.opened(READER, how));
         }
         self.writers.opened(node);

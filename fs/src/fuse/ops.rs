@@ -11,8 +11,8 @@
 //! where the parent has no default ACL.
 
 use crate::{
-    Attr, Caller, DirCookie, DirEntry, Fallocate, InodeNo, Kind, Name, RenameMode, Result, Seek, SetAttr,
-    StatFs, XattrMode,
+    Access, Attr, Caller, DirCookie, DirEntry, Fallocate, InodeNo, Kind, Name, RenameMode, Result, Seek,
+    SetAttr, StatFs, XattrMode,
 };
 
 /// The filesystem as the kernel sees it.
@@ -76,8 +76,8 @@ pub trait Operations: Send + Sync + 'static {
     ) -> Result<Vec<DirEntry>>;
     /// Counts one reference to an entry that is about to be handed to the kernel.
     fn retain(&self, parent: InodeNo, entry: &DirEntry) -> Result<Attr>;
-    /// An open file keeps its inode.
-    fn open_file(&self, ino: InodeNo) -> Result<()>;
+    /// An open file keeps its inode. Opening what cannot change for writing is refused.
+    fn open_file(&self, ino: InodeNo, access: Access) -> Result<()>;
     /// Ends one [`open_file`](Self::open_file).
     fn release(&self, ino: InodeNo);
     /// Reads; shorter than `len` only at the end of the file.
