@@ -3,7 +3,6 @@ pragma solidity ^0.8.28;
 
 import {
     Agreement,
-    Aggregate,
     Challenge,
     ChallengeKind,
     Checked,
@@ -11,11 +10,11 @@ import {
     Fault,
     Head,
     Locator,
-    Plane,
     Publication,
     Record,
     Status,
     Terms,
+    TermsRule,
     Track,
     VolumeId,
     VolumeKey
@@ -35,9 +34,7 @@ import {
 /// SignerProof(bytes32 agreement)             agreement = hashStruct(Agreement) signer
 /// Publication(bytes32 volume,uint64 boot,uint64 epoch,bytes32 root,bytes32 previousRoot)       signer
 /// Batch(Publication[] publications)Publication(...)                          signer
-/// Aggregate(address signer,uint64 boot,uint64 sequence,bytes32 root,bytes32 previousRoot)      signer
 /// Boot(bytes32 volume,uint64 boot,bytes32 nonce)                             signer
-/// PlaneBoot(address signer,uint64 boot,bytes32 nonce)                        signer
 /// Answer(bytes32 volume,uint64 boot,uint64 number,uint64 epoch,bytes32 root) signer
 /// Heal(bytes32 volume,uint64 boot,uint64 number,uint64 epoch,bytes32 root)   signer
 /// Fault(bytes32 volume,uint64 boot,uint64 number,uint64 epoch,bytes32 root,
@@ -55,8 +52,8 @@ interface IStorageStaking {
 
     /// @notice The two sides of a volume are two different accounts, and neither is zero.
     error BadParties(address publisher, address provider);
-    /// @notice The terms cannot be kept; `reason` says which rule they break.
-    error BadTerms(string reason);
+    /// @notice The terms cannot be kept; `rule` says which one they break.
+    error BadTerms(TermsRule rule);
     /// @notice What was called needs another status.
     error WrongStatus(VolumeId volume, Status current);
     /// @notice The caller is not who may do this.
@@ -80,12 +77,6 @@ interface IStorageStaking {
     error WrongBoot(VolumeId volume, uint64 given, uint64 current);
     /// @notice A batch holds at least one publication.
     error EmptyBatch();
-    /// @notice As StaleEpoch, for aggregates: each is one after the last.
-    error WrongSequence(address signer, uint64 given, uint64 current);
-    /// @notice As WrongPreviousRoot, for aggregates.
-    error WrongPreviousAggregate(address signer, bytes32 given, bytes32 current);
-    /// @notice As WrongBoot, for aggregates.
-    error WrongPlaneBoot(address signer, uint64 given, uint64 current);
     /// @notice The publication is not a leaf of the newest aggregate of the volume's plane.
     error NotInAggregate(VolumeId volume, bytes32 aggregateRoot);
     /// @notice The two publications do not contradict each other, or were not signed by a signer that answers for it.
@@ -132,10 +123,8 @@ interface IStorageStaking {
 
     // ------------------------------------------------------------------------------------------------- events
 
-    /// @notice One side has offered terms. If it is the provider, the stake is in the contract.
-    event Offered(
-        VolumeId indexed volume, address indexed by, VolumeKey key, Terms terms, address signer, uint64 expires
-    );
+    /// @notice One side has offered terms, which `recordOf` tells. If it is the provider, the stake is in the contract.
+    event Offered(VolumeId indexed volume, address indexed by, address signer, uint64 expires);
     /// @notice The offer is gone; a stake that came with it can be withdrawn.
     event OfferWithdrawn(VolumeId indexed volume, address indexed by);
     /// @notice Both sides have accepted, and the stake is in the contract.
@@ -153,10 +142,8 @@ interface IStorageStaking {
     /// @notice An instance has fenced all earlier ones. `root` and `epoch` are what stands on chain at this moment; the
     /// instance's fresh `nonce` in its own receipt proves that what it sees of the chain is not from the past.
     event Booted(VolumeId indexed volume, uint64 boot, bytes32 nonce, bytes32 root, uint64 epoch);
-    /// @notice Newer versions of many volumes of one plane stand on chain, under one root.
-    event AggregatePublished(address indexed signer, uint64 sequence, bytes32 root, bytes32 previousRoot);
-    /// @notice As Booted, for aggregates.
-    event PlaneBooted(address indexed signer, uint64 boot, bytes32 nonce, bytes32 root, uint64 sequence);
+    /// @notice A plane can publish aggregates.
+    event PlaneOpened(VolumeId indexed plane, address indexed signer);
     /// @notice Two contradicting publications were signed in one boot: a TEE of the provider is cloned or broken.
     event Equivocated(
         VolumeId indexed volume,
@@ -235,15 +222,15 @@ interface IStorageStaking {
 
     // ------------------------------------------------------------------------------------------- what is newest
 
-    /// @notice Puts a newer version on chain.
+    /// @notice Puts a newer version of a volume, or a newer aggregate of a plane, on chain.
     function publish(Publication calldata publication, bytes calldata signature) external;
 
     /// @notice Puts newer versions of many volumes of one signer on chain, all or none.
     /// @param signature Over the Batch, by the signer that all the volumes have.
     function publishBatch(Publication[] calldata publications, bytes calldata signature) external;
 
-    /// @notice Puts one root over newer versions of many volumes of one plane on chain.
-    function publishAggregate(Aggregate calldata aggregate, bytes calldata signature) external;
+    /// @notice Lets a plane publish aggregates, and boot, under its id. Anyone may: the id is made of the signer alone.
+    function openPlane(address signer) external;
 
     /// @notice Moves one volume's head to what the newest aggregate of its plane says. Anyone may.
     /// @param proof Sorted-pair Merkle proof of `hashStruct(publication)`.
@@ -253,9 +240,6 @@ interface IStorageStaking {
     /// @param boot One more than the current boot.
     /// @param nonce Fresh randomness of the instance, found again in the event.
     function boot(VolumeId volume, uint64 boot, bytes32 nonce, bytes calldata signature) external;
-
-    /// @notice As `boot`, for aggregates.
-    function bootPlane(address signer, uint64 boot, bytes32 nonce, bytes calldata signature) external;
 
     /// @notice Proves that two different roots were signed for one volume, boot and epoch. Only one instance holds a
     /// boot, so the TEE was cloned or broken, and who runs it answers for that.
@@ -281,8 +265,9 @@ interface IStorageStaking {
 
     // ----------------------------------------------------------------------------------------------- challenges
 
-    /// @notice Asks the storage plane to show that it is there and the volume whole. Publisher only; takes the bond in.
-    function challenge(VolumeId volume) external;
+    /// @notice Asks the provider, on the storage track to show that the storage plane is there and the volume whole
+    /// (Presence), on the retrieval track to hand the encrypted volume over. Publisher only; takes the bond in.
+    function challenge(VolumeId volume, Track track) external;
 
     /// @notice Answers a presence challenge, up to and at its deadline. The bond goes to the provider.
     /// @param signature Of the signer, over the Answer.
@@ -295,9 +280,6 @@ interface IStorageStaking {
     /// @notice Answers a fault, up to and at its deadline. A bond goes back to the publisher.
     /// @param signature Of the signer, over the Heal.
     function heal(Checked calldata checked, bytes calldata signature) external;
-
-    /// @notice Asks for the encrypted volume. Publisher only; takes the bond in.
-    function challengeRetrieval(VolumeId volume) external;
 
     /// @notice Closes a retrieval challenge by the publisher's signature over the Receipt, at any time before its claim.
     /// The bond goes back to the publisher, so that a receipt costs him nothing.
@@ -363,17 +345,17 @@ interface IStorageStaking {
     /// @notice Name of a volume.
     function volumeId(VolumeKey calldata key) external pure returns (VolumeId);
 
+    /// @notice Name of a plane: what its aggregates are published under, and its head is found by.
+    function planeId(address signer) external pure returns (VolumeId);
+
     /// @notice What is known of a volume but its head and its challenges.
     function recordOf(VolumeId volume) external view returns (Record memory);
 
-    /// @notice The newest version on chain.
+    /// @notice The newest version of a volume, or aggregate of a plane, on chain.
     function headOf(VolumeId volume) external view returns (Head memory);
 
     /// @notice The open challenge of a track.
     function challengeOf(VolumeId volume, Track track) external view returns (Challenge memory);
-
-    /// @notice The newest aggregate of a plane, by its signer.
-    function planeOf(address signer) external view returns (Plane memory);
 
     /// @notice What `account` may withdraw.
     function creditOf(address token, address account) external view returns (uint256);
@@ -381,57 +363,6 @@ interface IStorageStaking {
     /// @notice All stakes, bonds and credits in a token: the contract holds at least as much of it.
     function owed(address token) external view returns (uint256);
 
-    /// @notice EIP-712 domain separator.
+    /// @notice EIP-712 domain separator. What is signed for each message, see Digests.
     function domainSeparator() external view returns (bytes32);
-
-    /// @notice What is signed for an Agreement.
-    function digestOfAgreement(Agreement calldata agreement) external view returns (bytes32);
-
-    /// @notice What is signed for a SignerProof.
-    function digestOfSignerProof(Agreement calldata agreement) external view returns (bytes32);
-
-    /// @notice What is signed for a Publication.
-    function digestOfPublication(Publication calldata publication) external view returns (bytes32);
-
-    /// @notice The leaf that stands for a Publication in an aggregate.
-    function leafOf(Publication calldata publication) external pure returns (bytes32);
-
-    /// @notice What is signed for a Batch.
-    function digestOfBatch(Publication[] calldata publications) external view returns (bytes32);
-
-    /// @notice What is signed for an Aggregate.
-    function digestOfAggregate(Aggregate calldata aggregate) external view returns (bytes32);
-
-    /// @notice What is signed for a Boot.
-    function digestOfBoot(VolumeId volume, uint64 boot, bytes32 nonce) external view returns (bytes32);
-
-    /// @notice What is signed for a PlaneBoot.
-    function digestOfPlaneBoot(address signer, uint64 boot, bytes32 nonce) external view returns (bytes32);
-
-    /// @notice What is signed for an Answer.
-    function digestOfAnswer(Checked calldata checked) external view returns (bytes32);
-
-    /// @notice What is signed for a Heal.
-    function digestOfHeal(Checked calldata checked) external view returns (bytes32);
-
-    /// @notice What is signed for a Fault.
-    function digestOfFault(Fault calldata fault) external view returns (bytes32);
-
-    /// @notice What is signed for a Locator.
-    function digestOfLocator(Locator calldata locator) external view returns (bytes32);
-
-    /// @notice What is signed for a Receipt.
-    function digestOfReceipt(VolumeId volume, uint64 number) external view returns (bytes32);
-
-    /// @notice What is signed for a Rotation.
-    function digestOfRotation(VolumeId volume, uint64 boot, uint64 rotation, address signer)
-        external
-        view
-        returns (bytes32);
-
-    /// @notice What is signed for a Replacement.
-    function digestOfReplacement(VolumeId volume, uint64 rotation, address signer) external view returns (bytes32);
-
-    /// @notice What is signed for a Settlement.
-    function digestOfSettlement(VolumeId volume, uint128 toPublisher, uint64 expires) external view returns (bytes32);
 }

@@ -67,31 +67,18 @@ struct Agreement {
     uint64 expires;
 }
 
-/// @notice EIP-712 message of the storage plane: this version of the volume is committed.
-/// Also the leaf of an aggregate: `hashStruct(Publication)`.
+/// @notice EIP-712 message of the storage plane: this version is committed. Also the leaf of an aggregate.
+///
+/// Of a volume: `root` is the BLAKE3-256 digest of the commit block, `epoch` the number of the commit. Of a plane, whose
+/// id is made of its signer alone: `root` is the aggregate, the root of a Merkle tree (sorted pairs, keccak256) over
+/// `hashStruct(Publication)` of its volumes, and `epoch` counts its aggregates.
 struct Publication {
     VolumeId volume;
     /// The boot that the instance holds.
     uint64 boot;
-    /// The volume's epoch: number of the commit.
     uint64 epoch;
-    /// BLAKE3-256 digest of the commit block.
     bytes32 root;
-    /// The root that stands on chain for this volume and is replaced. Zero for the first.
-    bytes32 previousRoot;
-}
-
-/// @notice EIP-712 message of the storage plane: one root over the publications of all its volumes.
-struct Aggregate {
-    /// The plane, by its signer.
-    address signer;
-    /// The plane boot that the instance holds.
-    uint64 boot;
-    /// Grows by one with each aggregate.
-    uint64 sequence;
-    /// Root of the Merkle tree (sorted pairs, keccak256) over `hashStruct(Publication)`.
-    bytes32 root;
-    /// The aggregate root that is replaced. Zero for the first.
+    /// The root that stands on chain and is replaced; zero for the first. In a leaf: the root of the volume's own head.
     bytes32 previousRoot;
 }
 
@@ -135,13 +122,41 @@ struct Locator {
 }
 
 /// @notice How a publication was signed, to prove an equivocation.
-/// Alone: `path` empty and `aggregate.sequence` zero. In a batch: `path` holds the struct hashes of the whole batch,
-/// `aggregate.sequence` zero. In an aggregate: `path` is the Merkle proof (it may be empty), `aggregate` what was signed.
+/// Alone: `path` empty and `aggregate` zero. In a batch: `path` holds the struct hashes of the whole batch, `aggregate` is
+/// zero. In an aggregate: `path` is the Merkle proof (empty if it is the only leaf), `aggregate` the plane's publication.
 struct Evidence {
     Publication publication;
     bytes32[] path;
-    Aggregate aggregate;
+    Publication aggregate;
     bytes signature;
+}
+
+/// @notice Which rule terms break.
+enum TermsRule {
+    /// The token is a contract.
+    Token,
+    /// There is a stake.
+    Stake,
+    /// There is a bond: without one a publisher could have the volume read from end to end, for nothing, for ever.
+    Bond,
+    /// There is time to answer.
+    ChallengeWindow,
+    /// At least one epoch must be lost for a version to be worth nothing.
+    StaleEpochs,
+    /// A share is at most the whole.
+    RefundShare,
+    /// The arbiter is neither side.
+    Arbiter,
+    /// No time is above ten years.
+    Times,
+    /// The funding adapter is a contract, and a minimum goes with it.
+    Funding,
+    /// The provider can leave: unpaid, or by notice.
+    WayOut,
+    /// One more challenge fits into the grace period.
+    Grace,
+    /// One more challenge fits into the notice.
+    Notice
 }
 
 /// @notice Where a volume stands. From the top, the first that applies.
@@ -183,9 +198,9 @@ enum ChallengeKind {
     Retrieval
 }
 
-/// @notice What stands on chain for a volume.
+/// @notice What stands on chain for a volume, or for a plane.
 struct Head {
-    /// Digest of the newest commit block published; zero before the first.
+    /// The newest root published; zero before the first.
     bytes32 root;
     /// Its epoch.
     uint64 epoch;
@@ -195,14 +210,6 @@ struct Head {
     uint64 publishedAt;
     /// The key inside the TEE; zero when nobody may publish.
     address signer;
-}
-
-/// @notice What stands on chain for all volumes of one storage plane together.
-struct Plane {
-    bytes32 root;
-    uint64 sequence;
-    uint64 boot;
-    uint64 publishedAt;
 }
 
 /// @notice A challenge that is open; all zero if there is none.
@@ -230,11 +237,10 @@ struct Record {
     Status status;
     /// What is staked now; zero once the volume has ended.
     uint128 stake;
-    /// Who has offered, while it is only offered.
+    /// Who has offered, while it is only offered; and expiry and signer of the offer.
     address offeredBy;
-    /// Signer and expiry of the offer.
-    address offeredSigner;
     uint64 offerExpires;
+    address offeredSigner;
     /// Time of opening; zero before.
     uint64 openedAt;
     /// End of the grace period; zero if none runs.
@@ -250,4 +256,6 @@ struct Record {
     uint64 challenges;
     uint64 faults;
     uint64 rotations;
+    /// How many of those changes were replacements by both parties.
+    uint64 replacements;
 }
