@@ -3,7 +3,8 @@
 //! ```text
 //!   merkle::BlockStore  (put, get, sync, swap_head, log_append, ...)
 //!            |
-//!       RocksStore ---- keys: what each record is called
+//!       RocksStore ---- pack: blocks behind each other in large files
+//!            |     `--- keys: what each record of the index is called
 //!            |     `--- options: how RocksDB is set up, and why
 //!            |     `--- space: refuses a write before the disk does
 //!            |     `--- reclaim: gives the room of deleted blocks back
@@ -15,6 +16,7 @@
 //! directory: [`RocksStore::open`] answers what it cannot open with an error and leaves it as it was.
 
 mod error;
+mod pack;
 mod rocks;
 
 pub use error::OpenError;

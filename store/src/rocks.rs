@@ -1,39 +1,36 @@
-//! A [`BlockStore`] in one directory, on RocksDB.
+//! A [`BlockStore`] in one directory: blocks in packs, RocksDB as their index, the intent log in files of its own.
 //!
 //! ```text
-//!   put Bulk ---> memtable of `blocks` ----------------------> flush (sync): tables and blob files
-//!   put Small, delete --> write-ahead log (not synced) + memtable      ^ or, without bulk data, sync of the log
-//!   swap_head --> write-ahead log, synced + memtables
-//!   log_append --> files of its own, synced (intent.rs)
+//!   put ---------> packs (pack.rs) --written--> index: name -> place, fresh mark   } write-ahead log, not synced
+//!   delete ------> index                                                           }
+//!   sync --------> packs synced, then the write-ahead log
+//!   swap_head ---> packs synced, then one batch of head, deletes and settled epoch, synced
+//!   log_append --> segments, synced (intent.rs)
 //! ```
 //!
-//! Bulk data skips the write-ahead log and is thus written once. Why mixing both in one column family is sound:
-//!
-//! - *Bulk put, then delete, then a crash before a flush:* the put is lost, the delete replayed: absent, as it should.
-//! - *Delete, then bulk put of the same name, then sync:* one memtable holds both, and its flush makes RocksDB skip the
-//!   older write-ahead log for this column family, so the delete is not replayed over the put.
-//! - *Only `blocks` is flushed:* the log and the head are always synced on their own, so no column family depends on
-//!   another's flush, and flushing both at once (`atomic_flush`) would only cost.
-//! - *Small put, then `swap_head`:* a synced write syncs all of the write-ahead log before it, older files included.
+//! - *The index names a block only after it was written*, and both are durable before a head can name it: packs are
+//!   synced before the write-ahead log that holds their places.
+//! - *One write-ahead log orders all:* after a crash the index is a prefix of what was done to it.
+//! - *Dead room is given back only after the delete is durable:* a reclaim syncs the index before it looks.
 //! - *Trim:* records of settled epochs may be overwritten once the head that settles them is durable; until a reopen
 //!   finds them gone they are passed over.
 //!
 //! After a failed write, flush or sync every later change or sync fails too: what the disk refused once may be lost
 //! although a later sync succeeds. Reads go on, since their answers are verified by whoever asked.
 //!
-//! Lock order: `settled` (held for a swap), then RocksDB's own. `flushing` and `reclaiming` are held over others' calls
-//! but never inside another lock; `syncing`, held until the log is durable, then `intent`, then the lock inside `space`.
+//! Lock order: `settled` (held for a swap), then RocksDB's own. `reclaiming` is held over others' calls but never inside
+//! another lock; `syncing`, held until the log is durable, then `intent`, then the lock inside `space`.
 
 mod intent;
 mod keys;
 mod options;
 mod reclaim;
 mod space;
-mod unsynced;
 
 pub use options::StoreOptions;
 
 use crate::error::{OpenError, failed};
+use crate::pack::{self, Packs, Place, Written};
 use bytes::Bytes;
 use cairn_merkle::{BlockStore, Cid, Epoch, HeadSwap, LogPos, PutHint, Sealed, StoreError, StoreStats};
 use intent::IntentLog;
@@ -47,31 +44,27 @@ use std::{
     fs, io,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
+    sync::Arc,
     sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
     time::{Duration, Instant},
 };
-use unsynced::Unsynced;
 
-/// Name of the column family of blocks, their names and fresh marks.
+/// Name of the column family of the index: places and fresh marks.
 const BLOCKS: &str = "blocks";
 /// What a store of this version says of itself.
-const FORMAT: &str = "cairn-store 1";
-/// Larger batches are split, since RocksDB copies each once more on its way into the memtable.
-const BATCH_BYTES_MAX: usize = 8 << 20;
-/// What a record costs beside its value: keys, mark, table entries.
-const OVERHEAD_BYTES: u64 = 256;
+const FORMAT: &str = "cairn-store 2";
 /// How long [`StoreStats`] are believed.
 const STATS_BELIEVED: Duration = Duration::from_secs(1);
 
 /// Sealed blocks in a directory of its own. See the module's picture.
 pub struct RocksStore {
-    db: DB,
+    // Dropped first: its writer tells the index of its last blocks.
+    packs: Packs,
+    db: Arc<DB>,
     space: Space,
-    unsynced: Unsynced,
     intent: Mutex<IntentLog>,
     /// Bytes of the intent log's files, for those who must not wait until an append is durable.
     intent_bytes: AtomicU64,
-    flushing: Mutex<()>,
     /// Held while the log is synced: whoever finds nothing to sync knows that no sync of it is under way.
     syncing: Mutex<()>,
     reclaiming: Mutex<()>,
@@ -102,6 +95,7 @@ impl RocksStore {
             });
         }
         IntentLog::create(path).map_err(io)?;
+        Packs::create(path).map_err(io)?;
         let store = Self::start(path, options, true)?;
         // The marker comes last: a creation cut short leaves what `open` refuses.
         let mut batch = WriteBatch::default();
@@ -161,8 +155,7 @@ impl RocksStore {
             ColumnFamilyDescriptor::new(DEFAULT_COLUMN_FAMILY_NAME, options::journal(options, &cache)),
             ColumnFamilyDescriptor::new(BLOCKS, options::blocks(options, &cache)),
         ];
-        let db =
-            DB::open_cf_descriptors(&options::database(path, create), path, families).map_err(database)?;
+        let db = DB::open_cf_descriptors(&options::database(create), path, families).map_err(database)?;
         let settled = db
             .get_cf(
                 db.cf_handle(DEFAULT_COLUMN_FAMILY_NAME)
@@ -175,13 +168,19 @@ impl RocksStore {
             path: path.join(intent::DIR),
             source,
         })?;
+        let db = Arc::new(db);
+        let index = Arc::clone(&db);
+        let packs = Packs::open(path, Box::new(move |written| learn(&index, written)));
+        let packs = packs.map_err(|source| OpenError::Io {
+            path: path.join(pack::DIR),
+            source,
+        })?;
         let store = Self {
+            packs,
             db,
             space: Space::new(path, options.reserve_bytes),
-            unsynced: Unsynced::default(),
             intent_bytes: AtomicU64::new(intent.used_bytes()),
             intent: Mutex::new(intent),
-            flushing: Mutex::new(()),
             syncing: Mutex::new(()),
             reclaiming: Mutex::new(()),
             settled: Mutex::new(settled),
@@ -196,9 +195,7 @@ impl RocksStore {
     }
 
     fn blocks(&self) -> &ColumnFamily {
-        self.db
-            .cf_handle(BLOCKS)
-            .expect("the database was opened with this column family")
+        index_of(&self.db)
     }
 
     fn journal(&self) -> &ColumnFamily {
@@ -247,21 +244,9 @@ impl RocksStore {
     }
 
     fn take_space(&self, verb: &'static str, claim: Claim, bytes: u64) -> Result<(), StoreError> {
-        let unwritten = || self.unwritten_bytes();
         self.space
-            .take(claim, bytes, unwritten)
+            .take(claim, bytes)
             .map_err(|source| StoreError::io(verb, source))
-    }
-
-    fn flush_all(&self, verb: &'static str) -> Result<(), StoreError> {
-        let pending = self.unsynced.pending();
-        for family in [self.blocks(), self.journal()] {
-            self.db
-                .flush_cf(family)
-                .map_err(|error| self.poison(verb, error))?;
-        }
-        pending.inspect(|&pending| self.unsynced.flushed(pending));
-        Ok(())
     }
 
     /// Walks the keys of `prefix` from `start` until `visit` returns false.
@@ -284,95 +269,93 @@ impl RocksStore {
     }
 
     fn available_bytes(&self) -> Result<u64, StoreError> {
-        let available = self.space.available_bytes(|| self.unwritten_bytes());
+        let available = self.space.available_bytes();
         available.map_err(|source| StoreError::io("measure its room", source))
     }
 
     fn measure(&self) -> Result<StoreStats, StoreError> {
         let io = |source| StoreError::io("measure its size", source);
         Ok(StoreStats {
-            used_bytes: self.space.used_bytes().map_err(io)? + self.intent_bytes.load(SeqCst),
+            used_bytes: self.space.used_bytes().map_err(io)?
+                + self.packs.used_bytes().map_err(io)?
+                + self.intent_bytes.load(SeqCst),
             available_bytes: self.available_bytes()?,
-            garbage_bytes: self.garbage()?.garbage_bytes,
+            garbage_bytes: self.packs.garbage().bytes(),
         })
     }
 }
 
 impl BlockStore for RocksStore {
     fn get(&self, cid: &Cid) -> Result<Option<Bytes>, StoreError> {
-        // Pinned: one copy from the block file's buffer instead of two. Also four times as fast as multi_get.
-        // RocksDB's checksum would say nothing that the block's name does not.
-        let mut options = ReadOptions::default();
-        options.set_verify_checksums(false);
-        let found = self
-            .db
-            .get_pinned_cf_opt(self.blocks(), keys::block(cid), &options);
-        let found = found.map_err(|error| failed("read a block", error))?;
-        Ok(found.map(|sealed| Bytes::copy_from_slice(&sealed)))
+        if let Some(pending) = self.packs.pending(cid) {
+            return Ok(Some(pending));
+        }
+        loop {
+            let punches = self.packs.punches();
+            let Some(place) = self.place(cid)? else {
+                return Ok(None);
+            };
+            let found = self.packs.read(place);
+            if self.packs.punches() == punches {
+                return found.map_err(|source| StoreError::io("read a block", source));
+            }
+        }
+    }
+
+    fn get_many(&self, cids: &[Cid]) -> Result<Vec<Option<Bytes>>, StoreError> {
+        let mut found = vec![None; cids.len()];
+        let mut places = Vec::with_capacity(cids.len());
+        let punches = self.packs.punches();
+        for (at, cid) in cids.iter().enumerate() {
+            found[at] = self.packs.pending(cid);
+            if found[at].is_none() {
+                places.extend(self.place(cid)?.map(|place| (place, at)));
+            }
+        }
+        places.sort_unstable();
+        let sorted: Vec<Place> = places.iter().map(|(place, _)| *place).collect();
+        let mut asked = places.iter().map(|(_, at)| *at);
+        for run in Packs::runs(&sorted) {
+            let read = self.packs.read_run(run);
+            let read = read.map_err(|source| StoreError::io("read blocks", source))?;
+            for (bytes, at) in read.into_iter().zip(asked.by_ref()) {
+                found[at] = bytes;
+            }
+        }
+        if self.packs.punches() == punches {
+            return Ok(found);
+        }
+        cids.iter().map(|cid| self.get(cid)).collect()
     }
 
     fn put(&self, epoch: Epoch, blocks: &[Sealed], hint: PutHint) -> Result<(), StoreError> {
         let verb = "put blocks";
         self.check_alive(verb)?;
-        let bytes = blocks
-            .iter()
-            .map(|block| block.bytes.len() as u64 + OVERHEAD_BYTES)
-            .sum();
         let claim = match hint {
             PutHint::Bulk => Claim::Blocks,
             PutHint::Small => Claim::Nodes,
         };
-        self.take_space(verb, claim, bytes)?;
-        let mut options = WriteOptions::default();
-        options.disable_wal(hint == PutHint::Bulk);
-        let mut batch = WriteBatch::default();
-        let mut blocks = blocks.iter().peekable();
-        while let Some(block) = blocks.next() {
-            batch.put_cf(self.blocks(), keys::block(&block.cid), &block.bytes);
-            batch.put_cf(self.blocks(), keys::name(&block.cid), b"");
-            batch.put_cf(self.blocks(), keys::fresh(epoch, &block.cid), b"");
-            if blocks.peek().is_none() || batch.size_in_bytes() >= BATCH_BYTES_MAX {
-                self.write(verb, std::mem::take(&mut batch), &options)?;
-            }
-        }
-        if hint == PutHint::Bulk {
-            self.unsynced.wrote();
-        }
-        Ok(())
+        let claim = |bytes| self.space.take(claim, bytes);
+        let put = self.packs.put(epoch, blocks, &claim);
+        put.map_err(|source| self.poison_unless_full(verb, source))
     }
 
     fn delete(&self, cids: &[Cid]) -> Result<(), StoreError> {
         self.check_alive("delete blocks")?;
         let mut batch = WriteBatch::default();
-        self.delete_into(&mut batch, cids);
-        self.write("delete blocks", batch, &WriteOptions::default())
+        let forgotten = self.delete_into(&mut batch, cids)?;
+        self.write("delete blocks", batch, &WriteOptions::default())?;
+        self.packs.forget(&forgotten);
+        Ok(())
     }
 
     fn sync(&self) -> Result<(), StoreError> {
         let verb = "sync";
         self.check_alive(verb)?;
-        // A flush covers small puts and deletes too: they are in the same memtable.
-        let Some(_) = self.unsynced.pending() else {
-            self.db
-                .flush_wal(true)
-                .map_err(|error| self.poison(verb, error))?;
-            return self.check_background(verb);
-        };
-        let _one = self.flushing.lock();
-        // Read again: whoever waited for another's flush starts one for what came since, and for nothing older.
-        // Even if there is nothing, small puts made since that flush began still need the log synced.
-        match self.unsynced.pending() {
-            Some(pending) => {
-                self.db
-                    .flush_cf(self.blocks())
-                    .map_err(|error| self.poison(verb, error))?;
-                self.unsynced.flushed(pending);
-            }
-            None => self
-                .db
-                .flush_wal(true)
-                .map_err(|error| self.poison(verb, error))?,
-        }
+        self.sync_packs(verb)?;
+        self.db
+            .flush_wal(true)
+            .map_err(|error| self.poison(verb, error))?;
         self.check_background(verb)
     }
 
@@ -425,12 +408,15 @@ impl BlockStore for RocksStore {
         if self.head()?.as_deref() != swap.expected {
             return Err(StoreError::HeadMoved);
         }
+        if !self.packs.is_synced() {
+            self.sync_packs(verb)?;
+        }
         let mut batch = WriteBatch::default();
         batch.put_cf(self.journal(), keys::HEAD, swap.head);
         if let Some(header) = swap.header {
             batch.put_cf(self.journal(), keys::HEADER, header);
         }
-        self.delete_into(&mut batch, swap.delete);
+        let forgotten = self.delete_into(&mut batch, swap.delete)?;
         if *settled < Some(swap.settled) {
             // From where the last range ended: ranges that overlap make every read slower.
             let from = settled.map_or_else(|| vec![keys::FRESH], |settled| keys::above(keys::FRESH, settled));
@@ -440,11 +426,13 @@ impl BlockStore for RocksStore {
         self.write(verb, batch, &synced())?;
         *settled = (*settled).max(Some(swap.settled));
         drop(settled);
+        self.packs.forget(&forgotten);
         self.trim_intent(|intent| intent.trim(swap.settled));
         self.check_background(verb)
     }
 
     fn fresh(&self, after: Option<(Epoch, Cid)>, count_max: usize) -> Result<Vec<(Epoch, Cid)>, StoreError> {
+        self.drain("list fresh blocks")?;
         // Marks of settled epochs are passed over even where they still lie.
         let settled = *self.settled.lock();
         let start = settled.map_or_else(|| vec![keys::FRESH], |settled| keys::above(keys::FRESH, settled));
@@ -461,9 +449,9 @@ impl BlockStore for RocksStore {
                     return marks.len() < count_max;
                 };
                 // A delete does not know the epoch of the put, so its mark may have outlived the block.
-                match self.has(&mark.1) {
-                    Ok(true) => marks.push(mark),
-                    Ok(false) => {}
+                match self.place(&mark.1) {
+                    Ok(Some(_)) => marks.push(mark),
+                    Ok(None) => {}
                     Err(failure) => error = Some(failure),
                 }
                 marks.len() < count_max && error.is_none()
@@ -473,10 +461,11 @@ impl BlockStore for RocksStore {
     }
 
     fn list(&self, after: Option<Cid>, count_max: usize) -> Result<Vec<Cid>, StoreError> {
-        let start = after.map_or_else(|| vec![keys::NAMES], |cid| keys::name(&cid));
+        self.drain("list blocks")?;
+        let start = after.map_or_else(|| vec![keys::BLOCKS], |cid| keys::block(&cid));
         let mut cids = Vec::new();
-        self.walk("list blocks", self.blocks(), (keys::NAMES, &start), |iter| {
-            let cid = iter.key().and_then(keys::parse_name);
+        self.walk("list blocks", self.blocks(), (keys::BLOCKS, &start), |iter| {
+            let cid = iter.key().and_then(keys::parse_block);
             cids.extend(cid.filter(|cid| Some(*cid) != after && cids.len() < count_max));
             cids.len() < count_max
         })?;
@@ -513,9 +502,32 @@ impl BlockStore for RocksStore {
 }
 
 impl RocksStore {
-    fn has(&self, cid: &Cid) -> Result<bool, StoreError> {
-        let found = self.db.get_pinned_cf(self.blocks(), keys::name(cid));
-        Ok(found.map_err(|error| failed("look up a block", error))?.is_some())
+    /// Where the index says a block lies.
+    fn place(&self, cid: &Cid) -> Result<Option<Place>, StoreError> {
+        let found = self.db.get_pinned_cf(self.blocks(), keys::block(cid));
+        let found = found.map_err(|error| failed("look up a block", error))?;
+        Ok(found.and_then(|bytes| Place::decode(&bytes)))
+    }
+
+    fn drain(&self, verb: &'static str) -> Result<(), StoreError> {
+        let drained = self.packs.drain();
+        drained.map_err(|source| StoreError::io(verb, source))
+    }
+
+    fn sync_packs(&self, verb: &'static str) -> Result<(), StoreError> {
+        self.packs.sync().map_err(|source| {
+            self.failed.store(true, SeqCst);
+            StoreError::io(verb, source)
+        })
+    }
+
+    /// A device without room is no failure; anything else is one for good.
+    fn poison_unless_full(&self, verb: &'static str, source: io::Error) -> StoreError {
+        let error = StoreError::io(verb, source);
+        if !error.is_full() {
+            self.failed.store(true, SeqCst);
+        }
+        error
     }
 
     fn trim_intent(&self, trim: impl FnOnce(&mut IntentLog)) {
@@ -524,12 +536,40 @@ impl RocksStore {
         self.intent_bytes.store(intent.used_bytes(), SeqCst);
     }
 
-    fn delete_into(&self, batch: &mut WriteBatch, cids: &[Cid]) {
-        for cid in cids {
-            batch.delete_cf(self.blocks(), keys::block(cid));
-            batch.delete_cf(self.blocks(), keys::name(cid));
+    /// Has the index forget blocks; answers where they lay.
+    fn delete_into(&self, batch: &mut WriteBatch, cids: &[Cid]) -> Result<Vec<Place>, StoreError> {
+        if cids.iter().any(|cid| self.packs.pending(cid).is_some()) {
+            // Else the index would learn of the block after it forgot it.
+            self.drain("delete blocks")?;
         }
+        let mut places = Vec::with_capacity(cids.len());
+        for cid in cids {
+            if let Some(place) = self.place(cid)? {
+                batch.delete_cf(self.blocks(), keys::block(cid));
+                places.push(place);
+            }
+        }
+        // A name given twice lies in one place.
+        places.sort_unstable();
+        places.dedup();
+        Ok(places)
     }
+}
+
+fn index_of(db: &DB) -> &ColumnFamily {
+    db.cf_handle(BLOCKS)
+        .expect("the database was opened with this column family")
+}
+
+/// Notes where blocks lie, and the epochs they were put in.
+fn learn(db: &DB, written: &[Written]) -> io::Result<()> {
+    let mut batch = WriteBatch::default();
+    for Written { epoch, cid, place } in written {
+        batch.put_cf(index_of(db), keys::block(cid), place.encode());
+        batch.put_cf(index_of(db), keys::fresh(*epoch, cid), b"");
+    }
+    db.write_opt(batch, &WriteOptions::default())
+        .map_err(io::Error::other)
 }
 
 /// Options of a write that is durable when it returns.

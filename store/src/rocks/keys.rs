@@ -2,14 +2,12 @@
 //!
 //! ```text
 //!   column family `blocks`                          column family `default`
-//!   b | hash 32 | codec      -> the sealed block    m head, m header, m settled, m format
-//!   n | hash 32 | codec      -> nothing
+//!   b | hash 32 | codec      -> place               m head, m header, m settled, m format
 //!   f | epoch 8 | hash | codec -> nothing
 //! ```
 //!
 //! Numbers are big-endian, so that keys sort as what they name does; the codec is its multicodec byte, so that names
-//! sort as [`Cid`] does. `n` repeats the names because an iterator over `b` would read every block it passes. `f` is
-//! the fresh mark. A block, its name and its mark share a column family so that one memtable, and one flush, holds all.
+//! sort as [`Cid`] does. `f` is the fresh mark.
 
 use cairn_merkle::{Cid, Epoch};
 
@@ -18,19 +16,14 @@ pub(crate) const HEADER: &[u8] = b"mheader";
 pub(crate) const SETTLED: &[u8] = b"msettled";
 pub(crate) const FORMAT: &[u8] = b"mformat";
 
-pub(crate) const NAMES: u8 = b'n';
+pub(crate) const BLOCKS: u8 = b'b';
 pub(crate) const FRESH: u8 = b'f';
 
-const BLOCKS: u8 = b'b';
 /// The hash and the codec byte.
 const NAME_LEN: usize = 33;
 
 pub(crate) fn block(cid: &Cid) -> Vec<u8> {
     [&[BLOCKS][..], &name_bytes(cid)].concat()
-}
-
-pub(crate) fn name(cid: &Cid) -> Vec<u8> {
-    [&[NAMES][..], &name_bytes(cid)].concat()
 }
 
 pub(crate) fn fresh(epoch: Epoch, cid: &Cid) -> Vec<u8> {
@@ -50,8 +43,8 @@ pub(crate) fn from_epoch(prefix: u8, epoch: Epoch) -> Vec<u8> {
     [&[prefix][..], &epoch.0.to_be_bytes()].concat()
 }
 
-pub(crate) fn parse_name(key: &[u8]) -> Option<Cid> {
-    parse_name_bytes(key.strip_prefix(&[NAMES])?)
+pub(crate) fn parse_block(key: &[u8]) -> Option<Cid> {
+    parse_name_bytes(key.strip_prefix(&[BLOCKS])?)
 }
 
 pub(crate) fn parse_fresh(key: &[u8]) -> Option<(Epoch, Cid)> {
@@ -85,7 +78,7 @@ mod tests {
     fn keys_parse_back_to_what_they_name() {
         for codec in [Codec::Leaf, Codec::Node] {
             let cid = Cid::of(codec, b"hello");
-            assert_eq!(parse_name(&name(&cid)), Some(cid));
+            assert_eq!(parse_block(&block(&cid)), Some(cid));
             assert_eq!(parse_fresh(&fresh(Epoch(7), &cid)), Some((Epoch(7), cid)));
         }
     }
@@ -93,7 +86,7 @@ mod tests {
     #[test]
     fn keys_sort_as_what_they_name() {
         let (leaf, node) = (Cid::of(Codec::Leaf, b"a"), Cid::of(Codec::Node, b"a"));
-        assert_eq!(leaf.cmp(&node), name(&leaf).cmp(&name(&node)));
+        assert_eq!(leaf.cmp(&node), block(&leaf).cmp(&block(&node)));
         assert!(fresh(Epoch(255), &node) < fresh(Epoch(256), &leaf));
         assert!(fresh(Epoch(5), &node) < above(FRESH, Epoch(5)));
         assert!(fresh(Epoch(u64::MAX), &node) < above(FRESH, Epoch(u64::MAX)));

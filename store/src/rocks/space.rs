@@ -15,7 +15,6 @@
 use parking_lot::Mutex;
 use std::{
     io,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -65,8 +64,8 @@ impl Space {
         }
     }
 
-    /// Takes `bytes`, or fails with `StorageFull`. `unwritten` tells how much lies in memory only.
-    pub(crate) fn take(&self, claim: Claim, bytes: u64, unwritten: impl FnOnce() -> u64) -> io::Result<()> {
+    /// Takes `bytes`, or fails with `StorageFull`.
+    pub(crate) fn take(&self, claim: Claim, bytes: u64) -> io::Result<()> {
         let kept = match claim {
             Claim::Blocks => self.reserve_bytes,
             Claim::Log => self.reserve_bytes / 2,
@@ -75,7 +74,7 @@ impl Space {
         let wanted = bytes.saturating_add(kept);
         let mut measured = self.measured.lock();
         if !measured.is_fresh() || measured.free_bytes < wanted {
-            self.measure(&mut measured, unwritten)?;
+            self.measure(&mut measured)?;
         }
         if measured.free_bytes < wanted {
             return Err(io::ErrorKind::StorageFull.into());
@@ -85,30 +84,23 @@ impl Space {
     }
 
     /// What blocks may still take.
-    pub(crate) fn available_bytes(&self, unwritten: impl FnOnce() -> u64) -> io::Result<u64> {
+    pub(crate) fn available_bytes(&self) -> io::Result<u64> {
         let mut measured = self.measured.lock();
         if !measured.is_fresh() {
-            self.measure(&mut measured, unwritten)?;
+            self.measure(&mut measured)?;
         }
         Ok(measured.free_bytes.saturating_sub(self.reserve_bytes))
     }
 
-    fn measure(&self, measured: &mut Measured, unwritten: impl FnOnce() -> u64) -> io::Result<()> {
-        measured.free_bytes = self.free_bytes()?.saturating_sub(unwritten());
+    fn measure(&self, measured: &mut Measured) -> io::Result<()> {
+        measured.free_bytes = self.free_bytes()?;
         measured.at = Some(Instant::now());
         Ok(())
     }
 
-    /// What the directory occupies, preallocated room included.
+    /// What the directory's own files occupy.
     pub(crate) fn used_bytes(&self) -> io::Result<u64> {
-        let mut used = 0;
-        for entry in std::fs::read_dir(&self.dir)? {
-            // RocksDB may delete a file between its listing and this look at it.
-            if let Ok(meta) = entry?.metadata() {
-                used += meta.blocks() * 512;
-            }
-        }
-        Ok(used)
+        crate::pack::used_bytes(&self.dir)
     }
 
     fn free_bytes(&self) -> io::Result<u64> {
@@ -125,21 +117,11 @@ mod tests {
     fn the_reserve_is_closed_to_blocks_and_opens_to_the_log_and_to_nodes() {
         let dir = tempfile::tempdir().unwrap();
         let free = Space::new(dir.path(), 0).free_bytes().unwrap();
-        let takes = |reserve, claim| Space::new(dir.path(), reserve).take(claim, 1, || 0).is_ok();
+        let takes = |reserve, claim| Space::new(dir.path(), reserve).take(claim, 1).is_ok();
         let claims = |reserve| [Claim::Blocks, Claim::Log, Claim::Nodes].map(|claim| takes(reserve, claim));
         assert_eq!(claims(free / 2), [true, true, true]);
         assert_eq!(claims(free + free / 2), [false, true, true]);
         assert_eq!(claims(3 * free), [false, false, true]);
         assert_eq!(claims(5 * free), [false, false, false]);
-    }
-
-    #[test]
-    fn what_lies_in_memory_counts_as_taken() {
-        let dir = tempfile::tempdir().unwrap();
-        let space = Space::new(dir.path(), 0);
-        assert_eq!(
-            space.take(Claim::Blocks, 1, || u64::MAX).unwrap_err().kind(),
-            io::ErrorKind::StorageFull
-        );
     }
 }

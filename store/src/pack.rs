@@ -1,0 +1,373 @@
+//! Blocks behind each other in large files, *packs*: each written once, to where it stays.
+//!
+//! ```text
+//!   put ----> append.rs: a thread writes whole pages past the page cache ----> index learns the place
+//!   get ----> pending? else index --place--> small: through the page cache | large: past it, neighbours in one read
+//!   delete -> index forgets; garbage counted by pack --reclaim--> live.rs: dead pages punched, dead packs removed
+//! ```
+//!
+//! RocksDB's own value files cost two to three copies more per byte on the way in, three more on the way out, and
+//! rewrite what lives to free what does not (docs/benchmarks.md has the figures). Here RocksDB is the index.
+//!
+//! A pack that was closed is never written to again, so a place never gets other bytes; only punching takes them away.
+//! A reader who overlapped with a punch therefore asks the index once more.
+//!
+//! The file `garbage` holds what a clean close knew: how much of each pack is dead. Without it, after a crash, every
+//! pack may hold what nobody knows of, and the next reclaim looks at all of them.
+
+mod append;
+mod buffer;
+mod file;
+mod live;
+mod place;
+
+pub(crate) use append::{Index, Written};
+pub(crate) use file::used_bytes;
+pub(crate) use live::{GROUP, Live};
+pub(crate) use place::Place;
+
+use append::Appender;
+use buffer::{Buffer, Pool};
+use bytes::Bytes;
+use cairn_merkle::{Cid, Epoch, Sealed};
+use file::Pack;
+use parking_lot::Mutex;
+use quick_cache::sync::Cache;
+use rustc_hash::FxHashMap;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
+/// Directory of the packs, within the store's.
+pub(crate) const DIR: &str = "packs";
+const GARBAGE: &str = "garbage";
+/// Packs kept open.
+const OPEN_MAX: usize = 128;
+/// Blocks from here on are read past the page cache: who asked keeps them, and the copy costs more than the read ahead saves.
+const DIRECT_BYTES_MIN: usize = 64 << 10;
+/// Bytes of neighbours read at once, and buffers for that kept for reuse.
+const READ_BYTES: usize = 2 << 20;
+const READ_BUFFERS: usize = 8;
+
+/// The packs of one store.
+pub(crate) struct Packs {
+    dir: PathBuf,
+    appender: Appender,
+    open: Cache<u32, Arc<Pack>>,
+    buffers: Arc<Pool>,
+    garbage: Mutex<Garbage>,
+    /// Punches begun so far.
+    punches: AtomicU64,
+}
+
+/// What deletes left behind.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Garbage {
+    /// Dead bytes of each pack.
+    by_pack: FxHashMap<u32, u64>,
+    /// Packs of before a crash, about which nothing is known.
+    unknown: bool,
+}
+
+impl Garbage {
+    /// Dead bytes that are known.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.by_pack.values().sum()
+    }
+
+    /// Whether there may be more.
+    pub(crate) fn is_unknown(&self) -> bool {
+        self.unknown
+    }
+}
+
+impl Packs {
+    /// Makes the directory of a store without blocks.
+    pub(crate) fn create(store: &Path) -> io::Result<()> {
+        let dir = store.join(DIR);
+        fs::create_dir(&dir)?;
+        fs::write(dir.join(GARBAGE), "")?;
+        File::open(store)?.sync_all()
+    }
+
+    /// Opens the packs, and begins a new one with the first put.
+    pub(crate) fn open(store: &Path, index: Index) -> io::Result<Self> {
+        let dir = store.join(DIR);
+        let next = file::numbers(&dir)?.last().map_or(0, |last| last + 1);
+        let garbage = take_garbage(&dir)?;
+        Ok(Self {
+            appender: Appender::start(dir.clone(), next, index)?,
+            open: Cache::new(OPEN_MAX),
+            buffers: Pool::new(READ_BYTES + cairn_merkle::MAX_STORED, READ_BUFFERS),
+            garbage: Mutex::new(garbage),
+            punches: AtomicU64::new(0),
+            dir,
+        })
+    }
+
+    /// Queues blocks to be written; see [`Self::sync`]. `claim` is asked before room is taken from the device.
+    pub(crate) fn put(
+        &self,
+        epoch: Epoch,
+        blocks: &[Sealed],
+        claim: &dyn Fn(u64) -> io::Result<()>,
+    ) -> io::Result<()> {
+        // A call may bring more than a pack holds.
+        blocks
+            .chunks(64)
+            .try_for_each(|some| self.appender.put(epoch, some, claim))
+    }
+
+    /// A block that the index does not know yet.
+    pub(crate) fn pending(&self, cid: &Cid) -> Option<Bytes> {
+        self.appender.pending(cid)
+    }
+
+    /// Waits until the index knows every block put before.
+    pub(crate) fn drain(&self) -> io::Result<()> {
+        self.appender.drain()
+    }
+
+    /// Makes every block put before durable; the index is another matter.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.appender.sync()
+    }
+
+    /// Whether everything put is durable.
+    pub(crate) fn is_synced(&self) -> bool {
+        self.appender.is_synced()
+    }
+
+    /// Grows with each punch: who reads a place that was looked up before it grew must look again.
+    pub(crate) fn punches(&self) -> u64 {
+        self.punches.load(SeqCst)
+    }
+
+    /// The bytes at a place, or `None` if there are none: the outside took the file, or the place was never written.
+    pub(crate) fn read(&self, place: Place) -> io::Result<Option<Bytes>> {
+        let found = self.read_run(&[place])?;
+        Ok(found.into_iter().next().flatten())
+    }
+
+    /// The bytes at places that lie in order and behind each other, as [`Self::runs`] makes them.
+    pub(crate) fn read_run(&self, run: &[Place]) -> io::Result<Vec<Option<Bytes>>> {
+        let nothing = || vec![None; run.len()];
+        let (Some(first), Some(last)) = (run.first(), run.last()) else {
+            return Ok(Vec::new());
+        };
+        if !file::is_possible(*last) {
+            return Ok(nothing());
+        }
+        let len = (last.offset - first.offset) as usize + last.len as usize;
+        let bytes = match self
+            .pack(first.pack)
+            .and_then(|pack| self.read_from(&pack, first.offset, len))
+        {
+            Ok(bytes) => bytes,
+            Err(error) if is_absence(&error) => return Ok(nothing()),
+            Err(error) => return Err(error),
+        };
+        let part = |place: &Place| {
+            let at = (place.offset - first.offset) as usize;
+            Some(bytes.slice(at..at + place.len as usize))
+        };
+        Ok(run.iter().map(part).collect())
+    }
+
+    fn read_from(&self, pack: &Pack, offset: u64, len: usize) -> io::Result<Bytes> {
+        if len < DIRECT_BYTES_MIN {
+            let mut bytes = vec![0; len];
+            pack.read_cached(&mut bytes, offset)?;
+            return Ok(bytes.into());
+        }
+        let mut buffer: Buffer = self.buffers.take(len.next_multiple_of(place::UNIT as usize));
+        pack.read_direct(&mut buffer, offset, len)?;
+        Ok(Bytes::from_owner(buffer).slice(..len))
+    }
+
+    /// Cuts sorted places into runs that one read serves.
+    pub(crate) fn runs(places: &[Place]) -> impl Iterator<Item = &[Place]> {
+        let mut bytes = 0;
+        places.chunk_by(move |this, next| {
+            bytes += u64::from(this.len);
+            let joined = this.pack == next.pack
+                && (this.end() == next.offset || this == next)
+                && bytes + u64::from(next.len) <= READ_BYTES as u64;
+            if !joined {
+                bytes = 0;
+            }
+            joined
+        })
+    }
+
+    fn pack(&self, number: u32) -> io::Result<Arc<Pack>> {
+        self.open
+            .get_or_insert_with(&number, || Pack::open(&self.dir, number).map(Arc::new))
+    }
+
+    /// Notes blocks the index has forgotten.
+    pub(crate) fn forget(&self, places: &[Place]) {
+        let mut garbage = self.garbage.lock();
+        for place in places {
+            *garbage.by_pack.entry(place.pack).or_default() += place.end() - place.offset;
+        }
+    }
+
+    /// What deletes left behind, so far.
+    pub(crate) fn garbage(&self) -> Garbage {
+        self.garbage.lock().clone()
+    }
+
+    /// Begins a reclaim: the packs worth looking at, each with how far it is looked at. All deletes so far must be
+    /// durable, and the index must know all puts so far.
+    pub(crate) fn begin_reclaim(&self) -> io::Result<Vec<(u32, u64)>> {
+        let growing: FxHashMap<_, _> = self.appender.growing().into_iter().collect();
+        let numbers = file::numbers(&self.dir)?;
+        let garbage = std::mem::take(&mut *self.garbage.lock());
+        let mut packs = Vec::new();
+        for number in numbers {
+            if !garbage.unknown && !garbage.by_pack.contains_key(&number) {
+                continue;
+            }
+            match growing.get(&number) {
+                Some(end) => packs.push((number, *end)),
+                // A pack made since the look at those that grow has nothing dead in it.
+                None if growing.keys().any(|grows| number > *grows) => {}
+                None => packs.push((number, self.pack(number)?.len()?)),
+            }
+        }
+        Ok(packs)
+    }
+
+    /// A reclaim ended halfway: the next looks at all packs.
+    pub(crate) fn lose_track(&self) {
+        self.garbage.lock().unknown = true;
+    }
+
+    /// Gives back what nothing lives in.
+    pub(crate) fn punch(&self, packs: &[(u32, u64)], live: &Live) -> io::Result<()> {
+        self.punches.fetch_add(1, SeqCst);
+        let growing = self.appender.growing();
+        for (number, limit) in packs {
+            let pack = self.pack(*number)?;
+            if live.is_dead(*number) && !growing.iter().any(|(grows, _)| grows == number) {
+                pack.remove()?;
+                self.open.remove(number);
+                continue;
+            }
+            for (from, until) in live.holes(*number, *limit) {
+                match pack.punch(from, until) {
+                    // The filesystem below cannot: only whole packs come back.
+                    Err(error) if error.kind() == io::ErrorKind::Unsupported => break,
+                    done => done?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes on the device.
+    pub(crate) fn used_bytes(&self) -> io::Result<u64> {
+        used_bytes(&self.dir)
+    }
+}
+
+impl Drop for Packs {
+    fn drop(&mut self) {
+        self.appender.end();
+        let garbage = self.garbage.get_mut();
+        if garbage.unknown {
+            return;
+        }
+        let lines = garbage
+            .by_pack
+            .iter()
+            .map(|(pack, bytes)| format!("{pack} {bytes}\n"));
+        if let Err(error) = fs::write(self.dir.join(GARBAGE), lines.collect::<String>()) {
+            tracing::warn!(%error, "the next reclaim has to look at all packs");
+        }
+    }
+}
+
+/// Reads what a clean close knew, and takes it away: from now on it is old.
+fn take_garbage(dir: &Path) -> io::Result<Garbage> {
+    let path = dir.join(GARBAGE);
+    let unknown = Garbage {
+        unknown: true,
+        ..Garbage::default()
+    };
+    let lines = match fs::read_to_string(&path) {
+        Ok(lines) => lines,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(unknown),
+        Err(error) => return Err(error),
+    };
+    fs::remove_file(&path)?;
+    File::open(dir)?.sync_all()?;
+    let parse = |line: &str| {
+        let (pack, bytes) = line.split_once(' ')?;
+        Some((pack.parse().ok()?, bytes.parse().ok()?))
+    };
+    Ok(match lines.lines().map(parse).collect() {
+        Some(by_pack) => Garbage {
+            by_pack,
+            unknown: false,
+        },
+        None => unknown,
+    })
+}
+
+/// Errors that say there is nothing there: what the outside took away is a missing block, not a failed store.
+fn is_absence(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_are_read_together_and_others_apart() {
+        let place = |pack, offset, len| Place { pack, offset, len };
+        let places = [
+            place(1, 0, 500),
+            place(1, 512, 1000),
+            place(1, 1536, 8),
+            place(1, 4096, 8),
+            place(2, 4608, 8),
+        ];
+        let runs: Vec<_> = Packs::runs(&places).map(<[Place]>::len).collect();
+        assert_eq!(runs, [3, 1, 1]);
+        let large: Vec<_> = (0..40).map(|n| place(1, n * 131_584, 131_088)).collect();
+        assert!(Packs::runs(&large).all(|run| run.len() <= 16));
+        assert_eq!(Packs::runs(&large).map(<[Place]>::len).sum::<usize>(), 40);
+    }
+
+    #[test]
+    fn garbage_is_known_after_a_clean_close_and_unknown_after_any_other() {
+        let dir = tempfile::tempdir().unwrap();
+        Packs::create(dir.path()).unwrap();
+        let open = || Packs::open(dir.path(), Box::new(|_| Ok(()))).unwrap();
+        let packs = open();
+        assert!(!packs.garbage().is_unknown());
+        packs.forget(&[Place {
+            pack: 5,
+            offset: 0,
+            len: 700,
+        }]);
+        drop(packs);
+        let packs = open();
+        assert_eq!(
+            (packs.garbage().bytes(), packs.garbage().is_unknown()),
+            (1024, false)
+        );
+        std::mem::forget(packs);
+        assert!(open().garbage().is_unknown());
+        fs::write(dir.path().join(DIR).join(GARBAGE), "5 many").unwrap();
+        assert!(open().garbage().is_unknown());
+    }
+}

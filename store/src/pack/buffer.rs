@@ -1,0 +1,109 @@
+//! Memory that direct I/O takes: aligned, and used again and again, since fresh pages cost more than the copy into them.
+
+use parking_lot::Mutex;
+use std::sync::{Arc, Weak};
+
+/// What direct I/O asks of memory, offsets and lengths, on any device.
+pub(crate) const ALIGN: usize = 4096;
+
+/// Bytes that begin at a multiple of [`ALIGN`]. Goes back to its pool when dropped.
+pub(crate) struct Buffer {
+    bytes: Vec<u8>,
+    start: usize,
+    len: usize,
+    pool: Weak<Pool>,
+}
+
+impl Buffer {
+    fn new(len: usize, pool: Weak<Pool>) -> Self {
+        let bytes = vec![0; len + ALIGN];
+        let start = bytes.as_ptr().align_offset(ALIGN).min(ALIGN);
+        Self {
+            bytes,
+            start,
+            len,
+            pool,
+        }
+    }
+
+    /// All of it, to be written.
+    pub(crate) fn as_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.start..self.start + self.len]
+    }
+}
+
+impl AsRef<[u8]> for Buffer {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes[self.start..self.start + self.len]
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        if let Some(pool) = self.pool.upgrade() {
+            pool.give_back(std::mem::take(&mut self.bytes));
+        }
+    }
+}
+
+/// Buffers nobody uses at the moment, of one size.
+pub(crate) struct Pool {
+    len: usize,
+    count_max: usize,
+    idle: Mutex<Vec<Vec<u8>>>,
+}
+
+impl Pool {
+    /// A pool that keeps up to `count_max` buffers of `len` bytes.
+    pub(crate) fn new(len: usize, count_max: usize) -> Arc<Self> {
+        Arc::new(Self {
+            len,
+            count_max,
+            idle: Mutex::default(),
+        })
+    }
+
+    /// A buffer of at least `len` bytes, with whatever its last user left in it; pooled if it is of the pool's size.
+    pub(crate) fn take(self: &Arc<Self>, len: usize) -> Buffer {
+        if len > self.len {
+            return Buffer::new(len.next_multiple_of(ALIGN), Weak::new());
+        }
+        match self.idle.lock().pop() {
+            Some(bytes) => Buffer {
+                start: bytes.as_ptr().align_offset(ALIGN).min(ALIGN),
+                bytes,
+                len: self.len,
+                pool: Arc::downgrade(self),
+            },
+            None => Buffer::new(self.len, Arc::downgrade(self)),
+        }
+    }
+
+    fn give_back(&self, bytes: Vec<u8>) {
+        let mut idle = self.idle.lock();
+        if idle.len() < self.count_max {
+            idle.push(bytes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_are_aligned_and_come_back_as_often_as_the_pool_keeps_them() {
+        let pool = Pool::new(2 * ALIGN, 1);
+        let (first, second) = (pool.take(1), pool.take(2 * ALIGN));
+        assert_eq!(first.as_ref().as_ptr().align_offset(ALIGN), 0);
+        assert_eq!(
+            (first.as_ref().len(), second.as_ref().len()),
+            (2 * ALIGN, 2 * ALIGN)
+        );
+        drop((first, second));
+        assert_eq!(pool.idle.lock().len(), 1);
+        drop(pool.take(2 * ALIGN + 1));
+        assert_eq!(pool.idle.lock().len(), 1, "a larger one is nobody's");
+        assert_eq!(pool.take(9).as_ref().as_ptr().align_offset(ALIGN), 0);
+    }
+}

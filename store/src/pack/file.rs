@@ -1,0 +1,182 @@
+//! One pack: a file that blocks are appended to, and out of which dead ones are punched.
+//!
+//! ```text
+//!   00000007   block | block | hole | block | ... | room allocated ahead
+//!              read: through the page cache, or past it      append: past it, in whole pages
+//! ```
+//!
+//! Room is allocated ahead, so that an append changes no length and a full device is noticed before anything is
+//! written. Whole pages are written, each once, so that nothing read through the page cache can be half written.
+
+use super::buffer::{ALIGN, Buffer};
+use super::place::Place;
+use rustix::fs::{FallocateFlags, OFlags, fallocate};
+use rustix::io::Errno;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// A pack is not appended to beyond this.
+pub(crate) const PACK_BYTES: u64 = 256 << 20;
+
+/// One pack, open.
+pub(crate) struct Pack {
+    /// Its name, as a number.
+    pub(crate) number: u32,
+    path: PathBuf,
+    file: File,
+    /// The same file past the page cache, where the filesystem below allows that.
+    direct: Option<File>,
+}
+
+impl Pack {
+    /// Makes an empty pack.
+    pub(crate) fn create(dir: &Path, number: u32) -> io::Result<Self> {
+        let path = path_of(dir, number);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true).mode(0o600);
+        let file = options.open(&path)?;
+        Ok(Self::with(number, path, file))
+    }
+
+    /// Opens one that exists.
+    pub(crate) fn open(dir: &Path, number: u32) -> io::Result<Self> {
+        let path = path_of(dir, number);
+        let file = File::options().read(true).write(true).open(&path)?;
+        Ok(Self::with(number, path, file))
+    }
+
+    fn with(number: u32, path: PathBuf, file: File) -> Self {
+        let flags = OFlags::DIRECT.bits() as i32;
+        let direct = File::options()
+            .read(true)
+            .write(true)
+            .custom_flags(flags)
+            .open(&path);
+        Self {
+            number,
+            path,
+            file,
+            direct: direct.ok(),
+        }
+    }
+
+    /// Allocates `from..until`.
+    pub(crate) fn allocate(&self, from: u64, until: u64) -> io::Result<()> {
+        match fallocate(&self.file, FallocateFlags::empty(), from, until - from) {
+            // The filesystem below cannot: room is taken when it is written.
+            Err(Errno::OPNOTSUPP) => self.file.set_len(until),
+            done => Ok(done?),
+        }
+    }
+
+    /// Writes whole pages.
+    pub(crate) fn write(&self, pages: &[u8], offset: u64) -> io::Result<()> {
+        match &self.direct {
+            // EINVAL: a device of sectors larger than ours. The page cache serves any.
+            Some(direct) => match direct.write_all_at(pages, offset) {
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                    self.file.write_all_at(pages, offset)
+                }
+                done => done,
+            },
+            None => self.file.write_all_at(pages, offset),
+        }
+    }
+
+    /// Reads `offset..offset + len` through the page cache: small blocks, which have neighbours worth reading too.
+    pub(crate) fn read_cached(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        self.file.read_exact_at(bytes, offset)
+    }
+
+    /// Reads past the page cache into the start of `buffer`, from a multiple of [`super::place::UNIT`] on; what lies
+    /// behind the file's end stays as it is.
+    pub(crate) fn read_direct(&self, buffer: &mut Buffer, offset: u64, len: usize) -> io::Result<()> {
+        let whole = len.next_multiple_of(super::place::UNIT as usize);
+        if let Some(direct) = &self.direct {
+            match read_full(direct, &mut buffer.as_mut()[..whole], offset) {
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
+                Ok(read) if read < len => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        self.file.read_exact_at(&mut buffer.as_mut()[..len], offset)
+    }
+
+    /// Makes what was written durable.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        Ok(rustix::fs::fdatasync(&self.file)?)
+    }
+
+    /// Gives `from..until` back to the device; whole pages.
+    pub(crate) fn punch(&self, from: u64, until: u64) -> io::Result<()> {
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        Ok(fallocate(&self.file, flags, from, until - from)?)
+    }
+
+    /// Gives the room behind `len` back.
+    pub(crate) fn end_at(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len.next_multiple_of(ALIGN as u64))
+    }
+
+    /// Length of the file, allocated room included.
+    pub(crate) fn len(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    /// Removes the file. Those who still read it go on.
+    pub(crate) fn remove(&self) -> io::Result<()> {
+        fs::remove_file(&self.path)
+    }
+}
+
+/// Numbers of the packs in a directory.
+pub(crate) fn numbers(dir: &Path) -> io::Result<Vec<u32>> {
+    let mut numbers = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let name = entry?.file_name();
+        let name = name.to_str().filter(|name| name.len() == NAME_LEN);
+        numbers.extend(name.and_then(|name| u32::from_str_radix(name, 16).ok()));
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+/// Bytes on the device that the files of a directory take.
+pub(crate) fn used_bytes(dir: &Path) -> io::Result<u64> {
+    let mut used = 0;
+    for entry in fs::read_dir(dir)? {
+        // A file may be removed between the listing and this look at it.
+        if let Ok(meta) = entry?.metadata() {
+            used += meta.blocks() * 512;
+        }
+    }
+    Ok(used)
+}
+
+/// Whether a place can lie in a pack at all: what the index says is read from outside.
+pub(crate) fn is_possible(place: Place) -> bool {
+    place.end() <= PACK_BYTES
+}
+
+const NAME_LEN: usize = 8;
+
+fn path_of(dir: &Path, number: u32) -> PathBuf {
+    dir.join(format!("{number:08x}"))
+}
+
+/// Reads until `bytes` is full or the file ends.
+fn read_full(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut read = 0;
+    while read < bytes.len() {
+        match file.read_at(&mut bytes[read..], offset + read as u64) {
+            Ok(0) => break,
+            Ok(more) => read += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(read)
+}
