@@ -58,12 +58,26 @@ impl Blocks {
         self.store.get(cid)?.ok_or(Error::Missing { cid: *cid })
     }
 
+    /// Many blocks at once, unverified, in the order asked.
+    pub(crate) fn fetch_many(&self, cids: &[Cid]) -> Result<Vec<Bytes>> {
+        let found = self.store.get_many(cids)?;
+        let present = found.into_iter().zip(cids);
+        present
+            .map(|(stored, cid)| stored.ok_or(Error::Missing { cid: *cid }))
+            .collect()
+    }
+
     /// The bytes of a leaf.
     pub(crate) fn leaf(&self, link: &Link) -> Result<Arc<Vec<u8>>> {
         if let Some(plain) = self.leaves.get(&link.cid) {
             return Ok(plain);
         }
-        let plain = Arc::new(open_leaf(link, self.fetch(&link.cid)?)?);
+        self.keep_leaf(link, self.fetch(&link.cid)?)
+    }
+
+    /// Verifies and opens a leaf that was fetched, and keeps it.
+    pub(crate) fn keep_leaf(&self, link: &Link, stored: Bytes) -> Result<Arc<Vec<u8>>> {
+        let plain = Arc::new(open_leaf(link, stored)?);
         self.leaves.insert(link.cid, plain.clone());
         Ok(plain)
     }

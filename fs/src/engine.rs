@@ -76,6 +76,7 @@ pub struct Engine {
     pub(crate) config: Config,
     pub(crate) signals: Signals,
     pub(crate) committer: Mutex<Option<std::thread::JoinHandle<()>>>,
+    pub(crate) logger: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
 
 /// What threads wait for, all with [`Engine::state`].
@@ -89,6 +90,8 @@ pub(crate) struct Signals {
     pub(crate) puts_done: Condvar,
     /// The committer has something to do.
     pub(crate) wake: Condvar,
+    /// Somebody waits for the log and nobody appends to it.
+    pub(crate) log_wanted: Condvar,
 }
 
 pub(crate) type Guard<'a> = MutexGuard<'a, State>;

@@ -11,13 +11,11 @@
 //! where the chain of tags starts anew with an epoch.
 
 use crate::codec::{Decoder, Encoder};
-use crate::commit::is_full;
-use crate::engine::{Engine, Guard};
 use crate::record::{Meta, Record, Xattrs};
+use crate::sync::Waiter;
 use crate::{Error, InodeNo, Name, RenameMode, Result, Time};
 use bytes::Bytes;
 use cairn_merkle::{Cid, Epoch, Link, LogKey, LogPos, SECRET_LEN};
-use parking_lot::MutexGuard;
 use std::collections::VecDeque;
 
 /// One part of [`Op::Content`].
@@ -333,9 +331,9 @@ pub(crate) struct LogBuffer {
     /// Unwritten operations by epoch: at most the frozen one and the open one.
     parts: VecDeque<(Epoch, Encoder)>,
     /// Sealed records that the store had no room for. Their places are taken: they are written as they are, or never.
-    unwritten: Vec<(LogPos, Bytes)>,
+    pub(crate) unwritten: Vec<(LogPos, Bytes)>,
     /// Among [`Self::parts`] is what must not be written before its blocks or its data are durable too.
-    holds_back: bool,
+    pub(crate) holds_back: bool,
     /// Position in the stream of operations: everything pushed, and everything durable, in bytes.
     pub(crate) pushed: u64,
     pub(crate) durable: u64,
@@ -344,20 +342,19 @@ pub(crate) struct LogBuffer {
     /// Place and tag of the last record written.
     last: Option<(LogPos, [u8; 16])>,
     /// Bytes of records written since a commit last made some superfluous.
-    written: u64,
+    pub(crate) written: u64,
     /// A leader is appending.
-    leader: bool,
+    pub(crate) leader: bool,
+    /// There is a thread that appends for those in [`Self::waiting`].
+    pub(crate) has_logger: bool,
+    /// Who asked to be told when the log is durable up to a position.
+    pub(crate) waiting: Vec<Waiter>,
     /// Puts for the open epoch that have not ended, and whether a freeze waits for them.
     pub(crate) putting: u32,
     pub(crate) freezing: bool,
 }
 
 const RECORD_BYTES_MAX: usize = 1 << 20;
-/// An fsync of no more records than this is short.
-const SHORT_RECORDS: usize = 16;
-/// This much log asks for a commit, however few bytes are dirty: it takes room, and time when it is replayed.
-const WRITTEN_MAX: u64 = 64 << 20;
-
 impl LogBuffer {
     pub(crate) fn push(&mut self, epoch: Epoch, op: &Op<'_>) {
         self.holds_back |= matches!(op, Op::Content { .. } | Op::Rename { .. });
@@ -376,7 +373,7 @@ impl LogBuffer {
     }
 
     /// Takes all that waits as sealed records.
-    fn seal(&mut self, key: &LogKey) -> Vec<(LogPos, Bytes)> {
+    pub(crate) fn seal(&mut self, key: &LogKey) -> Vec<(LogPos, Bytes)> {
         let mut records = std::mem::take(&mut self.unwritten);
         self.holds_back = false;
         for (epoch, ops) in self.parts.drain(..) {
@@ -408,122 +405,6 @@ impl LogBuffer {
             self.parts.pop_front();
         }
         self.durable = self.durable.max(self.frozen_end);
-    }
-}
-
-impl Engine {
-    /// Makes every operation noted so far durable, together with all who ask at the same time.
-    pub(crate) fn flush_log(&self, state: &mut Guard<'_>) -> Result<()> {
-        let wanted = state.log.pushed;
-        while state.log.durable < wanted {
-            state.writable()?;
-            if state.log.leader {
-                self.signals.logged.wait(state);
-                continue;
-            }
-            state.log.leader = true;
-            let upto = state.log.pushed;
-            let records = state.log.seal(&self.log_key);
-            if state.log.written > WRITTEN_MAX && !state.committing {
-                state.commit_wanted = true;
-                self.signals.wake.notify_all();
-            }
-            let puts = state.bulk_puts;
-            let sync = puts > state.bulk_synced;
-            let done = MutexGuard::unlocked(state, || -> Result<()> {
-                if sync {
-                    self.blocks.store.sync()?;
-                }
-                // Also without records of its own: earlier ones may have been written and not synced.
-                Ok(self.blocks.store.log_append(&records)?)
-            });
-            state.log.leader = false;
-            match done {
-                Ok(()) => {
-                    state.bulk_synced = state.bulk_synced.max(puts);
-                    state.log.durable = state.log.durable.max(upto);
-                }
-                Err(error) if is_full(&error) => {
-                    state.log.unwritten = records;
-                    self.signals.logged.notify_all();
-                    return Err(Error::NoSpace);
-                }
-                Err(error) => {
-                    self.fail(state, "the intent log could not be written", &error);
-                    return Err(error);
-                }
-            }
-            self.signals.logged.notify_all();
-        }
-        Ok(())
-    }
-
-    /// Has what was noted so far outlive this process, though not a power cut: a program may take the removal of a file
-    /// for the end of a transaction (SQLite's rollback journal) and does not sync it.
-    ///
-    /// File content and renames hold this back: the one names blocks that are not durable yet, and the other would
-    /// replace a file by one whose bytes are still in memory.
-    pub(crate) fn write_log(&self, state: &mut Guard<'_>) {
-        while state.log.leader {
-            self.signals.logged.wait(state);
-        }
-        if state.log.holds_back || state.read_only.is_some() {
-            return;
-        }
-        let records = state.log.seal(&self.log_key);
-        if records.is_empty() {
-            return;
-        }
-        state.log.leader = true;
-        let done = MutexGuard::unlocked(state, || self.blocks.store.log_write(&records));
-        state.log.leader = false;
-        self.signals.logged.notify_all();
-        match done {
-            Ok(()) => {}
-            // Removing makes room: it must not fail for want of it.
-            Err(error) if error.is_full() => state.log.unwritten = records,
-            // What was done is done; it is the next change that is refused.
-            Err(error) => self.fail(state, "the intent log could not be written", &error.into()),
-        }
-    }
-
-    /// Whether [`Self::fsync`] would take no longer than one append of a few records; a guess.
-    pub fn fsync_is_short(&self, ino: InodeNo) -> bool {
-        let state = self.state.lock();
-        if state.log.leader || state.bulk_puts > state.bulk_synced {
-            return false;
-        }
-        match state.inode(ino).and_then(|inode| inode.file()) {
-            Ok(file) => !file.frozen_unlogged && file.unlogged.records.len() <= SHORT_RECORDS,
-            Err(_) => true,
-        }
-    }
-
-    /// Everything that was done to this inode, and every change of names before, is durable on return.
-    ///
-    /// # Errors
-    /// Whatever the store failed with; the volume is read-only afterwards.
-    pub fn fsync(&self, ino: InodeNo, _data_only: bool) -> Result<()> {
-        let mut state = self.state.lock();
-        if crate::state::view_of(ino) != 0 || ino == InodeNo::SNAPSHOTS {
-            return Ok(());
-        }
-        // A volume that was mounted read-only has nothing that is not durable.
-        if self.config.read_only {
-            return Ok(());
-        }
-        state.writable()?;
-        self.enter(&mut state, ino)?;
-        self.flush_large(&mut state, ino)?;
-        while matches!(state.inode(ino).and_then(|inode| inode.file()), Ok(file) if file.frozen_unlogged) {
-            state.writable()?;
-            if state.stalled.is_some() {
-                return Err(Error::NoSpace);
-            }
-            self.signals.committed.wait(&mut state);
-        }
-        self.log_content(&mut state, ino)?;
-        self.flush_log(&mut state)
     }
 }
 

@@ -37,6 +37,7 @@ mod recover;
 mod snapshot;
 mod state;
 mod status;
+mod sync;
 mod types;
 mod volume;
 
@@ -46,4 +47,5 @@ pub use error::{Error, Result};
 pub use format::{format, rekey};
 pub use fuse::{Mount, MountFlag, MountOptions, Operations, Unmounter, mount};
 pub use status::Status;
+pub use sync::SyncDone;
 pub use types::*;

@@ -3,7 +3,7 @@
 use crate::fuse::Operations;
 use crate::{
     Access, Attr, Caller, DirCookie, DirEntry, Engine, Fallocate, InodeNo, Kind, Name, RenameMode, Result,
-    Seek, SetAttr, StatFs, XattrMode,
+    Seek, SetAttr, StatFs, SyncDone, XattrMode,
 };
 
 impl Operations for Engine {
@@ -126,6 +126,10 @@ impl Operations for Engine {
 
     fn fsync(&self, ino: InodeNo, data_only: bool) -> Result<()> {
         Self::fsync(self, ino, data_only)
+    }
+
+    fn fsync_then(&self, ino: InodeNo, data_only: bool, done: SyncDone) {
+        Self::fsync_then(self, ino, data_only, done);
     }
 
     fn fallocate(&self, ino: InodeNo, mode: Fallocate, offset: u64, len: u64, caller: Caller) -> Result<()> {

@@ -4,15 +4,18 @@
 //!  stored leaf | hole  --cut at keep, lay frozen pieces over--> --cut at keep, lay open pieces over--> bytes
 //! ```
 //!
-//! A plan is made under the engine's lock and copies only what is dirty in the range; it runs without the lock.
+//! A plan is made under the engine's lock and copies only what is dirty in the range; it runs without the lock. The
+//! leaves it has to fetch are asked for together, since neighbours cost the store one access. One that is read whole is
+//! opened straight into the answer and not cached: the kernel keeps what it was told.
 
 use crate::Result;
 use crate::blocks::{Blocks, Cached};
 use crate::file::cut;
 use crate::inode::FileBody;
-use crate::layer::{Layer, Rec, Under};
+use crate::layer::{Layer, Rec, Under, plain_len};
 use crate::record::Stored;
-use cairn_merkle::{Link, index};
+use bytes::Bytes;
+use cairn_merkle::{Link, index, open_leaf_into};
 use std::sync::Arc;
 
 /// What lies at the bottom of a record.
@@ -72,14 +75,36 @@ impl Plan {
     /// Fetches, opens and overlays.
     pub(crate) fn run(&self, blocks: &Blocks) -> Result<Vec<u8>> {
         let mut bytes = vec![0; self.len];
+        let leaves = self.records.iter().map(|record| record.leaf(blocks));
+        let leaves: Vec<Option<Link>> = leaves.collect::<Result<_>>()?;
+        let mut fetched = fetch(blocks, leaves.iter().flatten())?.into_iter();
         let mut at = 0;
-        for record in &self.records {
+        for (record, leaf) in self.records.iter().zip(&leaves) {
             let len = (record.until - record.from) as usize;
-            record.run(blocks, &mut bytes[at..at + len])?;
+            let out = &mut bytes[at..at + len];
+            if let Some(link) = leaf {
+                record.open(blocks, link, fetched.next().flatten(), out)?;
+            }
+            record.lay_over(out);
             at += len;
         }
         Ok(bytes)
     }
+}
+
+/// The stored bytes of those leaves that are not cached.
+fn fetch<'a>(blocks: &Blocks, leaves: impl Iterator<Item = &'a Link>) -> Result<Vec<Option<Bytes>>> {
+    let leaves: Vec<&Link> = leaves.collect();
+    let missing = leaves.iter().filter(|link| !blocks.holds_leaf(&link.cid));
+    let missing: Vec<_> = missing.map(|link| link.cid).collect();
+    let mut stored = blocks.fetch_many(&missing)?.into_iter();
+    let mut wanted = missing.iter().peekable();
+    let each = leaves.iter().map(|link| {
+        wanted
+            .next_if(|cid| **cid == link.cid)
+            .and_then(|_| stored.next())
+    });
+    Ok(each.collect())
 }
 
 fn plan_record(file: &FileBody, recno: u64, from: u32, until: u32) -> RecordPlan {
@@ -118,9 +143,11 @@ pub(crate) fn record_of(
     plan.base = plan
         .through(layer)
         .unwrap_or_else(|| Base::Stored(stored.clone()));
-    let mut bytes = vec![0; len as usize];
-    plan.run(blocks, &mut bytes)?;
-    Ok(bytes)
+    let plan = Plan {
+        records: vec![plan],
+        len: len as usize,
+    };
+    plan.run(blocks)
 }
 
 impl RecordPlan {
@@ -146,18 +173,35 @@ impl RecordPlan {
         }
     }
 
-    fn run(&self, blocks: &Blocks, out: &mut [u8]) -> Result<()> {
-        match &self.base {
-            Base::Hole => {}
-            Base::Leaf(link) => self.copy(&blocks.leaf(link)?, out),
-            Base::Stored(Stored::Leaf(link)) if self.recno == 0 => self.copy(&blocks.leaf(link)?, out),
-            Base::Stored(Stored::Inline(bytes)) if self.recno == 0 => self.copy(bytes, out),
-            Base::Stored(Stored::Index(root)) => {
-                if let Some(link) = index::get(blocks, Some(root), self.recno)? {
-                    self.copy(&blocks.leaf(&link)?, out);
-                }
+    /// The leaf at the bottom, if there is one.
+    fn leaf(&self, blocks: &Blocks) -> Result<Option<Link>> {
+        Ok(match &self.base {
+            Base::Leaf(link) => Some(link.clone()),
+            Base::Stored(Stored::Leaf(link)) if self.recno == 0 => Some(link.clone()),
+            Base::Stored(Stored::Index(root)) => index::get(blocks, Some(root), self.recno)?,
+            Base::Hole | Base::Stored(_) => None,
+        })
+    }
+
+    /// Opens the leaf, or what was fetched of it, into `out`.
+    fn open(&self, blocks: &Blocks, link: &Link, fetched: Option<Bytes>, out: &mut [u8]) -> Result<()> {
+        let plain = match fetched {
+            Some(stored) if self.from == 0 && plain_len(link) == out.len() as u64 => {
+                return Ok(open_leaf_into(link, &stored, out)?);
             }
-            Base::Stored(_) => {}
+            Some(stored) => blocks.keep_leaf(link, stored)?,
+            None => blocks.leaf(link)?,
+        };
+        self.copy(&plain, out);
+        Ok(())
+    }
+
+    /// Lays what is dirty over what lies at the bottom.
+    fn lay_over(&self, out: &mut [u8]) {
+        if let Base::Stored(Stored::Inline(bytes)) = &self.base
+            && self.recno == 0
+        {
+            self.copy(bytes, out);
         }
         for step in self.steps.iter().rev() {
             let keep = (step.keep.max(self.from) - self.from) as usize;
@@ -169,7 +213,6 @@ impl RecordPlan {
                 out[at..at + bytes.len()].copy_from_slice(bytes);
             }
         }
-        Ok(())
     }
 
     /// What a leaf holds of the range; a leaf that ends early ends in zeros.

@@ -22,6 +22,7 @@ use parking_lot::Mutex;
 use rand::Rng;
 use rustc_hash::FxHashSet;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Instant;
 
 /// Log bytes read at once.
@@ -91,18 +92,23 @@ impl Engine {
             config,
             signals: Signals::default(),
             committer: Mutex::new(None),
+            logger: Mutex::new(None),
         };
         engine.recover(found.epoch, &old_log, salt)?;
         let engine = Arc::new(engine);
         if !config.read_only {
-            let committing = Arc::clone(&engine);
-            let thread = std::thread::Builder::new()
-                .name("commit".into())
-                .spawn(move || committing.run_committer());
-            let thread = thread.map_err(|source| cairn_merkle::StoreError::io("start a thread", source))?;
-            *engine.committer.lock() = Some(thread);
+            *engine.committer.lock() = Some(engine.start("commit", Self::run_committer)?);
+            *engine.logger.lock() = Some(engine.start("log", Self::run_logger)?);
+            engine.state.lock().log.has_logger = true;
         }
         Ok(engine)
+    }
+
+    fn start(self: &Arc<Self>, name: &str, run: fn(&Self)) -> Result<JoinHandle<()>> {
+        let engine = Arc::clone(self);
+        let thread = std::thread::Builder::new().name(name.into());
+        let thread = thread.spawn(move || run(&engine));
+        Ok(thread.map_err(|source| cairn_merkle::StoreError::io("start a thread", source))?)
     }
 
     fn recover(&self, head: Epoch, old_log: &LogKey, salt: [u8; 32]) -> Result<()> {
@@ -270,11 +276,13 @@ impl Engine {
                 return Ok(());
             }
             self.signals.wake.notify_all();
+            self.signals.log_wanted.notify_all();
         }
-        if let Some(thread) = self.committer.lock().take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the committer panicked");
+        for thread in [&self.committer, &self.logger] {
+            let thread = thread.lock().take();
+            if thread.is_some_and(|thread| thread.join().is_err()) {
+                tracing::error!("a thread of the engine panicked");
+            }
         }
         let mut state = self.state.lock();
         let done = self.commit_locked(&mut state);

@@ -1,6 +1,7 @@
 //! ChaCha20-Poly1305 (RFC 8439) in place, the one cipher of the format.
 
 use chacha20poly1305::aead::AeadInOut;
+use chacha20poly1305::aead::inout::InOutBuf;
 use chacha20poly1305::{ChaCha20Poly1305, KeyInit};
 
 /// Length of the tag behind every ciphertext.
@@ -21,4 +22,24 @@ pub(crate) fn open(key: &[u8; 32], nonce: [u8; 12], aad: &[u8], sealed: &mut Vec
     ChaCha20Poly1305::new(&(*key).into())
         .decrypt_in_place(&nonce.into(), aad, sealed)
         .ok()
+}
+
+/// As [`open`], from one place to another: `plain` holds the plaintext, or zeros if `sealed` is refused. `None` also
+/// when `plain` is not as long as the plaintext.
+pub(crate) fn open_into(
+    key: &[u8; 32],
+    nonce: [u8; 12],
+    aad: &[u8],
+    sealed: &[u8],
+    plain: &mut [u8],
+) -> Option<()> {
+    let (ciphertext, tag) = sealed.split_last_chunk::<TAG_LEN>()?;
+    let between = InOutBuf::new(ciphertext, plain).ok()?;
+    let opened = ChaCha20Poly1305::new(&(*key).into()).decrypt_inout_detached(
+        &nonce.into(),
+        aad,
+        between,
+        &(*tag).into(),
+    );
+    opened.inspect_err(|_| plain.fill(0)).ok()
 }

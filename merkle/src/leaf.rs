@@ -34,6 +34,16 @@ pub fn open_leaf(link: &Link, stored: Bytes) -> Result<Vec<u8>> {
     Ok(plain)
 }
 
+/// Verifies a leaf and opens it into `plain`, which must be as long as what was sealed; it holds zeros after an error.
+pub fn open_leaf_into(link: &Link, stored: &[u8], plain: &mut [u8]) -> Result<()> {
+    verify(link, Codec::Leaf, stored)
+        .inspect_err(|_| plain.fill(0))
+        .and_then(|()| {
+            aead::open_into(link.key.as_bytes(), ONE_TIME, &[], stored, plain)
+                .ok_or(Error::Corrupt { cid: link.cid })
+        })
+}
+
 /// Names a block that is complete, and makes the link to it.
 pub(crate) fn finish(codec: Codec, key: BlockKey, birth: Epoch, stored: Vec<u8>) -> (Sealed, Link) {
     assert!(
@@ -84,6 +94,10 @@ mod tests {
             assert_eq!(sealed.bytes.len(), len + TAG_LEN);
             assert_eq!((link.len as usize, link.birth), (len + TAG_LEN, Epoch(3)));
             assert_eq!(open_leaf(&link, sealed.bytes.clone()).unwrap(), plain);
+            let mut into = vec![1; len];
+            open_leaf_into(&link, &sealed.bytes, &mut into).unwrap();
+            assert_eq!(into, plain);
+            assert!(open_leaf_into(&link, &sealed.bytes, &mut vec![1; len + 1]).is_err());
             assert_eq!(open_leaf(&link, sealed.bytes).unwrap(), plain);
         }
     }
@@ -103,6 +117,10 @@ mod tests {
                 cid: Cid::of(Codec::Leaf, &stored),
                 ..link.clone()
             };
+            let mut into = vec![1; stored.len() - TAG_LEN];
+            assert!(open_leaf_into(&link, &stored, &mut into).is_err());
+            assert!(open_leaf_into(&renamed, &stored, &mut into).is_err());
+            assert!(into.iter().all(|byte| *byte == 0), "nothing of it leaves");
             assert!(matches!(
                 open_leaf(&renamed, stored.into()),
                 Err(Error::Corrupt { .. })

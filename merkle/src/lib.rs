@@ -63,7 +63,7 @@ pub use {
     head::Head,
     header::{Compression, Header, HeaderParams, Slot, SlotKey, SlotKind},
     key::{BlockKey, Kek, SubKey, VolumeKey},
-    leaf::{open_leaf, seal_leaf},
+    leaf::{open_leaf, open_leaf_into, seal_leaf},
     link::{Link, SECRET_LEN},
     log::LogKey,
     node::{Node, open_node, seal_node},

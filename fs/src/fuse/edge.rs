@@ -77,11 +77,11 @@ impl<O: Operations + ?Sized> Edge<O> {
 
     /// A sync that takes as long as the hop to another thread is answered here; see [`Pool`].
     fn sync(&self, what: &'static str, node: INodeNo, data_only: bool, reply: ReplyEmpty) {
-        let sync = move |fs: &O| done(what, node, reply, fs.fsync(ino(node), data_only));
         if self.fs.fsync_is_short(ino(node)) {
-            sync(&self.fs);
+            let answer = move |synced| done(what, node, reply, synced);
+            self.fs.fsync_then(ino(node), data_only, Box::new(answer));
         } else {
-            self.blocking(sync);
+            self.blocking(move |fs| done(what, node, reply, fs.fsync(ino(node), data_only)));
         }
     }
 

@@ -12,7 +12,7 @@
 
 use crate::{
     Access, Attr, Caller, DirCookie, DirEntry, Fallocate, InodeNo, Kind, Name, RenameMode, Result, Seek,
-    SetAttr, StatFs, XattrMode,
+    SetAttr, StatFs, SyncDone, XattrMode,
 };
 
 /// The filesystem as the kernel sees it.
@@ -101,8 +101,12 @@ pub trait Operations: Send + Sync + 'static {
     ) -> Result<()>;
     /// Makes a file or a directory durable, together with every earlier change of names.
     fn fsync(&self, ino: InodeNo, data_only: bool) -> Result<()>;
+    /// As [`fsync`](Self::fsync), with the answer through `done`, from whichever thread ends it.
+    fn fsync_then(&self, ino: InodeNo, data_only: bool, done: SyncDone) {
+        done(self.fsync(ino, data_only));
+    }
     /// Whether an fsync would wait for no more than one write of the device. A transport may then call
-    /// [`fsync`](Self::fsync) where it should not block for long; a wrong guess costs time and nothing else.
+    /// [`fsync_then`](Self::fsync_then) where it should not block for long; a wrong guess costs time and nothing else.
     fn fsync_is_short(&self, ino: InodeNo) -> bool {
         let _ = ino;
         false

@@ -1,0 +1,223 @@
+//! fsync: what was noted for the intent log becomes durable, for all who wait at the same time.
+//!
+//! ```text
+//!  fsync, nobody appending --> leader: seal, append, sync --> own answer, and theirs who waited
+//!  fsync, an append under way --> waiting ----------------------^   more wait? the logger leads the next
+//! ```
+//!
+//! One thread that syncs alone does all of it itself: waking another costs as much as the device. Many share: each
+//! append takes along whatever was noted while the one before it was under way, and nobody's thread is blocked meanwhile.
+
+use crate::commit::is_full;
+use crate::engine::{Engine, Guard};
+use crate::{Error, InodeNo, Result};
+use parking_lot::MutexGuard;
+
+/// Takes the outcome of an fsync.
+pub type SyncDone = Box<dyn FnOnce(Result<()>) + Send>;
+
+/// One who waits for the log.
+pub(crate) struct Waiter {
+    /// Position in the stream of operations up to which it must be durable.
+    wanted: u64,
+    done: SyncDone,
+}
+
+/// An fsync of no more records than this is short.
+const SHORT_RECORDS: usize = 16;
+/// This much log asks for a commit, however few bytes are dirty: it takes room, and time when it is replayed.
+const WRITTEN_MAX: u64 = 64 << 20;
+
+impl Engine {
+    /// Makes every operation noted so far durable, together with all who ask at the same time.
+    pub(crate) fn flush_log(&self, state: &mut Guard<'_>) -> Result<()> {
+        let wanted = state.log.pushed;
+        while state.log.durable < wanted {
+            state.writable()?;
+            if state.log.leader {
+                self.signals.logged.wait(state);
+                continue;
+            }
+            state.log.leader = true;
+            let upto = state.log.pushed;
+            let records = state.log.seal(&self.log_key);
+            if state.log.written > WRITTEN_MAX && !state.committing {
+                state.commit_wanted = true;
+                self.signals.wake.notify_all();
+            }
+            let puts = state.bulk_puts;
+            let sync = puts > state.bulk_synced;
+            let done = MutexGuard::unlocked(state, || -> Result<()> {
+                if sync {
+                    self.blocks.store.sync()?;
+                }
+                // Also without records of its own: earlier ones may have been written and not synced.
+                Ok(self.blocks.store.log_append(&records)?)
+            });
+            state.log.leader = false;
+            match done {
+                Ok(()) => {
+                    state.bulk_synced = state.bulk_synced.max(puts);
+                    state.log.durable = state.log.durable.max(upto);
+                }
+                Err(error) if is_full(&error) => {
+                    state.log.unwritten = records;
+                    self.signals.logged.notify_all();
+                    self.answer_waiting(state, Some(&|| Error::NoSpace));
+                    return Err(Error::NoSpace);
+                }
+                Err(error) => {
+                    self.fail(state, "the intent log could not be written", &error);
+                    let refused = || Error::ReadOnly("the intent log could not be written");
+                    self.answer_waiting(state, Some(&refused));
+                    return Err(error);
+                }
+            }
+            self.signals.logged.notify_all();
+            self.answer_waiting(state, None);
+        }
+        Ok(())
+    }
+
+    /// Tells those who wait for what is durable now; all of them, if the log `failed`.
+    fn answer_waiting(&self, state: &mut Guard<'_>, failed: Option<&dyn Fn() -> Error>) {
+        if state.log.waiting.is_empty() {
+            return;
+        }
+        let durable = state.log.durable;
+        let waiting = std::mem::take(&mut state.log.waiting);
+        let (told, left) = waiting
+            .into_iter()
+            .partition(|waiter| failed.is_some() || waiter.wanted <= durable);
+        state.log.waiting = left;
+        if !state.log.waiting.is_empty() {
+            self.signals.log_wanted.notify_one();
+        }
+        MutexGuard::unlocked(state, || {
+            let told: Vec<Waiter> = told;
+            for waiter in told {
+                (waiter.done)(failed.map_or(Ok(()), |error| Err(error())));
+            }
+        });
+    }
+
+    /// The logger: appends for those who came while another append was under way. It has nothing to do while one
+    /// thread at a time syncs.
+    pub(crate) fn run_logger(&self) {
+        let mut state = self.state.lock();
+        loop {
+            if !state.log.waiting.is_empty() {
+                let flushed = self.flush_log(&mut state);
+                let read_only = state.read_only;
+                let refused = || read_only.map_or(Error::NoSpace, Error::ReadOnly);
+                // Those who came after a failure are told the same; without one, those for whom a commit did the work.
+                let failed: Option<&dyn Fn() -> Error> = flushed.is_err().then_some(&refused);
+                self.answer_waiting(&mut state, failed);
+            } else if state.closing {
+                return;
+            } else {
+                self.signals.log_wanted.wait(&mut state);
+            }
+        }
+    }
+
+    /// Has what was noted so far outlive this process, though not a power cut: a program may take the removal of a file
+    /// for the end of a transaction (SQLite's rollback journal) and does not sync it.
+    ///
+    /// File content and renames hold this back: the one names blocks that are not durable yet, and the other would
+    /// replace a file by one whose bytes are still in memory.
+    pub(crate) fn write_log(&self, state: &mut Guard<'_>) {
+        while state.log.leader {
+            self.signals.logged.wait(state);
+        }
+        if state.log.holds_back || state.read_only.is_some() {
+            return;
+        }
+        let records = state.log.seal(&self.log_key);
+        if records.is_empty() {
+            return;
+        }
+        state.log.leader = true;
+        let done = MutexGuard::unlocked(state, || self.blocks.store.log_write(&records));
+        state.log.leader = false;
+        self.signals.logged.notify_all();
+        match done {
+            Ok(()) => {}
+            // Removing makes room: it must not fail for want of it.
+            Err(error) if error.is_full() => state.log.unwritten = records,
+            // What was done is done; it is the next change that is refused.
+            Err(error) => self.fail(state, "the intent log could not be written", &error.into()),
+        }
+    }
+
+    /// Whether [`Self::fsync_then`] would take no longer than one append of a few records; a guess.
+    pub fn fsync_is_short(&self, ino: InodeNo) -> bool {
+        let state = self.state.lock();
+        if state.bulk_puts > state.bulk_synced {
+            return false;
+        }
+        match state.inode(ino).and_then(|inode| inode.file()) {
+            Ok(file) => !file.frozen_unlogged && file.unlogged.records.len() <= SHORT_RECORDS,
+            Err(_) => true,
+        }
+    }
+
+    /// Everything that was done to this inode, and every change of names before, is durable on return.
+    ///
+    /// # Errors
+    /// Whatever the store failed with; the volume is read-only afterwards.
+    pub fn fsync(&self, ino: InodeNo, _data_only: bool) -> Result<()> {
+        let mut state = self.state.lock();
+        if self.note_for_sync(&mut state, ino)? {
+            self.flush_log(&mut state)?;
+        }
+        Ok(())
+    }
+
+    /// As [`Self::fsync`], with the answer through `done`: here, after an append, or on the logger's thread if an append
+    /// is under way, which the next one after it then serves together with all who came meanwhile.
+    pub fn fsync_then(&self, ino: InodeNo, data_only: bool, done: SyncDone) {
+        let mut state = self.state.lock();
+        if !state.log.leader || !state.log.has_logger || state.closing {
+            drop(state);
+            return done(self.fsync(ino, data_only));
+        }
+        match self.note_for_sync(&mut state, ino) {
+            Ok(true) if state.log.durable < state.log.pushed => {
+                let wanted = state.log.pushed;
+                state.log.waiting.push(Waiter { wanted, done });
+                if !state.log.leader {
+                    self.signals.log_wanted.notify_one();
+                }
+            }
+            noted => {
+                drop(state);
+                done(noted.map(drop));
+            }
+        }
+    }
+
+    /// Has all that an fsync of this inode must make durable noted for the log. Nothing is to be done for what never
+    /// changes.
+    fn note_for_sync(&self, state: &mut Guard<'_>, ino: InodeNo) -> Result<bool> {
+        if crate::state::view_of(ino) != 0 || ino == InodeNo::SNAPSHOTS {
+            return Ok(false);
+        }
+        // A volume that was mounted read-only has nothing that is not durable.
+        if self.config.read_only {
+            return Ok(false);
+        }
+        state.writable()?;
+        self.enter(state, ino)?;
+        self.flush_large(state, ino)?;
+        while matches!(state.inode(ino).and_then(|inode| inode.file()), Ok(file) if file.frozen_unlogged) {
+            state.writable()?;
+            if state.stalled.is_some() {
+                return Err(Error::NoSpace);
+            }
+            self.signals.committed.wait(state);
+        }
+        self.log_content(state, ino)?;
+        Ok(true)
+    }
+}

@@ -1,0 +1,89 @@
+//! fsyncs that come together share one append of the log.
+//!
+//! ```text
+//!  first --append, held at a gate--------|--answered
+//!  ten more --noted, nobody waits--------|----one append--answered
+//! ```
+
+use cairn_fs::{Engine, InodeNo};
+use cairn_merkle::MemoryStore;
+use cairn_tests::sample::put_file;
+use cairn_tests::volume;
+use cairn_tests::watched::{Call, Watched};
+use parking_lot::{Condvar, Mutex};
+use std::sync::{Arc, mpsc};
+
+/// Holds appends while it is shut, and counts them.
+#[derive(Default)]
+struct Gate {
+    state: Mutex<(bool, u32)>,
+    changed: Condvar,
+}
+
+impl Gate {
+    fn pass(&self) {
+        let mut state = self.state.lock();
+        state.1 += 1;
+        self.changed.notify_all();
+        while state.0 {
+            self.changed.wait(&mut state);
+        }
+    }
+
+    fn set(&self, shut: bool) {
+        self.state.lock().0 = shut;
+        self.changed.notify_all();
+    }
+
+    fn wait_for(&self, appends: u32) {
+        let mut state = self.state.lock();
+        while state.1 < appends {
+            self.changed.wait(&mut state);
+        }
+    }
+
+    fn appends(&self) -> u32 {
+        self.state.lock().1
+    }
+}
+
+fn gated() -> (Arc<Gate>, Arc<Engine>) {
+    let gate = Arc::new(Gate::default());
+    let told = Arc::clone(&gate);
+    let store = Watched::new(Arc::new(MemoryStore::new()), move |call| {
+        if matches!(call, Call::LogAppend) {
+            told.pass();
+        }
+    });
+    let engine = volume::create_and_open(Arc::new(store)).expect("a new volume opens");
+    (gate, engine)
+}
+
+#[test]
+fn fsyncs_that_come_during_an_append_share_the_next_one() {
+    let (gate, engine) = gated();
+    let files: Vec<_> = (0..11)
+        .map(|n| put_file(&engine, InodeNo::ROOT, &format!("file-{n}"), b"bytes").expect("there is room"))
+        .collect();
+    let before = gate.appends();
+    gate.set(true);
+    let first = {
+        let (engine, ino) = (Arc::clone(&engine), files[0]);
+        std::thread::spawn(move || engine.fsync(ino, false))
+    };
+    gate.wait_for(before + 1);
+    let (told, answers) = mpsc::channel();
+    for ino in &files[1..] {
+        let told = told.clone();
+        // Returns although nothing can be durable yet: a transport's thread is not held up.
+        engine.fsync_then(*ino, false, Box::new(move |synced| told.send(synced).expect("somebody listens")));
+    }
+    assert!(answers.try_recv().is_err(), "nothing is durable yet");
+    gate.set(false);
+    first.join().expect("no panic").expect("a healthy store syncs");
+    for _ in 1..files.len() {
+        answers.recv().expect("all are answered").expect("a healthy store syncs");
+    }
+    assert_eq!(gate.appends(), before + 2, "one append for the first, one for the ten");
+    engine.close().expect("a healthy store closes");
+}
