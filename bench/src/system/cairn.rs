@@ -41,7 +41,7 @@ impl System for Cairn {
             title: "Cairn",
             kind: Kind::Fuse,
             sealed: true,
-            includes: "ChaCha20-Poly1305 with a key per block, BLAKE3 names, one Merkle tree to a verifiable root, RocksDB in process, FUSE",
+            includes: "ChaCha20-Poly1305 with a key per block, BLAKE3 names, one Merkle tree to a verifiable root, store in process (packs, RocksDB as their index), FUSE",
             leaves_out: "publishing the root on chain, a store behind a socket",
             packages: &[],
             by_default: true,
