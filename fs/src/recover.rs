@@ -287,6 +287,10 @@ impl Engine {
         let mut state = self.state.lock();
         let done = self.commit_locked(&mut state);
         state.read_only.get_or_insert("it is being unmounted");
+        drop(state);
+        if let Err(error) = self.blocks.store.close() {
+            tracing::warn!(%error, "the store could not be left tidy");
+        }
         done
     }
 

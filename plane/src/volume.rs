@@ -19,6 +19,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How long a mount waits for the daemon before it, whose mount is gone already, to commit and end.
 const ENDING_MAX: Duration = Duration::from_secs(120);
+/// The same for one that says nothing of itself.
+const UNKNOWN_MAX: Duration = Duration::from_secs(2);
 
 /// The wall clock, which engine and merkle do not read themselves.
 pub(crate) fn now() -> Time {
@@ -96,7 +98,7 @@ pub(crate) fn open_store_patiently(path: &Path, options: &StoreOptions) -> Resul
     let start = Instant::now();
     loop {
         match open_store(path, options) {
-            Err(Error::Busy(_)) if start.elapsed() < ENDING_MAX && ending(path) => {
+            Err(Error::Busy(_)) if start.elapsed() < patience(path) => {
                 std::thread::sleep(Duration::from_millis(20));
             }
             other => return other,
@@ -104,10 +106,14 @@ pub(crate) fn open_store_patiently(path: &Path, options: &StoreOptions) -> Resul
     }
 }
 
-/// Whether the process that has the store open serves no mount any more. One that is just starting has no record.
-fn ending(store: &Path) -> bool {
-    let record = crate::state::Record::find(store).ok().flatten();
-    record.is_some_and(|record| !crate::mountpoint::is_mounted(&record.mountpoint))
+/// How long to wait for the process that has the store open: one that serves a mount goes on, one whose mount is gone
+/// commits and ends, and one without a record is just ending, or starting.
+fn patience(store: &Path) -> Duration {
+    match crate::state::Record::find(store).ok().flatten() {
+        Some(record) if crate::mountpoint::is_mounted(&record.mountpoint) => Duration::ZERO,
+        Some(_) => ENDING_MAX,
+        None => UNKNOWN_MAX,
+    }
 }
 
 /// The header, believed only once a key has opened it.

@@ -268,6 +268,18 @@ impl Packs {
         Ok(())
     }
 
+    /// Writes what is queued, ends the writer, and notes what is dead. Further puts fail.
+    pub(crate) fn close(&self) -> io::Result<()> {
+        self.appender.end()?;
+        let garbage = self.garbage.lock();
+        if garbage.unknown {
+            return Ok(());
+        }
+        let lines = garbage.by_pack.iter();
+        let lines = lines.map(|(pack, bytes)| format!("{pack} {bytes}\n"));
+        fs::write(self.dir.join(GARBAGE), lines.collect::<String>())
+    }
+
     /// Bytes on the device.
     pub(crate) fn used_bytes(&self) -> io::Result<u64> {
         used_bytes(&self.dir)
@@ -276,16 +288,7 @@ impl Packs {
 
 impl Drop for Packs {
     fn drop(&mut self) {
-        self.appender.end();
-        let garbage = self.garbage.get_mut();
-        if garbage.unknown {
-            return;
-        }
-        let lines = garbage
-            .by_pack
-            .iter()
-            .map(|(pack, bytes)| format!("{pack} {bytes}\n"));
-        if let Err(error) = fs::write(self.dir.join(GARBAGE), lines.collect::<String>()) {
+        if let Err(error) = self.close() {
             tracing::warn!(%error, "the next reclaim has to look at all packs");
         }
     }

@@ -499,6 +499,11 @@ impl BlockStore for RocksStore {
         *self.stats.lock() = None;
         Ok(())
     }
+
+    fn close(&self) -> Result<(), StoreError> {
+        let closed = self.packs.close();
+        closed.map_err(|source| StoreError::io("close", source))
+    }
 }
 
 impl RocksStore {

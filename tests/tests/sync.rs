@@ -76,14 +76,25 @@ fn fsyncs_that_come_during_an_append_share_the_next_one() {
     for ino in &files[1..] {
         let told = told.clone();
         // Returns although nothing can be durable yet: a transport's thread is not held up.
-        engine.fsync_then(*ino, false, Box::new(move |synced| told.send(synced).expect("somebody listens")));
+        engine.fsync_then(
+            *ino,
+            false,
+            Box::new(move |synced| told.send(synced).expect("somebody listens")),
+        );
     }
     assert!(answers.try_recv().is_err(), "nothing is durable yet");
     gate.set(false);
     first.join().expect("no panic").expect("a healthy store syncs");
     for _ in 1..files.len() {
-        answers.recv().expect("all are answered").expect("a healthy store syncs");
+        answers
+            .recv()
+            .expect("all are answered")
+            .expect("a healthy store syncs");
     }
-    assert_eq!(gate.appends(), before + 2, "one append for the first, one for the ten");
+    assert_eq!(
+        gate.appends(),
+        before + 2,
+        "one append for the first, one for the ten"
+    );
     engine.close().expect("a healthy store closes");
 }

@@ -417,6 +417,8 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
         let fills = len < self.fs.read_unit() && flags.0 & libc::O_DIRECT == 0;
         let (fs, filler) = (Arc::clone(&self.fs), Arc::clone(&self.filler));
         self.pool.run(move || {
+            // Looked up first: the answer may be the end of the caller's wait, and of the file.
+            let fills = fills && filler.has_more(&*fs, node, offset, len);
             read(&fs);
             if fills {
                 filler.fill(&fs, node, offset);

@@ -43,6 +43,22 @@ impl Filler {
         })
     }
 
+    /// Whether the record around `offset` holds more of the file than a read of `len` bytes brings.
+    pub(super) fn has_more<O: Operations + ?Sized>(
+        &self,
+        fs: &O,
+        node: INodeNo,
+        offset: u64,
+        len: usize,
+    ) -> bool {
+        let unit = fs.read_unit() as u64;
+        let start = offset - offset % unit;
+        let end = fs
+            .getattr(InodeNo(node.0))
+            .map_or(0, |attr| attr.size.min(start + unit));
+        offset > start || offset + (len as u64) < end
+    }
+
     /// Fills the record around `offset`, unless somebody writes to the file or too many fills wait already.
     pub(super) fn fill<O: Operations + ?Sized>(&self, fs: &Arc<O>, node: INodeNo, offset: u64) {
         if self.writers.any(node) {

@@ -10,12 +10,12 @@ const CONGESTED_AT: u16 = 48;
 
 /// Everything we want; what an older kernel lacks is left out.
 ///
-/// Not here, on purpose: POSIX_LOCKS and FLOCK_LOCKS (the kernel locks locally, and correctly), EXPORT_SUPPORT,
-/// AUTO_INVAL_DATA (one writer), HANDLE_KILLPRIV (V2 replaces it), SETXATTR_EXT (panics fuser 0.18) and
-/// OVER_IO_URING (fuser has no transport for it).
-const WANTED: [InitFlags; 13] = [
+/// Not here, on purpose: ATOMIC_O_TRUNC (the kernel would forget the size of each file it creates with O_TRUNC and ask
+/// for it before the first write; a file that exists costs two requests either way), POSIX_LOCKS and FLOCK_LOCKS (the
+/// kernel locks locally, and correctly), EXPORT_SUPPORT, AUTO_INVAL_DATA (one writer), HANDLE_KILLPRIV (V2 replaces it),
+/// SETXATTR_EXT (panics fuser 0.18) and OVER_IO_URING (fuser has no transport for it).
+const WANTED: [InitFlags; 12] = [
     InitFlags::FUSE_ASYNC_READ,
-    InitFlags::FUSE_ATOMIC_O_TRUNC,
     InitFlags::FUSE_BIG_WRITES,
     InitFlags::FUSE_DONT_MASK,
     InitFlags::FUSE_DO_READDIRPLUS,

@@ -88,7 +88,7 @@ struct Shared {
 /// Appends blocks to packs. See the module's picture.
 pub(crate) struct Appender {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
     /// Held while packs are synced: whoever finds nothing to sync knows that no sync of it is under way.
     syncing: Mutex<()>,
 }
@@ -110,7 +110,7 @@ impl Appender {
         let thread = thread.spawn(move || writer.run(&index))?;
         Ok(Self {
             shared,
-            thread: Some(thread),
+            thread: Mutex::new(Some(thread)),
             syncing: Mutex::default(),
         })
     }
@@ -130,6 +130,9 @@ impl Appender {
             self.shared.done.wait(&mut state);
         }
         state.check()?;
+        if state.ending {
+            return Err(io::Error::other("the store is closed"));
+        }
         let reserved = blocks.iter().map(reserve_of).sum();
         let pack = state.reserve(&self.shared.dir, reserved, claim)?;
         for block in blocks {
@@ -193,20 +196,19 @@ impl Appender {
         active.map(|active| (active.pack.number, active.end)).collect()
     }
 
-    /// Ends the writer once all is written, and gives back what was allocated ahead.
-    pub(crate) fn end(&mut self) {
+    /// Ends the writer once all is written, and gives back what was allocated ahead. Further puts fail.
+    pub(crate) fn end(&self) -> io::Result<()> {
         self.shared.state.lock().ending = true;
         self.shared.work.notify_one();
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
+        let thread = self.thread.lock().take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the thread that writes blocks ended in a panic");
         }
-        for active in &self.shared.state.lock().active {
-            if let Err(error) = active.pack.end_at(active.end) {
-                tracing::warn!(%error, "room allocated ahead stays until the next reclaim");
-            }
-        }
+        let mut state = self.shared.state.lock();
+        state
+            .active
+            .drain(..)
+            .try_for_each(|active| active.pack.end_at(active.end))
     }
 }
 
