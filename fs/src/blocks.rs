@@ -82,6 +82,11 @@ impl Blocks {
         Ok(plain)
     }
 
+    /// A block's stored bytes, unverified, if the store has them at hand.
+    pub(crate) fn fetch_now(&self, cid: &Cid) -> Option<Bytes> {
+        self.store.get_now(cid).ok().flatten()
+    }
+
     /// Whether [`Self::leaf`] would not touch the store.
     pub(crate) fn holds_leaf(&self, cid: &Cid) -> bool {
         self.leaves.peek(cid).is_some()

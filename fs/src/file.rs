@@ -78,15 +78,15 @@ impl Engine {
         }
     }
 
-    /// Whether [`Self::read`] would be answered from memory; a guess that costs time when it is wrong.
-    pub fn read_is_cached(&self, ino: InodeNo, offset: u64, len: usize) -> bool {
+    /// [`Self::read`], if that takes no wait for a device; an error is left to [`Self::read`] to find.
+    pub fn read_now(&self, ino: InodeNo, offset: u64, len: usize) -> Option<Vec<u8>> {
         let plan = {
             let state = self.state.lock();
-            let Ok(inode) = state.inode(ino) else { return true };
-            let Ok(file) = inode.file() else { return true };
+            let inode = state.inode(ino).ok()?;
+            let file = inode.file().ok()?;
             Plan::new(file, inode.meta.size, offset, len as u64, self.record_size)
         };
-        plan.is_cached(&self.blocks)
+        plan.run_now(&self.blocks)
     }
 
     /// Writes all of `bytes` at `offset`. Not durable before fsync or the next commit.

@@ -105,8 +105,8 @@ impl Operations for Engine {
         self.record_size as usize
     }
 
-    fn read_is_cached(&self, ino: InodeNo, offset: u64, len: usize) -> bool {
-        Self::read_is_cached(self, ino, offset, len)
+    fn read_now(&self, ino: InodeNo, offset: u64, len: usize) -> Option<Vec<u8>> {
+        Self::read_now(self, ino, offset, len)
     }
 
     fn write(

@@ -15,7 +15,7 @@ use crate::inode::FileBody;
 use crate::layer::{Layer, Rec, Under, plain_len};
 use crate::record::Stored;
 use bytes::Bytes;
-use cairn_merkle::{Link, index, open_leaf_into};
+use cairn_merkle::{Link, NodeSource, index, open_leaf_into};
 use std::sync::Arc;
 
 /// What lies at the bottom of a record.
@@ -59,27 +59,43 @@ impl Plan {
         }
     }
 
-    /// Whether [`Self::run`] would ask the store for no leaf. An index it would have to read counts as not cached.
-    pub(crate) fn is_cached(&self, blocks: &Blocks) -> bool {
-        self.records.iter().all(|record| match &record.base {
-            Base::Leaf(link) | Base::Stored(Stored::Leaf(link)) => blocks.holds_leaf(&link.cid),
-            Base::Stored(Stored::Index(root)) => {
-                let cached = Cached(blocks);
-                let link = index::get(&cached, Some(root), record.recno);
-                link.is_ok_and(|link| link.is_none_or(|link| blocks.holds_leaf(&link.cid)))
-            }
-            Base::Hole | Base::Stored(_) => true,
-        })
-    }
-
     /// Fetches, opens and overlays.
     pub(crate) fn run(&self, blocks: &Blocks) -> Result<Vec<u8>> {
-        let mut bytes = vec![0; self.len];
         let leaves = self.records.iter().map(|record| record.leaf(blocks));
         let leaves: Vec<Option<Link>> = leaves.collect::<Result<_>>()?;
-        let mut fetched = fetch(blocks, leaves.iter().flatten())?.into_iter();
+        let fetched = fetch(blocks, leaves.iter().flatten())?;
+        self.answer(blocks, &leaves, fetched)
+    }
+
+    /// [`Self::run`], if that takes no wait: everything is in a cache, here or in the store. Errors are for
+    /// [`Self::run`] to find again.
+    pub(crate) fn run_now(&self, blocks: &Blocks) -> Option<Vec<u8>> {
+        let mut leaves = Vec::with_capacity(self.records.len());
+        let mut fetched = Vec::with_capacity(self.records.len());
+        for record in &self.records {
+            let leaf = record.leaf(&Cached(blocks)).ok()?;
+            if let Some(link) = &leaf {
+                fetched.push(match blocks.holds_leaf(&link.cid) {
+                    true => None,
+                    false => Some(blocks.fetch_now(&link.cid)?),
+                });
+            }
+            leaves.push(leaf);
+        }
+        self.answer(blocks, &leaves, fetched).ok()
+    }
+
+    /// Opens what was fetched, one for each leaf there is, and lays over it what is dirty.
+    fn answer(
+        &self,
+        blocks: &Blocks,
+        leaves: &[Option<Link>],
+        fetched: Vec<Option<Bytes>>,
+    ) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; self.len];
+        let mut fetched = fetched.into_iter();
         let mut at = 0;
-        for (record, leaf) in self.records.iter().zip(&leaves) {
+        for (record, leaf) in self.records.iter().zip(leaves) {
             let len = (record.until - record.from) as usize;
             let out = &mut bytes[at..at + len];
             if let Some(link) = leaf {
@@ -174,11 +190,11 @@ impl RecordPlan {
     }
 
     /// The leaf at the bottom, if there is one.
-    fn leaf(&self, blocks: &Blocks) -> Result<Option<Link>> {
+    fn leaf(&self, nodes: &impl NodeSource) -> Result<Option<Link>> {
         Ok(match &self.base {
             Base::Leaf(link) => Some(link.clone()),
             Base::Stored(Stored::Leaf(link)) if self.recno == 0 => Some(link.clone()),
-            Base::Stored(Stored::Index(root)) => index::get(blocks, Some(root), self.recno)?,
+            Base::Stored(Stored::Index(root)) => index::get(nodes, Some(root), self.recno)?,
             Base::Hole | Base::Stored(_) => None,
         })
     }

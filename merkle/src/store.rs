@@ -104,6 +104,12 @@ pub trait BlockStore: Send + Sync {
     /// The bytes stored under `cid`, unverified, or `None`.
     fn get(&self, cid: &Cid) -> Result<Option<Bytes>, StoreError>;
 
+    /// The same, if it takes no wait for a device or another machine; `None` says nothing about what is stored.
+    fn get_now(&self, cid: &Cid) -> Result<Option<Bytes>, StoreError> {
+        let _ = cid;
+        Ok(None)
+    }
+
     /// Many at once, in the order asked.
     fn get_many(&self, cids: &[Cid]) -> Result<Vec<Option<Bytes>>, StoreError> {
         cids.iter().map(|cid| self.get(cid)).collect()

@@ -151,6 +151,17 @@ impl Packs {
         Ok(found.into_iter().next().flatten())
     }
 
+    /// The bytes at a place, if the page cache has them.
+    pub(crate) fn read_now(&self, place: Place) -> Option<Bytes> {
+        let len = place.len as usize;
+        if len >= DIRECT_BYTES_MIN || !file::is_possible(place) {
+            return None;
+        }
+        let mut bytes = vec![0; len];
+        let pack = self.pack(place.pack).ok()?;
+        pack.read_now(&mut bytes, place.offset).then(|| bytes.into())
+    }
+
     /// The bytes at places that lie in order and behind each other, as [`Self::runs`] makes them.
     pub(crate) fn read_run(&self, run: &[Place]) -> io::Result<Vec<Option<Bytes>>> {
         let nothing = || vec![None; run.len()];

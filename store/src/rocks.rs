@@ -302,6 +302,15 @@ impl BlockStore for RocksStore {
         }
     }
 
+    fn get_now(&self, cid: &Cid) -> Result<Option<Bytes>, StoreError> {
+        if let Some(pending) = self.packs.pending(cid) {
+            return Ok(Some(pending));
+        }
+        let punches = self.packs.punches();
+        let found = self.place(cid)?.and_then(|place| self.packs.read_now(place));
+        Ok(found.filter(|_| self.packs.punches() == punches))
+    }
+
     fn get_many(&self, cids: &[Cid]) -> Result<Vec<Option<Bytes>>, StoreError> {
         let mut found = vec![None; cids.len()];
         let mut places = Vec::with_capacity(cids.len());

@@ -407,13 +407,13 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
         reply: ReplyData,
     ) {
         let len = usize::try_from(size).unwrap_or(usize::MAX);
+        if let Some(bytes) = self.fs.read_now(ino(node), offset, len) {
+            return reply.data(&bytes);
+        }
         let read = move |fs: &O| {
             let bytes = fs.read(ino(node), offset, len);
             answer("read", node, reply, bytes, |reply, bytes| reply.data(&bytes));
         };
-        if self.fs.read_is_cached(ino(node), offset, len) {
-            return read(&self.fs);
-        }
         let fills = len < self.fs.read_unit() && flags.0 & libc::O_DIRECT == 0;
         let (fs, filler) = (Arc::clone(&self.fs), Arc::clone(&self.filler));
         self.pool.run(move || {

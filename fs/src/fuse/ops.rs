@@ -82,11 +82,9 @@ pub trait Operations: Send + Sync + 'static {
     fn release(&self, ino: InodeNo);
     /// Reads; shorter than `len` only at the end of the file.
     fn read(&self, ino: InodeNo, offset: u64, len: usize) -> Result<Vec<u8>>;
-    /// Whether a read would be answered from memory. A transport may then call [`read`](Self::read) where it must
-    /// not block; a wrong guess costs time and nothing else.
-    fn read_is_cached(&self, ino: InodeNo, offset: u64, len: usize) -> bool {
-        let _ = (ino, offset, len);
-        true
+    /// The same, if it takes no wait for a device: for a transport's thread that must not block. `None` says nothing.
+    fn read_now(&self, ino: InodeNo, offset: u64, len: usize) -> Option<Vec<u8>> {
+        self.read(ino, offset, len).ok()
     }
     /// Unit that a read opens as a whole, in bytes: what else it holds may be handed to the kernel at little cost.
     fn read_unit(&self) -> usize;

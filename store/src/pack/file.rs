@@ -11,7 +11,7 @@
 use super::buffer::{ALIGN, Buffer};
 use super::place::Place;
 use rustix::fs::{FallocateFlags, OFlags, fallocate};
-use rustix::io::Errno;
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
@@ -88,6 +88,13 @@ impl Pack {
     /// Reads `offset..offset + len` through the page cache: small blocks, which have neighbours worth reading too.
     pub(crate) fn read_cached(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
         self.file.read_exact_at(bytes, offset)
+    }
+
+    /// As [`Self::read_cached`], if that takes no wait: whether all of it was there.
+    pub(crate) fn read_now(&self, bytes: &mut [u8], offset: u64) -> bool {
+        let len = bytes.len();
+        let into = &mut [io::IoSliceMut::new(bytes)];
+        preadv2(&self.file, into, offset, ReadWriteFlags::NOWAIT).is_ok_and(|read| read == len)
     }
 
     /// Reads past the page cache into the start of `buffer`, from a multiple of [`super::place::UNIT`] on; what lies
