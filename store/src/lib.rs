@@ -15,6 +15,7 @@
 //! **Invariant:** nothing here can read or forge what it stores, and only [`RocksStore::create`] ever formats a
 //! directory: [`RocksStore::open`] answers what it cannot open with an error and leaves it as it was.
 
+mod direct;
 mod error;
 mod pack;
 mod rocks;

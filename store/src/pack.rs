@@ -16,7 +16,7 @@
 //! pack may hold what nobody knows of, and the next reclaim looks at all of them.
 
 mod append;
-mod buffer;
+pub(crate) mod buffer;
 mod file;
 mod live;
 mod place;

@@ -33,7 +33,7 @@ use crate::error::{OpenError, failed};
 use crate::pack::{self, Packs, Place, Written};
 use bytes::Bytes;
 use cairn_merkle::{BlockStore, Cid, Epoch, HeadSwap, LogPos, PutHint, Sealed, StoreError, StoreStats};
-use intent::IntentLog;
+use intent::{IntentLog, Soon};
 use parking_lot::Mutex;
 use rocksdb::{
     ColumnFamily, ColumnFamilyDescriptor, DB, DBRawIterator, DEFAULT_COLUMN_FAMILY_NAME, Options,
@@ -369,7 +369,7 @@ impl BlockStore for RocksStore {
     }
 
     fn log_append(&self, records: &[(LogPos, Bytes)]) -> Result<(), StoreError> {
-        self.log_write(records)?;
+        self.write_records(records, Soon::Now)?;
         // Outside the log's lock: what comes meanwhile is written beside the sync, and waits for one of its own.
         let _one = self.syncing.lock();
         self.check_alive("append to the log")?;
@@ -382,19 +382,7 @@ impl BlockStore for RocksStore {
     }
 
     fn log_write(&self, records: &[(LogPos, Bytes)]) -> Result<(), StoreError> {
-        let verb = "append to the log";
-        self.check_alive(verb)?;
-        let mut intent = self.intent.lock();
-        match intent.wants_bytes(records) {
-            0 => {}
-            bytes => self.take_space(verb, Claim::Log, bytes)?,
-        }
-        let written = intent.write(records);
-        self.intent_bytes.store(intent.used_bytes(), SeqCst);
-        written.map_err(|source| {
-            self.failed.store(true, SeqCst);
-            StoreError::io(verb, source)
-        })
+        self.write_records(records, Soon::Later)
     }
 
     fn log_read(&self, from: LogPos, bytes_max: usize) -> Result<Vec<(LogPos, Bytes)>, StoreError> {
@@ -542,6 +530,22 @@ impl RocksStore {
             self.failed.store(true, SeqCst);
         }
         error
+    }
+
+    fn write_records(&self, records: &[(LogPos, Bytes)], soon: Soon) -> Result<(), StoreError> {
+        let verb = "append to the log";
+        self.check_alive(verb)?;
+        let mut intent = self.intent.lock();
+        match intent.wants_bytes(records) {
+            0 => {}
+            bytes => self.take_space(verb, Claim::Log, bytes)?,
+        }
+        let written = intent.write(records, soon);
+        self.intent_bytes.store(intent.used_bytes(), SeqCst);
+        written.map_err(|source| {
+            self.failed.store(true, SeqCst);
+            StoreError::io(verb, source)
+        })
     }
 
     fn trim_intent(&self, trim: impl FnOnce(&mut IntentLog)) {

@@ -10,7 +10,7 @@
 
 use super::buffer::{ALIGN, Buffer};
 use super::place::Place;
-use rustix::fs::{FallocateFlags, OFlags, fallocate};
+use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -48,17 +48,12 @@ impl Pack {
     }
 
     fn with(number: u32, path: PathBuf, file: File) -> Self {
-        let flags = OFlags::DIRECT.bits() as i32;
-        let direct = File::options()
-            .read(true)
-            .write(true)
-            .custom_flags(flags)
-            .open(&path);
+        let direct = crate::direct::open(&path);
         Self {
             number,
             path,
             file,
-            direct: direct.ok(),
+            direct,
         }
     }
 
@@ -73,16 +68,7 @@ impl Pack {
 
     /// Writes whole pages.
     pub(crate) fn write(&self, pages: &[u8], offset: u64) -> io::Result<()> {
-        match &self.direct {
-            // EINVAL: a device of sectors larger than ours. The page cache serves any.
-            Some(direct) => match direct.write_all_at(pages, offset) {
-                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-                    self.file.write_all_at(pages, offset)
-                }
-                done => done,
-            },
-            None => self.file.write_all_at(pages, offset),
-        }
+        crate::direct::write(self.direct.as_ref(), &self.file, pages, offset)
     }
 
     /// Reads `offset..offset + len` through the page cache: small blocks, which have neighbours worth reading too.

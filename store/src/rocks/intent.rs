@@ -19,8 +19,13 @@
 //! Formats (integers little-endian): header `"cairnlog" | version u32 | salt 16 | checksum 16`, record
 //! `length u32 | epoch u64 | seq u64 | checksum 16 | bytes`, each checksum the first half of a BLAKE3.
 //!
+//! What is synced at once is written past the page cache, in sectors: the last one again with the next record, as it was
+//! and more. What only has to outlive the process goes through the page cache, and so does all else until the next sync.
+//!
 //! **Invariant:** nothing is written to a second segment before the first is synced, so what a crash leaves is a prefix.
 
+use crate::direct;
+use crate::pack::buffer::{ALIGN, Pool};
 use bytes::Bytes;
 use cairn_merkle::{Epoch, LogPos};
 use rand::Rng;
@@ -42,6 +47,9 @@ const SEGMENT_BYTES: u64 = 4 << 20;
 const FREE_MAX: usize = 16;
 const FREE_IDLE_MAX: usize = 1;
 
+/// What direct I/O writes in.
+const SECTOR: u64 = 512;
+
 const MAGIC: &[u8; 8] = b"cairnlog";
 const VERSION: u32 = 1;
 const HEADER_LEN: usize = 44;
@@ -54,6 +62,12 @@ type Salt = [u8; 16];
 struct Segment {
     slot: u32,
     file: Arc<File>,
+    /// The same file past the page cache.
+    direct: Option<File>,
+    /// What lies between the last whole sector and `end`.
+    tail: Vec<u8>,
+    /// Something went through the page cache since the last sync.
+    cached: bool,
     len: u64,
     salt: Salt,
     /// Where the next record goes.
@@ -80,6 +94,16 @@ pub(super) struct IntentLog {
     free: Vec<Segment>,
     next_slot: u32,
     records: BTreeMap<LogPos, Place>,
+    buffers: Arc<Pool>,
+}
+
+/// How soon what is written is synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Soon {
+    /// At once.
+    Now,
+    /// With whatever is synced next.
+    Later,
 }
 
 impl IntentLog {
@@ -98,6 +122,7 @@ impl IntentLog {
             free: Vec::new(),
             next_slot: 0,
             records: BTreeMap::new(),
+            buffers: Pool::new(64 << 10, 2),
         };
         for entry in fs::read_dir(&log.dir)? {
             let entry = entry?;
@@ -105,7 +130,7 @@ impl IntentLog {
             let Some(slot) = slot else { continue };
             let file = File::options().read(true).write(true).open(entry.path())?;
             log.next_slot = log.next_slot.max(slot + 1);
-            let segment = log.load(slot, file)?;
+            let segment = log.load(slot, file, direct::open(&entry.path()))?;
             log.full.push(segment);
         }
         if let Some(settled) = settled {
@@ -115,11 +140,14 @@ impl IntentLog {
     }
 
     /// Reads a segment's records, up to the first that is not whole.
-    fn load(&mut self, slot: u32, file: File) -> io::Result<Segment> {
+    fn load(&mut self, slot: u32, file: File, direct: Option<File>) -> io::Result<Segment> {
         let len = file.metadata()?.len();
         let mut segment = Segment {
             slot,
             file: Arc::new(file),
+            direct,
+            tail: Vec::new(),
+            cached: false,
             len,
             salt: Salt::default(),
             end: 0,
@@ -156,10 +184,10 @@ impl IntentLog {
     }
 
     /// Writes records; a kill of the process does not lose them.
-    pub(super) fn write(&mut self, mut records: &[(LogPos, Bytes)]) -> io::Result<()> {
+    pub(super) fn write(&mut self, mut records: &[(LogPos, Bytes)], soon: Soon) -> io::Result<()> {
         while let Some((_, first)) = records.first() {
             self.make_room(framed_len(first))?;
-            let written = self.write_some(records)?;
+            let written = self.write_some(records, soon)?;
             records = &records[written..];
         }
         Ok(())
@@ -170,11 +198,12 @@ impl IntentLog {
     pub(super) fn take_unsynced(&mut self) -> Option<Arc<File>> {
         let active = self.active.as_mut().filter(|active| active.unsynced)?;
         active.unsynced = false;
+        active.cached = false;
         Some(Arc::clone(&active.file))
     }
 
     /// As many records as the active segment has room for.
-    fn write_some(&mut self, records: &[(LogPos, Bytes)]) -> io::Result<usize> {
+    fn write_some(&mut self, records: &[(LogPos, Bytes)], soon: Soon) -> io::Result<usize> {
         let Some(active) = &mut self.active else {
             return Ok(0);
         };
@@ -197,9 +226,7 @@ impl IntentLog {
             out.extend_from_slice(bytes);
             places.push((*pos, offset + FRAME_LEN as u64, bytes.len()));
         }
-        active.unsynced = true;
-        active.file.write_all_at(&out, begin)?;
-        active.end = begin + out.len() as u64;
+        active.append(&out, soon, &self.buffers)?;
         for (pos, offset, len) in &places {
             active.newest = active.newest.max(pos.epoch);
             let place = Place {
@@ -229,6 +256,7 @@ impl IntentLog {
         };
         rand::rng().fill_bytes(&mut segment.salt);
         segment.end = 0;
+        segment.tail.clear();
         segment.newest = Epoch(0);
         self.active = Some(segment);
         Ok(())
@@ -237,12 +265,14 @@ impl IntentLog {
     /// Writes a segment of zeros, durable with its name.
     fn new_segment(&mut self, len: u64) -> io::Result<Segment> {
         let slot = self.next_slot;
+        let len = len.next_multiple_of(ALIGN as u64);
+        let path = self.dir.join(name_of(slot));
         let file = OpenOptions::new()
             .read(true)
             .write(true)
             .create_new(true)
             .mode(0o600)
-            .open(self.dir.join(name_of(slot)))?;
+            .open(&path)?;
         self.next_slot += 1;
         let zeros = vec![0; SEGMENT_BYTES as usize];
         let mut at = 0;
@@ -256,6 +286,9 @@ impl IntentLog {
         Ok(Segment {
             slot,
             file: Arc::new(file),
+            direct: direct::open(&path),
+            tail: Vec::new(),
+            cached: false,
             len,
             salt: Salt::default(),
             end: 0,
@@ -318,6 +351,32 @@ impl IntentLog {
     pub(super) fn used_bytes(&self) -> u64 {
         let segments = self.full.iter().chain(&self.free).chain(&self.active);
         segments.map(|segment| segment.len).sum()
+    }
+}
+
+impl Segment {
+    /// Writes behind what is there.
+    fn append(&mut self, bytes: &[u8], soon: Soon, buffers: &Arc<Pool>) -> io::Result<()> {
+        self.unsynced = true;
+        if soon == Soon::Later || self.cached {
+            self.cached = true;
+            self.file.write_all_at(bytes, self.end)?;
+        } else {
+            let len = self.tail.len() + bytes.len();
+            let whole = len.next_multiple_of(SECTOR as usize);
+            let mut buffer = buffers.take(whole);
+            let sectors = &mut buffer.as_mut()[..whole];
+            sectors[..self.tail.len()].copy_from_slice(&self.tail);
+            sectors[self.tail.len()..len].copy_from_slice(bytes);
+            sectors[len..].fill(0);
+            let offset = self.end - self.tail.len() as u64;
+            direct::write(self.direct.as_ref(), &self.file, sectors, offset)?;
+        }
+        self.end += bytes.len() as u64;
+        self.tail.extend_from_slice(bytes);
+        let behind = (self.end % SECTOR) as usize;
+        self.tail.drain(..self.tail.len() - behind);
+        Ok(())
     }
 }
 
@@ -415,6 +474,26 @@ mod tests {
         log.read(pos(0, 0), usize::MAX).unwrap()
     }
 
+    #[test]
+    fn records_follow_each_other_whether_synced_at_once_or_later() {
+        let (dir, mut log) = log();
+        let mut written = Vec::new();
+        for seq in 0..60 {
+            let record = (
+                pos(1, seq),
+                Bytes::from(vec![seq as u8; (seq as usize * 97) % 1500]),
+            );
+            let soon = if seq % 7 < 3 { Soon::Later } else { Soon::Now };
+            log.write(std::slice::from_ref(&record), soon).unwrap();
+            written.push(record);
+            if seq % 5 == 0 {
+                log.take_unsynced();
+            }
+            assert_eq!(all(&IntentLog::open(dir.path(), None).unwrap()), written);
+        }
+        assert_eq!(all(&log), written);
+    }
+
     fn files(dir: &tempfile::TempDir) -> usize {
         fs::read_dir(dir.path().join(DIR)).unwrap().count()
     }
@@ -436,8 +515,8 @@ mod tests {
             .zip(0..)
             .map(|(size, seq)| (pos(3, seq), Bytes::from(vec![seq as u8; *size])))
             .collect();
-        log.write(&records[..3]).unwrap();
-        log.write(&records[3..]).unwrap();
+        log.write(&records[..3], Soon::Now).unwrap();
+        log.write(&records[3..], Soon::Later).unwrap();
         assert_eq!(all(&log), records);
         let again = IntentLog::open(dir.path(), None).unwrap();
         assert_eq!(all(&again), records);
@@ -448,7 +527,7 @@ mod tests {
     fn a_torn_record_ends_the_log_and_nothing_of_it_returns() {
         let (dir, mut log) = log();
         let record = |seq| (pos(1, seq), Bytes::from(vec![seq as u8; 100]));
-        log.write(&[record(0), record(1), record(2)]).unwrap();
+        log.write(&[record(0), record(1), record(2)], Soon::Now).unwrap();
         let path = dir.path().join(DIR).join(name_of(0));
         let file = File::options().write(true).open(&path).unwrap();
         // Within the second record; the third stays whole behind it.
@@ -457,7 +536,7 @@ mod tests {
         let mut log = IntentLog::open(dir.path(), None).unwrap();
         assert_eq!(all(&log), [record(0)]);
         // A record of the same length in its place does not bring the third back.
-        log.write(&[record(7)]).unwrap();
+        log.write(&[record(7)], Soon::Now).unwrap();
         assert_eq!(all(&log), [record(0), record(7)]);
         assert_eq!(
             all(&IntentLog::open(dir.path(), None).unwrap()),
@@ -471,13 +550,13 @@ mod tests {
         let big = |epoch, seq| (pos(epoch, seq), Bytes::from(vec![epoch as u8; 1 << 20]));
         for epoch in 1..=20 {
             for seq in 0..7 {
-                log.write(&[big(epoch, seq)]).unwrap();
+                log.write(&[big(epoch, seq)], Soon::Now).unwrap();
             }
             log.trim(Epoch(epoch));
         }
         assert!(files(&dir) <= 4, "{} files", files(&dir));
         assert!(all(&log).is_empty());
-        log.write(&[big(21, 0)]).unwrap();
+        log.write(&[big(21, 0)], Soon::Now).unwrap();
         let again = IntentLog::open(dir.path(), Some(Epoch(20))).unwrap();
         assert_eq!(all(&again), [big(21, 0)]);
         let again = IntentLog::open(dir.path(), None).unwrap();
@@ -491,7 +570,7 @@ mod tests {
     fn an_idle_log_gives_its_room_back() {
         let (dir, mut log) = log();
         for seq in 0..40 {
-            log.write(&[(pos(1, seq), Bytes::from(vec![0; 1 << 20]))])
+            log.write(&[(pos(1, seq), Bytes::from(vec![0; 1 << 20]))], Soon::Now)
                 .unwrap();
         }
         assert!(log.used_bytes() > 40 << 20);
@@ -515,7 +594,8 @@ mod tests {
         fs::write(path.join("notes"), b"not ours").unwrap();
         let mut log = IntentLog::open(dir.path(), None).unwrap();
         assert!(all(&log).is_empty());
-        log.write(&[(pos(1, 0), Bytes::from_static(b"record"))]).unwrap();
+        log.write(&[(pos(1, 0), Bytes::from_static(b"record"))], Soon::Now)
+            .unwrap();
         assert_eq!(all(&log).len(), 1);
     }
 }
