@@ -24,7 +24,7 @@ use std::time::Duration;
 /// How much memory the engine takes and how often it commits.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
-    /// Upper bound for caches, dirty data and inodes together, without the store's own.
+    /// Upper bound for dirty data (half of it), caches and inodes (a quarter each) together, without the store's own.
     pub memory_bytes: u64,
     /// Inodes in memory that the kernel refers to and nobody uses; more are found again when they are needed.
     pub inodes_max: usize,
@@ -48,7 +48,7 @@ impl Config {
         let workers = std::thread::available_parallelism().map_or(2, usize::from);
         Self {
             memory_bytes,
-            inodes_max: crate::parked::inodes_in(memory_bytes / 3),
+            inodes_max: crate::parked::inodes_in(memory_bytes / 4),
             commit_interval: Duration::from_secs(5),
             workers,
             read_only: false,

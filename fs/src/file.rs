@@ -596,7 +596,7 @@ impl Engine {
 
     /// Waits while dirty data and dirty inodes take all the memory they may, and has a commit begin at half of it.
     pub(crate) fn wait_for_room(&self, state: &mut Guard<'_>) -> Result<()> {
-        let limit = self.config.memory_bytes / 3;
+        let limit = self.config.memory_bytes / 2;
         let frozen = |state: &State| state.frozen_bytes + state.frozen_inodes as u64 * DIRTY_INODE_BYTES;
         let open = |state: &State| state.dirty_bytes + state.dirty.len() as u64 * DIRTY_INODE_BYTES;
         while open(state) + frozen(state) > limit {

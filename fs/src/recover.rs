@@ -29,6 +29,8 @@ use std::time::Instant;
 const LOG_READ_BYTES: usize = 8 << 20;
 /// Stranded names asked for at once.
 const FRESH_BATCH: usize = 4096;
+/// Commit intervals that changes which are all in the log may wait.
+const LOGGED_INTERVALS: u32 = 6;
 
 /// A volume as its newest commit has it.
 struct Found {
@@ -71,7 +73,7 @@ impl Engine {
     /// What is wrong with head, header, commit or log, by name; what the store failed with.
     pub fn open(store: Arc<dyn BlockStore>, key: VolumeKey, config: Config, _now: Time) -> Result<Arc<Self>> {
         let found = find(store.as_ref(), &key)?;
-        let blocks = Blocks::new(store, config.memory_bytes / 3);
+        let blocks = Blocks::new(store, config.memory_bytes / 4);
         let snapshots = Snapshots::load(&blocks, found.volume.snapshots.as_ref())?;
         let old_log = LogKey::new(&key, found.volume.log_salt);
         let mut salt = [0; 32];
@@ -294,9 +296,16 @@ impl Engine {
         done
     }
 
+    /// Whether a commit that is due may wait: all it would make durable is durable in the log. Each commit writes whole
+    /// records for what may be a few bytes of each, so fewer write less.
+    fn may_wait(&self, state: &State, since: Instant) -> bool {
+        state.is_durable() && since.elapsed() < self.config.commit_interval * LOGGED_INTERVALS
+    }
+
     /// The committer: commits on time, when asked, and lets the store tidy up when there is nothing to do.
     fn run_committer(&self) {
         let mut state = self.state.lock();
+        let mut committed = Instant::now();
         while !state.closing {
             let due = Instant::now() + self.config.commit_interval;
             while !state.closing && !state.commit_wanted {
@@ -307,7 +316,11 @@ impl Engine {
             if state.closing {
                 return;
             }
-            state.commit_wanted = false;
+            let wanted = std::mem::replace(&mut state.commit_wanted, false);
+            if !wanted && state.has_changes() && self.may_wait(&state, committed) {
+                continue;
+            }
+            committed = Instant::now();
             if state.read_only.is_none() && (state.committing || state.has_changes()) {
                 // Whoever needs to know gets the error from the log, or from a commit of his own.
                 match self.commit_locked(&mut state) {

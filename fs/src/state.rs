@@ -139,6 +139,19 @@ impl State {
             || self.snapshots.has_requests()
     }
 
+    /// Whether a crash now would lose nothing: what a commit would write is in the log already.
+    pub(crate) fn is_durable(&self) -> bool {
+        let asks = self.stalled.is_some()
+            || self.touched
+            || self.new_header.is_some()
+            || self.snapshots.has_requests();
+        let is_logged = |ino| {
+            let file = self.inodes.get(ino).map(Inode::file);
+            !matches!(file, Some(Ok(file)) if !file.unlogged.is_empty())
+        };
+        !asks && self.log.durable >= self.log.pushed && self.dirty.iter().all(is_logged)
+    }
+
     pub(crate) fn writable(&self) -> Result<()> {
         self.read_only.map_or(Ok(()), |why| Err(Error::ReadOnly(why)))
     }

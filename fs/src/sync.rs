@@ -26,7 +26,7 @@ pub(crate) struct Waiter {
 /// An fsync of no more records than this is short.
 const SHORT_RECORDS: usize = 16;
 /// This much log asks for a commit, however few bytes are dirty: it takes room, and time when it is replayed.
-const WRITTEN_MAX: u64 = 64 << 20;
+const WRITTEN_MAX: u64 = 128 << 20;
 
 impl Engine {
     /// Makes every operation noted so far durable, together with all who ask at the same time.

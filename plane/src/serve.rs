@@ -94,17 +94,17 @@ fn start(args: &MountArgs) -> Result<Mount> {
 /// What the daemon takes whatever its caches: requests and batches under way, buffers of flushes, stacks.
 const FIXED_BYTES: u64 = 96 << 20;
 
-/// Divides `--memory`, less what is fixed: a quarter for the store's tables and caches, half for the engine's. The rest
-/// is for what the allocators cannot give back at once.
+/// Divides `--memory`, less what is fixed: a tenth for the store's tables and caches, 13 twentieths for the engine's. The
+/// rest is for what the allocators cannot give back at once.
 fn budget(args: &MountArgs) -> (StoreOptions, Config) {
     memory::bound(args.memory);
     let divided = args.memory.saturating_sub(FIXED_BYTES);
-    let store_bytes = divided / 4;
+    let store_bytes = divided / 10;
     let options = StoreOptions {
         memory_bytes: usize::try_from(store_bytes).unwrap_or(usize::MAX),
         ..StoreOptions::default()
     };
-    let mut config = Config::with_memory(divided / 2);
+    let mut config = Config::with_memory(divided / 20 * 13);
     config.read_only = args.is_read_only();
     config.commit_interval = args.commit_interval;
     if let Some(threads) = args.threads {
