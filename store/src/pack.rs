@@ -234,20 +234,20 @@ impl Packs {
     /// Begins a reclaim: the packs worth looking at, each with how far it is looked at. All deletes so far must be
     /// durable, and the index must know all puts so far.
     pub(crate) fn begin_reclaim(&self) -> io::Result<Vec<(u32, u64)>> {
-        let growing: FxHashMap<_, _> = self.appender.growing().into_iter().collect();
-        let numbers = file::numbers(&self.dir)?;
+        // A pack made after this look has blocks that the index may not know of yet: it is left alone.
+        let (growing, next) = self.appender.growing();
         let garbage = std::mem::take(&mut *self.garbage.lock());
         let mut packs = Vec::new();
-        for number in numbers {
-            if !garbage.unknown && !garbage.by_pack.contains_key(&number) {
-                continue;
+        for number in file::numbers(&self.dir)? {
+            let suspected = garbage.unknown || garbage.by_pack.contains_key(&number);
+            if suspected && number < next {
+                let end = growing.get(&number).copied();
+                packs.push((number, end.map_or_else(|| self.pack(number)?.len(), Ok)?));
             }
-            match growing.get(&number) {
-                Some(end) => packs.push((number, *end)),
-                // A pack made since the look at those that grow has nothing dead in it.
-                None if growing.keys().any(|grows| number > *grows) => {}
-                None => packs.push((number, self.pack(number)?.len()?)),
-            }
+        }
+        let mut kept = self.garbage.lock();
+        for (number, bytes) in garbage.by_pack.into_iter().filter(|(number, _)| *number >= next) {
+            *kept.by_pack.entry(number).or_default() += bytes;
         }
         Ok(packs)
     }
@@ -260,10 +260,10 @@ impl Packs {
     /// Gives back what nothing lives in.
     pub(crate) fn punch(&self, packs: &[(u32, u64)], live: &Live) -> io::Result<()> {
         self.punches.fetch_add(1, SeqCst);
-        let growing = self.appender.growing();
+        let (growing, _) = self.appender.growing();
         for (number, limit) in packs {
             let pack = self.pack(*number)?;
-            if live.is_dead(*number) && !growing.iter().any(|(grows, _)| grows == number) {
+            if live.is_dead(*number) && !growing.contains_key(number) {
                 pack.remove()?;
                 self.open.remove(number);
                 continue;

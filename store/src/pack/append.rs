@@ -176,7 +176,12 @@ impl Appender {
     pub(crate) fn sync(&self) -> io::Result<()> {
         let _one = self.syncing.lock();
         let unsynced = std::mem::take(&mut self.drained()?.unsynced);
+        let is_new = |pack: &Arc<Pack>| !pack.is_named();
+        if unsynced.iter().any(is_new) {
+            std::fs::File::open(&self.shared.dir)?.sync_all()?;
+        }
         for pack in unsynced {
+            pack.set_named();
             // Should it fail, the caller tells nobody that anything is durable from then on.
             pack.sync()?;
         }
@@ -189,11 +194,13 @@ impl Appender {
         state.queue.is_empty() && state.written_count == state.put_count && state.unsynced.is_empty()
     }
 
-    /// The packs that may still grow, with how far each is written.
-    pub(crate) fn growing(&self) -> Vec<(u32, u64)> {
+    /// The packs that may still grow, with how far each is written and known to the index; and the number that the next
+    /// pack will have.
+    pub(crate) fn growing(&self) -> (FxHashMap<u32, u64>, u32) {
         let state = self.shared.state.lock();
         let active = state.active.iter();
-        active.map(|active| (active.pack.number, active.end)).collect()
+        let growing = active.map(|active| (active.pack.number, active.end));
+        (growing.collect(), state.next_number)
     }
 
     /// Ends the writer once all is written, and gives back what was allocated ahead. Further puts fail.

@@ -16,6 +16,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// A pack is not appended to beyond this.
 pub(crate) const PACK_BYTES: u64 = 256 << 20;
@@ -28,6 +29,8 @@ pub(crate) struct Pack {
     file: File,
     /// The same file past the page cache, where the filesystem below allows that.
     direct: Option<File>,
+    /// Its name is durable.
+    named: AtomicBool,
 }
 
 impl Pack {
@@ -37,24 +40,35 @@ impl Pack {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true).mode(0o600);
         let file = options.open(&path)?;
-        Ok(Self::with(number, path, file))
+        Ok(Self::with(number, path, file, false))
     }
 
     /// Opens one that exists.
     pub(crate) fn open(dir: &Path, number: u32) -> io::Result<Self> {
         let path = path_of(dir, number);
         let file = File::options().read(true).write(true).open(&path)?;
-        Ok(Self::with(number, path, file))
+        Ok(Self::with(number, path, file, true))
     }
 
-    fn with(number: u32, path: PathBuf, file: File) -> Self {
+    fn with(number: u32, path: PathBuf, file: File, named: bool) -> Self {
         let direct = crate::direct::open(&path);
         Self {
             number,
             path,
             file,
             direct,
+            named: AtomicBool::new(named),
         }
+    }
+
+    /// Whether its name is known to be durable.
+    pub(crate) fn is_named(&self) -> bool {
+        self.named.load(Relaxed)
+    }
+
+    /// Its directory was synced.
+    pub(crate) fn set_named(&self) {
+        self.named.store(true, Relaxed);
     }
 
     /// Allocates `from..until`.
