@@ -100,6 +100,16 @@ impl Cid {
     }
 }
 
+/// Reads what [`Display`](fmt::Display) writes; `Err` for the name of anything that is no block of ours.
+impl std::str::FromStr for Cid {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let cid = cid::Cid::try_from(text).map_err(drop)?;
+        Self::from_ipld(&cid).ok_or(())
+    }
+}
+
 impl fmt::Display for Cid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.to_ipld().fmt(f)
