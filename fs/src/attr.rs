@@ -4,6 +4,7 @@ use crate::acl;
 use crate::engine::Engine;
 use crate::inode::Inode;
 use crate::intent::Op;
+use crate::publication::VERSION_XATTRS;
 use crate::record::Xattrs;
 use crate::state::State;
 use crate::{Attr, Caller, Error, InodeNo, Kind, Result, SetAttr, XattrMode};
@@ -75,7 +76,8 @@ impl Engine {
         Ok(())
     }
 
-    /// The value of an extended attribute.
+    /// The value of an extended attribute. `cairn.epoch`, `cairn.root`, `cairn.anchored` and `cairn.anchored-root` tell of
+    /// the volume's versions, whatever file is asked.
     ///
     /// # Errors
     /// [`Error::NoXattr`].
@@ -85,6 +87,9 @@ impl Engine {
         }
         let mut state = self.state.lock();
         self.enter(&mut state, ino)?;
+        if let Some(value) = self.version_xattr(&state, name) {
+            return value;
+        }
         state.inode(ino)?.xattrs.get(name).cloned().ok_or(Error::NoXattr)
     }
 
@@ -114,6 +119,9 @@ impl Engine {
         mode: XattrMode,
         caller: Caller,
     ) -> Result<()> {
+        if name.starts_with(VERSION_XATTRS) {
+            return Err(Error::NotPermitted("attributes in cairn. tell of the volume"));
+        }
         let mut state = self.state.lock();
         let state = &mut *state;
         Self::writable(state, ino)?;

@@ -2,21 +2,23 @@
 //! and the volume's own counters say.
 //!
 //! ```text
-//!  list names --> snapshot of now --> walk it, the hard-link table, all other snapshots, their dead lists
+//!  list names --> pin the newest version --> walk it, its hard links, snapshots, dead lists; then published versions
 //!                                      each block once; a damaged one is noted with its path, and the walk goes on
 //!  listed, named by nothing, still there --> leaked
 //! ```
 //!
-//! The snapshot keeps commits from freeing what is being read, so a check runs beside writers.
+//! The pin keeps commits from deleting what is being read, so a check runs beside writers.
 
 use crate::blocks::Uncached;
 use crate::engine::Engine;
+use crate::held::Row;
 use crate::inode::DirKey;
 use crate::layer::plain_len;
 use crate::record::{Dentry, Record, Stored};
-use crate::snapshot::{CHECK_NAME, Snapshot};
-use crate::{Error, InodeNo, Kind, Name, Result, Time};
-use cairn_merkle::{Cid, Link, btree, index};
+use crate::snapshot::{Snapshot, Snapshots};
+use crate::volume::Volume;
+use crate::{Error, InodeNo, Kind, Result};
+use cairn_merkle::{Cid, Commit, Link, Version, btree, index};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 /// Damages named one by one; a volume with more is beyond naming.
@@ -64,37 +66,7 @@ impl Engine {
     /// Only what keeps it from checking: a store that fails, a volume that cannot be committed. Damage is in the report.
     pub fn check(&self, progress: &dyn Fn(CheckProgress)) -> Result<CheckReport> {
         let listed = self.list_blocks()?;
-        let name = Name::new(CHECK_NAME)?;
-        if !self.config.read_only {
-            match self.take_snapshot(&name, Time(0)) {
-                Ok(_) => {}
-                Err(Error::Exists) => return Err(Error::Invalid("another check of this volume is running")),
-                Err(error) => return Err(error),
-            }
-        }
-        let checked = self.check_held(&name, listed, progress);
-        if self.config.read_only {
-            return checked;
-        }
-        match (checked, self.snapshot_destroy(&name)) {
-            // What is damaged may be what destroying a snapshot has to read: the report says it better.
-            (Ok(report), Err(_)) if !report.damaged.is_empty() => Ok(report),
-            (checked, destroyed) => checked.and_then(|report| destroyed.map(|()| report)),
-        }
-    }
-
-    fn check_held(
-        &self,
-        name: &Name,
-        listed: Vec<Cid>,
-        progress: &dyn Fn(CheckProgress),
-    ) -> Result<CheckReport> {
-        let (volume, snapshots, root_block) = {
-            let state = self.state.lock();
-            let mut volume = state.volume.clone();
-            volume.inodes = state.committed_inodes;
-            (volume, state.snapshots.clone(), state.root)
-        };
+        let (pin, volume, snapshots) = self.pin_newest()?;
         let mut walk = Walk {
             source: Uncached(&self.blocks),
             record_size: self.record_size,
@@ -104,35 +76,39 @@ impl Engine {
             progress,
             total: listed.len() as u64,
         };
-        walk.seen.insert(digest(&root_block));
-        let held = snapshots
-            .iter()
-            .find(|(other, _)| *other == name)
-            .map(|(_, snapshot)| snapshot.clone());
-        let held = held.unwrap_or_else(|| Snapshot::of(&volume));
-        let found = walk.version(b"/", &held)?;
-        walk.report.inodes = found.inodes;
-        walk.counters(&held, &found);
-        for (other, snapshot) in snapshots.iter().filter(|(other, _)| *other != name) {
-            let path = [b"/.snapshots/".as_slice(), other.as_bytes(), b"/"].concat();
-            walk.version(&path, snapshot)?;
-        }
-        let dead = snapshots
-            .iter()
-            .map(|(_, snapshot)| snapshot.dead.clone())
-            .chain([volume.dead.clone()]);
-        for list in dead.flatten() {
-            walk.dead_list(&list)?;
-        }
-        if let Some(orphans) = &volume.orphans {
-            walk.orphans(orphans)?;
-        }
-        if let Some(table) = &volume.snapshots {
-            walk.entries(b"/.snapshots/", table)?;
+        walk.seen.insert(digest(&pin.version().root));
+        walk.report.inodes = walk.volume(b"/", &volume, &snapshots)?;
+        if !self.past {
+            for version in published(&volume, pin.version()) {
+                self.check_published(&mut walk, version)?;
+            }
         }
         let Walk { seen, mut report, .. } = walk;
-        report.leaked_blocks = self.leaked(listed, &seen)?;
+        // What a past version does not name, a newer one may.
+        if !self.past {
+            report.leaked_blocks = self.leaked(listed, &seen)?;
+        }
         Ok(report)
+    }
+
+    /// Walks what an older version names beside the newest one: what is published must be whole too.
+    fn check_published(&self, walk: &mut Walk<'_>, version: Version) -> Result<()> {
+        let path = format!("(published {})/", version.epoch).into_bytes();
+        let stored = self.blocks.store.get(&version.root)?;
+        let opened = stored
+            .ok_or(cairn_merkle::Error::Missing { cid: version.root })
+            .and_then(|stored| Commit::open(&version.root, stored, &self.key))
+            .and_then(|commit| Volume::decode(&commit.body, &commit.links));
+        walk.seen.insert(digest(&version.root));
+        let volume = match opened {
+            Ok(volume) => volume,
+            Err(error) => return walk.note(&path, Err(error)),
+        };
+        match Snapshots::load(&self.blocks, volume.snapshots.as_ref()) {
+            Ok(snapshots) => walk.volume(&path, &volume, &snapshots).map(drop),
+            Err(Error::Merkle(error)) => walk.note(&path, Err(error)),
+            Err(error) => Err(error),
+        }
     }
 
     fn list_blocks(&self) -> Result<Vec<Cid>> {
@@ -170,6 +146,13 @@ impl Engine {
     }
 }
 
+/// Versions beside the newest that must be whole.
+fn published(volume: &Volume, newest: Version) -> impl Iterator<Item = Version> {
+    let versions = volume.publication.anchored.iter();
+    let versions = versions.chain(&volume.publication.submitted).copied();
+    versions.filter(move |version| *version != newest)
+}
+
 /// Sixteen bytes of a name's hash: enough to tell a volume's blocks apart, at less than half the memory.
 fn digest(cid: &Cid) -> u128 {
     let bytes = cid.to_bytes();
@@ -196,6 +179,34 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
+    /// Walks everything that a commit names; answers how many inodes its live tree has.
+    fn volume(&mut self, path: &[u8], volume: &Volume, snapshots: &Snapshots) -> Result<u64> {
+        let live = Snapshot::of(volume);
+        let found = self.version(path, &live)?;
+        if path == b"/" {
+            self.counters(&live, &found);
+        }
+        for (name, snapshot) in snapshots.iter() {
+            let path = [path, b".snapshots/".as_slice(), name.as_bytes(), b"/"].concat();
+            self.version(&path, snapshot)?;
+        }
+        let below = [path, b".snapshots/".as_slice()].concat();
+        let dead = snapshots.iter().map(|(_, snapshot)| &snapshot.dead);
+        for list in dead.chain([&volume.dead]).flatten() {
+            self.dead_list(&below, list)?;
+        }
+        if let Some(orphans) = &volume.orphans {
+            self.orphans(orphans)?;
+        }
+        if let Some(table) = &volume.snapshots {
+            self.entries(&below, table)?;
+        }
+        if let Some(list) = &volume.held.root {
+            self.held_list(list)?;
+        }
+        Ok(found.inodes)
+    }
+
     /// Walks one version of the tree. What is shared with a version walked before is not read again, so the counts
     /// are right for the first one only.
     fn version(&mut self, path: &[u8], version: &Snapshot) -> Result<Counted> {
@@ -440,11 +451,24 @@ impl Walk<'_> {
     }
 
     /// A dead list's own blocks, and those it lists: older snapshots name them, which are walked, or nothing does.
-    fn dead_list(&mut self, list: &Link) -> Result<()> {
-        for entry in self.entries(b"/.snapshots/", list)? {
+    fn dead_list(&mut self, path: &[u8], list: &Link) -> Result<()> {
+        for entry in self.entries(path, list)? {
             match crate::snapshot::dead_cid(&entry) {
                 Ok((_, cid)) => _ = self.seen.insert(digest(&cid)),
-                Err(error) => self.damage(b"/.snapshots/", error.to_string()),
+                Err(error) => self.damage(path, error.to_string()),
+            }
+        }
+        Ok(())
+    }
+
+    /// The held list's own blocks, and those it lists: published versions name them, which are walked, or versions that
+    /// somebody reads.
+    fn held_list(&mut self, list: &Link) -> Result<()> {
+        const PATH: &[u8] = b"(published)";
+        for entry in self.entries(PATH, list)? {
+            match Row::decode(&entry) {
+                Ok(row) => _ = self.seen.insert(digest(&row.cid)),
+                Err(error) => self.damage(PATH, error.to_string()),
             }
         }
         Ok(())

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   freeze --> contents (content.rs) --> directories, deepest first --> root, hard-link table, orphans
-//!          --> what was dropped: freed, or on a dead list (snapshot.rs) --> commit block --> sync
+//!          --> what was dropped: freed, on a dead list (snapshot.rs), or held (held.rs) --> commit block --> sync
 //!          --> head, frees and log trim in one step --> frozen layers become what is stored
 //! ```
 //!
@@ -16,7 +16,9 @@ use crate::blocks::Writer;
 use crate::content::{self, NewContent};
 use crate::engine::{Engine, Guard};
 use crate::freeze::{Frozen, Item, Work};
+use crate::held::{Freed, Keeper, commit_block};
 use crate::inode::{Content, Home};
+use crate::publication::Publication;
 use crate::record::{Dentry, Record, Stored};
 use crate::snapshot::{Ledger, Snapshots};
 use crate::volume::Volume;
@@ -29,6 +31,7 @@ use std::collections::BTreeMap;
 /// What a commit wrote, before the head names it.
 struct Written {
     root: Cid,
+    root_len: u32,
     volume: Volume,
     snapshots: Snapshots,
     freed: Vec<Cid>,
@@ -78,6 +81,12 @@ impl Engine {
         let mut frozen = match state.stalled.take() {
             Some(frozen) => frozen,
             None => Box::new(self.freeze(state)),
+        };
+        // Not as of the freeze: an epoch that waited for room must name what was submitted meanwhile.
+        frozen.holds = state.holds();
+        frozen.volume.publication = Publication {
+            changed: frozen.volume.publication.changed,
+            ..state.volume.publication.clone()
         };
         let writer = Writer::new(&self.blocks, frozen.epoch);
         let written = MutexGuard::unlocked(state, || self.write_epoch(&frozen, &writer));
@@ -150,10 +159,22 @@ impl Engine {
         let Ledger {
             snapshots, mut freed, ..
         } = ledger;
-        freed.extend(writer.take_dropped().iter().map(|link| link.cid));
-        let root = self.write_commit(frozen, writer, &volume)?;
+        freed.extend(writer.take_dropped().into_iter().map(Freed::from));
+        // The commit before is named by nothing but the head.
+        let (previous, epoch, len) = frozen.previous;
+        freed.push(commit_block(previous, epoch, len));
+        let keeper = Keeper {
+            blocks: &self.blocks,
+            writer,
+            epoch: frozen.epoch,
+            holds: &frozen.holds,
+            before: frozen.held_before.as_ref(),
+        };
+        let freed = keeper.settle(&mut volume.held, freed)?;
+        let (root, root_len) = self.write_commit(frozen, writer, &volume)?;
         Ok(Written {
             root,
+            root_len,
             volume,
             snapshots,
             freed,
@@ -161,24 +182,25 @@ impl Engine {
         })
     }
 
-    fn write_commit(&self, frozen: &Frozen, writer: &Writer<'_>, volume: &Volume) -> Result<Cid> {
+    fn write_commit(&self, frozen: &Frozen, writer: &Writer<'_>, volume: &Volume) -> Result<(Cid, u32)> {
         let (body, links) = volume.encode();
         let commit = Commit {
             volume_id: self.volume_id,
             epoch: frozen.epoch,
-            previous: Some(frozen.previous),
+            previous: Some(frozen.previous.0),
             links,
             header_hash: frozen.header_hash,
             body,
         };
         let sealed = commit.seal(&mut rand::rng(), &self.key);
         let root = sealed.cid;
+        let len = u32::try_from(sealed.bytes.len()).expect("a commit block is at most 2 MiB");
         writer.put(sealed)?;
         writer.flush()?;
         if frozen.unsynced || writer.put_bulk() {
             self.blocks.store.sync()?;
         }
-        Ok(root)
+        Ok((root, len))
     }
 
     /// Moves the head, and lets the inodes know where their bytes are now.
@@ -190,8 +212,6 @@ impl Engine {
         }
         .encode(&self.key);
         let mut delete = written.freed;
-        // The commit before is named by nothing but the head.
-        delete.push(state.root);
         delete.extend_from_slice(&frozen.stranded);
         self.blocks.store.swap_head(&HeadSwap {
             expected: Some(&state.head),
@@ -202,7 +222,7 @@ impl Engine {
         })?;
         let from_inodes = written.volume.inodes;
         state.head = head;
-        state.root = written.root;
+        (state.root, state.root_len) = (written.root, written.root_len);
         state.committed = frozen.epoch;
         state.committed_inodes = from_inodes;
         let from = written.volume;
@@ -211,6 +231,8 @@ impl Engine {
         (state.volume.root, state.volume.table) = (from.root, from.table);
         (state.volume.orphans, state.volume.snapshots, state.volume.dead) =
             (from.orphans, from.snapshots, from.dead);
+        state.volume.held = from.held;
+        state.held_for = Some(frozen.holds.clone());
         state.snapshots.install(written.snapshots);
         state.frozen_bytes = 0;
         state.frozen_inodes = 0;

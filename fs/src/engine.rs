@@ -74,6 +74,8 @@ pub struct Engine {
     pub(crate) volume_id: [u8; 16],
     pub(crate) record_size: u32,
     pub(crate) config: Config,
+    /// A held version and not the newest one.
+    pub(crate) past: bool,
     pub(crate) signals: Signals,
     pub(crate) committer: Mutex<Option<std::thread::JoinHandle<()>>>,
     pub(crate) logger: Mutex<Option<std::thread::JoinHandle<()>>>,
@@ -333,6 +335,11 @@ impl Engine {
     /// Stops all writing: what the store refused once is not trusted to be there later.
     pub(crate) fn fail(&self, state: &mut State, why: &'static str, error: &Error) {
         tracing::error!(%error, "{why}: the volume is read-only from now on");
+        self.stop(state, why);
+    }
+
+    /// Nothing is written any more; whoever waits for it learns so.
+    pub(crate) fn stop(&self, state: &mut State, why: &'static str) {
         state.read_only.get_or_insert(why);
         self.signals.logged.notify_all();
         self.signals.committed.notify_all();

@@ -89,6 +89,8 @@ fn empty(quota: Quota, owner: Caller) -> Volume {
         orphans: None,
         snapshots: None,
         dead: None,
+        held: Default::default(),
+        publication: Default::default(),
     }
 }
 

@@ -10,6 +10,7 @@
 
 use crate::InodeNo;
 use crate::engine::{Engine, Guard};
+use crate::held::Holds;
 use crate::inode::{Content, Home, Inode, Names};
 use crate::layer::Layer;
 use crate::record::{Meta, Record, Stored, Xattrs};
@@ -45,13 +46,17 @@ pub(crate) enum Work {
 #[derive(Debug)]
 pub(crate) struct Frozen {
     pub(crate) epoch: Epoch,
-    pub(crate) previous: Cid,
+    /// The commit block before: name, epoch and stored bytes.
+    pub(crate) previous: (Cid, Epoch, u32),
     pub(crate) items: Vec<Item>,
     pub(crate) left_table: Vec<InodeNo>,
     pub(crate) dropped: Vec<Link>,
     pub(crate) stranded: Vec<Cid>,
     pub(crate) snapshots: Snapshots,
     pub(crate) volume: Volume,
+    /// Versions this commit leaves whole, and what the held list was made for before.
+    pub(crate) holds: Holds,
+    pub(crate) held_before: Option<Holds>,
     pub(crate) header: Option<Vec<u8>>,
     pub(crate) header_hash: [u8; 32],
     /// Bulk puts up to the freeze, and whether some of them were not synced then.
@@ -82,6 +87,9 @@ impl Engine {
         }
         state.log.freezing = false;
         self.signals.puts_done.notify_all();
+        if state.has_user_changes() {
+            state.volume.publication.changed = state.epoch;
+        }
         close_over_parents(state);
         let dirty = std::mem::take(&mut state.dirty);
         let mut depths = FxHashMap::default();
@@ -94,13 +102,15 @@ impl Engine {
         }
         let frozen = Frozen {
             epoch: state.epoch,
-            previous: state.root,
+            previous: (state.root, state.committed, state.root_len),
             items,
             left_table: std::mem::take(&mut state.left_table),
             dropped: std::mem::take(&mut state.dropped),
             stranded: std::mem::take(&mut state.stranded),
             snapshots: state.snapshots.take_requests(),
             volume: state.volume.clone(),
+            holds: Holds::default(),
+            held_before: state.held_for.clone(),
             header: state.new_header.take(),
             header_hash: state.header_hash,
             bulk_puts: state.bulk_puts,
@@ -108,6 +118,7 @@ impl Engine {
         };
         state.log.frozen_end = state.log.pushed;
         state.frozen_inodes = frozen.items.len();
+        state.written_bytes += state.dirty_bytes + state.put_bytes;
         state.frozen_bytes += std::mem::take(&mut state.dirty_bytes);
         state.frozen_put_bytes += std::mem::take(&mut state.put_bytes);
         state.touched = false;

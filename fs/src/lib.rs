@@ -5,6 +5,7 @@
 //!                                           |-- intent              what fsync makes durable at once
 //!                                           |-- freeze, commit      the open epoch becomes the tree
 //!                                           |-- snapshot            versions that are kept
+//!                                           |-- publication, held   versions that are published, and stay whole
 //!                                           `-- recover, check      after a crash, and for certainty
 //! ```
 //!
@@ -24,6 +25,7 @@ mod file;
 mod format;
 mod freeze;
 mod fuse;
+mod held;
 mod inode;
 mod intent;
 mod layer;
@@ -31,6 +33,7 @@ mod names;
 mod operations;
 mod parked;
 mod pieces;
+mod publication;
 mod read;
 mod record;
 mod recover;
@@ -46,6 +49,8 @@ pub use engine::{Config, Engine, Quota};
 pub use error::{Error, Result};
 pub use format::{format, rekey};
 pub use fuse::{Mount, MountFlag, MountOptions, Operations, Unmounter, mount};
+pub use publication::{Pin, Standing};
+pub use recover::Opening;
 pub use status::Status;
 pub use sync::SyncDone;
 pub use types::*;

@@ -1,7 +1,7 @@
 //! From a store and a key to a running engine, and back.
 //!
 //! ```text
-//!  head (MAC) --> commit block (hash, tag, header's hash) --> volume state
+//!  head (MAC) --> commit block (hash, tag, header's hash) --> volume state --> is it the newest? (the caller's to say)
 //!        --> replay the log on top --> commit, which also frees what a crash stranded --> log anew, threads
 //! ```
 //!
@@ -12,12 +12,13 @@ use crate::blocks::Blocks;
 use crate::engine::{Config, Engine, Signals};
 use crate::inode::{Home, Inode};
 use crate::intent::{Replayed, decode_record, gap};
+use crate::publication::Standing;
 use crate::record::Record;
 use crate::snapshot::{CHECK_NAME, Snapshots};
 use crate::state::State;
 use crate::volume::Volume;
 use crate::{Error, Name, Result, Time};
-use cairn_merkle::{BlockStore, Cid, Commit, Epoch, Head, Header, LogKey, LogPos, VolumeKey, btree};
+use cairn_merkle::{BlockStore, Cid, Commit, Epoch, Head, Header, LogKey, LogPos, Version, VolumeKey, btree};
 use parking_lot::Mutex;
 use rand::Rng;
 use rustc_hash::FxHashSet;
@@ -32,78 +33,168 @@ const FRESH_BATCH: usize = 4096;
 /// Commit intervals that changes which are all in the log may wait.
 const LOGGED_INTERVALS: u32 = 6;
 
-/// A volume as its newest commit has it.
-struct Found {
+/// A volume whose newest commit, or an older one, has been found and verified, and in which nothing has been written
+/// yet: whoever has to judge whether it is the newest does so between [`Opening::newest`] and [`Opening::open`], and
+/// what is opened is what was judged.
+pub struct Opening {
+    store: Arc<dyn BlockStore>,
+    key: VolumeKey,
     head: Vec<u8>,
-    root: Cid,
-    epoch: Epoch,
+    version: Version,
+    root_len: u32,
     header: Header,
     volume: Volume,
+    /// Not the head, but an older version that is held: it is read, and no log goes on from it.
+    past: bool,
+    /// The anchor was asked.
+    settled: bool,
 }
 
-fn find(store: &dyn BlockStore, key: &VolumeKey) -> Result<Found> {
-    let nothing = |why| Error::Merkle(cairn_merkle::Error::Malformed { what: "store", why });
-    let stored = store
-        .head()?
-        .ok_or(nothing("it has no head, so it holds no volume"))?;
-    let head = Head::decode(&stored, key)?;
-    let header = Header::decode(&store.header()?.ok_or(nothing("it has no header"))?)?;
-    let block = store
-        .get(&head.root)?
-        .ok_or(cairn_merkle::Error::Missing { cid: head.root })?;
-    let commit = Commit::open(&head.root, block, key)?;
-    commit.require_header(&header)?;
-    if (commit.volume_id, commit.epoch) != (head.volume_id, head.epoch) {
-        return Err(cairn_merkle::Error::HeadForged.into());
-    }
-    let volume = Volume::decode(&commit.body, &commit.links)?;
-    Ok(Found {
-        head: stored.to_vec(),
-        root: head.root,
-        epoch: head.epoch,
-        header,
-        volume,
-    })
-}
-
-impl Engine {
-    /// Opens a volume: verifies, recovers what was logged, commits that, and starts the committer.
+impl Opening {
+    /// Finds the version that the head names.
     ///
     /// # Errors
-    /// What is wrong with head, header, commit or log, by name; what the store failed with.
-    pub fn open(store: Arc<dyn BlockStore>, key: VolumeKey, config: Config, _now: Time) -> Result<Arc<Self>> {
-        let found = find(store.as_ref(), &key)?;
-        let blocks = Blocks::new(store, config.memory_bytes / 4);
-        let snapshots = Snapshots::load(&blocks, found.volume.snapshots.as_ref())?;
-        let old_log = LogKey::new(&key, found.volume.log_salt);
+    /// What is wrong with head, header or commit, by name; what the store failed with.
+    pub fn newest(store: Arc<dyn BlockStore>, key: VolumeKey) -> Result<Self> {
+        let stored = store
+            .head()?
+            .ok_or(nothing("it has no head, so it holds no volume"))?;
+        let head = Head::decode(&stored, &key)?;
+        let version = Version {
+            epoch: head.epoch,
+            root: head.root,
+        };
+        let opening = Self::at(store, key, version, stored.to_vec())?;
+        if opening.header.volume_id != head.volume_id {
+            return Err(cairn_merkle::Error::HeadForged.into());
+        }
+        Ok(opening)
+    }
+
+    /// Finds a version that is not the newest one but held, to be read.
+    ///
+    /// # Errors
+    /// As [`Self::newest`].
+    pub fn past(store: Arc<dyn BlockStore>, key: VolumeKey, version: Version) -> Result<Self> {
+        let mut opening = Self::at(store, key, version, Vec::new())?;
+        opening.past = true;
+        Ok(opening)
+    }
+
+    fn at(store: Arc<dyn BlockStore>, key: VolumeKey, version: Version, head: Vec<u8>) -> Result<Self> {
+        let header = Header::decode(&store.header()?.ok_or(nothing("it has no header"))?)?;
+        let block = store
+            .get(&version.root)?
+            .ok_or(cairn_merkle::Error::Missing { cid: version.root })?;
+        let root_len = u32::try_from(block.len()).unwrap_or(u32::MAX);
+        let commit = Commit::open(&version.root, block, &key)?;
+        // An older version may have been made under another header, before a rekey. Its own tag says that it is ours.
+        if head.is_empty() {
+            if commit.volume_id != header.volume_id {
+                return Err(cairn_merkle::Error::HeaderMismatch.into());
+            }
+        } else {
+            commit.require_header(&header)?;
+        }
+        if commit.epoch != version.epoch {
+            return Err(cairn_merkle::Error::HeadForged.into());
+        }
+        let volume = Volume::decode(&commit.body, &commit.links)?;
+        Ok(Self {
+            store,
+            key,
+            head,
+            version,
+            root_len,
+            header,
+            volume,
+            past: false,
+            settled: false,
+        })
+    }
+
+    /// What the volume knows of its own freshness.
+    pub fn standing(&self) -> Standing {
+        let published = &self.volume.publication;
+        Standing {
+            head: self.version,
+            anchored: published.anchored,
+            submitted: published.submitted.clone(),
+            publishing: published.publishing,
+            changed: published.changed,
+            held_bytes: self.volume.held.bytes,
+            written_bytes: 0,
+            full: false,
+        }
+    }
+
+    /// The volume's name.
+    pub fn volume_id(&self) -> [u8; 16] {
+        self.header.volume_id
+    }
+
+    /// The anchor has `latest`, and this instance has booted: nothing that an earlier one submitted can follow.
+    pub fn settle(&mut self, latest: Option<Version>) {
+        self.volume.publication.settle(latest);
+        self.settled = true;
+    }
+
+    /// Recovers what was logged, commits that, and starts the committer. A past version is read-only.
+    ///
+    /// # Errors
+    /// What is wrong with the log, by name; what the store failed with.
+    pub fn open(mut self, mut config: Config) -> Result<Arc<Engine>> {
+        config.read_only |= self.past;
+        if !config.read_only && !self.settled {
+            self.volume.publication.go_on(self.version);
+        }
+        let blocks = Blocks::new(self.store, config.memory_bytes / 4);
+        let snapshots = Snapshots::load(&blocks, self.volume.snapshots.as_ref())?;
+        let old_log = LogKey::new(&self.key, self.volume.log_salt);
         let mut salt = [0; 32];
         rand::rng().fill_bytes(&mut salt);
-        let engine = Self {
-            log_key: LogKey::new(&key, salt),
-            volume_id: found.header.volume_id,
-            record_size: found.header.record_size,
+        let engine = Engine {
+            log_key: LogKey::new(&self.key, salt),
+            volume_id: self.header.volume_id,
+            record_size: self.header.record_size,
             state: Mutex::new(State::new(
-                found.volume,
+                self.volume,
                 snapshots,
-                (found.epoch, found.root, found.head),
-                found.header.hash(),
+                (self.version.epoch, (self.version.root, self.root_len), self.head),
+                self.header.hash(),
                 config.inodes_max,
             )),
             blocks,
-            key,
+            key: self.key,
             config,
+            past: self.past,
             signals: Signals::default(),
             committer: Mutex::new(None),
             logger: Mutex::new(None),
         };
-        engine.recover(found.epoch, &old_log, salt)?;
+        engine.recover(self.version.epoch, &old_log, salt)?;
         let engine = Arc::new(engine);
         if !config.read_only {
-            *engine.committer.lock() = Some(engine.start("commit", Self::run_committer)?);
-            *engine.logger.lock() = Some(engine.start("log", Self::run_logger)?);
+            *engine.committer.lock() = Some(engine.start("commit", Engine::run_committer)?);
+            *engine.logger.lock() = Some(engine.start("log", Engine::run_logger)?);
             engine.state.lock().log.has_logger = true;
         }
         Ok(engine)
+    }
+}
+
+fn nothing(why: &'static str) -> Error {
+    Error::Merkle(cairn_merkle::Error::Malformed { what: "store", why })
+}
+
+impl Engine {
+    /// Opens a volume at its newest commit, whoever may know of a newer one: [`Opening::newest`] and
+    /// [`Opening::open`] at once.
+    ///
+    /// # Errors
+    /// As theirs.
+    pub fn open(store: Arc<dyn BlockStore>, key: VolumeKey, config: Config, _now: Time) -> Result<Arc<Self>> {
+        Opening::newest(store, key)?.open(config)
     }
 
     fn start(self: &Arc<Self>, name: &str, run: fn(&Self)) -> Result<JoinHandle<()>> {
@@ -119,7 +210,10 @@ impl Engine {
         state.insert(Inode::new(root.meta, root.xattrs, root.stored, Home::Root));
         state.replaying = true;
         self.load_orphans(&mut state)?;
-        let named = self.replay(&mut state, head, old_log)?;
+        let named = match self.past {
+            false => self.replay(&mut state, head, old_log)?,
+            true => FxHashSet::default(),
+        };
         state.replaying = false;
         if self.config.read_only {
             state.read_only = Some("it was mounted read-only");
@@ -290,6 +384,10 @@ impl Engine {
         let done = self.commit_locked(&mut state);
         state.read_only.get_or_insert("it is being unmounted");
         drop(state);
+        // Whoever reads a past version shares the store with somebody who goes on.
+        if self.past {
+            return done;
+        }
         if let Err(error) = self.blocks.store.close() {
             tracing::warn!(%error, "the store could not be left tidy");
         }

@@ -11,6 +11,7 @@
 use crate::blocks::{Blocks, Writer};
 use crate::codec::{Decoder, Encoder};
 use crate::engine::Engine;
+use crate::held::Freed;
 use crate::inode::{Home, Inode};
 use crate::record::Record;
 use crate::state::{State, in_view};
@@ -21,7 +22,7 @@ use std::collections::BTreeMap;
 /// The directory in the root that lists the snapshots. It is found by name and never listed.
 pub(crate) const DIR_NAME: &[u8] = b".snapshots";
 
-/// Name of the snapshot that a running check holds; a mount destroys what a crash left of one.
+/// Name of the snapshot that checks held before there were pins; a mount destroys what a crash left of one.
 pub(crate) const CHECK_NAME: &[u8] = b".check";
 /// Numbers of snapshots stay below: an inode number has 24 bits for the snapshot it is seen through.
 const SNAPSHOTS_MAX: u32 = (1 << 24) - 1;
@@ -154,6 +155,14 @@ impl Snapshots {
         !self.to_create.is_empty() || !self.to_destroy.is_empty()
     }
 
+    /// Whether some of that is a user's wish: what a check does for itself is nobody's.
+    pub(crate) fn has_user_requests(&self) -> bool {
+        let created = self.to_create.iter().map(|(name, _)| name);
+        created
+            .chain(&self.to_destroy)
+            .any(|name| name.as_bytes() != CHECK_NAME)
+    }
+
     /// What there is, with the requests, which are taken out of here.
     pub(crate) fn take_requests(&mut self) -> Self {
         Self {
@@ -198,7 +207,7 @@ impl Snapshots {
         )
     }
 
-    /// Those that users know of: all but the one that a running check holds.
+    /// Those that users know of: all but one of an old check.
     fn visible(&self) -> impl Iterator<Item = (&Name, &Snapshot)> {
         self.iter().filter(|(name, _)| name.as_bytes() != CHECK_NAME)
     }
@@ -245,7 +254,7 @@ pub(crate) struct Ledger<'a> {
     /// Blocks dropped since the newest snapshot that it still names.
     pub(crate) dead: Option<Link>,
     /// Blocks nothing names any more.
-    pub(crate) freed: Vec<Cid>,
+    pub(crate) freed: Vec<Freed>,
     changes: BTreeMap<Vec<u8>, Option<btree::Entry>>,
 }
 
@@ -265,6 +274,14 @@ pub(crate) fn dead_cid(entry: &btree::Entry) -> cairn_merkle::Result<(Epoch, Cid
     };
     let cid = Cid::from_bytes(cid).ok_or(malformed)?;
     Ok((Epoch(u64::from_be_bytes(*birth)), cid))
+}
+
+fn dead_len(entry: &btree::Entry) -> cairn_merkle::Result<u32> {
+    let len = entry.value.as_slice().try_into().map(u32::from_le_bytes);
+    len.map_err(|_| cairn_merkle::Error::Malformed {
+        what: "dead list",
+        why: "a value is no length",
+    })
 }
 
 impl<'a> Ledger<'a> {
@@ -322,7 +339,8 @@ impl<'a> Ledger<'a> {
         btree::walk(self.blocks, later.as_ref(), &mut |_| {}, &mut |entry| {
             let (birth, cid) = dead_cid(&entry)?;
             if birth > before {
-                freed.push(cid);
+                let len = dead_len(&entry)?;
+                freed.push(Freed { cid, birth, len });
                 changes.insert(entry.key, None);
             }
             Ok(())
@@ -345,7 +363,7 @@ impl<'a> Ledger<'a> {
         let mut held = BTreeMap::new();
         for link in dropped {
             if link.birth > newest {
-                self.freed.push(link.cid);
+                self.freed.push(link.into());
                 continue;
             }
             let key = dead_key(link.birth, &link.cid);
@@ -442,13 +460,9 @@ impl Engine {
     pub fn snapshot_create(&self, name: &Name, now: Time) -> Result<SnapshotInfo> {
         if name.as_bytes() == CHECK_NAME {
             return Err(Error::Invalid(
-                "`.check` is the name of the snapshot that a running check holds",
+                "`.check` is the name of the snapshots that checks used to hold",
             ));
         }
-        self.take_snapshot(name, now)
-    }
-
-    pub(crate) fn take_snapshot(&self, name: &Name, now: Time) -> Result<SnapshotInfo> {
         {
             let mut state = self.state.lock();
             // The commit under way may be taking one of that name.

@@ -1,6 +1,7 @@
 //! What the engine's lock guards: inodes in memory, the open epoch, the log buffer, the volume's numbers.
 
 use crate::freeze::Frozen;
+use crate::held::Holds;
 use crate::inode::{Content, DirKey, Home, Inode};
 use crate::intent::LogBuffer;
 use crate::parked::{INODE_BYTES, Parking};
@@ -27,11 +28,16 @@ pub(crate) struct State {
     /// The last commit, and its block.
     pub(crate) committed: Epoch,
     pub(crate) root: Cid,
+    pub(crate) root_len: u32,
     /// Inodes in the last commit; [`Volume::inodes`] counts those of the open epoch.
     pub(crate) committed_inodes: u64,
     /// The head as the store holds it.
     pub(crate) head: Vec<u8>,
     pub(crate) volume: Volume,
+    /// What the held list is right for; `None` until a commit of this mount has seen to it.
+    pub(crate) held_for: Option<Holds>,
+    /// Epochs that somebody reads and that must stay whole meanwhile.
+    pub(crate) pins: Vec<Epoch>,
     pub(crate) snapshots: Snapshots,
     pub(crate) log: LogBuffer,
     /// Bytes of pieces in open layers, and in those of the commit under way.
@@ -39,6 +45,8 @@ pub(crate) struct State {
     pub(crate) frozen_bytes: u64,
     /// Inodes of the commit under way.
     pub(crate) frozen_inodes: usize,
+    /// Bytes of files in the epochs closed since the volume was opened.
+    pub(crate) written_bytes: u64,
     /// Bytes of leaves put in the open epoch, and in the one that is being committed: what a quota must count.
     pub(crate) put_bytes: u64,
     pub(crate) frozen_put_bytes: u64,
@@ -72,7 +80,7 @@ impl State {
     pub(crate) fn new(
         volume: Volume,
         snapshots: Snapshots,
-        (committed, root, head): (Epoch, Cid, Vec<u8>),
+        (committed, (root, root_len), head): (Epoch, (Cid, u32), Vec<u8>),
         header_hash: [u8; 32],
         inodes_max: usize,
     ) -> Self {
@@ -86,14 +94,18 @@ impl State {
             epoch: committed.next(),
             committed,
             root,
+            root_len,
             committed_inodes: volume.inodes,
             head,
             volume,
+            held_for: None,
+            pins: Vec::new(),
             snapshots,
             log: LogBuffer::default(),
             dirty_bytes: 0,
             frozen_bytes: 0,
             frozen_inodes: 0,
+            written_bytes: 0,
             put_bytes: 0,
             frozen_put_bytes: 0,
             bulk_puts: 0,

@@ -90,6 +90,7 @@ impl Engine {
         state.writable()?;
         state.volume.quota_bytes = quota.bytes.unwrap_or(0);
         state.volume.quota_inodes = quota.inodes.unwrap_or(0);
+        state.volume.publication.changed = state.epoch;
         state.touched = true;
         self.commit_locked(&mut state)
     }

@@ -3,10 +3,14 @@
 //! `docs/format.md` section 13 is this file as a table.
 
 use crate::codec::{Decoder, Encoder};
+use crate::held::HeldList;
+use crate::publication::Publication;
 use crate::record::Record;
 use cairn_merkle::{Error, Link};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// What volumes were written with before versions could be published: all but the last three fields.
+const VERSION_WITHOUT_PUBLICATION: u8 = 1;
 
 /// Everything that a commit says about the filesystem.
 #[derive(Clone, Debug)]
@@ -36,6 +40,10 @@ pub(crate) struct Volume {
     pub(crate) snapshots: Option<Link>,
     /// Blocks that left the live tree since the newest snapshot and that it holds, by birth.
     pub(crate) dead: Option<Link>,
+    /// Blocks that only a published version names.
+    pub(crate) held: HeldList,
+    /// What is known of the anchor.
+    pub(crate) publication: Publication,
 }
 
 impl Volume {
@@ -54,17 +62,26 @@ impl Volume {
         let (root, mut links) = self.root.encode();
         out.bytes(&root)
             .u8(u8::try_from(links.len()).expect("an inode has at most one link"));
-        for tree in [&self.table, &self.orphans, &self.snapshots, &self.dead] {
+        let trees = [
+            &self.table,
+            &self.orphans,
+            &self.snapshots,
+            &self.dead,
+            &self.held.root,
+        ];
+        for tree in trees {
             out.u8(u8::from(tree.is_some()));
             links.extend(tree.clone());
         }
+        out.u64(self.held.bytes);
+        self.publication.encode(&mut out);
         (out.0, links)
     }
 
     pub(crate) fn decode(body: &[u8], links: &[Link]) -> Result<Self, Error> {
         let mut from = Decoder::new("commit", body);
         let version = from.u8()?;
-        if version != VERSION {
+        if ![VERSION, VERSION_WITHOUT_PUBLICATION].contains(&version) {
             return Err(Error::UnknownVersion {
                 what: "filesystem state",
                 version: version.into(),
@@ -90,6 +107,17 @@ impl Volume {
             Ok(Some(link.clone()))
         };
         let (table, orphans, snapshots, dead) = (tree()?, tree()?, tree()?, tree()?);
+        let (held, publication) = match version {
+            VERSION_WITHOUT_PUBLICATION => Default::default(),
+            _ => {
+                let root = tree()?;
+                let bytes = from.u64()?;
+                (HeldList { root, bytes }, Publication::decode(&mut from)?)
+            }
+        };
+        if !links.is_empty() {
+            return Err(from.error("it has links nobody names"));
+        }
         from.finish()?;
         Ok(Self {
             next_ino,
@@ -105,6 +133,84 @@ impl Volume {
             orphans,
             snapshots,
             dead,
+            held,
+            publication,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Stored, Xattrs, tests::meta};
+    use cairn_merkle::testing::TestRng;
+    use cairn_merkle::{Epoch, Version, seal_leaf};
+
+    fn volume() -> Volume {
+        let mut rng = TestRng::new(7);
+        let mut link = || Some(seal_leaf(&mut rng, Epoch(3), b"node").1);
+        Volume {
+            next_ino: 17,
+            inodes: 2,
+            bytes: 5,
+            quota_bytes: 0,
+            quota_inodes: 9,
+            dir_key: [1; 32],
+            log_salt: [2; 32],
+            next_snapshot: 4,
+            root: Record {
+                meta: meta(),
+                xattrs: Xattrs::default(),
+                stored: Stored::None,
+            },
+            table: link(),
+            orphans: None,
+            snapshots: link(),
+            dead: None,
+            held: HeldList {
+                root: link(),
+                bytes: 77,
+            },
+            publication: Publication {
+                anchored: Some(Version::from_digest(3, [3; 32])),
+                submitted: vec![Version::from_digest(5, [5; 32])],
+                changed: Epoch(6),
+                publishing: true,
+            },
+        }
+    }
+
+    #[test]
+    fn a_state_decodes_to_what_was_encoded_and_nothing_shorter_or_longer_does() {
+        let (body, links) = volume().encode();
+        let read = Volume::decode(&body, &links).unwrap();
+        assert_eq!(read.encode(), (body.clone(), links.clone()));
+        for len in 0..body.len() {
+            assert!(Volume::decode(&body[..len], &links).is_err(), "{len} bytes");
+        }
+        assert!(Volume::decode(&[&body[..], &[0]].concat(), &links).is_err());
+        assert!(Volume::decode(&body, &links[..2]).is_err());
+        let more = [&links[..], &links[..1]].concat();
+        assert!(Volume::decode(&body, &more).is_err());
+    }
+
+    #[test]
+    fn a_state_written_before_versions_were_published_still_opens() {
+        let unpublished = Volume {
+            held: HeldList::default(),
+            publication: Publication::default(),
+            ..volume()
+        };
+        let (mut body, links) = unpublished.encode();
+        body[0] = VERSION_WITHOUT_PUBLICATION;
+        // Flag and bytes of the held list, the epoch of the last change, whether it publishes, two counts.
+        body.truncate(body.len() - (1 + 8 + 8 + 1 + 1 + 1));
+        let read = Volume::decode(&body, &links).unwrap();
+        assert_eq!(read.encode(), unpublished.encode());
+        body[0] = VERSION + 1;
+        assert!(matches!(
+            Volume::decode(&body, &links),
+            Err(Error::UnknownVersion { version: 3, .. })
+        ));
     }
 }

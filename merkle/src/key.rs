@@ -14,8 +14,9 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct BlockKey([u8; 32]);
 
-/// The key of a volume. Seals nothing itself: all else is derived from it.
-#[derive(Zeroize, ZeroizeOnDrop)]
+/// The key of a volume. Seals nothing itself: all else is derived from it. A clone is for another reader of the same
+/// volume in this process, and leaves memory on its own.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct VolumeKey([u8; 32]);
 
 /// A key for one purpose, derived from a [`VolumeKey`].

@@ -11,7 +11,10 @@ Exit codes:
   1  any other failure                  6  in use: another process has the volume open, or files are open
   2  the command line makes no sense    7  the store is full or failed
   3  wrong key                          8  create: the place is not empty
-  4  damaged or altered                 9  nothing is mounted there, or its daemon is gone";
+  4  damaged or altered                 9  nothing is mounted there, or its daemon is gone
+ 10  stale: older than what is anchored 11  forked from what is anchored
+ 12  the anchor fails, or is not trusted 13  fenced: another instance has taken over
+ 14  anchored before: give --anchor or --no-anchor";
 
 /// A filesystem whose every byte is sealed, and verified against one root.
 #[derive(Debug, Parser)]
@@ -37,7 +40,8 @@ pub(crate) enum Command {
     #[command(
         after_help = "Examples:\n  cairn mount /srv/store /mnt/data --key-file /run/keys/vol\n  \
         cairn mount /srv/store /mnt/data --passphrase --read-only\n  \
-        cairn mount /srv/store /mnt/data --key-file /run/keys/vol --foreground --log-format json\n\n\
+        cairn mount /srv/store /mnt/data --key-file /run/keys/vol --foreground --log-format json\n  \
+        cairn mount /srv/store /mnt/data --key-file /run/keys/vol --anchor file:/run/anchor\n\n\
         A daemon ends cleanly on SIGTERM, on SIGINT and on umount: it commits first. A second signal ends it at once."
     )]
     Mount(Box<MountArgs>),
@@ -57,10 +61,18 @@ pub(crate) enum Command {
         place: PathBuf,
     },
     /// Make everything written so far durable (sync(2) does not reach a FUSE filesystem)
-    #[command(after_help = "Example:\n  cairn sync /mnt/data")]
+    #[command(
+        after_help = "Examples:\n  cairn sync /mnt/data\n  cairn sync --anchored --timeout 5m /mnt/data"
+    )]
     Sync {
         /// Where the volume is mounted
         dir: PathBuf,
+        /// Return only when it is on the anchor, finally: nobody can roll it back any more
+        #[arg(long)]
+        anchored: bool,
+        /// Longest wait for the anchor [default: none]
+        #[arg(long, value_name = "TIME", value_parser = time, requires = "anchored")]
+        timeout: Option<Duration>,
     },
     /// Create, list and destroy snapshots; they are browsable under .snapshots
     #[command(subcommand)]
@@ -161,6 +173,8 @@ pub(crate) struct MountArgs {
     /// Only the user who mounts may look inside (otherwise everybody, as permissions allow)
     #[arg(long)]
     pub(crate) no_allow_other: bool,
+    #[command(flatten)]
+    pub(crate) anchor: crate::anchor::AnchorArgs,
     /// Threads that answer the kernel, and that seal [default: the number of processors]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) threads: Option<u16>,
@@ -306,7 +320,7 @@ fn limit(text: &str) -> Result<Limit, String> {
 }
 
 /// `128K`, `10G`, `2T`: powers of 1024, with or without `iB`.
-fn size(text: &str) -> Result<u64, String> {
+pub(crate) fn size(text: &str) -> Result<u64, String> {
     let bad = || format!("`{text}` is no size: write 4096, 128K, 512M, 10G or 2T");
     let digits = text.trim_end_matches("iB").trim_end_matches('B');
     let split = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
@@ -356,7 +370,7 @@ fn memory(text: &str) -> Result<u64, String> {
 }
 
 /// `5s`, `500ms`, `2m`.
-fn time(text: &str) -> Result<Duration, String> {
+pub(crate) fn time(text: &str) -> Result<Duration, String> {
     let bad = || format!("`{text}` is no time: write 500ms, 5s or 2m");
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);

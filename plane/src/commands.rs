@@ -61,15 +61,16 @@ pub(crate) fn status(place: &Path, out: &Output) -> Result<()> {
     };
     out.show(&report, || {
         let state = report.read_only.as_ref().map_or("read-write".into(), |why| format!("read-only: {why}"));
-        let Report { pid, store, mountpoint, volume_id, epoch, root, .. } = &report;
+        let Report { pid, store, mountpoint, volume_id, epoch, root, .. } = report.as_ref();
         let (used, dirty, memory) =
             (human(report.used_bytes), human(report.dirty_bytes), human(report.memory_bytes));
         format!(
             "volume      {volume_id}\nstore       {}\nmounted at  {} by pid {pid}, {state}\nepoch       {epoch}\n\
-             root        {root}\nholds       {used} in {} inodes\nnot yet committed {dirty}, memory {memory}",
+             root        {root}\nholds       {used} in {} inodes\nnot yet committed {dirty}, memory {memory}\n{}",
             store.display(),
             mountpoint.display(),
             report.inodes,
+            report.freshness.words(),
         )
     })
 }
@@ -109,13 +110,22 @@ fn store_status(path: &Path, out: &Output) -> Result<()> {
 }
 
 /// `sync`.
-pub(crate) fn sync(dir: &Path, out: &Output) -> Result<()> {
+pub(crate) fn sync(dir: &Path, anchored: bool, timeout: Option<Duration>, out: &Output) -> Result<()> {
     let mut client = Client::connect(dir)?;
     mountpoint::flush_kernel(&client.record().mountpoint)?;
-    let progress = Progress::spinner(out, "committing");
-    client.ask(&Request::Sync, |_, _| {})?;
+    let timeout_ms = timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
+    let (what, done, request) = match anchored {
+        false => ("committing", "everything is durable in", Request::Sync),
+        true => (
+            "waiting for the anchor",
+            "everything is anchored in",
+            Request::SyncAnchored { timeout_ms },
+        ),
+    };
+    let progress = Progress::spinner(out, what);
+    client.ask(&request, |_, _| {})?;
     progress.finish();
-    out.done("everything is durable in", dir)
+    out.done(done, dir)
 }
 
 /// `quota`.

@@ -9,7 +9,8 @@
 //! **Invariant:** a client that hangs, lies or goes away costs the daemon one thread and nothing else.
 
 use crate::error::{Error, Exit, Result};
-use crate::report::{CheckOutcome, MountReport, SnapshotReport};
+use crate::freshness::Freshness;
+use crate::report::{AnchorReport, CheckOutcome, MountReport, SnapshotReport};
 use crate::state::{self, Record};
 use crate::volume;
 use cairn_fs::{CheckProgress, Engine, Name, Quota};
@@ -34,6 +35,11 @@ pub(crate) enum Request {
     Status,
     /// Commit.
     Sync,
+    /// Commit, and have that anchored.
+    SyncAnchored {
+        /// Longest wait.
+        timeout_ms: Option<u64>,
+    },
     /// Take a snapshot.
     SnapshotCreate {
         /// Its name.
@@ -73,7 +79,7 @@ pub(crate) enum Answer {
     /// Nothing to tell but that it is done.
     Done,
     /// To `Status`.
-    Status(MountReport),
+    Status(Box<MountReport>),
     /// To `SnapshotCreate` and `SnapshotList`.
     Snapshots {
         /// One, or all.
@@ -103,6 +109,7 @@ impl From<&Error> for Answer {
 pub(crate) struct Server {
     engine: Arc<Engine>,
     record: Record,
+    freshness: Freshness,
     end: Mutex<End>,
     changed: Condvar,
 }
@@ -116,7 +123,7 @@ struct End {
 
 impl Server {
     /// Serves from now on, on threads of its own.
-    pub(crate) fn start(engine: Arc<Engine>, record: Record) -> Result<Arc<Self>> {
+    pub(crate) fn start(engine: Arc<Engine>, record: Record, freshness: Freshness) -> Result<Arc<Self>> {
         let path = state::file(&record.mountpoint, "sock")?;
         let _ = std::fs::remove_file(&path);
         let listener = UnixListener::bind(&path).map_err(Error::at("listen on", &path))?;
@@ -126,6 +133,7 @@ impl Server {
         let server = Arc::new(Self {
             engine,
             record,
+            freshness,
             end: Mutex::default(),
             changed: Condvar::new(),
         });
@@ -214,7 +222,18 @@ impl Server {
 
     fn answer(&self, request: &Request, stream: &UnixStream) -> Result<Answer> {
         Ok(match request {
-            Request::Status => Answer::Status(MountReport::new(&self.record, &self.engine.status())),
+            Request::Status => {
+                let freshness = AnchorReport::new(&self.engine.standing(), &self.freshness);
+                Answer::Status(Box::new(MountReport::new(
+                    &self.record,
+                    &self.engine.status(),
+                    freshness,
+                )))
+            }
+            Request::SyncAnchored { timeout_ms } => {
+                self.freshness.sync(timeout_ms.map(Duration::from_millis))?;
+                Answer::Done
+            }
             Request::Check => {
                 let progress = |progress: CheckProgress| {
                     let (done, total) = (progress.blocks_done, progress.blocks_total);

@@ -63,6 +63,9 @@ pub(crate) fn start(args: &MountArgs) -> Result<()> {
         .mode(0o600)
         .open(&log);
     let stderr = open.map_err(Error::at("open the log", &log))?;
+    if let Some(warning) = args.anchor.anchor.as_ref().and_then(crate::anchor::Spec::warning) {
+        eprintln!("cairn: warning: {warning}");
+    }
     let words = match args.key.key_file {
         Some(_) => None,
         None => key::passphrase(&args.key, "Passphrase", key::IfAbsent::Refuse)?,
@@ -141,6 +144,7 @@ fn child_args(args: &MountArgs, passphrase: bool) -> Result<Vec<OsString>> {
         "--commit-interval",
         format!("{}ms", args.commit_interval.as_millis()).into(),
     );
+    list.extend(args.anchor.to_args()?);
     Ok(list)
 }
 

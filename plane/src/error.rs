@@ -29,6 +29,16 @@ pub(crate) enum Exit {
     NotEmpty = 8,
     /// No daemon serves what was named.
     NotMounted = 9,
+    /// The volume is older than what its anchor names.
+    Stale = 10,
+    /// The volume does not go on from what its anchor names.
+    Forked = 11,
+    /// The anchor cannot be reached, cannot be trusted, or refuses.
+    AnchorUnreachable = 12,
+    /// Another instance of the volume has taken over.
+    Fenced = 13,
+    /// The volume has been anchored, and was to be mounted without its anchor.
+    Unanchored = 14,
 }
 
 /// A command's failure.
@@ -78,6 +88,14 @@ pub(crate) enum Error {
     /// Nobody there to talk to.
     #[error("{0}")]
     NotMounted(String),
+    /// The volume is not what its anchor says, or the anchor says nothing.
+    #[error("{what}")]
+    Anchor {
+        /// What does not fit, and with which anchor.
+        what: String,
+        /// Which of the anchor's codes.
+        exit: Exit,
+    },
     /// The filesystem refused.
     #[error(transparent)]
     Fs(#[from] cairn_fs::Error),
@@ -130,7 +148,7 @@ impl Error {
             Self::Fs(cairn_fs::Error::NoSpace) => Exit::Store,
             Self::Fs(cairn_fs::Error::Merkle(error)) => merkle_exit(error),
             Self::Fs(_) | Self::Io { .. } => Exit::Other,
-            Self::Remote { exit, .. } => *exit,
+            Self::Remote { exit, .. } | Self::Anchor { exit, .. } => *exit,
         }
     }
 }

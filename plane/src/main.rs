@@ -4,25 +4,34 @@
 //! cli ----> commands ----> volume (store + key + engine)   without a mount
 //!   |          `---------> control client ~~socket~~> control server
 //!   `-----> daemon ------> serve (engine + FUSE session)-------'
+//!                            |-- freshness  before it: the head against the anchor
+//!                            `-- publish, challenge  while it runs
 //! ```
 //!
 //! This crate is the one place that picks implementations: RocksDB for the store, key files and passphrases for
 //! keys. **Invariant:** nobody uses this crate, and no filesystem logic lives in it.
 
+mod anchor;
+mod challenge;
 mod cli;
 mod commands;
 mod control;
 mod daemon;
 mod error;
+mod freshness;
 mod key;
 mod memory;
 mod mountpoint;
 mod output;
+mod publish;
 mod report;
 mod serve;
 mod state;
 mod tree;
 mod volume;
+
+#[cfg(test)]
+mod sample;
 
 use clap::Parser;
 use cli::{Cli, Command};
@@ -54,7 +63,11 @@ fn run(command: &Command, out: &Output) -> Result<()> {
         Command::Mount(args) => daemon::start(args),
         Command::Umount { dir, lazy } => commands::umount(dir, *lazy, out),
         Command::Status { place } => commands::status(place, out),
-        Command::Sync { dir } => commands::sync(dir, out),
+        Command::Sync {
+            dir,
+            anchored,
+            timeout,
+        } => commands::sync(dir, *anchored, *timeout, out),
         Command::Snapshot(command) => commands::snapshot(command, out),
         Command::Check(place) => commands::check(place, out),
         Command::Rekey(args) => commands::rekey(args, out),

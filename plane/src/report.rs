@@ -1,5 +1,8 @@
 //! What commands answer with: the same structures go over the control socket, out as JSON, and into words.
 
+mod anchor;
+
+pub(crate) use anchor::AnchorReport;
 use cairn_fs::{CheckReport, SnapshotInfo, Status};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -29,6 +32,8 @@ pub(crate) struct MountReport {
     pub(crate) inodes: u64,
     /// Why the volume cannot be changed, if it cannot.
     pub(crate) read_only: Option<String>,
+    /// How fresh it is.
+    pub(crate) freshness: AnchorReport,
 }
 
 /// One snapshot.
@@ -72,7 +77,7 @@ pub(crate) struct DamagedPath {
 
 impl MountReport {
     /// From the engine's own words.
-    pub(crate) fn new(record: &crate::state::Record, status: &Status) -> Self {
+    pub(crate) fn new(record: &crate::state::Record, status: &Status, freshness: AnchorReport) -> Self {
         Self {
             pid: record.pid,
             store: record.store.clone(),
@@ -85,6 +90,7 @@ impl MountReport {
             used_bytes: status.used_bytes,
             inodes: status.inodes,
             read_only: status.read_only.map(str::to_owned),
+            freshness,
         }
     }
 }

@@ -1,9 +1,9 @@
 //! A mount from its start to its end: the daemon's main thread.
 //!
 //! ```text
-//! prepare the mount point -> open the volume -> FUSE session -> record, control socket -> ready
+//! prepare the mount point -> find the volume -> fresh? -> open it -> FUSE session -> record, control socket -> ready
 //!      wait for:  the session's end (umount)  |  SIGTERM, SIGINT  (a second one ends the process at once)
-//! -> hand over the kernel's cache, unmount, commit, close -> tell who waits -> exit
+//! -> hand over the kernel's cache, unmount, publish the last, commit, close -> tell who waits -> exit
 //! ```
 //!
 //! **Invariant:** the engine is closed on every way out but a second signal and a crash, and what a crash leaves
@@ -12,10 +12,13 @@
 use crate::cli::MountArgs;
 use crate::control::Server;
 use crate::error::{Error, Result};
+use crate::freshness::{self, Access, Freshness, Trust};
 use crate::mountpoint::{self, Unmount};
+use crate::publish::Publisher;
 use crate::state::{self, Record};
-use crate::{daemon, memory, volume};
-use cairn_fs::{Config, Engine};
+use crate::{anchor, challenge, daemon, memory, volume};
+use cairn_fs::{Config, Engine, Opening};
+use cairn_merkle::Cancel;
 use cairn_store::StoreOptions;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -53,6 +56,9 @@ pub(crate) fn serve(args: &MountArgs) -> Result<()> {
 struct Mount {
     record: Record,
     engine: Arc<Engine>,
+    freshness: Freshness,
+    watcher: Option<challenge::Watcher>,
+    publish_last: Duration,
     server: Arc<Server>,
     session: JoinHandle<()>,
     events: mpsc::Receiver<Event>,
@@ -71,24 +77,85 @@ fn start(args: &MountArgs) -> Result<Mount> {
         )));
     }
     let (sender, events) = mpsc::channel();
-    watch_signals(sender.clone())?;
+    let starting = Cancel::new();
+    watch_signals(sender.clone(), starting.clone())?;
     let (options, config) = budget(args);
     let store = volume::open_store_patiently(&args.store, &options)?;
-    let engine = volume::open(store, &args.store, &args.key, config)?;
-    let attached = attach(args, &engine, sender);
+    let opening = volume::opening(store, &args.store, &args.key)?;
+    let (engine, freshness) = open_fresh(args, opening, config, &starting)?;
+    let attached = attach(args, &engine, &freshness, sender);
     let (record, server, session) = attached.inspect_err(|_| {
         // The mount did not come about; what recovery did is kept, and the next mount need not do it again.
         if let Err(error) = engine.close() {
             tracing::error!(%error, "cannot close the volume");
         }
     })?;
+    let watcher = match (&freshness.publisher, &freshness.anchor) {
+        (Some(_), Some(anchor)) => Some(challenge::Watcher::start(
+            Arc::clone(&engine),
+            Arc::clone(anchor),
+            challenge::INTERVAL,
+        )?),
+        _ => None,
+    };
     Ok(Mount {
         record,
         engine,
+        freshness,
+        watcher,
+        publish_last: args.anchor.publish_last,
         server,
         session,
         events,
     })
+}
+
+/// Opens the volume once its anchor, if it has one, says that it is the newest; starts to publish what changes.
+fn open_fresh(
+    args: &MountArgs,
+    mut opening: Opening,
+    mut config: Config,
+    cancel: &Cancel,
+) -> Result<(Arc<Engine>, Freshness)> {
+    let mut anchor = None;
+    let trust = match &args.anchor.anchor {
+        None => freshness::without_anchor(&opening, &args.anchor, &args.store.display().to_string())?,
+        Some(spec) => {
+            let opened = anchor::open(spec, opening.volume_id())?;
+            if let Some(warning) = spec.warning() {
+                tracing::warn!("{warning}");
+            }
+            let access = if config.read_only {
+                Access::ReadOnly
+            } else {
+                Access::ReadWrite
+            };
+            let policy = args.anchor.anchor_policy;
+            let trust = freshness::admit(&mut opening, opened.as_ref(), policy, access, cancel)?;
+            anchor = Some(opened);
+            trust
+        }
+    };
+    config.read_only |= trust == Trust::Unverified;
+    let engine = opening
+        .open(config)
+        .map_err(|error| volume::explain(&args.store, "", error))?;
+    let publisher = match &anchor {
+        Some(anchor) if trust == Trust::Booted => Some(Publisher::start(
+            Arc::clone(&engine),
+            Arc::clone(anchor),
+            (&args.anchor).into(),
+        )?),
+        _ => None,
+    };
+    Ok((
+        engine,
+        Freshness {
+            trust,
+            anchor,
+            publisher,
+        },
+    ))
 }
 
 /// What the daemon takes whatever its caches: requests and batches under way, buffers of flushes, stacks.
@@ -117,6 +184,7 @@ fn budget(args: &MountArgs) -> (StoreOptions, Config) {
 fn attach(
     args: &MountArgs,
     engine: &Arc<Engine>,
+    freshness: &Freshness,
     events: Sender<Event>,
 ) -> Result<(Record, Arc<Server>, JoinHandle<()>)> {
     if args.protect_mountpoint {
@@ -129,7 +197,7 @@ fn attach(
     };
     record.save()?;
     let session = mount(args, engine, events).inspect_err(|_| record.remove())?;
-    let server = Server::start(Arc::clone(engine), record.clone()).inspect_err(|_| {
+    let server = Server::start(Arc::clone(engine), record.clone(), freshness.clone()).inspect_err(|_| {
         record.remove();
         let _ = mountpoint::unmount(&record.mountpoint, Unmount::Lazy);
     })?;
@@ -143,7 +211,7 @@ fn mount(args: &MountArgs, engine: &Arc<Engine>, events: Sender<Event>) -> Resul
             .clone()
             .unwrap_or_else(|| format!("cairn:{}", args.store.display())),
         allow_other: !args.no_allow_other,
-        read_only: args.is_read_only(),
+        read_only: engine.status().read_only.is_some(),
         flags: args.flags(),
         ..cairn_fs::MountOptions::default()
     };
@@ -168,11 +236,12 @@ fn mount(args: &MountArgs, engine: &Arc<Engine>, events: Sender<Event>) -> Resul
 }
 
 /// The first signal ends the mount in order, the second at once: a store that hangs must not keep the process.
-fn watch_signals(events: Sender<Event>) -> Result<()> {
+fn watch_signals(events: Sender<Event>, starting: Cancel) -> Result<()> {
     let mut signals =
         Signals::new([SIGTERM, SIGINT]).map_err(|error| Error::io("cannot watch for signals", error))?;
     let watch = move || {
         for (count, signal) in signals.forever().enumerate() {
+            starting.cancel();
             if count > 0 || events.send(Event::Signal(signal)).is_err() {
                 std::process::exit(128 + signal);
             }
@@ -185,15 +254,26 @@ fn watch_signals(events: Sender<Event>) -> Result<()> {
 }
 
 impl Mount {
-    fn run(self) -> Result<()> {
+    fn run(mut self) -> Result<()> {
         if let Ok(Event::Signal(signal)) = self.events.recv() {
             tracing::info!(signal, "ending; a second signal ends at once");
             self.leave();
         }
+        if let Some(watcher) = self.watcher.take() {
+            watcher.finish();
+        }
+        let fenced = self.freshness.publisher.as_ref().and_then(|publisher| {
+            publisher.finish(self.publish_last);
+            publisher.fenced()
+        });
         let closed = self
             .engine
             .close()
             .map_err(|error| volume::explain(&self.record.store, "", error));
+        let closed = match fenced {
+            Some(error) => Err(error),
+            None => closed,
+        };
         self.record.remove();
         self.server.ended(&closed);
         if self.session.is_finished() {

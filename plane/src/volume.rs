@@ -10,7 +10,7 @@
 use crate::cli::{CreateArgs, KeyArgs};
 use crate::error::{Error, Result};
 use crate::key::{self, IfAbsent, KeyProvider};
-use cairn_fs::{Caller, Config, Engine, Quota, Time};
+use cairn_fs::{Caller, Config, Engine, Opening, Quota, Time};
 use cairn_merkle::{BlockStore, Compression, Header, HeaderParams, VolumeKey};
 use cairn_store::{OpenError, RocksStore, StoreOptions};
 use std::path::Path;
@@ -149,10 +149,16 @@ pub(crate) fn open(
     args: &KeyArgs,
     config: Config,
 ) -> Result<Arc<Engine>> {
+    let opened = opening(store, path, args)?.open(config);
+    opened.map_err(|error| explain(path, "", error))
+}
+
+/// Finds the newest version, with nothing written yet.
+pub(crate) fn opening(store: Arc<RocksStore>, path: &Path, args: &KeyArgs) -> Result<Opening> {
     let header = header(&store, path)?;
     let provider = key::provider(args, IfAbsent::Refuse)?;
     let key = unlock(&header, path, provider.as_ref())?;
-    Engine::open(store, key, config, now()).map_err(|error| explain(path, &provider.describe(), error))
+    Opening::newest(store, key).map_err(|error| explain(path, &provider.describe(), error))
 }
 
 /// Opens a volume that is not mounted for one command, runs it and closes the volume, whatever comes of it.
@@ -172,6 +178,11 @@ pub(crate) fn with<T>(
         args,
         config,
     )?;
+    if let Some(anchored) = engine.standing().anchored {
+        eprintln!(
+            "cairn: note: this volume is anchored ({anchored} or later), and no anchor was asked: it may be an old copy"
+        );
+    }
     let result = run(&engine);
     let closed = engine.close().map_err(|error| explain(path, "", error));
     result.and_then(|value| closed.map(|()| value))

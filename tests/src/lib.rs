@@ -12,6 +12,7 @@
 pub mod history;
 pub mod model;
 pub mod op;
+pub mod published;
 pub mod run;
 pub mod sample;
 pub mod script;

@@ -25,6 +25,8 @@ pub struct Runner {
     pub(crate) snapshots: BTreeMap<Name, Dump>,
     /// Whether a quota or the store may refuse for lack of room.
     limited: bool,
+    /// Whether commits submit versions and confirm them, in turns.
+    publishing: bool,
     pub(crate) now: i64,
 }
 
@@ -66,8 +68,16 @@ impl Runner {
             opens,
             snapshots: BTreeMap::new(),
             limited: false,
+            publishing: false,
             now: 10,
         }
+    }
+
+    /// Has every other commit submit a version to an anchor, and the ones between confirm it.
+    #[must_use]
+    pub fn publishing(mut self) -> Self {
+        self.publishing = true;
+        self
     }
 
     /// The engine.
@@ -270,8 +280,23 @@ impl Runner {
 
     fn commit(&mut self) -> Outcome {
         self.engine.commit().map_err(|error| format!("commit: {error}"))?;
+        if self.publishing {
+            self.publish()?;
+        }
         self.history.commit(&self.model);
         self.compare()
+    }
+
+    fn publish(&self) -> Outcome {
+        match self.engine.standing().submitted.last() {
+            Some(version) => self.engine.confirmed(*version),
+            None => drop(
+                self.engine
+                    .prepare_publication()
+                    .map_err(|error| format!("prepare: {error}"))?,
+            ),
+        }
+        Ok(())
     }
 
     fn remount(&mut self) -> Outcome {

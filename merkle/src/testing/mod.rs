@@ -1,10 +1,12 @@
 //! What tests of every crate share: the contract of a store, stores that fail on demand, replayable randomness.
 
+mod anchor;
 mod contract;
 mod crash;
 mod fault;
 mod random;
 
+pub use anchor::{MemoryAnchor, MemoryInstance, Mood, anchor_contract};
 pub use contract::store_contract;
 pub use crash::{CrashImage, CrashStore};
 pub use fault::{FaultStore, Op, Tamper};

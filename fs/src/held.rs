@@ -1,0 +1,228 @@
+//! What keeps a version whole after the volume has gone on: the held list.
+//!
+//! ```text
+//!   epoch:   ... 7       8       9 (held)     10      11 ...
+//!   block X      born ..................      freed: held version 9 names it     -> held list
+//!   block Y                           born ........... freed: no held version does -> deleted
+//! ```
+//!
+//! The version that an anchor names must stay there to be verified, every block of it: directories and files, the
+//! hard-link table, orphans, snapshots, dead lists, and the commit block. So whatever a commit would delete passes here
+//! last, whoever dropped it. A block that was born in or before a held epoch, and freed after it, is named by that
+//! version; it goes on the list instead and is deleted by the first commit that finds no such epoch held any more.
+//!
+//! The list's own nodes are blocks of a version like any other, and pass here too.
+//!
+//! **Invariant:** the list is right for a set of epochs, those of the commit that wrote it. A block is on it if and only
+//! if one of them holds it and no newer version names it.
+
+use crate::Result;
+use crate::blocks::{Blocks, Writer};
+use cairn_merkle::{Cid, Codec, Epoch, Link, btree};
+use std::collections::BTreeMap;
+
+/// A block that no version from now on names.
+#[derive(Clone, Debug)]
+pub(crate) struct Freed {
+    pub(crate) cid: Cid,
+    pub(crate) birth: Epoch,
+    /// Stored bytes.
+    pub(crate) len: u32,
+}
+
+impl From<Link> for Freed {
+    fn from(link: Link) -> Self {
+        Self {
+            cid: link.cid,
+            birth: link.birth,
+            len: link.len,
+        }
+    }
+}
+
+/// Epochs of the versions that must stay whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Holds(Vec<Epoch>);
+
+impl Holds {
+    pub(crate) fn new(mut epochs: Vec<Epoch>) -> Self {
+        epochs.sort_unstable();
+        epochs.dedup();
+        Self(epochs)
+    }
+
+    /// Whether a held version names a block that was born and freed in these epochs.
+    fn name(&self, birth: Epoch, freed: Epoch) -> bool {
+        self.0.iter().any(|held| birth <= *held && *held < freed)
+    }
+
+    /// Whether everything `other` holds is held here too.
+    fn cover(&self, other: &Self) -> bool {
+        other.0.iter().all(|epoch| self.0.contains(epoch))
+    }
+}
+
+/// The list as a commit carries it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct HeldList {
+    /// A B+tree by epoch of freeing, birth and name.
+    pub(crate) root: Option<Link>,
+    /// Stored bytes of the blocks on it.
+    pub(crate) bytes: u64,
+}
+
+/// One row of the list.
+pub(crate) struct Row {
+    freed: Epoch,
+    birth: Epoch,
+    pub(crate) cid: Cid,
+    len: u32,
+}
+
+impl Row {
+    fn key(&self) -> Vec<u8> {
+        let mut key = self.freed.0.to_be_bytes().to_vec();
+        key.extend_from_slice(&self.birth.0.to_be_bytes());
+        key.extend_from_slice(&self.cid.to_bytes());
+        key
+    }
+
+    fn encode(&self) -> btree::Entry {
+        btree::Entry {
+            key: self.key(),
+            value: self.len.to_le_bytes().to_vec(),
+            links: Vec::new(),
+        }
+    }
+
+    pub(crate) fn decode(entry: &btree::Entry) -> cairn_merkle::Result<Self> {
+        let row = || {
+            let (freed, rest) = entry.key.split_first_chunk()?;
+            let (birth, cid) = rest.split_first_chunk()?;
+            Some(Self {
+                freed: Epoch(u64::from_be_bytes(*freed)),
+                birth: Epoch(u64::from_be_bytes(*birth)),
+                cid: Cid::from_bytes(cid)?,
+                len: u32::from_le_bytes(entry.value.as_slice().try_into().ok()?),
+            })
+        };
+        row().ok_or(cairn_merkle::Error::Malformed {
+            what: "held list",
+            why: "an entry is not two epochs, a name and a length",
+        })
+    }
+}
+
+/// One commit's work on the list.
+pub(crate) struct Keeper<'a> {
+    pub(crate) blocks: &'a Blocks,
+    pub(crate) writer: &'a Writer<'a>,
+    /// The commit under way.
+    pub(crate) epoch: Epoch,
+    pub(crate) holds: &'a Holds,
+    /// What the list was last right for; `None` when nobody knows.
+    pub(crate) before: Option<&'a Holds>,
+}
+
+impl Keeper<'_> {
+    /// Sorts `freed` into what is deleted, which is answered, and what the list keeps; and takes off the list what no
+    /// version holds any more.
+    pub(crate) fn settle(&self, list: &mut HeldList, mut freed: Vec<Freed>) -> Result<Vec<Cid>> {
+        let mut delete = Vec::new();
+        let mut changes = self.released(list, &mut delete)?;
+        loop {
+            for block in freed {
+                // A leaf has no version of its own kind: what is put and dropped before any commit is born in this one.
+                if !self.holds.name(block.birth, self.epoch) {
+                    delete.push(block.cid);
+                    continue;
+                }
+                let row = Row {
+                    freed: self.epoch,
+                    birth: block.birth,
+                    cid: block.cid,
+                    len: block.len,
+                };
+                list.bytes += u64::from(row.len);
+                changes.insert(row.key(), Some(row.encode()));
+            }
+            if changes.is_empty() {
+                return Ok(delete);
+            }
+            // Rows of this epoch come last in the order, so a second round touches only nodes that the first one wrote:
+            // those are nobody's, and the third has nothing to do.
+            self.writer.flush()?;
+            let changed = std::mem::take(&mut changes).into_iter().collect();
+            list.root = btree::apply(self.blocks, self.writer, list.root.take(), changed)?;
+            freed = self.writer.take_dropped().into_iter().map(Freed::from).collect();
+        }
+    }
+
+    /// Rows that go, as changes to the list; their blocks join `delete`.
+    fn released(
+        &self,
+        list: &mut HeldList,
+        delete: &mut Vec<Cid>,
+    ) -> Result<BTreeMap<Vec<u8>, Option<btree::Entry>>> {
+        let mut changes = BTreeMap::new();
+        if list.root.is_none() || self.before.is_some_and(|before| self.holds.cover(before)) {
+            return Ok(changes);
+        }
+        let bytes = &mut list.bytes;
+        btree::walk(self.blocks, list.root.as_ref(), &mut |_| {}, &mut |entry| {
+            let row = Row::decode(&entry)?;
+            if !self.holds.name(row.birth, row.freed) {
+                delete.push(row.cid);
+                *bytes = bytes.saturating_sub(u64::from(row.len));
+                changes.insert(entry.key, None);
+            }
+            Ok(())
+        })?;
+        Ok(changes)
+    }
+}
+
+/// A commit block as something that can be freed: no link leads to it.
+pub(crate) fn commit_block(cid: Cid, epoch: Epoch, len: u32) -> Freed {
+    debug_assert_eq!(cid.codec(), Codec::Node, "a commit block is a node");
+    Freed {
+        cid,
+        birth: epoch,
+        len,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_holds_what_was_there_when_it_was_committed_and_nothing_else() {
+        let holds = Holds::new(vec![Epoch(9), Epoch(5)]);
+        let names = |birth, freed| holds.name(Epoch(birth), Epoch(freed));
+        assert!(names(5, 6) && names(1, 6) && names(1, 10) && names(9, 10) && names(6, 10));
+        assert!(!names(6, 9), "born after 5, freed by 9");
+        assert!(!names(1, 5), "freed by 5");
+        assert!(!names(10, 11), "born after both");
+        assert!(holds.cover(&Holds::new(vec![Epoch(5)])) && !Holds::default().cover(&holds));
+    }
+
+    #[test]
+    fn rows_decode_to_what_was_encoded_and_nothing_else_does() {
+        let row = Row {
+            freed: Epoch(9),
+            birth: Epoch(3),
+            cid: Cid::of(Codec::Leaf, b"leaf"),
+            len: 77,
+        };
+        let entry = row.encode();
+        let read = Row::decode(&entry).unwrap();
+        assert_eq!((read.key(), read.len), (row.key(), row.len));
+        for len in 0..entry.key.len() {
+            let key = entry.key[..len].to_vec();
+            assert!(Row::decode(&btree::Entry { key, ..entry.clone() }).is_err());
+        }
+        let value = vec![1; 3];
+        assert!(Row::decode(&btree::Entry { value, ..entry }).is_err());
+    }
+}

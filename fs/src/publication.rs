@@ -1,0 +1,424 @@
+//! Which versions of a volume are published, and which stay whole for it.
+//!
+//! ```text
+//!   prepare --commit--> version --(the plane submits it)--> anchor --> confirmed
+//!      |                                                                  |
+//!      `-- submitted: in every commit from the next on                    `-- anchored: in every commit from the next on
+//! ```
+//!
+//! A version cannot name itself: the first commit that can say that it was submitted is the next one. Nothing is lost
+//! in between, for until then the head *is* that version. From then on a crash at any point leaves a head whose commit
+//! names the version, whatever became of it on the anchor (`cairn_merkle::decide`).
+//!
+//! Every version that is anchored or submitted is held ([`crate::held`]), and so is one that somebody pins.
+
+use crate::check::{CheckProgress, CheckReport, Damage};
+use crate::codec::{Decoder, Encoder};
+use crate::engine::{Config, Engine};
+use crate::held::Holds;
+use crate::recover::Opening;
+use crate::snapshot::Snapshots;
+use crate::state::State;
+use crate::volume::Volume;
+use crate::{Error, Result};
+use cairn_merkle::{Epoch, Verdict, Version, decide};
+
+/// Versions on their way at one time. A publisher has one; a mount that finds its anchor silent inherits another.
+const SUBMITTED_MAX: usize = 16;
+/// Caches of a past version that is verified: it reads each block once.
+const PAST_MEMORY_BYTES: u64 = 16 << 20;
+/// Attributes that tell of versions. Not in `user.`, which belongs to users.
+pub(crate) const VERSION_XATTRS: &[u8] = b"cairn.";
+
+/// What a commit says about the anchor.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Publication {
+    /// The last version known to be anchored.
+    pub(crate) anchored: Option<Version>,
+    /// Versions submitted and not yet confirmed, oldest first.
+    pub(crate) submitted: Vec<Version>,
+    /// The newest epoch in which anything changed that is worth publishing: commits that only note a publication, or
+    /// that only begin a mount, must not bring about the next one.
+    pub(crate) changed: Epoch,
+    /// Whether the instance that made this commit publishes: then this very version may have been submitted, which it
+    /// cannot say itself.
+    pub(crate) publishing: bool,
+}
+
+impl Publication {
+    pub(crate) fn encode(&self, out: &mut Encoder) {
+        out.u64(self.changed.0).u8(u8::from(self.publishing));
+        out.u8(u8::from(self.anchored.is_some()));
+        if let Some(anchored) = &self.anchored {
+            encode_version(anchored, out);
+        }
+        out.u8(u8::try_from(self.submitted.len()).expect("SUBMITTED_MAX fits a byte"));
+        for version in &self.submitted {
+            encode_version(version, out);
+        }
+    }
+
+    pub(crate) fn decode(from: &mut Decoder<'_>) -> cairn_merkle::Result<Self> {
+        let changed = Epoch(from.u64()?);
+        let publishing = match from.u8()? {
+            0 => false,
+            1 => true,
+            _ => return Err(from.error("whether it publishes is neither yes nor no")),
+        };
+        let anchored = match from.u8()? {
+            0 => None,
+            1 => Some(decode_version(from)?),
+            _ => return Err(from.error("it has several anchored versions")),
+        };
+        let count = usize::from(from.u8()?);
+        if count > SUBMITTED_MAX {
+            return Err(from.error("too many versions are submitted"));
+        }
+        let submitted: Vec<Version> = (0..count)
+            .map(|_| decode_version(from))
+            .collect::<cairn_merkle::Result<_>>()?;
+        let grow = anchored.iter().chain(&submitted).map(|version| version.epoch);
+        if !grow.clone().zip(grow.skip(1)).all(|(one, next)| one < next) {
+            return Err(from.error("published versions are out of order"));
+        }
+        Ok(Self {
+            anchored,
+            submitted,
+            changed,
+            publishing,
+        })
+    }
+
+    /// `latest` is what the anchor has, and nothing submitted before can reach it any more.
+    pub(crate) fn settle(&mut self, latest: Option<Version>) {
+        self.anchored = latest.or(self.anchored);
+        self.submitted.clear();
+        self.publishing = true;
+    }
+
+    /// A volume whose newest version is `head` goes on without asking an anchor. If whoever made that version publishes,
+    /// it may have been submitted.
+    pub(crate) fn go_on(&mut self, head: Version) {
+        if !std::mem::take(&mut self.publishing) || self.anchored == Some(head) {
+            return;
+        }
+        if self.submitted.len() >= SUBMITTED_MAX {
+            self.submitted.remove(0);
+        }
+        self.submitted.push(head);
+    }
+}
+
+fn encode_version(version: &Version, out: &mut Encoder) {
+    out.u64(version.epoch.0).raw(&version.root.digest());
+}
+
+fn decode_version(from: &mut Decoder<'_>) -> cairn_merkle::Result<Version> {
+    Ok(Version::from_digest(from.u64()?, from.array()?))
+}
+
+/// What a volume knows of its own freshness.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The newest commit.
+    pub head: Version,
+    /// The last version known to be anchored.
+    pub anchored: Option<Version>,
+    /// Versions submitted and not yet confirmed, oldest first.
+    pub submitted: Vec<Version>,
+    /// Whether the instance that made the newest commit publishes.
+    pub publishing: bool,
+    /// The epoch that holds, or will hold, the newest change: all is anchored once `anchored` has it.
+    pub changed: Epoch,
+    /// Stored bytes that only held versions name.
+    pub held_bytes: u64,
+    /// Bytes of files written since the volume was opened.
+    pub written_bytes: u64,
+    /// Whether a commit waits for room: publishing would give back what older versions hold.
+    pub full: bool,
+}
+
+impl Standing {
+    /// Holds the head against what an anchor has.
+    pub fn verdict(&self, latest: Option<Version>) -> Verdict {
+        decide(self.head, self.anchored, &self.submitted, latest)
+    }
+
+    /// Whether everything done so far is in the anchored version or an older one.
+    pub fn is_anchored(&self) -> bool {
+        self.anchored
+            .is_some_and(|anchored| anchored.epoch >= self.changed)
+    }
+}
+
+/// Keeps a version whole while it lives.
+pub struct Pin<'a> {
+    engine: &'a Engine,
+    version: Version,
+}
+
+impl Pin<'_> {
+    /// The version that is kept.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+}
+
+impl Drop for Pin<'_> {
+    fn drop(&mut self) {
+        let mut state = self.engine.state.lock();
+        if let Some(at) = state.pins.iter().position(|pin| *pin == self.version.epoch) {
+            state.pins.swap_remove(at);
+        }
+        // The next commit lets go of what only this held.
+        state.touched |= state.volume.held.root.is_some() && state.read_only.is_none();
+    }
+}
+
+impl State {
+    /// Versions that the next commit must leave whole.
+    pub(crate) fn holds(&self) -> Holds {
+        let published = &self.volume.publication;
+        let versions = published.anchored.iter().chain(&published.submitted);
+        Holds::new(
+            versions
+                .map(|version| version.epoch)
+                .chain(self.pins.iter().copied())
+                .collect(),
+        )
+    }
+
+    /// Whether the open epoch holds anything worth publishing.
+    pub(crate) fn has_user_changes(&self) -> bool {
+        !self.dirty.is_empty() || self.new_header.is_some() || self.snapshots.has_user_requests()
+    }
+
+    fn standing(&self) -> Standing {
+        let published = &self.volume.publication;
+        let changed = if self.has_user_changes() {
+            self.epoch
+        } else {
+            published.changed
+        };
+        Standing {
+            head: self.head_version(),
+            anchored: published.anchored,
+            submitted: published.submitted.clone(),
+            publishing: published.publishing,
+            changed,
+            held_bytes: self.volume.held.bytes,
+            written_bytes: self.written_bytes + self.dirty_bytes + self.put_bytes,
+            full: self.full,
+        }
+    }
+
+    fn head_version(&self) -> Version {
+        Version {
+            epoch: self.committed,
+            root: self.root,
+        }
+    }
+}
+
+impl Engine {
+    /// What the volume knows of its own freshness now.
+    pub fn standing(&self) -> Standing {
+        self.state.lock().standing()
+    }
+
+    /// Commits what is open, and has the version it makes held and named as submitted by every later commit, so that
+    /// it can be published. `None` if all that changed is anchored already.
+    ///
+    /// # Errors
+    /// As [`Self::commit`]; [`Error::Invalid`] if too many versions are under way.
+    pub fn prepare_publication(&self) -> Result<Option<Version>> {
+        let mut state = self.state.lock();
+        state.writable()?;
+        if state.standing().is_anchored() {
+            return Ok(None);
+        }
+        let committed = self.commit_locked(&mut state);
+        // What a commit under way names was settled when it began, so none may be.
+        while state.committing {
+            self.signals.committed.wait(&mut state);
+        }
+        state.writable()?;
+        let version = state.head_version();
+        match committed {
+            // Publishing the commit before gives back what older versions hold, which is what the store needs.
+            Err(Error::NoSpace) if state.volume.publication.anchored != Some(version) => {}
+            committed => committed?,
+        }
+        let published = &mut state.volume.publication;
+        if published.submitted.last() != Some(&version) {
+            if published.submitted.len() >= SUBMITTED_MAX {
+                return Err(Error::Invalid("too many versions wait for the anchor"));
+            }
+            published.submitted.push(version);
+        }
+        published.publishing = true;
+        Ok(Some(version))
+    }
+
+    /// The anchor has `version`, finally. It takes the place of what was anchored before, which is let go by the next
+    /// commit. Anything but a version that was submitted is ignored.
+    pub fn confirmed(&self, version: Version) {
+        let mut state = self.state.lock();
+        let published = &mut state.volume.publication;
+        if !published.submitted.contains(&version) {
+            return;
+        }
+        published.anchored = Some(version);
+        published.submitted.retain(|other| other.epoch > version.epoch);
+        state.touched = state.read_only.is_none();
+    }
+
+    /// Keeps a version that is whole now (the newest, or one that is anchored or submitted) whole until the pin is
+    /// dropped.
+    ///
+    /// # Errors
+    /// [`Error::NoEntry`] for any other version.
+    pub fn pin(&self, version: Version) -> Result<Pin<'_>> {
+        let mut state = self.state.lock();
+        // A commit under way decides by the holds it began with.
+        while state.committing {
+            self.signals.committed.wait(&mut state);
+        }
+        let published = &state.volume.publication;
+        let mut whole = published.anchored.iter().chain(&published.submitted);
+        if !whole.any(|held| *held == version) && version != state.head_version() {
+            return Err(Error::NoEntry);
+        }
+        state.pins.push(version.epoch);
+        drop(state);
+        Ok(Pin {
+            engine: self,
+            version,
+        })
+    }
+
+    /// Verifies a version that is published, from its commit block down, while others go on. It stays whole meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::NoEntry`] if it is not held; a store that fails. Damage is in the report: a commit block that is not
+    /// there or does not open is damage of the root.
+    pub fn check_version(&self, version: Version, progress: &dyn Fn(CheckProgress)) -> Result<CheckReport> {
+        let _pin = self.pin(version)?;
+        let opened = Opening::past(self.blocks.store.clone(), self.key.clone(), version)
+            .and_then(|opening| opening.open(Config::with_memory(PAST_MEMORY_BYTES)));
+        match opened {
+            Ok(past) => past.check(progress),
+            Err(error @ Error::Merkle(cairn_merkle::Error::Store(_))) => Err(error),
+            Err(error) => Ok(CheckReport {
+                damaged: vec![Damage {
+                    path: b"/".to_vec(),
+                    what: error.to_string(),
+                }],
+                ..CheckReport::default()
+            }),
+        }
+    }
+
+    /// What `cairn.*` attributes say, which every file has and no list shows: `None` for any other name.
+    pub(crate) fn version_xattr(&self, state: &State, name: &[u8]) -> Option<Result<Vec<u8>>> {
+        let standing = state.standing();
+        let anchored = || standing.anchored.ok_or(Error::NoXattr);
+        let text = match name.strip_prefix(VERSION_XATTRS)? {
+            b"epoch" => Ok(standing.changed.to_string()),
+            b"root" => Ok(standing.head.root.to_string()),
+            b"anchored" => anchored().map(|version| version.epoch.to_string()),
+            b"anchored-root" => anchored().map(|version| version.root.to_string()),
+            _ => Err(Error::NoXattr),
+        };
+        Some(text.map(String::into_bytes))
+    }
+
+    /// Commits what is open, and pins it; answers also what the commit says.
+    pub(crate) fn pin_newest(&self) -> Result<(Pin<'_>, Volume, Snapshots)> {
+        let mut state = self.state.lock();
+        self.commit_locked(&mut state)?;
+        while state.committing {
+            self.signals.committed.wait(&mut state);
+        }
+        let version = state.head_version();
+        state.pins.push(version.epoch);
+        let mut volume = state.volume.clone();
+        volume.inodes = state.committed_inodes;
+        let snapshots = state.snapshots.clone();
+        drop(state);
+        Ok((
+            Pin {
+                engine: self,
+                version,
+            },
+            volume,
+            snapshots,
+        ))
+    }
+
+    /// Stops all writing for a reason that lies outside of the store.
+    pub fn fence(&self, why: &'static str) {
+        let mut state = self.state.lock();
+        tracing::error!("{why}: the volume is read-only from now on");
+        self.stop(&mut state, why);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(epoch: u64) -> Version {
+        Version::from_digest(epoch, [epoch as u8; 32])
+    }
+
+    fn encoded(publication: &Publication) -> Vec<u8> {
+        let mut out = Encoder::default();
+        publication.encode(&mut out);
+        out.0
+    }
+
+    fn decoded(bytes: &[u8]) -> cairn_merkle::Result<Publication> {
+        let mut from = Decoder::new("commit", bytes);
+        let publication = Publication::decode(&mut from)?;
+        from.finish()?;
+        Ok(publication)
+    }
+
+    #[test]
+    fn a_publication_decodes_to_what_was_encoded_and_must_be_in_order() {
+        for anchored in [None, Some(version(3))] {
+            for submitted in [vec![], vec![version(5)], vec![version(5), version(8)]] {
+                let publication = Publication {
+                    anchored,
+                    submitted,
+                    changed: Epoch(9),
+                    publishing: anchored.is_some(),
+                };
+                let bytes = encoded(&publication);
+                assert_eq!(decoded(&bytes).unwrap(), publication);
+                for len in 0..bytes.len() {
+                    assert!(decoded(&bytes[..len]).is_err());
+                }
+            }
+        }
+        for submitted in [
+            vec![version(2)],
+            vec![version(5), version(5)],
+            vec![version(9), version(5)],
+        ] {
+            let publication = Publication {
+                anchored: Some(version(3)),
+                submitted,
+                changed: Epoch(9),
+                publishing: true,
+            };
+            assert!(decoded(&encoded(&publication)).is_err());
+        }
+        let many = Publication {
+            submitted: (1..=SUBMITTED_MAX as u64 + 1).map(version).collect(),
+            ..Publication::default()
+        };
+        assert!(decoded(&encoded(&many)).is_err());
+    }
+}

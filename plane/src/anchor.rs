@@ -1,0 +1,165 @@
+//! Which anchor a volume has: the command line's words for it, and the one place that picks an implementation.
+//!
+//! ```text
+//!  --anchor file:PATH --Spec--> open(volume) --> Arc<dyn Anchor> --> freshness.rs (mount), publish.rs, challenge.rs
+//! ```
+//!
+//! To add a kind: a variant of [`Spec`], a line in [`Spec::parse`], one in [`Spec`]'s `Display`, and one in [`open`].
+
+mod file;
+
+use crate::error::{Error, Result};
+use cairn_merkle::{Anchor, AnchorError};
+use clap::{Args, ValueEnum};
+use file::FileAnchor;
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What `mount` is told about publishing.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct AnchorArgs {
+    /// Where versions are published, so that an older volume cannot be passed off as the newest: file:PATH, to try it
+    /// out (whoever can write that file can roll the volume back)
+    #[arg(long, value_name = "ANCHOR", value_parser = Spec::parse, conflicts_with = "no_anchor")]
+    pub(crate) anchor: Option<Spec>,
+    /// Mount a volume that has been anchored without asking its anchor: it may be an old one
+    #[arg(long)]
+    pub(crate) no_anchor: bool,
+    /// What to do at the mount when the anchor cannot be reached or trusted
+    #[arg(long, value_enum, value_name = "POLICY", default_value_t = Policy::Refuse)]
+    pub(crate) anchor_policy: Policy,
+    /// Longest time between two publications, if anything changes: how far the volume can be rolled back
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = crate::cli::time)]
+    pub(crate) publish_interval: Duration,
+    /// Bytes written (or held for the version published) after which a publication does not wait for the interval
+    #[arg(long, value_name = "SIZE", default_value = "4G", value_parser = crate::cli::size)]
+    pub(crate) publish_bytes: u64,
+    /// Longest time that an unmount waits for the last publication; the volume is committed in any case
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = crate::cli::time)]
+    pub(crate) publish_last: Duration,
+}
+
+/// What to do when an anchor cannot be reached, or cannot be trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Policy {
+    /// Do not mount.
+    Refuse,
+    /// Ask again until it answers.
+    Wait,
+    /// Mount what is there, read-only: it may be old.
+    ReadOnly,
+}
+
+impl AnchorArgs {
+    /// The same on the command line of the daemon, which works in `/`.
+    pub(crate) fn to_args(&self) -> Result<Vec<OsString>> {
+        let mut list: Vec<OsString> = Vec::new();
+        if let Some(spec) = &self.anchor {
+            list.extend(["--anchor".into(), spec.absolute()?.to_string().into()]);
+        }
+        list.extend(self.no_anchor.then(|| "--no-anchor".into()));
+        let policy = match self.anchor_policy {
+            Policy::Refuse => "refuse",
+            Policy::Wait => "wait",
+            Policy::ReadOnly => "read-only",
+        };
+        let ms = |time: Duration| format!("{}ms", time.as_millis());
+        for (name, value) in [
+            ("--anchor-policy", policy.to_owned()),
+            ("--publish-interval", ms(self.publish_interval)),
+            ("--publish-bytes", self.publish_bytes.to_string()),
+            ("--publish-last", ms(self.publish_last)),
+        ] {
+            list.extend([name.into(), value.into()]);
+        }
+        Ok(list)
+    }
+}
+
+/// An anchor as it is written down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Spec {
+    /// A file, for trying out.
+    File(PathBuf),
+}
+
+impl Spec {
+    fn parse(text: &str) -> std::result::Result<Self, String> {
+        match text.split_once(':') {
+            Some(("file", path)) if !path.is_empty() => Ok(Self::File(path.into())),
+            _ => Err(format!("`{text}` is no anchor: write file:PATH")),
+        }
+    }
+
+    /// The same, wherever the process works.
+    fn absolute(&self) -> Result<Self> {
+        match self {
+            Self::File(path) => Ok(Self::File(
+                std::path::absolute(path).map_err(Error::at("find", path))?,
+            )),
+        }
+    }
+
+    /// What somebody who trusts this anchor must know, if it is not what an anchor is for.
+    pub(crate) fn warning(&self) -> Option<String> {
+        match self {
+            Self::File(path) => Some(format!(
+                "the anchor {} is for trying out: whoever can write this file can roll the volume back unnoticed",
+                path.display()
+            )),
+        }
+    }
+}
+
+impl fmt::Display for Spec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "file:{}", path.display()),
+        }
+    }
+}
+
+/// The anchor of the volume `volume_id`.
+pub(crate) fn open(spec: &Spec, volume_id: [u8; 16]) -> Result<Arc<dyn Anchor>> {
+    Ok(match spec {
+        Spec::File(path) => Arc::new(FileAnchor::new(path.clone(), volume_id)),
+    })
+}
+
+/// An anchor's failure with all its causes, in one line.
+pub(crate) fn explain(error: &AnchorError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(below) = cause {
+        text = format!("{text}: {below}");
+        cause = below.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn anchors_read_as_they_are_written() {
+        let spec = Spec::parse("file:/run/a:b").unwrap();
+        assert_eq!(spec, Spec::File("/run/a:b".into()));
+        assert_eq!(Spec::parse(&spec.to_string()).unwrap(), spec);
+        assert!(
+            Spec::parse("file:").is_err() && Spec::parse("/run/a").is_err() && Spec::parse("ftp:x").is_err()
+        );
+        assert!(spec.warning().is_some_and(|warning| warning.contains("/run/a:b")));
+    }
+
+    #[test]
+    fn a_failure_tells_its_causes() {
+        let error = AnchorError::Unreachable {
+            source: "no route".into(),
+        };
+        assert_eq!(explain(&error), "the anchor cannot be reached: no route");
+    }
+}
