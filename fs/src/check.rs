@@ -7,7 +7,10 @@
 //!  listed, named by nothing, still there --> leaked
 //! ```
 //!
-//! The pin keeps commits from deleting what is being read, so a check runs beside writers.
+//! The pin keeps commits from deleting what is being read, so a check runs beside writers. A volume that is not mounted is
+//! checked without writing: its last commit, and the blocks that the intent log names (logged.rs).
+
+mod logged;
 
 use crate::blocks::Uncached;
 use crate::engine::Engine;
@@ -51,6 +54,8 @@ pub struct CheckReport {
     pub blocks: u64,
     /// Their stored bytes.
     pub bytes: u64,
+    /// Blocks among them that the intent log names and no commit does; a mounted volume has committed before.
+    pub logged_blocks: u64,
     /// Inodes of the live tree.
     pub inodes: u64,
     /// Paths that are not whole.
@@ -78,6 +83,15 @@ impl Engine {
         };
         walk.seen.insert(digest(&pin.version().root));
         walk.report.inodes = walk.volume(b"/", &volume, &snapshots)?;
+        if self.config.read_only && !self.past {
+            let (files, inodes) = {
+                let state = self.state.lock();
+                (logged::logged(&state), state.volume.inodes)
+            };
+            walk.logged(&files)?;
+            // The walk met those of the last commit; the log made some and removed others.
+            walk.report.inodes = (walk.report.inodes + inodes).saturating_sub(volume.inodes);
+        }
         if !self.past {
             for version in published(&volume, pin.version()) {
                 self.check_published(&mut walk, version)?;
@@ -389,6 +403,18 @@ impl Walk<'_> {
             }
             Ok(()) => Ok(()),
         }
+    }
+
+    /// The blocks that the log names.
+    fn logged(&mut self, files: &[logged::Logged]) -> Result<()> {
+        let before = self.report.blocks;
+        for file in files {
+            for (recno, link) in &file.leaves {
+                self.leaf(&file.path, *recno, link, file.size)?;
+            }
+        }
+        self.report.logged_blocks = self.report.blocks - before;
+        Ok(())
     }
 
     fn table(&mut self, root_path: &[u8], table: &Link, counted: &mut Counted) -> Result<()> {

@@ -248,6 +248,7 @@ fn check_text(found: &CheckOutcome) -> String {
         blocks,
         bytes,
         inodes,
+        logged_blocks,
         leaked_blocks,
         ..
     } = found;
@@ -257,8 +258,13 @@ fn check_text(found: &CheckOutcome) -> String {
     } else {
         String::new()
     };
+    let logged = if *logged_blocks > 0 {
+        format!(" ({logged_blocks} of them in the intent log alone)")
+    } else {
+        String::new()
+    };
     lines.push(format!(
-        "{verdict}: {blocks} blocks, {}, {inodes} inodes{leaked}",
+        "{verdict}: {blocks} blocks{logged}, {}, {inodes} inodes{leaked}",
         human(*bytes)
     ));
     lines.join("\n")

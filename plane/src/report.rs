@@ -58,6 +58,9 @@ pub(crate) struct CheckOutcome {
     pub(crate) blocks: u64,
     /// Their bytes.
     pub(crate) bytes: u64,
+    /// Blocks among them that the intent log names and no commit does.
+    #[serde(default)]
+    pub(crate) logged_blocks: u64,
     /// Files and directories seen.
     pub(crate) inodes: u64,
     /// Blocks nothing names.
@@ -116,6 +119,7 @@ impl From<CheckReport> for CheckOutcome {
         Self {
             blocks: report.blocks,
             bytes: report.bytes,
+            logged_blocks: report.logged_blocks,
             inodes: report.inodes,
             leaked_blocks: report.leaked_blocks,
             damaged: damaged.collect(),

@@ -12,7 +12,7 @@
 //! Older states, put back whole, are not told apart here: that is the anchor's part.
 
 use bytes::Bytes;
-use cairn_fs::{Engine, Error, Quota, Result, Time};
+use cairn_fs::{Config, Engine, Error, Quota, Result, Time};
 use cairn_merkle::testing::TestRng;
 use cairn_merkle::{
     BlockStore, Cid, Compression, Epoch, Header, HeaderParams, Kek, LogPos, MemoryStore, SlotKey, SlotKind,
@@ -84,10 +84,13 @@ impl Oracle {
                 (needed, seen) => return Err(format!("{path} (needs it: {needed}): {:?}", seen.map(|_| ()))),
             }
         }
-        if self.kept.contains(cid) {
-            require_named(&engine, &damaged)?;
-        } else {
-            volume::require_clean(&engine)?;
+        // A check without a mount, which must find the same and write nothing.
+        for engine in [&engine, &read_only(tampered)?] {
+            if self.kept.contains(cid) {
+                require_named(engine, &damaged)?;
+            } else {
+                volume::require_clean(engine)?;
+            }
         }
         match engine.close() {
             // A check that could not take its snapshot back could not commit.
@@ -95,6 +98,17 @@ impl Oracle {
             closed => closed.map_err(|error| format!("close: {error}")),
         }
     }
+}
+
+fn read_only(copy: Copy) -> std::result::Result<Arc<Engine>, String> {
+    let store = copy.into_memory();
+    let config = Config {
+        read_only: true,
+        ..config()
+    };
+    volume::key_of(&*store)
+        .and_then(|key| Engine::open(store, key, config, Time(60)))
+        .map_err(|error| format!("open without writing: {error}"))
 }
 
 /// The check names each damaged path or a directory above it, and nothing that is whole.
@@ -526,4 +540,17 @@ fn the_log_of_another_mount_is_refused_whole_and_an_old_one_is_past() {
     let engine = open(with_log(&copy, &past)).expect("nothing of it is read");
     assert!(matches!(sample::read(&engine, LOGGED[0]), Err(Error::NoEntry)));
     engine.close().expect("the volume closes");
+}
+
+#[test]
+fn a_check_without_a_mount_counts_and_verifies_what_the_log_alone_names() {
+    let copy = sample::crashed(&sample::closed());
+    let logged = read_only(copy.clone()).expect("the volume opens");
+    let report = volume::require_clean(&logged).expect("nothing was tampered with");
+    // Whole records of the logged files: one, one and two.
+    assert_eq!(report.logged_blocks, 4);
+    let engine = volume::open(copy.into_memory(), 60).expect("the volume opens");
+    let mounted = volume::require_clean(&engine).expect("nothing was tampered with");
+    assert_eq!(mounted.logged_blocks, 0, "recovery has committed them");
+    assert_eq!(report.inodes, mounted.inodes);
 }

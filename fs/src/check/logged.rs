@@ -1,0 +1,76 @@
+//! What the intent log names and no commit does, for a check of a volume that is not mounted.
+//!
+//! ```text
+//!  log --verified, replayed (recover.rs)--> inodes in memory --> their paths, and the leaves in their open layers
+//!                                                                each leaf is read like those of the tree
+//! ```
+//!
+//! Such a check writes nothing, so what was replayed is never brought into a tree that could be walked. Records of the
+//! log were verified by the replay, and a gap or an alteration ended it with an error; left are the blocks they name.
+
+use crate::InodeNo;
+use crate::inode::{Content, Home};
+use crate::layer::{Dirty, Rec, Under};
+use crate::state::State;
+use cairn_merkle::Link;
+
+/// A file whose newest bytes lie in blocks that the log names.
+pub(super) struct Logged {
+    pub(super) path: Vec<u8>,
+    pub(super) size: u64,
+    /// By record number.
+    pub(super) leaves: Vec<(u64, Link)>,
+}
+
+/// All such files, by path.
+pub(super) fn logged(state: &State) -> Vec<Logged> {
+    let mut files: Vec<Logged> = state
+        .dirty
+        .iter()
+        .filter_map(|ino| {
+            let inode = state.inodes.get(ino)?;
+            let Content::File(file) = &inode.content else {
+                return None;
+            };
+            // What nobody can reach is freed by the next mount.
+            let leaves: Vec<_> = file.open.records.iter().filter_map(leaf).collect();
+            (inode.home != Home::Orphan && !leaves.is_empty()).then(|| Logged {
+                path: path_of(state, *ino),
+                size: inode.meta.size,
+                leaves,
+            })
+        })
+        .collect();
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    files
+}
+
+fn leaf((recno, rec): (&u64, &Rec)) -> Option<(u64, Link)> {
+    match rec {
+        Rec::Clean(link)
+        | Rec::Dirty(Dirty {
+            under: Under::Leaf(link),
+            ..
+        }) => Some((*recno, link.clone())),
+        Rec::Hole | Rec::Dirty(_) => None,
+    }
+}
+
+/// The path of an inode that changed; all directories above it are in memory.
+fn path_of(state: &State, ino: InodeNo) -> Vec<u8> {
+    let mut names = Vec::new();
+    let mut at = ino;
+    while let Some(inode) = state.inodes.get(&at) {
+        match &inode.home {
+            Home::Entry { parent, key } => {
+                names.push(key.name.as_bytes());
+                at = *parent;
+            }
+            Home::Root => break,
+            // Several names lead to it: none is the path.
+            Home::Table | Home::Orphan => return format!("/(inode {ino})").into_bytes(),
+        }
+    }
+    let path = names.iter().rev();
+    path.flat_map(|name| [b"/".as_slice(), name].concat()).collect()
+}
