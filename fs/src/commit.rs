@@ -25,7 +25,7 @@ use crate::volume::Volume;
 use crate::{Error, InodeNo, Result};
 use cairn_merkle::{Cid, Commit, Head, HeadSwap, Link, btree};
 use parking_lot::MutexGuard;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::BTreeMap;
 
 /// What a commit wrote, before the head names it.
@@ -123,8 +123,13 @@ impl Engine {
     }
 
     fn write_tree(&self, frozen: &Frozen, writer: &Writer<'_>) -> Result<Written> {
-        let workers = self.config.workers;
-        let contents = content::write(&self.blocks, writer, &frozen.items, self.record_size, workers)?;
+        let contents = content::write(
+            &self.blocks,
+            writer,
+            &frozen.items,
+            self.record_size,
+            &self.config,
+        )?;
         let mut trees = Trees {
             engine: self,
             writer,
@@ -239,13 +244,22 @@ impl Engine {
         state.frozen_put_bytes = 0;
         state.bulk_synced = state.bulk_synced.max(frozen.bulk_puts);
         state.log.committed(frozen.epoch);
+        let mut left = FxHashSet::default();
         for (ino, stored, bytes) in written.stored {
+            if matches!(stored, Stored::Index(_)) {
+                left.insert(ino);
+            }
             thaw(state, ino, stored, bytes);
         }
         let dead = frozen.items.iter().filter(|item| item.dead);
-        for item in dead {
-            state.inodes.remove(&item.meta.ino);
+        let (destroyed, left): (Vec<_>, Vec<_>) = dead
+            .map(|item| item.meta.ino)
+            .partition(|ino| !left.contains(ino));
+        for ino in destroyed {
+            state.inodes.remove(&ino);
         }
+        state.destroying = left.len();
+        // Those that are dead and not destroyed yet join the open epoch here.
         for item in &frozen.items {
             state.evict_if_idle(item.meta.ino);
         }
@@ -387,7 +401,10 @@ impl Trees<'_> {
                 self.above.entry(*parent).or_default().insert(key, Some(entry));
             }
             Home::Table => drop(self.table.insert(key_of(ino), Some(entry(&record, key_of(ino))))),
-            Home::Orphan if item.dead => drop(self.orphans.insert(key_of(ino), None)),
+            // A dead file that still has content is destroyed bit by bit, and hangs from the commit until it is gone.
+            Home::Orphan if item.dead && !matches!(record.stored, Stored::Index(_)) => {
+                drop(self.orphans.insert(key_of(ino), None));
+            }
             Home::Orphan => drop(
                 self.orphans
                     .insert(key_of(ino), Some(entry(&record, key_of(ino)))),

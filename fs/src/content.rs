@@ -8,6 +8,7 @@
 
 use crate::Result;
 use crate::blocks::{Blocks, Writer};
+use crate::engine::Config;
 use crate::freeze::{Item, Work};
 use crate::layer::{Dirty, Layer, Rec, Under, plain_len};
 use crate::read::record_of;
@@ -99,13 +100,14 @@ impl<'a> File<'a> {
     }
 }
 
-/// Writes the contents of all files among `items`; answers them by their place there.
+/// Writes the contents of all files among `items`; answers them by their place there. Of those that are dead it drops
+/// `config.destroy_leaves` leaves or a little more; what is left of them stays their content.
 pub(crate) fn write(
     blocks: &Blocks,
     writer: &Writer<'_>,
     items: &[Item],
     record_size: u32,
-    workers: usize,
+    config: &Config,
 ) -> Result<Vec<Option<NewContent>>> {
     let files: Vec<Option<File<'_>>> = items.iter().map(File::new).collect();
     let mut jobs = Vec::new();
@@ -118,12 +120,13 @@ pub(crate) fn write(
         Some(file) => file.seal(writer, blocks, recno, record_size),
         None => unreachable!("only files have jobs"),
     };
-    let mut made = spread(&jobs, workers, &seal)?;
+    let mut made = spread(&jobs, config.workers, &seal)?;
+    let mut budget = config.destroy_leaves;
     let mut contents = Vec::with_capacity(items.len());
     for (at, file) in files.iter().enumerate() {
         contents.push(match file {
             None => None,
-            Some(file) if file.item.dead => Some(drop_all(blocks, writer, file)?),
+            Some(file) if file.item.dead => Some(drop_dead(blocks, writer, file, &mut budget)?),
             Some(file) => Some(assemble(
                 blocks,
                 writer,
@@ -167,23 +170,47 @@ fn spread(
     Ok(made.into_inner())
 }
 
-/// Everything a dead file has is dropped.
-fn drop_all(blocks: &Blocks, writer: &Writer<'_>, file: &File<'_>) -> Result<NewContent> {
+/// What a dead file has is dropped, as far as `budget` leaves reach; the rest is left to the next commits.
+fn drop_dead(
+    blocks: &Blocks,
+    writer: &Writer<'_>,
+    file: &File<'_>,
+    budget: &mut usize,
+) -> Result<NewContent> {
     for rec in file.layer.records.values() {
         if let Some(link) = rec.clone().into_link() {
             writer.drop_block(&link)?;
         }
     }
-    match file.stored {
-        Stored::Leaf(link) => writer.drop_block(link)?,
-        Stored::Index(root) => {
-            truncate(blocks, writer, Some(root.clone()), 0, &mut |_| {})?;
+    let root = match file.stored {
+        Stored::Index(root) => root.clone(),
+        Stored::Leaf(_) | Stored::None | Stored::Inline(_) | Stored::Tree(_) => {
+            drop_all_stored(blocks, writer, file.stored)?;
+            return Ok(NewContent {
+                stored: Stored::None,
+                bytes: 0,
+            });
         }
-        Stored::None | Stored::Inline(_) | Stored::Tree(_) => {}
+    };
+    if *budget == 0 {
+        return Ok(NewContent {
+            stored: Stored::Index(root),
+            bytes: file.item.meta.stored,
+        });
     }
+    let mut dropped = Vec::new();
+    let rest = index::destroy_some(blocks, writer, root, *budget, &mut |link| {
+        dropped.push(link.clone())
+    })?;
+    *budget = budget.saturating_sub(dropped.len());
+    let gone: u64 = dropped.iter().map(plain_len).sum();
+    dropped.iter().try_for_each(|link| writer.drop_block(link))?;
     Ok(NewContent {
-        stored: Stored::None,
-        bytes: 0,
+        bytes: match rest {
+            Some(_) => file.item.meta.stored.saturating_sub(gone),
+            None => 0,
+        },
+        stored: rest.map_or(Stored::None, Stored::Index),
     })
 }
 

@@ -32,6 +32,8 @@ pub struct Config {
     pub commit_interval: Duration,
     /// Threads that seal during a commit.
     pub workers: usize,
+    /// Leaves of deleted files that one commit frees at most; the next ones go on with the rest.
+    pub destroy_leaves: usize,
     /// Refuse all changes; nothing at all is written to the store.
     pub read_only: bool,
 }
@@ -51,6 +53,8 @@ impl Config {
             inodes_max: crate::parked::inodes_in(memory_bytes / 4),
             commit_interval: Duration::from_secs(5),
             workers,
+            // 4 GiB of records of the default size: the head's step, for which writers wait, stays below 50 ms.
+            destroy_leaves: 1 << 15,
             read_only: false,
         }
     }

@@ -569,8 +569,14 @@ impl Engine {
     /// Waits until there is room for more dirty data, and refuses what the quota or the store has none for.
     pub(crate) fn admit_bytes(&self, state: &mut Guard<'_>, len: u64) -> Result<()> {
         self.wait_for_room(state)?;
-        if !fits_quota(state, len) && pending_bytes(state) > 0 {
-            // What waits may replace bytes that count already: only a commit knows.
+        // What waits may replace bytes that count already, and what was deleted counts until a commit has freed it, a
+        // huge file until several have.
+        let mut counted = u64::MAX;
+        while !fits_quota(state, len)
+            && (state.has_changes() || state.committing)
+            && used_bytes(state) < counted
+        {
+            counted = used_bytes(state);
             self.commit_locked(state)?;
         }
         if !fits_quota(state, len) {
@@ -642,14 +648,15 @@ impl Engine {
     }
 }
 
-/// Bytes written that the volume's own count does not have yet.
-fn pending_bytes(state: &State) -> u64 {
-    state.dirty_bytes + state.frozen_bytes + state.put_bytes + state.frozen_put_bytes
+/// What counts against the quota: what is committed, and what was written since.
+fn used_bytes(state: &State) -> u64 {
+    let pending = state.dirty_bytes + state.frozen_bytes + state.put_bytes + state.frozen_put_bytes;
+    state.volume.bytes + pending
 }
 
 fn fits_quota(state: &State, len: u64) -> bool {
     let quota = state.volume.quota_bytes;
-    quota == 0 || (state.volume.bytes + pending_bytes(state)).saturating_add(len) <= quota
+    quota == 0 || used_bytes(state).saturating_add(len) <= quota
 }
 
 /// What a dirty record starts from, when the log must say so.

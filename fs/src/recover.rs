@@ -28,6 +28,8 @@ use std::time::Instant;
 
 /// Log bytes read at once.
 const LOG_READ_BYTES: usize = 8 << 20;
+/// Commits come this many times as often while deleted files are destroyed.
+const DESTROY_PACE: u32 = 16;
 /// Stranded names asked for at once.
 const FRESH_BATCH: usize = 4096;
 /// Commit intervals that changes which are all in the log may wait.
@@ -405,7 +407,12 @@ impl Engine {
         let mut state = self.state.lock();
         let mut committed = Instant::now();
         while !state.closing {
-            let due = Instant::now() + self.config.commit_interval;
+            // Space of a huge file is given back soon, and writers get their turn in between.
+            let interval = match state.destroying {
+                0 => self.config.commit_interval,
+                _ => self.config.commit_interval / DESTROY_PACE,
+            };
+            let due = Instant::now() + interval;
             while !state.closing && !state.commit_wanted {
                 if self.signals.wake.wait_until(&mut state, due).timed_out() {
                     break;

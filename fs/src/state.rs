@@ -66,6 +66,8 @@ pub(crate) struct State {
     pub(crate) committing: bool,
     /// Commits that are done, for those who wait.
     pub(crate) commits_done: u64,
+    /// Deleted files of which the last commit left something to the next.
+    pub(crate) destroying: usize,
     /// Why nothing may be written.
     pub(crate) read_only: Option<&'static str>,
     /// While the log is replayed, operations are not logged again and nothing is evicted.
@@ -117,6 +119,7 @@ impl State {
             closing: false,
             committing: false,
             commits_done: 0,
+            destroying: 0,
             read_only: None,
             replaying: false,
             new_header: None,

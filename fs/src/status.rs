@@ -24,6 +24,8 @@ pub struct Status {
     pub used_bytes: u64,
     /// Files, directories and all else with an inode.
     pub inodes: u64,
+    /// Deleted files whose space is being given back, over several commits.
+    pub destroying: usize,
     /// Limits.
     pub quota: Quota,
     /// Why the volume cannot be changed, if it cannot.
@@ -44,6 +46,7 @@ impl Engine {
             memory_bytes: dirty_bytes + self.blocks.cached_bytes() + state.inode_bytes(),
             used_bytes: state.volume.bytes,
             inodes: state.volume.inodes,
+            destroying: state.destroying,
             quota: Quota {
                 bytes: limit(state.volume.quota_bytes),
                 inodes: limit(state.volume.quota_inodes),

@@ -30,6 +30,8 @@ pub fn config() -> Config {
         memory_bytes: 64 << 20,
         // So that whatever may be parked is.
         inodes_max: 1,
+        // So that most files take several commits to be destroyed.
+        destroy_leaves: 3,
         ..Config::default()
     }
 }

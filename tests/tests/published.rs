@@ -6,7 +6,7 @@
 //!      a cut at any write: the head is fresh against whatever the anchor had or has, and that is whole
 //! ```
 
-use cairn_fs::{Access, Engine, InodeNo, Opening, Time};
+use cairn_fs::{Access, Config, Engine, InodeNo, Opening, Quota, Time};
 use cairn_merkle::testing::{CrashImage, CrashStore};
 use cairn_merkle::{BlockStore, MemoryStore, Verdict, Version};
 use cairn_tests::cut_everywhere;
@@ -63,6 +63,22 @@ impl Mix {
             Self::Snapshots
         }
     }
+}
+
+/// What is deleted goes at once here. A file that is destroyed bit by bit gets new nodes that no snapshot names and that
+/// are younger than one all the same: they stay until it goes (docs/format.md, section 14).
+fn open(store: Arc<dyn BlockStore>, now: i64) -> cairn_fs::Result<Arc<Engine>> {
+    let key = key_of(&*store)?;
+    let config = Config {
+        destroy_leaves: usize::MAX,
+        ..volume::config()
+    };
+    Engine::open(store, key, config, Time(now))
+}
+
+fn create_and_open(store: Arc<dyn BlockStore>) -> cairn_fs::Result<Arc<Engine>> {
+    volume::create(&*store, Quota::default())?;
+    open(store, 2)
 }
 
 /// A random change: a file made, rewritten in part, linked, unlinked while open or not; a snapshot made or destroyed.
@@ -131,7 +147,7 @@ fn whole(engine: &Engine) -> Vec<Version> {
 fn a_store_holds_the_head_and_the_published_versions_and_nothing_else() {
     for seed in 0..4 {
         let store = Arc::new(MemoryStore::new());
-        let mut engine = volume::create_and_open(store.clone()).expect("a new volume opens");
+        let mut engine = create_and_open(store.clone()).expect("a new volume opens");
         let mut dice = Dice::new(seed);
         let mut under_way = None;
         for step in 0..80 {
@@ -144,7 +160,7 @@ fn a_store_holds_the_head_and_the_published_versions_and_nothing_else() {
                 }
                 (2, _) if dice.below(4) == 0 => {
                     engine.close().expect("a healthy store closes");
-                    engine = volume::open(store.clone(), 9).expect("the volume opens");
+                    engine = open(store.clone(), 9).expect("the volume opens");
                 }
                 _ => {}
             }
@@ -163,7 +179,7 @@ fn a_store_holds_the_head_and_the_published_versions_and_nothing_else() {
 #[test]
 fn what_a_published_version_held_is_given_back_when_the_next_is_anchored() {
     let store = Arc::new(MemoryStore::new());
-    let engine = volume::create_and_open(store.clone()).expect("a new volume opens");
+    let engine = create_and_open(store.clone()).expect("a new volume opens");
     put_file(&engine, ROOT, "file", &[1; 400_000]).expect("there is room");
     let first = anchored(&engine);
     engine
@@ -187,7 +203,7 @@ fn what_a_published_version_held_is_given_back_when_the_next_is_anchored() {
 #[test]
 fn a_commit_that_only_notes_a_publication_is_not_worth_another() {
     let store = Arc::new(MemoryStore::new());
-    let engine = volume::create_and_open(store.clone()).expect("a new volume opens");
+    let engine = create_and_open(store.clone()).expect("a new volume opens");
     let first = anchored(&engine);
     assert!(engine.standing().is_anchored());
     commit(&engine);
@@ -198,7 +214,7 @@ fn a_commit_that_only_notes_a_publication_is_not_worth_another() {
     );
     assert_eq!(engine.prepare_publication().expect("nothing to do"), None);
     engine.close().expect("a healthy store closes");
-    let engine = volume::open(store, 5).expect("the volume opens");
+    let engine = open(store, 5).expect("the volume opens");
     assert!(engine.standing().is_anchored(), "nor is a mount");
     put_file(&engine, ROOT, "file", b"news").expect("there is room");
     assert!(!engine.standing().is_anchored());
@@ -217,7 +233,7 @@ fn a_commit_that_only_notes_a_publication_is_not_worth_another() {
 #[test]
 fn a_pinned_version_is_whole_until_the_pin_is_dropped_and_reads_as_it_was() {
     let store = Arc::new(MemoryStore::new());
-    let engine = volume::create_and_open(store.clone()).expect("a new volume opens");
+    let engine = create_and_open(store.clone()).expect("a new volume opens");
     put_file(&engine, ROOT, "file", &[1; 9000]).expect("there is room");
     let first = anchored(&engine);
     let pin = engine.pin(first).expect("it is anchored");
@@ -271,7 +287,7 @@ fn past_file(past: &Engine) -> InodeNo {
 #[test]
 fn a_damaged_block_that_only_the_published_version_names_is_found_by_a_check() {
     let store = Arc::new(MemoryStore::new());
-    let engine = volume::create_and_open(store.clone()).expect("a new volume opens");
+    let engine = create_and_open(store.clone()).expect("a new volume opens");
     put_file(&engine, ROOT, "file", &[1; 4096]).expect("there is room");
     let first = anchored(&engine);
     overwrite(&engine, &[2; 4096]);
@@ -295,7 +311,7 @@ type Timeline = Arc<Mutex<Vec<Option<Version>>>>;
 /// A workload with publications; answers each moment's image and what the anchor may have held then.
 fn published_workload(seed: u64) -> Vec<(CrashImage, Vec<Option<Version>>)> {
     let store = Arc::new(CrashStore::new());
-    let engine = volume::create_and_open(store.clone()).expect("a new volume opens");
+    let engine = create_and_open(store.clone()).expect("a new volume opens");
     let may_hold: Timeline = Arc::new(Mutex::new(vec![None]));
     let moments = Arc::new(Mutex::new(Vec::new()));
     let (seen, holds) = (moments.clone(), may_hold.clone());
@@ -398,7 +414,7 @@ fn a_volume_that_publishes_does_what_the_model_does() {
 #[test]
 fn a_version_that_may_have_been_submitted_is_named_by_whoever_goes_on_without_the_anchor() {
     let store = Arc::new(MemoryStore::new());
-    volume::create_and_open(store.clone())
+    create_and_open(store.clone())
         .and_then(|engine| engine.close())
         .expect("a new volume");
     let mut opening = Opening::newest(store.clone(), key_of(&*store).expect("its key")).expect("it is whole");
@@ -409,7 +425,7 @@ fn a_version_that_may_have_been_submitted_is_named_by_whoever_goes_on_without_th
     // It is on its way, and no commit has said so yet.
     let crashed = Copy::of(&*store).into_memory();
     for _ in 0..3 {
-        let engine = volume::open(crashed.clone(), 9).expect("it opens");
+        let engine = open(crashed.clone(), 9).expect("it opens");
         engine.unlink(ROOT, &name("file"), root_at(4)).ok();
         engine.close().expect("a healthy store closes");
         audit(&*crashed, version).expect("it is held");
@@ -438,7 +454,7 @@ fn epoch_of(copy: &Copy) -> u64 {
 #[test]
 fn an_older_copy_is_stale_and_a_copy_that_went_another_way_is_forked() {
     let store = Arc::new(MemoryStore::new());
-    let engine = volume::create_and_open(store.clone()).expect("a new volume opens");
+    let engine = create_and_open(store.clone()).expect("a new volume opens");
     anchored(&engine);
     commit(&engine);
     let old = Copy::of(&*store);
@@ -466,7 +482,7 @@ fn an_older_copy_is_stale_and_a_copy_that_went_another_way_is_forked() {
     ));
     // The same epochs again, from the old copy.
     let twin = old.clone().into_memory();
-    let other = volume::open(twin.clone(), 8).expect("the copy opens");
+    let other = open(twin.clone(), 8).expect("the copy opens");
     put_file(&other, ROOT, "file", b"lies").expect("there is room");
     while other.standing().head.epoch <= exact.epoch {
         let now = other.standing().head.epoch;

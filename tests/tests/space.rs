@@ -31,8 +31,12 @@ fn clean(engine: &Engine) {
     require_clean(engine).unwrap_or_else(|why| panic!("{why}"));
 }
 
+/// Commits until everything that was deleted is gone.
 fn commit(engine: &Engine) {
     engine.commit().expect("a healthy store takes a commit");
+    while engine.status().destroying > 0 {
+        engine.commit().expect("a healthy store takes a commit");
+    }
 }
 
 fn file(n: u64) -> String {
@@ -123,6 +127,8 @@ fn a_power_cut_strands_nothing_that_the_next_mount_does_not_free() {
     for round in 0..20 {
         let store = Arc::new(copy.into_crash());
         let engine = volume::open(store.clone(), 10).expect("the volume opens");
+        // Recovery has freed what was stranded, and begun with the orphans.
+        commit(&engine);
         assert_eq!(
             count(&*store),
             full,
@@ -318,6 +324,71 @@ fn snapshots_taken_at_once_are_destroyed_one_by_one() {
         }
         clean(&engine);
     }
+}
+
+#[test]
+fn a_huge_deleted_file_goes_bit_by_bit_and_a_crash_in_between_loses_no_space() {
+    const RECORDS: usize = 200;
+    let (store, engine) = volume();
+    let crash = |store: &dyn BlockStore| Arc::new(Copy::of(store).into_crash());
+    put_file(&engine, ROOT, "small", &[1; 9000]).expect("there is room");
+    commit(&engine);
+    let (without, used) = (count(&*store), engine.status().used_bytes);
+    put_file(&engine, ROOT, "huge", &vec![2; RECORDS * 4096]).expect("there is room");
+    commit(&engine);
+    engine
+        .unlink(ROOT, &name("huge"), root_at(5))
+        .expect("it has a name");
+    let mut store = crash(&*store);
+    let mut engine = engine;
+    let mut commits = 0;
+    loop {
+        let before = count(&*store);
+        if commits % 7 == 0 {
+            // A removal is in the log at once.
+            store = crash(&*store);
+            engine = volume::open(store.clone(), 10).expect("the volume opens");
+        } else {
+            engine.commit().expect("a healthy store takes a commit");
+        }
+        commits += 1;
+        let freed = before.saturating_sub(count(&*store));
+        // Three leaves, and nodes of the index that became empty.
+        assert!(freed <= 3 + 4, "commit {commits} frees {freed} blocks");
+        // A check takes a snapshot and destroys it: two commits more.
+        clean(&engine);
+        if engine.status().destroying == 0 {
+            break;
+        }
+    }
+    assert!(commits >= RECORDS / 9, "{commits} commits");
+    assert_eq!(count(&*store), without);
+    assert_eq!(engine.status().used_bytes, used);
+    engine.close().expect("a healthy store closes");
+}
+
+#[test]
+fn what_was_deleted_makes_room_under_the_quota_at_once() {
+    const MAX: u64 = 1 << 20;
+    let (_, engine) = volume();
+    let limit = Quota {
+        bytes: Some(MAX),
+        inodes: None,
+    };
+    engine.set_quota(limit).expect("a quota can be set");
+    for round in 0..3 {
+        let bytes = vec![round; (MAX - 8192) as usize];
+        put_file(&engine, ROOT, "large", &bytes).expect("there is room");
+        put_file(&engine, ROOT, "more", &bytes).expect_err("and no more");
+        engine
+            .unlink(ROOT, &name("more"), root_at(5))
+            .expect("it was made");
+        commit(&engine);
+        engine
+            .unlink(ROOT, &name("large"), root_at(5))
+            .expect("it has a name");
+    }
+    clean(&engine);
 }
 
 #[test]
