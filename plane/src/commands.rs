@@ -44,10 +44,18 @@ pub(crate) fn umount(dir: &Path, lazy: bool, out: &Output) -> Result<()> {
         return out.done("detached", &mountpoint);
     }
     let progress = Progress::spinner(out, "committing");
-    client.next()?;
+    let ended = client.next();
     // The answer comes a moment before the store's lock goes; whoever mounts next should not have to wait for it.
     client.record().ends_within(Duration::from_secs(3));
     progress.finish();
+    ended.map_err(|error| Error::Remote {
+        exit: error.exit(),
+        message: format!(
+            "unmounted {}, but nothing was committed at the end: {error}; what was committed or fsynced before is \
+             there at the next mount",
+            mountpoint.display()
+        ),
+    })?;
     out.done("unmounted", &mountpoint)
 }
 

@@ -136,7 +136,14 @@ fn require_words(words: Zeroizing<Vec<u8>>) -> Result<Zeroizing<Vec<u8>>> {
 
 fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
     let file = File::open(path).map_err(Error::at("open", path))?;
-    let mode = file.metadata().map_err(Error::at("read", path))?.mode();
+    let metadata = file.metadata().map_err(Error::at("read", path))?;
+    if metadata.is_dir() {
+        return Err(Error::Usage(format!(
+            "{} is a directory: name a file",
+            path.display()
+        )));
+    }
+    let mode = metadata.mode();
     if mode & 0o077 != 0 {
         eprintln!(
             "warning: {} can be read by others (mode {:03o}): chmod 600 it",

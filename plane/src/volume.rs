@@ -208,9 +208,11 @@ fn store_error(path: &Path, error: &OpenError) -> Error {
     let store = path.to_path_buf();
     let what = error.to_string();
     match error {
-        OpenError::Missing { .. } | OpenError::NotAStore { .. } | OpenError::UnknownFormat { .. } => {
-            Error::NotAVolume { store, what }
-        }
+        OpenError::Missing { .. } | OpenError::UnknownFormat { .. } => Error::NotAVolume { store, what },
+        OpenError::NotAStore { .. } => Error::NotAVolume {
+            store,
+            what: "it is no Cairn store, and nothing of Cairn's is mounted there".into(),
+        },
         OpenError::NotEmpty { .. } => Error::NotEmpty(what),
         OpenError::Locked { .. } => Error::Busy(match crate::state::Record::find(path) {
             Ok(Some(record)) => {

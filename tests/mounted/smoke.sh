@@ -90,6 +90,7 @@ ok "umount" "$cairn" umount "$mnt"
 ok "the daemon ended" gone "$pid"
 code 9 "umount of what is not mounted" "$cairn" umount "$mnt"
 code 9 "sync of what is not mounted" "$cairn" sync "$mnt"
+code 2 "a directory is no key file" "$cairn" ls "$store" / --key-file "$mnt"
 
 ok "cat without a mount" bash -c "[[ \$('$cairn' cat '$store' /dir/link --key-file '$key') == new ]]"
 ok "ls without a mount" bash -c "'$cairn' ls '$store' / --key-file '$key' | grep -qx numbers"
