@@ -1,4 +1,5 @@
 # Two commands matter: `make up` builds and mounts a volume at ./volume/mnt, `make test` runs every test.
+# `make long` runs those that take hours, PostgreSQL among them (as root).
 # `make bench` measures against other filesystems in three minutes, `make bench-full` in an hour or more (as root).
 
 SHELL := /bin/bash
@@ -7,7 +8,7 @@ target := $(or $(CARGO_TARGET_DIR),target)
 cairn := $(target)/release/cairn
 rocksdb = eval "$$(.ci/rocksdb.sh)"
 
-.PHONY: up down test mounted bench bench-full build install clean
+.PHONY: up down test mounted long bench bench-full build install clean
 
 up: build
 	@mkdir -p volume/mnt
@@ -28,6 +29,9 @@ test: build
 
 mounted: build
 	@tests/run.sh mounted
+
+long: build
+	@tests/run.sh long
 
 bench: build
 	@$(target)/release/cairn-bench run --quick --install --cairn $(cairn)

@@ -3,6 +3,7 @@
 #
 #   tests/run.sh            all of it
 #   tests/run.sh mounted    only the tests on a real mount
+#   tests/run.sh long       those that take hours: tests/long
 set -uo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -41,7 +42,8 @@ counted() {
     passed=$((passed + p)) failed=$((failed + f))
 }
 
-if [[ ${1:-all} != mounted ]]; then
+what=${1:-all}
+if [[ $what == all ]]; then
     step "format" cargo fmt --all --check
     step "lints" cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
     counted "unit and model tests" cargo test --workspace --all-features --release --locked --no-fail-fast
@@ -54,7 +56,11 @@ elif [[ ! -x $CAIRN ]]; then
     echo "FAILED: $CAIRN is missing: cargo build --release"
     failed=$((failed + 1)) failures+=("mounted tests: no binary")
 else
-    for script in tests/mounted/*.sh; do
+    folder=mounted
+    [[ $what == long ]] && folder=long
+    for script in tests/"$folder"/*.sh; do
+        # What the others source.
+        [[ $script == */volume.sh ]] && continue
         counted "$script" bash "$script"
     done
 fi
