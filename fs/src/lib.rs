@@ -29,6 +29,7 @@ mod held;
 mod inode;
 mod intent;
 mod layer;
+mod list;
 mod names;
 mod operations;
 mod parked;
