@@ -287,6 +287,8 @@ fn indexed(
     file: &File<'_>,
     made: BTreeMap<u64, Made>,
 ) -> Result<NewContent> {
+    // Of a file that was emptied nothing stays, also where a damaged index does not tell what it held.
+    let emptied = file.layer.floor == 0;
     let mut gone = 0;
     let mut changes: BTreeMap<u64, Option<Link>> = BTreeMap::new();
     for (recno, rec) in &file.layer.records {
@@ -308,7 +310,7 @@ fn indexed(
         Stored::Index(root) => truncate(blocks, writer, Some(root.clone()), file.layer.floor, &mut |len| {
             gone += len
         })?,
-        Stored::Leaf(link) if file.layer.floor == 0 || changes.contains_key(&0) => {
+        Stored::Leaf(link) if emptied || changes.contains_key(&0) => {
             gone += plain_len(link);
             writer.drop_block(link)?;
             None
@@ -331,7 +333,10 @@ fn indexed(
         gone += plain_len(&link);
         writer.drop_block(&link)?;
     }
-    let bytes = (file.item.meta.stored + added).saturating_sub(gone);
+    let bytes = match emptied {
+        true => added,
+        false => (file.item.meta.stored + added).saturating_sub(gone),
+    };
     Ok(NewContent {
         stored: root.map_or(Stored::None, Stored::Index),
         bytes,

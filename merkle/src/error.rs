@@ -73,5 +73,17 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Whether a block is not there or not what was written, rather than a store that does not answer.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Missing { .. } | Self::Corrupt { .. } => true,
+            Self::UnknownVersion { .. } | Self::Malformed { .. } | Self::TooLarge { .. } => true,
+            Self::Store(_) | Self::WrongKey | Self::Header { .. } => false,
+            Self::HeadForged | Self::HeaderMismatch | Self::Log { .. } => false,
+        }
+    }
+}
+
 /// What this crate's functions return.
 pub type Result<T> = std::result::Result<T, Error>;

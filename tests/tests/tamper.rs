@@ -12,13 +12,13 @@
 //! Older states, put back whole, are not told apart here: that is the anchor's part.
 
 use bytes::Bytes;
-use cairn_fs::{Config, Engine, Error, Quota, Result, Time};
+use cairn_fs::{Config, Engine, Error, InodeNo, Quota, RenameMode, Result, SetAttr, Time};
 use cairn_merkle::testing::TestRng;
 use cairn_merkle::{
-    BlockStore, Cid, Compression, Epoch, Header, HeaderParams, Kek, LogPos, MemoryStore, SlotKey, SlotKind,
-    VolumeKey,
+    BlockStore, Cid, Codec, Compression, Epoch, Header, HeaderParams, Kek, LogPos, MemoryStore, SlotKey,
+    SlotKind, VolumeKey,
 };
-use cairn_tests::sample::{self, LOGGED, Seen};
+use cairn_tests::sample::{self, LOGGED, Seen, name, put_file};
 use cairn_tests::volume::{self, Copy, config, root_at};
 use cairn_tests::watched::{Call, Watched};
 use parking_lot::Mutex;
@@ -215,6 +215,70 @@ fn a_block_of_a_volume_with_a_log_costs_the_paths_that_need_it_and_no_others() {
     let paths = [sample::paths(), LOGGED.map(String::from).to_vec()].concat();
     let oracle = Oracle::new(sample::crashed(&sample::closed()), paths);
     tamper_with_each_block(&oracle);
+}
+
+#[test]
+fn a_damaged_file_can_be_deleted_replaced_and_emptied_and_the_volume_goes_on() {
+    let store = Arc::new(MemoryStore::new());
+    let engine = volume::create_and_open(store.clone()).expect("a new volume opens");
+    let bytes: Vec<u8> = (0..300 * 4096_u32).map(|at| (at / 4096) as u8).collect();
+    put_file(&engine, InodeNo::ROOT, "large", &bytes).expect("there is room");
+    put_file(&engine, InodeNo::ROOT, "other", &[1; 9000]).expect("there is room");
+    engine.close().expect("a healthy store closes");
+    let oracle = Oracle::new(Copy::of(&*store), vec!["large".into(), "other".into()]);
+    let (other, expected) = &oracle.paths["other"];
+    let mut own: Vec<_> = oracle.paths["large"].0.difference(other).copied().collect();
+    // All four nodes, and a few of the leaves.
+    own.sort_by_key(|cid| cid.codec() != Codec::Node);
+    assert_eq!(own.iter().filter(|cid| cid.codec() == Codec::Node).count(), 4);
+    let (large, new, empty) = (
+        name("large"),
+        name("new"),
+        SetAttr {
+            size: Some(0),
+            ..SetAttr::default()
+        },
+    );
+    for (cid, way) in own
+        .iter()
+        .take(8)
+        .flat_map(|cid| (0..4).map(move |way| (cid, way)))
+    {
+        let mut copy = oracle.copy.clone();
+        copy.blocks.remove(cid);
+        let store = copy.into_memory();
+        let engine = volume::open(store.clone(), 60).expect("open does not need it");
+        let ino = engine.lookup(InodeNo::ROOT, &large).expect("it has a name").ino;
+        let done = match way {
+            0 => engine.unlink(InodeNo::ROOT, &large, root_at(61)),
+            1 => engine.setattr(ino, empty, root_at(61)).map(drop),
+            2 => engine
+                .setattr(ino, empty, root_at(61))
+                .and_then(|_| engine.write(ino, 0, &bytes[..20_000], root_at(62), false)),
+            _ => put_file(&engine, InodeNo::ROOT, "new", b"new").and_then(|_| {
+                let replace = RenameMode::Replace;
+                engine.rename(InodeNo::ROOT, &new, InodeNo::ROOT, &large, replace, root_at(61))
+            }),
+        };
+        done.unwrap_or_else(|error| panic!("{cid}, way {way}: {error}"));
+        engine.fsync(ino, false).expect("a healthy store takes the log");
+        let crashed = Copy::of(&*store).into_memory();
+        engine.forget(ino, 1);
+        engine
+            .close()
+            .unwrap_or_else(|error| panic!("{cid}, way {way}: {error}"));
+        for store in [store, crashed] {
+            let engine = volume::open(store, 70).unwrap_or_else(|error| panic!("{cid}, way {way}: {error}"));
+            while engine.status().destroying > 0 {
+                engine.commit().expect("what is damaged is dropped unread");
+            }
+            let report = engine.check(&|_| {}).expect("the volume can be checked");
+            assert_eq!(report.damaged, [], "{cid}, way {way}");
+            let seen = sample::read(&engine, "other").expect("nothing happened to it");
+            assert!(seen == *expected, "{cid}, way {way}");
+            engine.close().expect("the volume goes on");
+        }
+    }
 }
 
 #[test]

@@ -55,7 +55,8 @@ pub fn apply(
     writer.finish(top, height)
 }
 
-/// Drops all records from `first` on. Reads the nodes it drops and one path.
+/// Drops all records from `first` on. Reads the nodes it drops and one path. A node of which nothing is to stay and that
+/// is damaged is dropped unread: what it alone leads to stays in the store, and the rest goes all the same.
 pub fn truncate(
     src: &dyn NodeSource,
     sink: &dyn NodeSink,
@@ -65,16 +66,11 @@ pub fn truncate(
 ) -> Result<Option<IndexRoot>> {
     let Some(root) = root else { return Ok(None) };
     let mut writer = Writer { src, sink, dropped };
-    let mut budget = usize::MAX;
-    let top = Slot::Kept(root.link);
-    let top = writer.edit(top, root.height, &mut |writer, table| {
-        writer.drop_from_end(table, 0, first, &mut budget)
-    })?;
-    writer.finish(top, root.height)
+    writer.cut(root, first, usize::MAX)
 }
 
-/// Drops about `leaf_max` leaves (at least one) from the end, for destroying huge files bit by bit; `None` when nothing
-/// is left.
+/// Drops about `leaf_max` leaves (at least one, unless all is damaged) from the end, for destroying huge files bit by bit;
+/// `None` when nothing is left. Damage is treated as in [`truncate`].
 pub fn destroy_some(
     src: &dyn NodeSource,
     sink: &dyn NodeSink,
@@ -83,12 +79,7 @@ pub fn destroy_some(
     dropped: &mut dyn FnMut(&Link),
 ) -> Result<Option<IndexRoot>> {
     let mut writer = Writer { src, sink, dropped };
-    let mut budget = leaf_max.max(1);
-    let top = Slot::Kept(root.link);
-    let top = writer.edit(top, root.height, &mut |writer, table| {
-        writer.drop_from_end(table, 0, 0, &mut budget)
-    })?;
-    writer.finish(top, root.height)
+    writer.cut(root, 0, leaf_max.max(1))
 }
 
 struct Writer<'a> {
@@ -101,6 +92,21 @@ struct Writer<'a> {
 type Edit<'a, 'w> = dyn FnMut(&mut Writer<'w>, &mut Table) -> Result<bool> + 'a;
 
 impl<'w> Writer<'w> {
+    /// Drops up to `budget` records from the end, none before `first`.
+    fn cut(&mut self, root: IndexRoot, first: u64, mut budget: usize) -> Result<Option<IndexRoot>> {
+        let top = Slot::Kept(root.link.clone());
+        let cut = self.edit(top, root.height, &mut |writer, table| {
+            writer.drop_from_end(table, 0, first, &mut budget)
+        });
+        match cut {
+            Err(error) if first == 0 && error.is_damage() => {
+                self.sink.drop_block(&root.link)?;
+                Ok(None)
+            }
+            top => self.finish(top?, root.height),
+        }
+    }
+
     /// Runs `edit` on the node of a slot. A kept node that stays as it was is kept, one that changes is dropped.
     fn edit(&mut self, slot: Slot, height: u8, edit: &mut Edit<'_, 'w>) -> Result<Slot> {
         match slot {
@@ -190,9 +196,20 @@ impl<'w> Writer<'w> {
                 }
                 child => child,
             };
+            let whole = match &child {
+                Slot::Kept(link) if base >= first => Some(link.clone()),
+                Slot::Kept(_) | Slot::Fresh(_) => None,
+            };
             let edit: &mut Edit<'_, 'w> =
                 &mut |writer, child| writer.drop_from_end(child, base, first, &mut *budget);
-            let child = self.edit(child, height - 1, edit)?;
+            let child = match (self.edit(child, height - 1, edit), whole) {
+                (Err(error), Some(link)) if error.is_damage() => {
+                    self.sink.drop_block(&link)?;
+                    changed = true;
+                    continue;
+                }
+                (child, _) => child?,
+            };
             changed |= put_back(table, slot, child);
             if table.slots.contains_key(&slot) {
                 // It holds what stays: records before `first`, or what the budget did not reach.
