@@ -58,7 +58,9 @@ elif [[ ! -x $CAIRN ]]; then
 else
     folder=mounted
     [[ $what == long ]] && folder=long
-    for script in tests/"$folder"/*.sh; do
+    scripts=(tests/"$folder"/*.sh)
+    [[ $what == all ]] && scripts+=(tests/ipld/test.sh)
+    for script in "${scripts[@]}"; do
         # What the others source.
         [[ $script == */volume.sh ]] && continue
         counted "$script" bash "$script"

@@ -10,7 +10,7 @@
 //! writes ([`Rec::Dirty`]) lie over whatever is below them.
 
 use crate::pieces::Pieces;
-use cairn_merkle::Link;
+use cairn_merkle::{LEAF_OVERHEAD, Link};
 use std::collections::BTreeMap;
 
 /// Scattered bytes over something older.
@@ -151,7 +151,7 @@ impl Layer {
     }
 }
 
-/// Bytes inside a leaf: what is stored less its tag.
+/// Bytes inside a leaf: what is stored less what sealing adds.
 pub(crate) fn plain_len(link: &Link) -> u64 {
-    u64::from(link.len).saturating_sub(16)
+    u64::from(link.len).saturating_sub(LEAF_OVERHEAD as u64)
 }

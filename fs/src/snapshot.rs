@@ -83,7 +83,7 @@ impl Snapshot {
         (self.epoch, self.id)
     }
 
-    fn decode(entry: &btree::Entry) -> Result<(Name, Self)> {
+    pub(crate) fn decode(entry: &btree::Entry) -> Result<(Name, Self)> {
         let mut from = Decoder::new("snapshot", &entry.value);
         let (id, epoch, created) = (from.u32()?, Epoch(from.u64()?), Time(from.i64()?));
         let (inodes, bytes, root) = (from.u64()?, from.u64()?, from.bytes()?);

@@ -60,6 +60,48 @@ pub fn get(src: &dyn NodeSource, root: Option<&Link>, key: &[u8]) -> Result<Opti
     }
 }
 
+/// As [`get`], and holds every node on the way against what the module promises and its parent says of it, so that
+/// an answer holds for whoever looks, that `key` is not there included. Adds the keys those nodes lay open to `shown`.
+pub fn get_proven(
+    src: &dyn NodeSource,
+    root: Option<&Link>,
+    key: &[u8],
+    shown: &mut crate::proof::Shown,
+) -> Result<Option<Entry>> {
+    let Some(root) = root else { return Ok(None) };
+    let mut link = root.clone();
+    let mut expected: Option<(u8, Vec<u8>, Option<Vec<u8>>)> = None;
+    loop {
+        let node = src.node(&link)?;
+        let body = Body::open_expecting(&node, expected.as_ref().map(|(level, ..)| *level))?;
+        let entries = body.entries()?;
+        shown.extend(entries.iter().map(|entry| entry.key.clone()));
+        let ends = match &expected {
+            Some((_, first, end)) => {
+                let last = entries.last().map(|entry| &entry.key);
+                let within = end.is_none() || last < end.as_ref();
+                if entries[0].key != *first || !within {
+                    return Err(malformed("a child does not have the keys its parent says"));
+                }
+                end.clone()
+            }
+            None => None,
+        };
+        let after = entries.partition_point(|entry| entry.key.as_slice() <= key);
+        // Everything below the first key is smaller than the whole tree.
+        let Some(at) = after.checked_sub(1) else {
+            return Ok(None);
+        };
+        let found = &entries[at];
+        if body.level() == 0 {
+            return Ok((found.key == key).then(|| found.clone()));
+        }
+        let end = entries.get(at + 1).map(|next| next.key.clone()).or(ends);
+        expected = Some((body.level() - 1, found.key.clone(), end));
+        link = found.links[0].clone();
+    }
+}
+
 /// The last entry below `key`. Reads one node per level, so it misses an entry whose leaf it does not come to: when keys
 /// just below `key` were removed, it may answer `None` although smaller keys are there.
 pub fn below(src: &dyn NodeSource, root: Option<&Link>, key: &[u8]) -> Result<Option<Entry>> {

@@ -89,6 +89,13 @@ impl Cid {
         })
     }
 
+    /// Parses the text form; `None` for what is no CID, or none of a block of ours.
+    pub fn from_text(text: &str) -> Option<Self> {
+        cid::Cid::try_from(text)
+            .ok()
+            .and_then(|cid| Self::from_ipld(&cid))
+    }
+
     /// The same name as the `cid` crate's type, for IPLD encoders and text.
     pub fn to_ipld(self) -> cid::Cid {
         cid::Cid::try_from(&self.to_bytes()[..]).expect("four fixed bytes and a hash of 32 are a CIDv1")

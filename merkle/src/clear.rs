@@ -1,17 +1,17 @@
 //! The clear part of nodes and commit blocks: what anyone can read without a key.
 //!
 //! ```text
-//!  node           [1, [link, ...], sealed]
-//!  commit block   [1, [link, ...], sealed, volume id, epoch, previous, salt]
+//!  node           [1, [link, ...], secrets, sealed]
+//!  commit block   [1, [link, ...], secrets, sealed, volume id, epoch, previous, salt]
 //! ```
 //!
 //! Both are dag-cbor, and links are CIDs under tag 42, so that any IPLD tool walks a volume. The clear elements are
-//! the associated data of the sealed one: the same array without it.
+//! the associated data of the sealed one: the same array without it, the sealed secrets of the links included.
 //!
 //! **Invariant:** one block has one encoding. What decodes but would encode to other bytes is refused, so that no
 //! two readers can see different things in one CID.
 
-use crate::{Cid, Error, Result};
+use crate::{Cid, Codec, Epoch, Error, Result};
 use cid::serde::CID_SERDE_PRIVATE_IDENTIFIER;
 use serde::de;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -24,23 +24,25 @@ pub const MAX_STORED: usize = 2 << 20;
 /// The version of nodes and commit blocks.
 pub(crate) const VERSION: u64 = 1;
 
-/// First bytes of the two shapes: dag-cbor arrays of 3 and of 7.
-const NODE_ARRAY: u8 = 0x83;
-const COMMIT_ARRAY: u8 = 0x87;
+/// First bytes of the two shapes: dag-cbor arrays of 4 and of 8.
+const NODE_ARRAY: u8 = 0x84;
+const COMMIT_ARRAY: u8 = 0x88;
 
-/// A node as stored: version, links, sealed part.
+/// A node as stored: version, links, sealed secrets of the links, sealed body.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct StoredNode<'a>(
     pub(crate) u64,
     pub(crate) Vec<ClearLink>,
     #[serde(borrow)] pub(crate) &'a Bytes,
+    #[serde(borrow)] pub(crate) &'a Bytes,
 );
 
-/// A commit block as stored: version, links, sealed part, volume id, epoch, previous root, salt.
+/// A commit block as stored: version, links, sealed secrets, sealed body, volume id, epoch, previous root, salt.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct StoredCommit<'a>(
     pub(crate) u64,
     pub(crate) Vec<ClearLink>,
+    #[serde(borrow)] pub(crate) &'a Bytes,
     #[serde(borrow)] pub(crate) &'a Bytes,
     pub(crate) ByteArray<16>,
     pub(crate) u64,
@@ -58,6 +60,75 @@ pub fn node_links(stored: &[u8]) -> Result<Vec<Cid>> {
     Ok(names(links))
 }
 
+/// What a commit block says in the clear.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommitInfo {
+    /// The volume it belongs to.
+    pub volume_id: [u8; 16],
+    /// Its number.
+    pub epoch: Epoch,
+    /// The commit before it, which is no link.
+    pub previous: Option<Cid>,
+    /// The names of the trees below it.
+    pub links: Vec<Cid>,
+}
+
+/// What a commit block says in the clear. The caller has compared the bytes with their CID.
+pub fn commit_info(stored: &[u8]) -> Result<CommitInfo> {
+    let commit = StoredCommit::parse(stored)?;
+    Ok(CommitInfo {
+        volume_id: *commit.4,
+        epoch: Epoch(commit.5),
+        previous: commit.previous(),
+        links: names(commit.1),
+    })
+}
+
+/// What a head claims. Only its MAC proves it, which takes the volume key; what it names proves itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadClaim {
+    /// The volume.
+    pub volume_id: [u8; 16],
+    /// The number of the commit.
+    pub epoch: Epoch,
+    /// The commit block.
+    pub root: Cid,
+}
+
+impl HeadClaim {
+    /// Length of a stored head: version, volume id, epoch, root, MAC (docs/format.md, section 8).
+    pub const HEAD_LEN: usize = 1 + 16 + 8 + Cid::LEN + 32;
+
+    /// Reads a head without its MAC.
+    pub fn parse(stored: &[u8]) -> Result<Self> {
+        let malformed = |why| Error::Malformed { what: "head", why };
+        match stored.first() {
+            Some(1) => {}
+            Some(&version) => {
+                let version = version.into();
+                return Err(Error::UnknownVersion {
+                    what: "head",
+                    version,
+                });
+            }
+            None => return Err(malformed("it is empty")),
+        }
+        let stored: &[u8; Self::HEAD_LEN] = stored
+            .try_into()
+            .map_err(|_| malformed("it does not have 93 bytes"))?;
+        let (volume_id, rest) = stored[1..].split_first_chunk().expect("92 bytes begin with 16");
+        let (epoch, rest) = rest.split_first_chunk().expect("the other 76 begin with 8");
+        let root = Cid::from_bytes(&rest[..Cid::LEN])
+            .filter(|root| root.codec() == Codec::Node)
+            .ok_or_else(|| malformed("its root is not the name of a node"))?;
+        Ok(Self {
+            volume_id: *volume_id,
+            epoch: Epoch(u64::from_le_bytes(*epoch)),
+            root,
+        })
+    }
+}
+
 impl<'a> StoredNode<'a> {
     /// Parses strictly: one block, one encoding.
     pub(crate) fn parse(stored: &'a [u8]) -> Result<Self> {
@@ -69,7 +140,7 @@ impl<'a> StoredNode<'a> {
     /// Associated data of the sealed part.
     #[cfg(feature = "sealing")]
     pub(crate) fn associated_data(&self) -> Vec<u8> {
-        encode(&(self.0, &self.1))
+        encode(&(self.0, &self.1, self.2))
     }
 }
 
@@ -78,7 +149,7 @@ impl<'a> StoredCommit<'a> {
         let commit: Self = decode("commit block", COMMIT_ARRAY, stored)?;
         require_canonical("commit block", &commit, stored)?;
         if commit
-            .5
+            .6
             .as_ref()
             .is_some_and(|previous| Cid::from_bytes(&previous[..]).is_none())
         {
@@ -90,10 +161,15 @@ impl<'a> StoredCommit<'a> {
         Ok(commit)
     }
 
+    /// The commit before it.
+    pub(crate) fn previous(&self) -> Option<Cid> {
+        self.6.as_ref().and_then(|bytes| Cid::from_bytes(&bytes[..]))
+    }
+
     /// Associated data of the sealed part.
     #[cfg(feature = "sealing")]
     pub(crate) fn associated_data(&self) -> Vec<u8> {
-        encode(&(self.0, &self.1, self.3, self.4, self.5, self.6))
+        encode(&(self.0, &self.1, self.2, self.4, self.5, self.6, self.7))
     }
 }
 
@@ -198,14 +274,18 @@ impl<'de> de::Visitor<'de> for LinkVisitor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Codec;
     use proptest::prelude::*;
 
     fn node(links: usize, sealed: &[u8]) -> Vec<u8> {
         let links = (0..links)
             .map(|n| ClearLink(Cid::of(Codec::Leaf, &n.to_le_bytes())))
             .collect();
-        encode(&StoredNode(VERSION, links, Bytes::new(sealed)))
+        encode(&StoredNode(
+            VERSION,
+            links,
+            Bytes::new(b"secrets"),
+            Bytes::new(sealed),
+        ))
     }
 
     #[test]
@@ -225,7 +305,7 @@ mod tests {
     #[test]
     fn the_ipld_crates_see_the_same_links() {
         let stored = node(3, b"sealed");
-        let links: (u64, Vec<cid::Cid>, serde_bytes::ByteBuf) =
+        let links: (u64, Vec<cid::Cid>, serde_bytes::ByteBuf, serde_bytes::ByteBuf) =
             serde_ipld_dagcbor::from_slice(&stored).unwrap();
         let ours: Vec<_> = node_links(&stored)
             .unwrap()
@@ -264,7 +344,7 @@ mod tests {
             assert!(node_links(&canonical[..len]).is_err());
         }
         assert!(matches!(
-            node_links(&vec![0x83; MAX_STORED + 1]),
+            node_links(&vec![NODE_ARRAY; MAX_STORED + 1]),
             Err(Error::TooLarge { .. })
         ));
     }
@@ -273,7 +353,15 @@ mod tests {
     fn links_of_other_hashes_are_refused() {
         let sha256 =
             cid::Cid::try_from("bafkreibme22gw2h7y2h7tg2fhqotaqjucnbc24deqo72b6mkl2egezxhvy").unwrap();
-        assert!(node_links(&encode(&(VERSION, vec![sha256], Bytes::new(b"sealed")))).is_err());
+        assert!(
+            node_links(&encode(&(
+                VERSION,
+                vec![sha256],
+                Bytes::new(b"secrets"),
+                Bytes::new(b"sealed")
+            )))
+            .is_err()
+        );
     }
 
     proptest! {

@@ -1,18 +1,21 @@
 //! The commit block: the root of the tree of one epoch.
 //!
 //! ```text
-//!  stored: dag-cbor [1, [CIDs], sealed, volume id, epoch, previous root, salt]
-//!                                  |    `------ clear, and associated data ---'
-//!                                  `-- header hash, each link's secret, the filesystem's state
+//!  stored: dag-cbor [1, [CIDs], secrets, sealed, volume id, epoch, previous root, salt]
+//!                                 |        |    `------ clear, and associated data ---'
+//!                                 |        `-- header hash, the filesystem's state
+//!                                 `-- each link's secret
 //! ```
 //!
-//! It is the one block no link leads to, so its key is derived from the volume key and a fresh salt. The previous
+//! It is the one block no link leads to, so its key is derived from the volume key and a fresh salt; from there on
+//! it is sealed as a node is. The previous
 //! root is plain bytes and no link: walking one version does not walk into all older ones.
 
-use crate::aead::{self, ONE_TIME};
+use crate::aead;
 use crate::clear::{self, StoredCommit, VERSION};
-use crate::node::{clear_links, plaintext};
-use crate::{Cid, Codec, Epoch, Error, Header, Link, Result, Sealed, VolumeKey};
+use crate::key::NodeKeys;
+use crate::node::{clear_links, open_secrets, seal_secrets, with_room};
+use crate::{BodyKey, Cid, Codec, Epoch, Error, Header, Link, Result, Sealed, VolumeKey};
 use bytes::Bytes;
 use rand::CryptoRng;
 use serde_bytes::ByteArray;
@@ -45,19 +48,21 @@ impl Commit {
     pub fn seal(&self, rng: &mut (impl CryptoRng + ?Sized), key: &VolumeKey) -> Sealed {
         let mut salt = [0; 32];
         rng.fill_bytes(&mut salt);
-        let mut sealed = plaintext(&self.header_hash, &self.links, &self.body);
+        let keys = key.derive(CONTEXT, &salt).node_keys();
+        let secrets = seal_secrets(&keys, &self.links);
+        let mut sealed = with_room(&[&self.header_hash, &self.body]);
         let mut stored = StoredCommit(
             VERSION,
             clear_links(&self.links),
+            serde_bytes::Bytes::new(&secrets),
             serde_bytes::Bytes::new(&[]),
             ByteArray::new(self.volume_id),
             self.epoch.0,
             self.previous.map(|cid| ByteArray::new(cid.to_bytes())),
             ByteArray::new(salt),
         );
-        let key = key.derive(CONTEXT, &salt);
-        aead::seal(key.as_bytes(), ONE_TIME, &stored.associated_data(), &mut sealed);
-        stored.2 = serde_bytes::Bytes::new(&sealed);
+        aead::seal_block(keys.body.as_bytes(), &stored.associated_data(), &mut sealed);
+        stored.3 = serde_bytes::Bytes::new(&sealed);
         let stored = clear::encode(&stored);
         assert!(
             stored.len() <= clear::MAX_STORED,
@@ -72,31 +77,35 @@ impl Commit {
 
     /// Verifies and opens the commit block `cid`: hash, structure, tag, in this order.
     pub fn open(cid: &Cid, stored: Bytes, key: &VolumeKey) -> Result<Self> {
+        let parsed = parse(cid, &stored)?;
+        let keys = keys(&parsed, key);
+        let secrets = parsed.2;
+        let (mut commit, names) = Self::open_body(cid, &parsed, &keys.body)?;
+        commit.links = open_secrets(&keys, names, secrets).ok_or(Error::Corrupt { cid: *cid })?;
+        Ok(commit)
+    }
+
+    /// All but the links' secrets: the names of the links come beside it.
+    pub(crate) fn open_body(cid: &Cid, parsed: &StoredCommit<'_>, key: &BodyKey) -> Result<(Self, Vec<Cid>)> {
         let corrupt = || Error::Corrupt { cid: *cid };
-        if cid.codec() != Codec::Node || stored.len() > clear::MAX_STORED || !cid.names(&stored) {
-            return Err(corrupt());
-        }
-        let parsed = StoredCommit::parse(&stored).map_err(clear::unreadable(*cid))?;
-        let aad = parsed.associated_data();
-        let StoredCommit(_, links, sealed, volume_id, epoch, previous, salt) = parsed;
-        let mut plain = sealed.to_vec();
-        let key = key.derive(CONTEXT, &salt[..]);
-        aead::open(key.as_bytes(), ONE_TIME, &aad, &mut plain).ok_or_else(corrupt)?;
+        let mut plain = parsed.3.to_vec();
+        aead::open_block(key.as_bytes(), &parsed.associated_data(), &mut plain).ok_or_else(corrupt)?;
         let header_hash = *plain.first_chunk::<HEADER_HASH_LEN>().ok_or_else(corrupt)?;
         plain.drain(..HEADER_HASH_LEN);
-        let (links, body) = Link::split_secrets(clear::names(links), plain).ok_or_else(corrupt)?;
-        let previous = match previous {
-            Some(bytes) => Some(Cid::from_bytes(&bytes[..]).ok_or_else(corrupt)?),
-            None => None,
-        };
-        Ok(Self {
-            volume_id: *volume_id,
-            epoch: Epoch(epoch),
-            previous,
-            links,
+        let commit = Self {
+            volume_id: *parsed.4,
+            epoch: Epoch(parsed.5),
+            previous: parsed.previous(),
+            links: Vec::new(),
             header_hash,
-            body,
-        })
+            body: plain,
+        };
+        Ok((commit, parsed.1.iter().map(|link| link.0).collect()))
+    }
+
+    /// The key that discloses what the commit block `cid` says, and nothing below it.
+    pub(crate) fn body_key(cid: &Cid, stored: &[u8], key: &VolumeKey) -> Result<BodyKey> {
+        Ok(keys(&parse(cid, stored)?, key).body)
     }
 
     /// Whether `header` is the one this commit was made under. An older or foreign one is refused.
@@ -104,6 +113,18 @@ impl Commit {
         let same = self.volume_id == header.volume_id && self.header_hash == header.hash();
         if same { Ok(()) } else { Err(Error::HeaderMismatch) }
     }
+}
+
+/// Verifies the name, then the structure.
+pub(crate) fn parse<'a>(cid: &Cid, stored: &'a [u8]) -> Result<StoredCommit<'a>> {
+    if cid.codec() != Codec::Node || stored.len() > clear::MAX_STORED || !cid.names(stored) {
+        return Err(Error::Corrupt { cid: *cid });
+    }
+    StoredCommit::parse(stored).map_err(clear::unreadable(*cid))
+}
+
+fn keys(parsed: &StoredCommit<'_>, key: &VolumeKey) -> NodeKeys {
+    key.derive(CONTEXT, &parsed.7[..]).node_keys()
 }
 
 #[cfg(test)]

@@ -247,9 +247,21 @@ impl Header {
         Ok(header)
     }
 
-    /// BLAKE3 of the stored form, which each commit seals.
+    /// Hash of the stored form, which each commit seals: of what its two parts hash to.
     pub fn hash(&self) -> [u8; 32] {
-        *blake3::hash(&self.encode()).as_bytes()
+        self.parts().hash()
+    }
+
+    /// The header as far as everybody may see it.
+    pub fn parts(&self) -> HeaderParts {
+        let stored = self.encode();
+        let (fixed, slots) = stored
+            .split_first_chunk()
+            .expect("a header begins with 34 fixed bytes");
+        HeaderParts {
+            fixed: *fixed,
+            slots_hash: *blake3::hash(slots).as_bytes(),
+        }
     }
 
     fn require_valid(&self) -> Result<()> {
@@ -350,6 +362,60 @@ impl Slot {
     }
 }
 
+/// A header without its key slots: a proof must not hand out what a passphrase can be guessed against.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderParts {
+    fixed: [u8; FIXED_LEN],
+    slots_hash: [u8; 32],
+}
+
+impl HeaderParts {
+    /// Length of [`Self::to_bytes`].
+    pub const LEN: usize = FIXED_LEN + 32;
+
+    /// The first 34 bytes of the header, then the hash of its slots.
+    pub fn to_bytes(&self) -> [u8; Self::LEN] {
+        let mut bytes = [0; Self::LEN];
+        bytes[..FIXED_LEN].copy_from_slice(&self.fixed);
+        bytes[FIXED_LEN..].copy_from_slice(&self.slots_hash);
+        bytes
+    }
+
+    /// Splits [`Self::to_bytes`]. Nothing is believed before [`Self::hash`] is what a commit seals.
+    pub fn from_bytes(bytes: &[u8; Self::LEN]) -> Self {
+        let (fixed, slots_hash) = bytes.split_first_chunk().expect("66 bytes begin with 34");
+        Self {
+            fixed: *fixed,
+            slots_hash: *slots_hash.first_chunk().expect("the other 32 are left"),
+        }
+    }
+
+    /// [`Header::hash`] of the header.
+    pub fn hash(&self) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(blake3::hash(&self.fixed).as_bytes());
+        hasher.update(&self.slots_hash);
+        *hasher.finalize().as_bytes()
+    }
+
+    /// The unit a file's bytes are cut into.
+    pub fn record_size(&self) -> Result<u32> {
+        let mut rest = &self.fixed[..];
+        let (magic, version): ([u8; 8], [u8; 2]) = (take(&mut rest)?, take(&mut rest)?);
+        let _volume_id: [u8; 16] = take(&mut rest)?;
+        let record_size = u32::from_le_bytes(take(&mut rest)?);
+        let sizes = Header::RECORD_SIZE_MIN..=Header::RECORD_SIZE_MAX;
+        let known = (magic, u16::from_le_bytes(version)) == (MAGIC, VERSION);
+        if known && record_size.is_power_of_two() && sizes.contains(&record_size) {
+            Ok(record_size)
+        } else {
+            Err(Error::Header {
+                why: "it is of an unknown version, or its record size is none",
+            })
+        }
+    }
+}
+
 fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N]> {
     let (bytes, after) = rest.split_first_chunk().ok_or(Error::Header {
         why: "it is cut short",
@@ -368,6 +434,32 @@ mod tests {
         record_size: 128 << 10,
         compression: Compression::None,
     };
+    #[test]
+    fn the_parts_of_a_header_tell_its_hash_and_record_size_and_nothing_of_its_slots() {
+        let mut rng = TestRng::new(9);
+        let slot = SlotKey {
+            kind: SlotKind::KeyFile,
+            kek: Kek::from_bytes([1; 32]),
+        };
+        let (header, _) = Header::create(&mut rng, PARAMS, &[slot]).unwrap();
+        let bytes = header.parts().to_bytes();
+        let parts = HeaderParts::from_bytes(&bytes);
+        assert_eq!(
+            (parts.hash(), parts.record_size().unwrap()),
+            (header.hash(), 128 << 10)
+        );
+        assert_eq!(bytes[..FIXED_LEN], header.encode()[..FIXED_LEN]);
+        for at in 0..bytes.len() {
+            let mut altered = bytes;
+            altered[at] ^= 1;
+            assert_ne!(
+                HeaderParts::from_bytes(&altered).hash(),
+                header.hash(),
+                "byte {at}"
+            );
+        }
+    }
+
     const PASSPHRASE: SlotKind = SlotKind::Argon2id {
         salt: [9; 16],
         m_kib: 64 << 10,

@@ -23,6 +23,18 @@ pub struct VolumeKey([u8; 32]);
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct SubKey([u8; 32]);
 
+/// Opens the body of one node and nothing below it: what a proof discloses.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct BodyKey([u8; 32]);
+
+/// What the key of a node turns into.
+pub(crate) struct NodeKeys {
+    /// Seals the secrets of its links.
+    pub(crate) secrets: SubKey,
+    /// Seals all else.
+    pub(crate) body: BodyKey,
+}
+
 /// A key-encryption key: what a key file holds, or what a passphrase stretches to.
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub struct Kek([u8; 32]);
@@ -34,6 +46,23 @@ impl BlockKey {
     }
 
     /// A key read from a link's secret part.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The key itself.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The keys of a node that this is the key of.
+    pub(crate) fn node_keys(&self) -> NodeKeys {
+        node_keys(&self.0)
+    }
+}
+
+impl BodyKey {
+    /// A key that a proof discloses.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
@@ -72,6 +101,11 @@ impl SubKey {
         SubKey(derive(context, &self.0, salt))
     }
 
+    /// The keys of a node that this is the key of.
+    pub(crate) fn node_keys(&self) -> NodeKeys {
+        node_keys(&self.0)
+    }
+
     /// BLAKE3 of `bytes`, keyed.
     pub fn mac(&self, bytes: &[u8]) -> [u8; 32] {
         *blake3::keyed_hash(&self.0, bytes).as_bytes()
@@ -108,6 +142,22 @@ fn derive(context: &'static str, key: &[u8; 32], salt: &[u8]) -> [u8; 32] {
     *hasher.finalize().as_bytes()
 }
 
+/// One output of BLAKE3 is 64 bytes: both keys for the price of one.
+fn node_keys(key: &[u8; 32]) -> NodeKeys {
+    let mut output = [0; 64];
+    blake3::Hasher::new_derive_key("cairn 2026-11 node")
+        .update(key)
+        .finalize_xof()
+        .fill(&mut output);
+    let (secrets, body) = output.split_first_chunk().expect("64 bytes begin with 32");
+    let keys = NodeKeys {
+        secrets: SubKey(*secrets),
+        body: BodyKey(*body.first_chunk().expect("the other 32 are left")),
+    };
+    output.zeroize();
+    keys
+}
+
 /// Gives each key a comparison in constant time and a `Debug` that tells nothing.
 macro_rules! secret {
     ($($key:ident),*) => {$(
@@ -127,7 +177,7 @@ macro_rules! secret {
     )*};
 }
 
-secret!(BlockKey, VolumeKey, SubKey, Kek);
+secret!(BlockKey, VolumeKey, SubKey, BodyKey, Kek);
 
 #[cfg(test)]
 mod tests {

@@ -1,18 +1,22 @@
 //! Seals file data into leaves and opens them again.
 //!
 //! ```text
-//!  plain --ChaCha20-Poly1305, fresh key, nonce zero--> ciphertext | tag --BLAKE3--> Cid
+//!  plain --ChaCha20-Poly1305, fresh key, nonce zero--> ciphertext | tag | hash of the key --BLAKE3--> Cid
 //!  stored: length, then hash, then tag, and only then does a byte of plaintext leave
 //! ```
 //!
-//! A key seals one block only, so no nonce is ever used twice, whatever is cloned or rolled back.
+//! A key seals one block only, so no nonce is ever used twice, whatever is cloned or rolled back. The hash behind
+//! the tag makes that key the only one that opens the block: `aead.rs` says why.
 
-use crate::aead::{self, ONE_TIME, TAG_LEN};
+use crate::aead;
 use crate::{BlockKey, Cid, Codec, Epoch, Error, Link, Result, Sealed};
 use bytes::Bytes;
 use rand::CryptoRng;
 
 pub use crate::clear::MAX_STORED;
+
+/// Stored bytes of a leaf beyond its plaintext.
+pub const LEAF_OVERHEAD: usize = aead::OVERHEAD;
 
 /// Seals `plain` under a fresh key.
 ///
@@ -20,9 +24,9 @@ pub use crate::clear::MAX_STORED;
 /// If the leaf would exceed [`MAX_STORED`]: records are at most 1 MiB.
 pub fn seal_leaf(rng: &mut (impl CryptoRng + ?Sized), birth: Epoch, plain: &[u8]) -> (Sealed, Link) {
     let key = BlockKey::random(rng);
-    let mut stored = Vec::with_capacity(plain.len() + TAG_LEN);
+    let mut stored = Vec::with_capacity(plain.len() + LEAF_OVERHEAD);
     stored.extend_from_slice(plain);
-    aead::seal(key.as_bytes(), ONE_TIME, &[], &mut stored);
+    aead::seal_block(key.as_bytes(), &[], &mut stored);
     finish(Codec::Leaf, key, birth, stored)
 }
 
@@ -30,7 +34,7 @@ pub fn seal_leaf(rng: &mut (impl CryptoRng + ?Sized), birth: Epoch, plain: &[u8]
 pub fn open_leaf(link: &Link, stored: Bytes) -> Result<Vec<u8>> {
     verify(link, Codec::Leaf, &stored)?;
     let mut plain = Vec::from(stored);
-    aead::open(link.key.as_bytes(), ONE_TIME, &[], &mut plain).ok_or(Error::Corrupt { cid: link.cid })?;
+    aead::open_block(link.key.as_bytes(), &[], &mut plain).ok_or(Error::Corrupt { cid: link.cid })?;
     Ok(plain)
 }
 
@@ -39,7 +43,7 @@ pub fn open_leaf_into(link: &Link, stored: &[u8], plain: &mut [u8]) -> Result<()
     verify(link, Codec::Leaf, stored)
         .inspect_err(|_| plain.fill(0))
         .and_then(|()| {
-            aead::open_into(link.key.as_bytes(), ONE_TIME, &[], stored, plain)
+            aead::open_block_into(link.key.as_bytes(), &[], stored, plain)
                 .ok_or(Error::Corrupt { cid: link.cid })
         })
 }
@@ -91,8 +95,8 @@ mod tests {
         for len in [0, 1, 16, 4096, 1 << 20] {
             let plain = vec![0x5a; len];
             let (sealed, link) = leaf(&plain);
-            assert_eq!(sealed.bytes.len(), len + TAG_LEN);
-            assert_eq!((link.len as usize, link.birth), (len + TAG_LEN, Epoch(3)));
+            assert_eq!(sealed.bytes.len(), len + LEAF_OVERHEAD);
+            assert_eq!((link.len as usize, link.birth), (len + LEAF_OVERHEAD, Epoch(3)));
             assert_eq!(open_leaf(&link, sealed.bytes.clone()).unwrap(), plain);
             let mut into = vec![1; len];
             open_leaf_into(&link, &sealed.bytes, &mut into).unwrap();
@@ -117,7 +121,7 @@ mod tests {
                 cid: Cid::of(Codec::Leaf, &stored),
                 ..link.clone()
             };
-            let mut into = vec![1; stored.len() - TAG_LEN];
+            let mut into = vec![1; stored.len().saturating_sub(LEAF_OVERHEAD)];
             assert!(open_leaf_into(&link, &stored, &mut into).is_err());
             assert!(open_leaf_into(&renamed, &stored, &mut into).is_err());
             assert!(into.iter().all(|byte| *byte == 0), "nothing of it leaves");

@@ -15,12 +15,15 @@
 //! the links of nodes.
 
 pub mod anchor;
+pub mod audit;
+pub mod car;
 mod cid;
 pub mod clear;
 mod epoch;
 pub mod error;
 pub mod memory;
 pub mod store;
+pub mod walk;
 
 #[cfg(feature = "sealing")]
 mod aead;
@@ -44,6 +47,8 @@ pub mod link;
 pub mod log;
 #[cfg(feature = "sealing")]
 pub mod node;
+#[cfg(feature = "sealing")]
+pub mod proof;
 #[cfg(feature = "testing")]
 pub mod testing;
 #[cfg(feature = "sealing")]
@@ -61,11 +66,12 @@ pub use store::{BlockStore, HeadSwap, LogPos, PutHint, Sealed, StoreError, Store
 pub use {
     commit::Commit,
     head::Head,
-    header::{Compression, Header, HeaderParams, Slot, SlotKey, SlotKind},
-    key::{BlockKey, Kek, SubKey, VolumeKey},
-    leaf::{open_leaf, open_leaf_into, seal_leaf},
+    header::{Compression, Header, HeaderParams, HeaderParts, Slot, SlotKey, SlotKind},
+    key::{BlockKey, BodyKey, Kek, SubKey, VolumeKey},
+    leaf::{LEAF_OVERHEAD, open_leaf, open_leaf_into, seal_leaf},
     link::{Link, SECRET_LEN},
     log::LogKey,
     node::{Node, open_node, seal_node},
+    proof::{Proof, ProofSource, Recorder},
     tree::{NodeSink, NodeSource},
 };

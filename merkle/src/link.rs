@@ -4,7 +4,6 @@
 //! in the sealed part. Handing out one link hands out one subtree and nothing else.
 
 use crate::{BlockKey, Cid, Epoch};
-use zeroize::Zeroize;
 
 /// Stored bytes of a link's secret: key 32, birth 8, length 4 (docs/format.md, section 5).
 pub const SECRET_LEN: usize = 44;
@@ -43,19 +42,18 @@ impl Link {
         }
     }
 
-    /// Joins names with the secrets at the start of `plain`, which are wiped; returns the links and the rest.
-    pub(crate) fn split_secrets(cids: Vec<Cid>, mut plain: Vec<u8>) -> Option<(Vec<Self>, Vec<u8>)> {
-        let secrets_len = cids.len() * SECRET_LEN;
-        let (secrets, body) = plain.split_at_mut_checked(secrets_len)?;
-        let (chunks, _) = secrets.as_chunks();
-        let links = cids
-            .into_iter()
-            .zip(chunks)
-            .map(|(cid, secret)| Self::decode_secret(cid, secret))
-            .collect();
-        let body = body.to_vec();
-        secrets.zeroize();
-        Some((links, body))
+    /// Joins names with their secrets; `None` unless there is one for each.
+    pub(crate) fn join_secrets(cids: Vec<Cid>, secrets: &[u8]) -> Option<Vec<Self>> {
+        let (secrets, rest) = secrets.as_chunks();
+        if !rest.is_empty() || secrets.len() != cids.len() {
+            return None;
+        }
+        let pairs = cids.into_iter().zip(secrets);
+        Some(
+            pairs
+                .map(|(cid, secret)| Self::decode_secret(cid, secret))
+                .collect(),
+        )
     }
 }
 
@@ -83,10 +81,11 @@ mod tests {
     }
 
     #[test]
-    fn secrets_that_are_cut_short_are_refused() {
+    fn there_is_one_secret_for_each_name() {
         let cid = Cid::of(Codec::Leaf, b"stored");
-        assert!(Link::split_secrets(vec![cid], vec![0; SECRET_LEN - 1]).is_none());
-        let (links, body) = Link::split_secrets(vec![cid], vec![9; SECRET_LEN + 3]).unwrap();
-        assert_eq!((links.len(), body), (1, vec![9; 3]));
+        for wrong in [0, SECRET_LEN - 1, SECRET_LEN + 1, 2 * SECRET_LEN] {
+            assert!(Link::join_secrets(vec![cid], &vec![9; wrong]).is_none());
+        }
+        assert_eq!(Link::join_secrets(vec![cid], &[9; SECRET_LEN]).unwrap().len(), 1);
     }
 }

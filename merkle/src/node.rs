@@ -2,19 +2,24 @@
 //!
 //! ```text
 //!  Node { links, body }
-//!     |        `-- each link's secret, then the body --seal(fresh key)--> sealed
-//!     `----------- each link's CID ----------------> clear, and associated data
-//!  stored: dag-cbor [1, [CIDs], sealed]
+//!     |        `-- body -------------------seal(body key)----> sealed
+//!     |----------- each link's secret --seal(secrets key)--> secrets   associated data of the body
+//!     `----------- each link's CID ------------------------> clear     associated data of the body
+//!  stored: dag-cbor [1, [CIDs], secrets, sealed]              both keys from the one in the link that leads here
 //! ```
 //!
-//! What a body means is up to whoever wrote it: [`crate::btree`] and [`crate::index`].
+//! Two keys, because a proof has to show what a node says without handing out the keys of all that lies below it:
+//! it discloses body keys, and follows the CIDs. What a body means is up to whoever wrote it: [`crate::btree`] and
+//! [`crate::index`].
 
 use crate::aead::{self, ONE_TIME, TAG_LEN};
 use crate::clear::{self, ClearLink, StoredNode, VERSION};
+use crate::key::NodeKeys;
 use crate::leaf::{finish, verify};
-use crate::{BlockKey, Codec, Epoch, Error, Link, Result, SECRET_LEN, Sealed};
+use crate::{BlockKey, Cid, Codec, Epoch, Error, Link, Result, SECRET_LEN, Sealed};
 use bytes::Bytes;
 use rand::CryptoRng;
+use zeroize::Zeroizing;
 
 pub use crate::clear::node_links;
 
@@ -33,10 +38,17 @@ pub struct Node {
 /// If the stored node would exceed [`clear::MAX_STORED`]: trees split their nodes long before.
 pub fn seal_node(rng: &mut (impl CryptoRng + ?Sized), birth: Epoch, node: &Node) -> (Sealed, Link) {
     let key = BlockKey::random(rng);
-    let mut sealed = plaintext(&[], &node.links, &node.body);
-    let mut stored = StoredNode(VERSION, clear_links(&node.links), serde_bytes::Bytes::new(&[]));
-    aead::seal(key.as_bytes(), ONE_TIME, &stored.associated_data(), &mut sealed);
-    stored.2 = serde_bytes::Bytes::new(&sealed);
+    let keys = key.node_keys();
+    let secrets = seal_secrets(&keys, &node.links);
+    let mut sealed = with_room(&[&node.body]);
+    let mut stored = StoredNode(
+        VERSION,
+        clear_links(&node.links),
+        serde_bytes::Bytes::new(&secrets),
+        serde_bytes::Bytes::new(&[]),
+    );
+    aead::seal_block(keys.body.as_bytes(), &stored.associated_data(), &mut sealed);
+    stored.3 = serde_bytes::Bytes::new(&sealed);
     finish(Codec::Node, key, birth, clear::encode(&stored))
 }
 
@@ -45,25 +57,39 @@ pub fn open_node(link: &Link, stored: Bytes) -> Result<Node> {
     verify(link, Codec::Node, &stored)?;
     let corrupt = || Error::Corrupt { cid: link.cid };
     let parsed = StoredNode::parse(&stored).map_err(clear::unreadable(link.cid))?;
-    let mut plain = parsed.2.to_vec();
-    aead::open(
-        link.key.as_bytes(),
-        ONE_TIME,
-        &parsed.associated_data(),
-        &mut plain,
-    )
-    .ok_or_else(corrupt)?;
-    let (links, body) = Link::split_secrets(clear::names(parsed.1), plain).ok_or_else(corrupt)?;
+    let keys = link.key.node_keys();
+    let mut body = parsed.3.to_vec();
+    aead::open_block(keys.body.as_bytes(), &parsed.associated_data(), &mut body).ok_or_else(corrupt)?;
+    let links = open_secrets(&keys, clear::names(parsed.1), parsed.2).ok_or_else(corrupt)?;
     Ok(Node { links, body })
 }
 
-/// What is sealed: `lead`, the secrets of `links`, `body`; with room for the tag, so that sealing moves nothing.
-pub(crate) fn plaintext(lead: &[u8], links: &[Link], body: &[u8]) -> Vec<u8> {
-    let len = lead.len() + links.len() * SECRET_LEN + body.len();
-    let mut plain = Vec::with_capacity(len + TAG_LEN);
-    plain.extend_from_slice(lead);
-    links.iter().for_each(|link| link.encode_secret(&mut plain));
-    plain.extend_from_slice(body);
+/// The sealed secrets of `links`: nothing for none.
+pub(crate) fn seal_secrets(keys: &NodeKeys, links: &[Link]) -> Vec<u8> {
+    let mut secrets = Vec::with_capacity(links.len() * SECRET_LEN + TAG_LEN);
+    links.iter().for_each(|link| link.encode_secret(&mut secrets));
+    if !secrets.is_empty() {
+        // No associated data: the body's tag covers what comes out of here, together with the names.
+        aead::seal(keys.secrets.as_bytes(), ONE_TIME, &[], &mut secrets);
+    }
+    secrets
+}
+
+/// Joins names with their secrets again.
+pub(crate) fn open_secrets(keys: &NodeKeys, cids: Vec<Cid>, sealed: &[u8]) -> Option<Vec<Link>> {
+    if cids.is_empty() {
+        return sealed.is_empty().then(Vec::new);
+    }
+    let mut secrets = Zeroizing::new(sealed.to_vec());
+    aead::open(keys.secrets.as_bytes(), ONE_TIME, &[], &mut secrets)?;
+    Link::join_secrets(cids, &secrets)
+}
+
+/// The parts in one vector that sealing need not move.
+pub(crate) fn with_room(parts: &[&[u8]]) -> Vec<u8> {
+    let len: usize = parts.iter().map(|part| part.len()).sum();
+    let mut plain = Vec::with_capacity(len + aead::OVERHEAD);
+    parts.iter().for_each(|part| plain.extend_from_slice(part));
     plain
 }
 

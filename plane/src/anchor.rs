@@ -21,8 +21,9 @@ use std::time::Duration;
 /// What `mount` is told about publishing.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct AnchorArgs {
-    /// Where versions are published, so that an older volume cannot be passed off as the newest: file:PATH, to try it
-    /// out (whoever can write that file can roll the volume back)
+    /// Where versions are published, so that an older volume cannot be passed off as the newest: eth:FILE, the
+    /// configuration of a staking contract (docs/operations.md); file:PATH, to try it out (whoever can write that file
+    /// can roll the volume back)
     #[arg(long, value_name = "ANCHOR", value_parser = Spec::parse, conflicts_with = "no_anchor")]
     pub(crate) anchor: Option<Spec>,
     /// Mount a volume that has been anchored without asking its anchor: it may be an old one
@@ -84,22 +85,25 @@ impl AnchorArgs {
 pub(crate) enum Spec {
     /// A file, for trying out.
     File(PathBuf),
+    /// The staking contract, by the file that configures it.
+    Eth(PathBuf),
 }
 
 impl Spec {
     fn parse(text: &str) -> std::result::Result<Self, String> {
         match text.split_once(':') {
             Some(("file", path)) if !path.is_empty() => Ok(Self::File(path.into())),
-            _ => Err(format!("`{text}` is no anchor: write file:PATH")),
+            Some(("eth", path)) if !path.is_empty() => Ok(Self::Eth(path.into())),
+            _ => Err(format!("`{text}` is no anchor: write eth:FILE or file:PATH")),
         }
     }
 
     /// The same, wherever the process works.
     fn absolute(&self) -> Result<Self> {
+        let whole = |path: &PathBuf| std::path::absolute(path).map_err(Error::at("find", path));
         match self {
-            Self::File(path) => Ok(Self::File(
-                std::path::absolute(path).map_err(Error::at("find", path))?,
-            )),
+            Self::File(path) => Ok(Self::File(whole(path)?)),
+            Self::Eth(path) => Ok(Self::Eth(whole(path)?)),
         }
     }
 
@@ -110,6 +114,7 @@ impl Spec {
                 "the anchor {} is for trying out: whoever can write this file can roll the volume back unnoticed",
                 path.display()
             )),
+            Self::Eth(_) => None,
         }
     }
 }
@@ -118,6 +123,7 @@ impl fmt::Display for Spec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => write!(f, "file:{}", path.display()),
+            Self::Eth(path) => write!(f, "eth:{}", path.display()),
         }
     }
 }
@@ -126,6 +132,7 @@ impl fmt::Display for Spec {
 pub(crate) fn open(spec: &Spec, volume_id: [u8; 16]) -> Result<Arc<dyn Anchor>> {
     Ok(match spec {
         Spec::File(path) => Arc::new(FileAnchor::new(path.clone(), volume_id)),
+        Spec::Eth(path) => Arc::new(cairn_chain::Config::read(path)?.anchor()?),
     })
 }
 
@@ -149,6 +156,9 @@ mod tests {
         let spec = Spec::parse("file:/run/a:b").unwrap();
         assert_eq!(spec, Spec::File("/run/a:b".into()));
         assert_eq!(Spec::parse(&spec.to_string()).unwrap(), spec);
+        let eth = Spec::parse("eth:/etc/cairn/chain.toml").unwrap();
+        assert_eq!(Spec::parse(&eth.to_string()).unwrap(), eth);
+        assert_eq!(eth.warning(), None);
         assert!(
             Spec::parse("file:").is_err() && Spec::parse("/run/a").is_err() && Spec::parse("ftp:x").is_err()
         );

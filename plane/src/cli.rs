@@ -1,5 +1,6 @@
 //! The command line: what can be asked, with examples.
 
+use crate::verify::args::{AuditArgs, ExportArgs, ImportArgs, ProveArgs, VerifyProofArgs, VersionArgs};
 use cairn_fs::MountFlag;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -14,7 +15,8 @@ Exit codes:
   4  damaged or altered                 9  nothing is mounted there, or its daemon is gone
  10  stale: older than what is anchored 11  forked from what is anchored
  12  the anchor fails, or is not trusted 13  fenced: another instance has taken over
- 14  anchored before: give --anchor or --no-anchor";
+ 14  anchored before: name the anchor   15  a block is missing
+ 16  the proof is under another root";
 
 /// A filesystem whose every byte is sealed, and verified against one root.
 #[derive(Debug, Parser)]
@@ -40,6 +42,7 @@ pub(crate) enum Command {
     #[command(
         after_help = "Examples:\n  cairn mount /srv/store /mnt/data --key-file /run/keys/vol\n  \
         cairn mount /srv/store /mnt/data --passphrase --read-only\n  \
+        cairn mount backup.car /mnt/data --key-file /run/keys/vol --read-only\n  \
         cairn mount /srv/store /mnt/data --key-file /run/keys/vol --foreground --log-format json\n  \
         cairn mount /srv/store /mnt/data --key-file /run/keys/vol --anchor file:/run/anchor\n\n\
         A daemon ends cleanly on SIGTERM, on SIGINT and on umount: it commits first. A second signal ends it at once."
@@ -79,9 +82,15 @@ pub(crate) enum Command {
     Snapshot(SnapshotCommand),
     /// Verify every block the volume names, and name the damaged paths
     #[command(
-        after_help = "Examples:\n  cairn check /mnt/data\n  cairn check /srv/store --key-file /run/keys/vol"
+        after_help = "Examples:\n  cairn check /mnt/data\n  cairn check /srv/store --key-file /run/keys/vol\n  \
+        cairn check backup.car --key-file /run/keys/vol"
     )]
-    Check(PlaceArgs),
+    Check {
+        #[command(flatten)]
+        place: PlaceArgs,
+        #[command(flatten)]
+        version: VersionArgs,
+    },
     /// Give the volume's key a new key file or passphrase; data stays as it is
     #[command(
         after_help = "Examples:\n  cairn rekey /srv/store --key-file old --new-key-file new\n  \
@@ -112,6 +121,40 @@ pub(crate) enum Command {
     /// Write a file of a volume that is not mounted to standard output
     #[command(after_help = "Example:\n  cairn cat /srv/store /etc/motd --key-file /run/keys/vol")]
     Cat(PathArgs),
+    /// Verify every hash and every link of a version, without its key
+    #[command(
+        after_help = "Examples:\n  cairn audit /srv/store\n  cairn --json audit backup.car\n  \
+        cairn audit monday.car --base sunday.car\n\n\
+        Ends with 0 if everything is there and is what was written, 4 if a block was altered, 15 if blocks are missing.\n\
+        The root it prints is to be compared with the one on chain."
+    )]
+    Audit(AuditArgs),
+    /// Write a version into a CAR, which any IPLD tool reads; no key is needed
+    #[command(after_help = "Examples:\n  cairn export /srv/store --car backup.car\n  \
+        cairn export /srv/store --car monday.car --since sunday.car\n  \
+        cairn export /srv/store --v1 --car - | ssh elsewhere 'cat > backup.car'")]
+    Export(ExportArgs),
+    /// Make a store of a CAR, verifying every block
+    #[command(after_help = "Examples:\n  cairn import backup.car /srv/store\n  \
+        cairn import monday.car /srv/store --base sunday.car")]
+    Import(ImportArgs),
+    /// Prove to somebody without the key what a path leads to, or that it leads to nothing
+    #[command(
+        after_help = "Examples:\n  cairn prove /srv/store /etc/motd --key-file /run/keys/vol -o motd.proof\n  \
+        cairn prove backup.car /var/log/app --content --key-file /run/keys/vol -o app.proof\n\n\
+        A proof discloses the nodes on the path, and with them the names, the attributes and the contents of up to 2 KiB of\n\
+        what else stands in these nodes. docs/threat-model.md says it in full."
+    )]
+    Prove(ProveArgs),
+    /// Verify a proof against the root you trust
+    #[command(
+        after_help = "Example:\n  cairn verify-proof motd.proof --root bafyr4i… --output motd\n\n\
+        Ends with 0 if the proof holds, whichever of the two it proves; 4 if it does not; 16 if it is under another root."
+    )]
+    VerifyProof(VerifyProofArgs),
+    /// Stake, publish and verify on chain
+    #[command(subcommand)]
+    Chain(Box<crate::chain::args::ChainCommand>),
 }
 
 /// The key of the volume.
@@ -149,12 +192,14 @@ pub(crate) struct CreateArgs {
 /// `mount`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct MountArgs {
-    /// Directory of the sealed blocks
+    /// Directory of the sealed blocks; a CAR with --read-only
     pub(crate) store: PathBuf,
     /// Where to mount
     pub(crate) dir: PathBuf,
     #[command(flatten)]
     pub(crate) key: KeyArgs,
+    #[command(flatten)]
+    pub(crate) version: VersionArgs,
     /// Stay in the foreground, log to standard error
     #[arg(long)]
     pub(crate) foreground: bool,
@@ -242,7 +287,7 @@ pub(crate) enum LogFormat {
 /// A mount, or a store with its key.
 #[derive(Debug, Args)]
 pub(crate) struct PlaceArgs {
-    /// Mount point, or the store of a volume that is not mounted
+    /// Mount point, or the store (for some commands a CAR) of a volume that is not mounted
     pub(crate) place: PathBuf,
     #[command(flatten)]
     pub(crate) key: KeyArgs,
@@ -251,12 +296,14 @@ pub(crate) struct PlaceArgs {
 /// A path within a volume that is not mounted.
 #[derive(Debug, Args)]
 pub(crate) struct PathArgs {
-    /// Directory of the sealed blocks
+    /// Directory of the sealed blocks, or a CAR
     pub(crate) store: PathBuf,
     /// Path from the volume's root; `/.snapshots/NAME/…` reads a snapshot
     pub(crate) path: PathBuf,
     #[command(flatten)]
     pub(crate) key: KeyArgs,
+    #[command(flatten)]
+    pub(crate) version: VersionArgs,
 }
 
 /// `rekey`.
@@ -369,6 +416,26 @@ fn memory(text: &str) -> Result<u64, String> {
     })
 }
 
+/// `30s`, `10m`, `12h`, `7d`: what people and not machines wait for.
+pub(crate) fn span(text: &str) -> Result<Duration, String> {
+    let bad = || format!("`{text}` is no time: write 30s, 10m, 12h or 7d");
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let number: u64 = number.parse().map_err(|_| bad())?;
+    let seconds = match unit {
+        "s" | "" => 1,
+        "m" => 60,
+        "h" => 60 * 60,
+        "d" => 24 * 60 * 60,
+        _ => return Err(bad()),
+    };
+    number
+        .checked_mul(seconds)
+        .filter(|&time| time > 0)
+        .map(Duration::from_secs)
+        .ok_or_else(bad)
+}
+
 /// `5s`, `500ms`, `2m`.
 pub(crate) fn time(text: &str) -> Result<Duration, String> {
     let bad = || format!("`{text}` is no time: write 500ms, 5s or 2m");
@@ -414,6 +481,8 @@ mod tests {
         assert_eq!(memory("256M"), Ok(256 << 20));
         assert!(memory("255M").is_err());
         assert_eq!(time("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(span("7d"), Ok(Duration::from_secs(7 * 86_400)));
+        assert!(span("0s").is_err() && span("1w").is_err() && span("99999999999999999999d").is_err());
         assert!(time("0s").is_err() && time("5h").is_err());
     }
 }

@@ -8,6 +8,7 @@ use crate::mountpoint::{self, Unmount};
 use crate::output::{Output, Progress};
 use crate::report::{CheckOutcome, SnapshotReport, hex, human};
 use crate::state::{self, Record};
+use crate::verify::{self, args::VersionArgs};
 use crate::{tree, volume};
 use cairn_merkle::{BlockStore, SlotKind};
 use cairn_store::StoreOptions;
@@ -217,9 +218,14 @@ fn served(place: &PlaceArgs) -> Result<Option<Client>> {
 }
 
 /// `check`.
-pub(crate) fn check(place: &PlaceArgs, out: &Output) -> Result<()> {
+pub(crate) fn check(place: &PlaceArgs, version: &VersionArgs, out: &Output) -> Result<()> {
     let progress = Progress::blocks(out);
     let found = match served(place)? {
+        Some(_) if version.is_given() => {
+            return Err(Error::Usage(
+                "--root and --base go with a store or a CAR that is not mounted".into(),
+            ));
+        }
         Some(mut client) => {
             mountpoint::flush_kernel(&client.record().mountpoint)?;
             match client.ask(&Request::Check, |done, total| progress.set(done, total))? {
@@ -227,7 +233,7 @@ pub(crate) fn check(place: &PlaceArgs, out: &Output) -> Result<()> {
                 _ => return Err(unexpected()),
             }
         }
-        None => volume::with(&place.place, &place.key, true, |engine| {
+        None => verify::with_version(&place.place, version, &place.key, |engine| {
             control::check(engine, &|p: cairn_fs::CheckProgress| {
                 progress.set(p.blocks_done, p.blocks_total)
             })
@@ -308,7 +314,7 @@ pub(crate) fn rekey(args: &RekeyArgs, out: &Output) -> Result<()> {
 /// `ls`.
 pub(crate) fn ls(args: &PathArgs, long: bool, out: &Output) -> Result<()> {
     require_unmounted(&args.store)?;
-    let entries = volume::with(&args.store, &args.key, true, |engine| {
+    let entries = verify::with_version(&args.store, &args.version, &args.key, |engine| {
         tree::list(engine, &args.path)
     })?;
     let line = |entry: &tree::Entry| if long { entry.long() } else { entry.name.clone() };
@@ -320,7 +326,7 @@ pub(crate) fn ls(args: &PathArgs, long: bool, out: &Output) -> Result<()> {
 /// `cat`.
 pub(crate) fn cat(args: &PathArgs) -> Result<()> {
     require_unmounted(&args.store)?;
-    volume::with(&args.store, &args.key, true, |engine| {
+    verify::with_version(&args.store, &args.version, &args.key, |engine| {
         tree::copy(engine, &args.path, &mut std::io::stdout().lock())
     })
 }

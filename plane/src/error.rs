@@ -39,6 +39,10 @@ pub(crate) enum Exit {
     Fenced = 13,
     /// The volume has been anchored, and was to be mounted without its anchor.
     Unanchored = 14,
+    /// A block is missing, and none that is there was altered.
+    Incomplete = 15,
+    /// A proof is under another root than the one to be trusted.
+    OtherRoot = 16,
 }
 
 /// A command's failure.
@@ -74,6 +78,20 @@ pub(crate) enum Error {
     /// In use by somebody else.
     #[error("{0}")]
     Busy(String),
+    /// A block that a link leads to is not there.
+    #[error("the volume in {} is not complete: {what}", store.display())]
+    Incomplete {
+        /// The volume's store, or the CAR.
+        store: PathBuf,
+        /// The block.
+        what: String,
+    },
+    /// What was shown is true of something else.
+    #[error("{what}")]
+    OtherRoot {
+        /// Both roots.
+        what: String,
+    },
     /// The store refused.
     #[error("the store {}: {what}", store.display())]
     Store {
@@ -95,6 +113,19 @@ pub(crate) enum Error {
         what: String,
         /// Which of the anchor's codes.
         exit: Exit,
+    },
+    /// The chain, or the way to it.
+    #[error(transparent)]
+    Chain(#[from] cairn_chain::Error),
+    /// What a publisher's check found; its code is of their own table.
+    #[error("{message}")]
+    Trouble {
+        /// The code.
+        code: u8,
+        /// Its word.
+        kind: &'static str,
+        /// What it is.
+        message: String,
     },
     /// The filesystem refused.
     #[error(transparent)]
@@ -134,20 +165,40 @@ impl Error {
         move |source| Self::io(format!("cannot {verb} {}", path.display()), source)
     }
 
-    /// The code the process ends with.
+    /// The number the process ends with. The publisher's checks have a table of their own.
+    pub(crate) fn code(&self) -> u8 {
+        match self {
+            Self::Trouble { code, .. } => *code,
+            Self::Chain(error) if error.is_passing() => 7,
+            _ => self.exit() as u8,
+        }
+    }
+
+    /// The word for it.
+    pub(crate) fn kind(&self) -> serde_json::Value {
+        match self {
+            Self::Trouble { kind, .. } => serde_json::json!(kind),
+            Self::Chain(error) if error.is_passing() => serde_json::json!("unreachable"),
+            _ => serde_json::json!(self.exit()),
+        }
+    }
+
+    /// The code the process ends with, of all commands but the publisher's checks.
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) => Exit::Usage,
             Self::WrongKey { .. } => Exit::WrongKey,
             Self::Damaged { .. } => Exit::Damaged,
             Self::NotAVolume { .. } => Exit::NotAVolume,
+            Self::Incomplete { .. } => Exit::Incomplete,
+            Self::OtherRoot { .. } => Exit::OtherRoot,
             Self::Busy(_) => Exit::Busy,
             Self::Store { .. } => Exit::Store,
             Self::NotEmpty(_) => Exit::NotEmpty,
             Self::NotMounted(_) => Exit::NotMounted,
             Self::Fs(cairn_fs::Error::NoSpace) => Exit::Store,
             Self::Fs(cairn_fs::Error::Merkle(error)) => merkle_exit(error),
-            Self::Fs(_) | Self::Io { .. } => Exit::Other,
+            Self::Fs(_) | Self::Io { .. } | Self::Chain(_) | Self::Trouble { .. } => Exit::Other,
             Self::Remote { exit, .. } | Self::Anchor { exit, .. } => *exit,
         }
     }

@@ -12,6 +12,7 @@
 //! keys. **Invariant:** nobody uses this crate, and no filesystem logic lives in it.
 
 mod anchor;
+mod chain;
 mod challenge;
 mod cli;
 mod commands;
@@ -28,6 +29,7 @@ mod report;
 mod serve;
 mod state;
 mod tree;
+mod verify;
 mod volume;
 
 #[cfg(test)]
@@ -51,7 +53,7 @@ fn main() -> ExitCode {
             if !told {
                 out.fail(&error);
             }
-            ExitCode::from(error.exit() as u8)
+            ExitCode::from(error.code())
         }
     }
 }
@@ -69,10 +71,16 @@ fn run(command: &Command, out: &Output) -> Result<()> {
             timeout,
         } => commands::sync(dir, *anchored, *timeout, out),
         Command::Snapshot(command) => commands::snapshot(command, out),
-        Command::Check(place) => commands::check(place, out),
+        Command::Check { place, version } => commands::check(place, version, out),
         Command::Rekey(args) => commands::rekey(args, out),
         Command::Quota { dir, bytes, inodes } => commands::quota(dir, *bytes, *inodes, out),
         Command::Ls { path, long } => commands::ls(path, *long, out),
         Command::Cat(args) => commands::cat(args),
+        Command::Audit(args) => verify::audit(args, out),
+        Command::Export(args) => verify::export(args, out),
+        Command::Import(args) => verify::import(args, out),
+        Command::Prove(args) => verify::prove(args, out),
+        Command::VerifyProof(args) => verify::verify_proof(args, out),
+        Command::Chain(command) => chain::run(command, out),
     }
 }

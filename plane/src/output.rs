@@ -5,7 +5,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use std::io::Write;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How to answer.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +41,8 @@ impl Output {
     /// Prints a failure; its exit code is the caller's.
     pub(crate) fn fail(&self, error: &Error) {
         if self.json {
-            let value = serde_json::json!({ "error": error.to_string(), "exit": error.exit() as u8, "kind": error.exit() });
+            let value =
+                serde_json::json!({ "error": error.to_string(), "exit": error.code(), "kind": error.kind() });
             let _ = self.show(&value, String::new);
         } else {
             eprintln!("cairn: {error}");
@@ -94,5 +95,39 @@ impl Progress {
     /// Takes the bar away.
     pub(crate) fn finish(self) {
         self.0.finish_and_clear();
+    }
+}
+
+/// Bytes done so far, of work whose end nobody knows. Draws nothing in the first two seconds.
+pub(crate) struct Bytes {
+    bar: Progress,
+    begun: Instant,
+}
+
+impl Bytes {
+    /// `what` is done with the bytes.
+    pub(crate) fn start(out: &Output, what: &'static str) -> Self {
+        let bar = Progress::hidden_in_json(out, ProgressBar::no_length());
+        bar.set_message(what);
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {bytes} {msg}, {bytes_per_sec}, {elapsed}")
+        {
+            bar.set_style(style);
+        }
+        Self {
+            bar: Progress(bar),
+            begun: Instant::now(),
+        }
+    }
+
+    /// How far it is.
+    pub(crate) fn set(&self, bytes: u64) {
+        if self.begun.elapsed() > Duration::from_secs(2) {
+            self.bar.0.set_position(bytes);
+        }
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn finish(self) {
+        self.bar.finish();
     }
 }

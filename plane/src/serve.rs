@@ -16,7 +16,7 @@ use crate::freshness::{self, Access, Freshness, Trust};
 use crate::mountpoint::{self, Unmount};
 use crate::publish::Publisher;
 use crate::state::{self, Record};
-use crate::{anchor, challenge, daemon, memory, volume};
+use crate::{anchor, challenge, daemon, memory, verify, volume};
 use cairn_fs::{Config, Engine, Opening};
 use cairn_merkle::Cancel;
 use cairn_store::StoreOptions;
@@ -80,8 +80,7 @@ fn start(args: &MountArgs) -> Result<Mount> {
     let starting = Cancel::new();
     watch_signals(sender.clone(), starting.clone())?;
     let (options, config) = budget(args);
-    let store = volume::open_store_patiently(&args.store, &options)?;
-    let opening = volume::opening(store, &args.store, &args.key)?;
+    let opening = opening(args, &options)?;
     let (engine, freshness) = open_fresh(args, opening, config, &starting)?;
     let attached = attach(args, &engine, &freshness, sender);
     let (record, server, session) = attached.inspect_err(|_| {
@@ -156,6 +155,20 @@ fn open_fresh(
             publisher,
         },
     ))
+}
+
+/// Finds the version to mount: the newest of a store, or, only for reading, another one, or that of a CAR.
+fn opening(args: &MountArgs, options: &StoreOptions) -> Result<Opening> {
+    if args.store.is_file() || args.version.is_given() {
+        return match args.is_read_only() {
+            true => verify::Place::open_with(&args.store, &args.version, options)?.opening(&args.key),
+            false => Err(Error::Usage(
+                "a CAR, or a version by its root, is mounted with --read-only".into(),
+            )),
+        };
+    }
+    let store = volume::open_store_patiently(&args.store, options)?;
+    volume::opening(store, &args.store, &args.key)
 }
 
 /// What the daemon takes whatever its caches: requests and batches under way, buffers of flushes, stacks.

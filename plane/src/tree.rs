@@ -111,7 +111,7 @@ fn walk(engine: &Engine, path: &Path) -> Result<Attr> {
 }
 
 impl Entry {
-    fn new(name: String, attr: &Attr) -> Self {
+    pub(crate) fn new(name: String, attr: &Attr) -> Self {
         Self {
             name,
             ino: attr.ino.0,
@@ -143,7 +143,8 @@ impl Entry {
     }
 }
 
-fn word(kind: Kind) -> &'static str {
+/// What a kind is called.
+pub(crate) fn word(kind: Kind) -> &'static str {
     match kind {
         Kind::File => "file",
         Kind::Directory => "directory",

@@ -64,7 +64,8 @@ pub(crate) fn create(args: &CreateArgs) -> Result<Header> {
     Ok(header)
 }
 
-fn require_empty(store: &Path) -> Result<()> {
+/// Refuses a place where something is.
+pub(crate) fn require_empty(store: &Path) -> Result<()> {
     let refuse = |why: &str| {
         let store = store.display();
         Err(Error::NotEmpty(format!(
@@ -204,7 +205,8 @@ pub(crate) fn explain(path: &Path, key: &str, error: cairn_fs::Error) -> Error {
     }
 }
 
-fn store_error(path: &Path, error: &OpenError) -> Error {
+/// Gives a store's failure to open the volume's name and the exit code of its kind.
+pub(crate) fn store_error(path: &Path, error: &OpenError) -> Error {
     let store = path.to_path_buf();
     let what = error.to_string();
     match error {

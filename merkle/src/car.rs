@@ -1,0 +1,41 @@
+//! A version of a volume in one file that any IPLD tool reads: CARv1, as a stream, or CARv2, with an index.
+//!
+//! ```text
+//!   CARv1   | header: root = volume block | volume block | commit block | node | leaf | leaf | node | ...
+//!   CARv2   | pragma | header | ------------------ the same ----------------- | index: hash --> offset |
+//!
+//!   volume block   [1, [commit block], volume header, head or null, since or null]
+//! ```
+//!
+//! The header and the head of the volume are no blocks, so the file's root is a block that holds them beside the link
+//! to the commit block: from there a reader walks to everything. Blocks come in the order of a walk, each once. A file
+//! made *since* an older version leaves out what that one has; it is read together with a file that has it ([`Layers`]).
+//!
+//! **Invariant:** everything in a file is hostile. Lengths are checked before memory is taken, a section is believed
+//! to be the block its CID says, never that it has the right bytes: whoever reads a block compares it with its name.
+//!
+//! The bytes are in `docs/format.md`, section 18.
+
+mod frame;
+mod index;
+mod layers;
+mod source;
+mod store;
+#[cfg(test)]
+mod tests;
+mod volume;
+mod write;
+
+pub use layers::Layers;
+pub(crate) use layers::{read_only, refused};
+pub use source::ReadAt;
+pub use store::CarStore;
+pub use volume::CarVolume;
+pub use write::{CarWriter, ExportError, ExportProgress, Exported, export_v1, export_v2};
+
+use crate::Error;
+
+/// The error of a file that breaks a rule.
+pub(crate) fn malformed(why: &'static str) -> Error {
+    Error::Malformed { what: "CAR", why }
+}

@@ -1,0 +1,105 @@
+//! A store that can only be read, made of others.
+
+use crate::{BlockStore, Cid, Epoch, HeadSwap, LogPos, PutHint, Sealed, StoreError, StoreStats};
+use bytes::Bytes;
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::Arc;
+
+type Answer<T> = std::result::Result<T, StoreError>;
+
+/// The error of whoever tries to change what can only be read.
+pub(crate) fn refused<T>() -> Answer<T> {
+    let source = io::Error::new(io::ErrorKind::ReadOnlyFilesystem, "it can only be read");
+    Err(StoreError::io("change", source))
+}
+
+/// The methods of a store that has no log and refuses every change.
+macro_rules! read_only {
+    () => {
+        fn put(&self, _: Epoch, _: &[Sealed], _: PutHint) -> std::result::Result<(), StoreError> {
+            $crate::car::refused()
+        }
+
+        fn delete(&self, _: &[Cid]) -> std::result::Result<(), StoreError> {
+            $crate::car::refused()
+        }
+
+        fn sync(&self) -> std::result::Result<(), StoreError> {
+            Ok(())
+        }
+
+        fn log_append(&self, _: &[(LogPos, Bytes)]) -> std::result::Result<(), StoreError> {
+            $crate::car::refused()
+        }
+
+        fn log_read(&self, _: LogPos, _: usize) -> std::result::Result<Vec<(LogPos, Bytes)>, StoreError> {
+            Ok(Vec::new())
+        }
+
+        fn swap_head(&self, _: &HeadSwap<'_>) -> std::result::Result<(), StoreError> {
+            $crate::car::refused()
+        }
+
+        fn fresh(
+            &self,
+            _: Option<(Epoch, Cid)>,
+            _: usize,
+        ) -> std::result::Result<Vec<(Epoch, Cid)>, StoreError> {
+            Ok(Vec::new())
+        }
+
+        fn reclaim(&self) -> std::result::Result<(), StoreError> {
+            Ok(())
+        }
+    };
+}
+pub(crate) use read_only;
+
+/// A store that lacks blocks, over others that have them: a CAR made since a version, over those it builds on. Head and
+/// header are the first one's.
+pub struct Layers(Vec<Arc<dyn BlockStore>>);
+
+impl Layers {
+    /// From the newest to the oldest.
+    pub fn new(newest: Arc<dyn BlockStore>, older: impl IntoIterator<Item = Arc<dyn BlockStore>>) -> Self {
+        Self(std::iter::once(newest).chain(older).collect())
+    }
+}
+
+impl BlockStore for Layers {
+    fn get(&self, cid: &Cid) -> Answer<Option<Bytes>> {
+        for layer in &self.0 {
+            if let Some(block) = layer.get(cid)? {
+                return Ok(Some(block));
+            }
+        }
+        Ok(None)
+    }
+
+    fn head(&self) -> Answer<Option<Bytes>> {
+        self.0[0].head()
+    }
+
+    fn header(&self) -> Answer<Option<Bytes>> {
+        self.0[0].header()
+    }
+
+    fn list(&self, after: Option<Cid>, count_max: usize) -> Answer<Vec<Cid>> {
+        let mut names = BTreeSet::new();
+        for layer in &self.0 {
+            names.extend(layer.list(after, count_max)?);
+        }
+        Ok(names.into_iter().take(count_max).collect())
+    }
+
+    fn stats(&self) -> Answer<StoreStats> {
+        let mut all = StoreStats::default();
+        for layer in &self.0 {
+            all.used_bytes += layer.stats()?.used_bytes;
+        }
+        Ok(all)
+    }
+
+    read_only!();
+}
