@@ -1,5 +1,6 @@
 # Two commands matter: `make up` builds and mounts a volume at ./volume/mnt, `make test` runs every test.
 # `make long` runs those that take hours, PostgreSQL among them (as root).
+# `make devnet` mounts a volume that is anchored on a chain of its own, at ./devnet/mnt; `make devnet-down` ends it.
 # `make bench` measures against other filesystems in three minutes, `make bench-full` in an hour or more (as root).
 
 SHELL := /bin/bash
@@ -8,7 +9,7 @@ target := $(or $(CARGO_TARGET_DIR),target)
 cairn := $(target)/release/cairn
 rocksdb = eval "$$(.ci/rocksdb.sh)"
 
-.PHONY: up down test mounted long bench bench-full build install clean
+.PHONY: up down devnet devnet-down test mounted long bench bench-full build install clean
 
 up: build
 	@mkdir -p volume/mnt
@@ -23,6 +24,12 @@ up: build
 
 down:
 	@$(cairn) umount volume/mnt
+
+devnet: build
+	@CAIRN=$(cairn) tests/devnet.sh up devnet
+
+devnet-down:
+	@CAIRN=$(cairn) tests/devnet.sh down devnet
 
 test: build
 	@$(rocksdb) && tests/run.sh

@@ -24,12 +24,13 @@ address() { sed -n "s/^($1) \(0x[0-9a-fA-F]\{40\}\) .*/\1/p" "$dir/anvil.log"; }
 up() {
 	[[ ! -e $dir ]] || { echo "$dir exists: tests/devnet.sh down $dir, and delete it" >&2; exit 1; }
 	mkdir -p "$dir/mnt"
-	[[ -d contracts/node_modules/@foundry-rs ]] || (cd contracts && npm ci --ignore-scripts --no-audit --no-fund >/dev/null)
-	anvil=$(ls contracts/node_modules/@foundry-rs/anvil-linux-*/bin/anvil | head -1)
+	anvil=$(tests/anvil.sh)
 	setsid "$anvil" --port 0 --block-time 1 --slots-in-an-epoch 1 >"$dir/anvil.log" 2>&1 </dev/null &
 	echo $! >"$dir/anvil.pid"
 	trap 'echo "the devnet did not come up: see $dir/anvil.log" >&2; down' ERR
-	url=$(timeout 20 tail -n +1 -f --pid=$! "$dir/anvil.log" | sed -n '/^Listening on /{s//http:\/\//p;q}')
+	# tail is ended by sed, which is no failure; no line is.
+	url=$(timeout 20 tail -n +1 -f --pid=$! "$dir/anvil.log" | sed -n '/^Listening on /{s//http:\/\//p;q}') || true
+	[[ -n $url ]]
 	umask 077
 	n=0
 	for who in deployer publisher provider gas; do key $n >"$dir/$who.key"; n=$((n + 1)); done

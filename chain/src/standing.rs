@@ -66,6 +66,16 @@ pub enum Trouble {
     Slashed,
     /// The volume has ended without.
     Closed,
+    /// Of the version that the chain names, something is not what was written.
+    Altered {
+        /// The block, or the path.
+        why: String,
+    },
+    /// Of the version that the chain names, a block is not there, and none that is there was altered.
+    Incomplete {
+        /// The block, or the path.
+        why: String,
+    },
     /// The storage plane has signed two versions of one epoch.
     Frozen {
         /// Until when the parties may agree, in seconds since 1970.
@@ -126,6 +136,23 @@ impl Trouble {
             Self::Slashed | Self::Closed => 5,
             Self::Forked { .. } => 6,
             Self::Unreachable { .. } => 7,
+            Self::Altered { .. } => 9,
+            Self::Incomplete { .. } => 10,
+        }
+    }
+
+    /// The lower, the worse; of several troubles the worst gives the exit code.
+    pub fn rank(&self) -> u8 {
+        match self {
+            Self::Slashed | Self::Closed => 0,
+            Self::Forked { .. } => 1,
+            Self::Unreachable { .. } => 2,
+            Self::Altered { .. } => 3,
+            Self::Incomplete { .. } => 4,
+            Self::Missed { .. } => 5,
+            Self::Challenged { .. } | Self::Frozen { .. } => 6,
+            Self::Stale { .. } => 7,
+            Self::Reorganised { .. } | Self::Unpaid { .. } | Self::Leaving { .. } | Self::LowGas { .. } => 8,
         }
     }
 
@@ -144,6 +171,8 @@ impl fmt::Display for Trouble {
             Self::Forked { why } => write!(f, "forked: {why}"),
             Self::Slashed => f.write_str("slashed: the stake went to the publisher"),
             Self::Closed => f.write_str("closed: the volume has ended on chain"),
+            Self::Altered { why } => write!(f, "altered: {why}"),
+            Self::Incomplete { why } => write!(f, "incomplete: {why}"),
             Self::Frozen { until } => {
                 write!(f, "frozen until {until}: two versions of one epoch were signed")
             }

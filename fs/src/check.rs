@@ -45,6 +45,19 @@ pub struct Damage {
     pub path: Vec<u8>,
     /// What is wrong.
     pub what: String,
+    /// Whether a block is not there, rather than not what was written.
+    pub missing: bool,
+}
+
+impl Damage {
+    /// From what opening or reading `path` failed with; `place` is put before it.
+    pub(crate) fn of(path: &[u8], place: &str, error: &cairn_merkle::Error) -> Self {
+        Self {
+            path: path.to_vec(),
+            what: format!("{place}{error}"),
+            missing: matches!(error, cairn_merkle::Error::Missing { .. }),
+        }
+    }
 }
 
 /// What a check found.
@@ -238,12 +251,18 @@ impl Walk<'_> {
         Ok(counted)
     }
 
+    /// What is there, and says what it should not.
     fn damage(&mut self, path: &[u8], what: impl Into<String>) {
+        self.add(Damage {
+            path: path.to_vec(),
+            what: what.into(),
+            missing: false,
+        });
+    }
+
+    fn add(&mut self, damage: Damage) {
         if self.report.damaged.len() < DAMAGES_MAX {
-            self.report.damaged.push(Damage {
-                path: path.to_vec(),
-                what: what.into(),
-            });
+            self.report.damaged.push(damage);
         }
     }
 
@@ -252,7 +271,7 @@ impl Walk<'_> {
         match result {
             Err(cairn_merkle::Error::Store(error)) => Err(error.into()),
             Err(error) => {
-                self.damage(path, error.to_string());
+                self.add(Damage::of(path, "", &error));
                 Ok(())
             }
             Ok(()) => Ok(()),
@@ -398,7 +417,7 @@ impl Walk<'_> {
             Err(cairn_merkle::Error::Store(error)) => Err(error.into()),
             Err(error) => {
                 let end = (start + u64::from(self.record_size)).min(size);
-                self.damage(path, format!("bytes {start} to {end}: {error}"));
+                self.add(Damage::of(path, &format!("bytes {start} to {end}: "), &error));
                 Ok(())
             }
             Ok(()) => Ok(()),

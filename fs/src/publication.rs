@@ -309,13 +309,11 @@ impl Engine {
         match opened {
             Ok(past) => past.check(progress),
             Err(error @ Error::Merkle(cairn_merkle::Error::Store(_))) => Err(error),
-            Err(error) => Ok(CheckReport {
-                damaged: vec![Damage {
-                    path: b"/".to_vec(),
-                    what: error.to_string(),
-                }],
+            Err(Error::Merkle(error)) => Ok(CheckReport {
+                damaged: vec![Damage::of(b"/", "", &error)],
                 ..CheckReport::default()
             }),
+            Err(error) => Err(error),
         }
     }
 

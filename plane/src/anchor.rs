@@ -38,6 +38,9 @@ pub(crate) struct AnchorArgs {
     /// Bytes written (or held for the version published) after which a publication does not wait for the interval
     #[arg(long, value_name = "SIZE", default_value = "4G", value_parser = crate::cli::size)]
     pub(crate) publish_bytes: u64,
+    /// How often the anchor is asked whether somebody challenges the volume
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = crate::cli::time)]
+    pub(crate) challenge_interval: Duration,
     /// Longest time that an unmount waits for the last publication; the volume is committed in any case
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = crate::cli::time)]
     pub(crate) publish_last: Duration,
@@ -72,6 +75,7 @@ impl AnchorArgs {
             ("--anchor-policy", policy.to_owned()),
             ("--publish-interval", ms(self.publish_interval)),
             ("--publish-bytes", self.publish_bytes.to_string()),
+            ("--challenge-interval", ms(self.challenge_interval)),
             ("--publish-last", ms(self.publish_last)),
         ] {
             list.extend([name.into(), value.into()]);

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! provider   offer, exit, withdraw          publisher  open, fund, challenge, acknowledge, exit --release, withdraw
-//! plane      consent, respond, rotate       anyone     claim, grace, status, history, watch
+//! plane      consent, publish, respond,     anyone     claim, grace, status, history, watch, verify
+//!            rotate
 //!      |                                         |
 //!      `--> party: a transaction that is final   `--> standing: one final block, and what of it is trouble
 //! ```
@@ -16,13 +17,15 @@ mod deploy;
 mod history;
 mod party;
 mod place;
+mod publish;
 mod respond;
 mod terms;
+mod verify;
 mod watch;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::output::Output;
-use args::ChainCommand;
+use args::{ChainCommand, VerifyArgs};
 
 /// `cairn chain`.
 pub(crate) fn run(command: &ChainCommand, out: &Output) -> Result<()> {
@@ -40,6 +43,12 @@ pub(crate) fn run(command: &ChainCommand, out: &Output) -> Result<()> {
         ChainCommand::Fund { party, amount } => party::fund(party, *amount, out),
         ChainCommand::Challenge { party, track } => party::challenge(party, *track, out),
         ChainCommand::Acknowledge { party } => party::acknowledge(party, out),
+        ChainCommand::Publish {
+            config,
+            store,
+            key,
+            timeout,
+        } => publish::publish(config, store, key, *timeout, out),
         ChainCommand::Respond { config, store, key } => respond::respond(config, store, key, out),
         ChainCommand::Claim { party, track } => party::claim(party, *track, out),
         ChainCommand::Grace { party, act } => party::grace(party, *act, out),
@@ -54,8 +63,26 @@ pub(crate) fn run(command: &ChainCommand, out: &Output) -> Result<()> {
             config,
             place,
             limits,
-        } => watch::status(config, place.as_deref(), limits, out),
-        ChainCommand::History { config } => history::history(config, out),
-        ChainCommand::Watch(args) => watch::watch(args, out),
+        } => apart(watch::status(config, place.as_deref(), limits, out)),
+        ChainCommand::History { config } => apart(history::history(config, out)),
+        ChainCommand::Watch(args) => apart(watch::watch(args, out)),
     }
+}
+
+/// `cairn verify`.
+pub(crate) fn verify(args: &VerifyArgs, out: &Output) -> Result<()> {
+    apart(verify::verify(args, out))
+}
+
+/// The publisher's checks have a table of codes of their own: a key that is wrong is not a volume that is stale.
+fn apart<T>(result: Result<T>) -> Result<T> {
+    result.map_err(|error| match error {
+        error @ (Error::Trouble { .. } | Error::Usage(_)) => error,
+        error if error.code() == 7 && matches!(error, Error::Chain(_)) => error,
+        error => Error::Trouble {
+            code: 1,
+            kind: "other",
+            message: error.to_string(),
+        },
+    })
 }

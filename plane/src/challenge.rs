@@ -1,7 +1,7 @@
 //! Answers whoever asks at the anchor whether the published version is there and whole.
 //!
 //! ```text
-//!  every 30 s: pending_challenge --> check the anchored version, every block, in the background
+//!  at intervals: pending_challenge --> check the anchored version, every block, in the background
 //!                 |                     whole:   answer        (published meanwhile? check that version)
 //!                 |                     damaged: report_fault, and look again: a block put back heals it
 //!                 `-- retrieval: answered with what is anchored; what else it takes is the anchor's affair
@@ -17,9 +17,6 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// How often the anchor is asked. Windows are days.
-pub(crate) const INTERVAL: Duration = Duration::from_secs(30);
-
 /// Looks for challenges while a volume is mounted.
 pub(crate) struct Watcher {
     cancel: Cancel,
@@ -27,7 +24,7 @@ pub(crate) struct Watcher {
 }
 
 impl Watcher {
-    /// Looks from now on, on a thread of its own.
+    /// Looks from now on, on a thread of its own. Windows are days: an interval of half a minute is none too long.
     pub(crate) fn start(engine: Arc<Engine>, anchor: Arc<dyn Anchor>, interval: Duration) -> Result<Self> {
         let cancel = Cancel::new();
         let ends = cancel.clone();

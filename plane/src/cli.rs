@@ -152,7 +152,13 @@ pub(crate) enum Command {
         Ends with 0 if the proof holds, whichever of the two it proves; 4 if it does not; 16 if it is under another root."
     )]
     VerifyProof(VerifyProofArgs),
-    /// Stake, publish and verify on chain
+    /// Verify the version that the chain names against a store or a CAR: without a key every hash and link, with one
+    /// every path
+    #[command(after_help = "Examples:\n  cairn verify /srv/store --config chain.toml\n  \
+        cairn verify backup.car --config chain.toml --key-file /run/keys/vol\n\n\
+        Ends with the codes of `cairn chain status`, 9 if something was altered and 10 if a block is missing.")]
+    Verify(crate::chain::args::VerifyArgs),
+    /// Stake, publish and watch on chain
     #[command(subcommand)]
     Chain(Box<crate::chain::args::ChainCommand>),
 }
@@ -169,6 +175,13 @@ pub(crate) struct KeyArgs {
     /// File with the passphrase
     #[arg(long, value_name = "FILE", group = "key")]
     pub(crate) passphrase_file: Option<PathBuf>,
+}
+
+impl KeyArgs {
+    /// Whether any is named.
+    pub(crate) fn is_given(&self) -> bool {
+        self.passphrase || self.key_file.is_some() || self.passphrase_file.is_some()
+    }
 }
 
 /// `create`.

@@ -252,7 +252,8 @@ pub(crate) fn check(place: &PlaceArgs, version: &VersionArgs, out: &Output) -> R
     }
 }
 
-fn check_text(found: &CheckOutcome) -> String {
+/// What people see of a check.
+pub(crate) fn check_text(found: &CheckOutcome) -> String {
     let mut lines: Vec<_> = found
         .damaged
         .iter()

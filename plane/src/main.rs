@@ -81,6 +81,7 @@ fn run(command: &Command, out: &Output) -> Result<()> {
         Command::Import(args) => verify::import(args, out),
         Command::Prove(args) => verify::prove(args, out),
         Command::VerifyProof(args) => verify::verify_proof(args, out),
+        Command::Verify(args) => chain::verify(args, out),
         Command::Chain(command) => chain::run(command, out),
     }
 }

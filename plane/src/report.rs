@@ -76,6 +76,9 @@ pub(crate) struct DamagedPath {
     pub(crate) path: String,
     /// What is wrong.
     pub(crate) what: String,
+    /// Whether a block is not there, rather than not what was written.
+    #[serde(default)]
+    pub(crate) missing: bool,
 }
 
 impl MountReport {
@@ -115,6 +118,7 @@ impl From<CheckReport> for CheckOutcome {
         let damaged = report.damaged.into_iter().map(|damage| DamagedPath {
             path: String::from_utf8_lossy(&damage.path).into_owned(),
             what: damage.what,
+            missing: damage.missing,
         });
         Self {
             blocks: report.blocks,

@@ -93,7 +93,7 @@ fn start(args: &MountArgs) -> Result<Mount> {
         (Some(_), Some(anchor)) => Some(challenge::Watcher::start(
             Arc::clone(&engine),
             Arc::clone(anchor),
-            challenge::INTERVAL,
+            args.anchor.challenge_interval,
         )?),
         _ => None,
     };

@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 const CODES: &str = "\
-Exit codes of status, history, watch and verify:
+Exit codes of status, history and watch, and of `cairn verify`:
   0  fresh                               6  forked: the store is not what the chain names
   3  stale                               7  unreachable: the chain cannot be asked or not be believed
   4  challenged, missed or frozen        8  other trouble: a reorganisation, low gas, unpaid, leaving
-  5  slashed or closed";
+  5  slashed or closed                   9  altered, 10  a block is missing (`cairn verify` alone)
+  1  any other failure                   2  the command line makes no sense";
 
 /// `cairn chain`: the parties' side of the staking contract.
 #[derive(Debug, Subcommand)]
@@ -63,6 +64,21 @@ pub(crate) enum ChainCommand {
         /// How much, in the smallest unit of the token
         #[arg(long)]
         amount: u128,
+    },
+    /// Storage plane: publish the newest version of a volume that is not mounted (a mount does by itself)
+    #[command(
+        after_help = "Example:\n  cairn chain publish /srv/store --key-file /run/keys/vol --config chain.toml"
+    )]
+    Publish {
+        #[command(flatten)]
+        config: ConfigArgs,
+        /// The store
+        store: PathBuf,
+        #[command(flatten)]
+        key: crate::cli::KeyArgs,
+        /// Give up waiting after so long
+        #[arg(long, value_name = "TIME", default_value = "30m", value_parser = crate::cli::span)]
+        timeout: Duration,
     },
     /// Publisher: ask the storage plane to show that the volume is whole, or to hand it over
     Challenge {
@@ -223,6 +239,23 @@ pub(crate) enum GraceAct {
     Start,
     /// He has again.
     Cancel,
+}
+
+/// `verify`.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// The store of a volume that is not mounted, or a CAR
+    pub(crate) place: PathBuf,
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    #[command(flatten)]
+    pub(crate) key: crate::cli::KeyArgs,
+    /// A CAR with the blocks that this one leaves out; the newest first, if there are several
+    #[arg(long, value_name = "CAR")]
+    pub(crate) base: Vec<PathBuf>,
+    /// Longest time since the newest publication
+    #[arg(long, value_name = "TIME", value_parser = crate::cli::span)]
+    pub(crate) age_max: Option<Duration>,
 }
 
 /// What is tolerated.

@@ -61,11 +61,16 @@ impl Local {
                 store: place.into(),
                 what: "it has no head".into(),
             })?;
-        Ok(Self {
-            epoch: head.epoch,
-            root: head.root,
+        Ok(Self::not_mounted(head.epoch, head.root))
+    }
+
+    /// Of a place that is not mounted.
+    pub(super) fn not_mounted(epoch: Epoch, root: Cid) -> Self {
+        Self {
+            epoch,
+            root,
             mounted: false,
-        })
+        }
     }
 
     /// What it has.

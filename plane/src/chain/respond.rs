@@ -6,7 +6,8 @@ use crate::cli::KeyArgs;
 use crate::control;
 use crate::error::{Error, Result};
 use crate::output::{Output, Progress};
-use crate::volume;
+use crate::verify::Place;
+use crate::verify::args::VersionArgs;
 use cairn_chain::Config;
 use cairn_merkle::{Anchor, Version};
 use rand::Rng;
@@ -15,60 +16,57 @@ use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
 
-/// `chain respond`.
+/// `chain respond`: what is checked is the version that the chain names, not what the store has since.
 pub(super) fn respond(config: &ConfigArgs, store: &Path, key: &KeyArgs, out: &Output) -> Result<()> {
     let anchor = Config::read(&config.config)?.anchor()?;
-    let Some(challenge) = anchor.pending_challenge().map_err(refused)? else {
+    let waiting = anchor.pending_challenge().map_err(refused)?;
+    let (Some(challenge), Some(published)) = (waiting, anchor.latest().map_err(refused)?) else {
         return out.show(&serde_json::json!({ "answered": null }), || {
             "no challenge waits for an answer".into()
         });
     };
-    // Holding the store is holding the volume: no daemon serves it, so this instance may fence all others.
-    let checked = check(store, key, out)?;
+    check(store, published, key, out)?;
+    // Nobody had the store open, so no daemon serves the volume, and this instance may fence all others.
     let mut nonce = [0; 32];
     rand::rng().fill_bytes(&mut nonce);
     let cancel = within(PATIENCE);
     let progress = Progress::spinner(out, "waiting until the chain has settled it");
-    let published = anchor.boot(nonce, &cancel).map_err(refused)?;
-    if published != Some(checked) {
-        // Whether it goes on from what is published, or beside it, the mount finds out before it publishes.
-        let message = format!(
-            "the store holds {checked}, which is not what is published: mount it, and it publishes and answers"
-        );
+    let stood = anchor.boot(nonce, &cancel).map_err(refused)?;
+    if stood != Some(published) {
         return Err(Error::Trouble {
             code: 3,
             kind: "stale",
-            message,
+            message: format!(
+                "{published} was checked, and meanwhile another version was published: run it again"
+            ),
         });
     }
-    anchor.answer(&challenge, checked, &cancel).map_err(refused)?;
+    anchor.answer(&challenge, published, &cancel).map_err(refused)?;
     progress.finish();
-    out.show(&serde_json::json!({ "answered": checked.epoch.0 }), || {
-        format!("answered with {checked}")
+    out.show(&serde_json::json!({ "answered": published.epoch.0 }), || {
+        format!("answered with {published}")
     })
 }
 
-fn check(store: &Path, key: &KeyArgs, out: &Output) -> Result<Version> {
+fn check(store: &Path, published: Version, key: &KeyArgs, out: &Output) -> Result<()> {
+    let version = VersionArgs {
+        root: Some(published.root),
+        base: Vec::new(),
+    };
     let progress = Progress::blocks(out);
-    let found = volume::with(store, key, true, |engine| {
-        let status = engine.status();
-        let report = control::check(engine, &|p: cairn_fs::CheckProgress| {
+    let report = Place::open(store, &version)?.with(key, |engine| {
+        control::check(engine, &|p: cairn_fs::CheckProgress| {
             progress.set(p.blocks_done, p.blocks_total);
-        })?;
-        Ok((status, report))
+        })
     });
     progress.finish();
-    let (status, report) = found?;
-    if !report.damaged.is_empty() {
-        return Err(Error::Damaged {
+    match report?.damaged.first() {
+        None => Ok(()),
+        Some(first) => Err(Error::Damaged {
             store: store.into(),
-            what: format!("{} damaged", report.damaged.len()),
-        });
+            what: format!("{}: {}", first.path, first.what),
+        }),
     }
-    Ok(Version {
-        epoch: status.epoch,
-        root: status.root,
-    })
 }
 
 fn refused(error: cairn_merkle::AnchorError) -> Error {

@@ -18,7 +18,7 @@ const WEBHOOK_DEADLINE: Duration = Duration::from_secs(10);
 
 /// What is told of one look.
 #[derive(Clone, Debug, Serialize)]
-struct Report {
+pub(super) struct Report {
     verdict: &'static str,
     exit: u8,
     troubles: Vec<Trouble>,
@@ -92,19 +92,11 @@ impl OnChain {
 }
 
 impl Report {
-    fn new(standing: Option<&Standing>, mut troubles: Vec<Trouble>, local: Option<Local>) -> Self {
+    pub(super) fn new(standing: Option<&Standing>, mut troubles: Vec<Trouble>, local: Option<Local>) -> Self {
         if let (Some(standing), Some(local)) = (standing, &local) {
             troubles.extend(local.troubles(standing));
         }
-        // The worst first, as its exit code counts.
-        troubles.sort_by_key(|trouble| match trouble.exit() {
-            5 => 0,
-            6 => 1,
-            7 => 2,
-            4 => 3,
-            3 => 4,
-            _ => 5,
-        });
+        troubles.sort_by_key(Trouble::rank);
         let exit = troubles.first().map_or(0, Trouble::exit);
         Self {
             verdict: verdict(exit),
@@ -116,7 +108,7 @@ impl Report {
         }
     }
 
-    fn words(&self) -> String {
+    pub(super) fn words(&self) -> String {
         let mut lines = vec![self.verdict.to_owned()];
         lines.extend(self.troubles.iter().map(|trouble| format!("  {trouble}")));
         if let Some(chain) = &self.chain {
@@ -153,7 +145,8 @@ impl Report {
         lines.join("\n")
     }
 
-    fn end(&self) -> Result<()> {
+    /// The exit code of the worst.
+    pub(super) fn end(&self) -> Result<()> {
         let Some(worst) = self.troubles.first() else {
             return Ok(());
         };
@@ -174,6 +167,8 @@ pub(crate) fn verdict(exit: u8) -> &'static str {
         5 => "slashed",
         6 => "forked",
         7 => "unreachable",
+        9 => "altered",
+        10 => "incomplete",
         _ => "warning",
     }
 }

@@ -201,6 +201,7 @@ fn a_volume_that_has_been_anchored_is_not_mounted_without_its_anchor_unless_some
         anchor_policy: Policy::Refuse,
         publish_interval: Duration::from_secs(60),
         publish_bytes: 1 << 30,
+        challenge_interval: Duration::from_secs(30),
         publish_last: Duration::from_secs(1),
     };
     let (sample, anchor) = (Sample::new(), MemoryAnchor::new());

@@ -7,6 +7,7 @@ use crate::output::{Bytes, Output};
 use crate::report::{hex, human};
 use cairn_merkle::audit::{self, AuditProgress, AuditReport};
 use cairn_merkle::walk::Flaw;
+use cairn_merkle::{BlockStore, Cid, StoreError};
 use serde::Serialize;
 use std::path::Path;
 
@@ -57,20 +58,25 @@ pub(crate) struct FaultOutcome {
 pub(crate) fn audit(args: &AuditArgs, out: &Output) -> Result<()> {
     let place = Place::open(&args.place, &args.version)?;
     let bar = Bytes::start(out, "verified");
-    let threads = args.threads.map_or_else(audit::threads, usize::from);
-    let report = audit::audit(
-        place.store.as_ref(),
-        place.root,
-        threads,
-        &|done: AuditProgress| {
-            bar.set(done.bytes);
-        },
-    );
+    let report = audit_place(place.store.as_ref(), place.root, args.threads, &|done| {
+        bar.set(done.bytes);
+    });
     bar.finish();
     let report = report.map_err(|error| place.explain(error.into()))?;
     let outcome = AuditOutcome::new(&place, &report);
-    out.show(&outcome, || words(&outcome))?;
+    out.show(&outcome, || audit_words(&outcome))?;
     verdict(&place.path, &report)
+}
+
+/// Audits the version `root`, with as many threads as are good unless they are given.
+pub(crate) fn audit_place(
+    store: &dyn BlockStore,
+    root: Cid,
+    threads: Option<u16>,
+    progress: &(dyn Fn(AuditProgress) + Sync),
+) -> std::result::Result<AuditReport, StoreError> {
+    let threads = threads.map_or_else(audit::threads, usize::from);
+    audit::audit(store, root, threads, progress)
 }
 
 impl AuditOutcome {
@@ -102,7 +108,8 @@ impl AuditOutcome {
     }
 }
 
-fn words(outcome: &AuditOutcome) -> String {
+/// What people see of it.
+pub(crate) fn audit_words(outcome: &AuditOutcome) -> String {
     let mut lines: Vec<_> = outcome
         .faults
         .iter()

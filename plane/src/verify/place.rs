@@ -121,6 +121,22 @@ impl Place {
         opening.map_err(|error| volume::explain(&self.path, "", error))
     }
 
+    /// Opens the version for reading, and runs `run` on it.
+    pub(crate) fn with<T>(self, key: &KeyArgs, run: impl FnOnce(&Engine) -> Result<T>) -> Result<T> {
+        let path = self.path.clone();
+        let config = Config {
+            read_only: true,
+            ..Config::default()
+        };
+        let engine = self
+            .opening(key)?
+            .open(config)
+            .map_err(|error| volume::explain(&path, "", error))?;
+        let result = run(&engine);
+        let closed = engine.close().map_err(|error| volume::explain(&path, "", error));
+        result.and_then(|value| closed.map(|()| value))
+    }
+
     /// Records of the intent log that are newer than every version: they are in none.
     pub(crate) fn has_log(&self) -> bool {
         let Some(head) = self.head else { return false };
@@ -166,15 +182,5 @@ pub(crate) fn with_version<T>(
     if !path.is_file() && !version.is_given() {
         return volume::with(path, key, true, run);
     }
-    let config = Config {
-        read_only: true,
-        ..Config::default()
-    };
-    let engine = Place::open(path, version)?
-        .opening(key)?
-        .open(config)
-        .map_err(|error| volume::explain(path, "", error))?;
-    let result = run(&engine);
-    let closed = engine.close().map_err(|error| volume::explain(path, "", error));
-    result.and_then(|value| closed.map(|()| value))
+    Place::open(path, version)?.with(key, run)
 }
