@@ -50,7 +50,7 @@ impl<'a> File<'a> {
         let Work::File { stored, layer } = &item.work else {
             return None;
         };
-        let only_first = layer.records.keys().all(|recno| *recno == 0);
+        let only_first = layer.records().keys().all(|recno| *recno == 0);
         let single = only_first && (layer.floor == 0 || !matches!(stored, Stored::Index(_)));
         Some(Self {
             item,
@@ -69,7 +69,7 @@ impl<'a> File<'a> {
     fn to_seal(&self, record_size: u32) -> impl Iterator<Item = u64> {
         let dirty = self
             .layer
-            .records
+            .records()
             .iter()
             .filter(|(_, rec)| matches!(rec, Rec::Dirty(_)))
             .map(|(recno, _)| *recno);
@@ -77,7 +77,7 @@ impl<'a> File<'a> {
         let first = !self.single
             && matches!(self.stored, Stored::Inline(_))
             && self.layer.floor > 0
-            && !self.layer.records.contains_key(&0);
+            && !self.layer.records().contains_key(&0);
         let first = first.then_some(0);
         first
             .into_iter()
@@ -94,7 +94,7 @@ impl<'a> File<'a> {
             blocks,
         )?;
         if self.single && self.item.meta.size <= INLINE_MAX {
-            return Ok(Made::Inline(bytes.into()));
+            return Ok(Made::Inline(Arc::from(&*bytes)));
         }
         Ok(Made::Leaf(writer.put_leaf(&bytes)?))
     }
@@ -177,7 +177,7 @@ fn drop_dead(
     file: &File<'_>,
     budget: &mut usize,
 ) -> Result<NewContent> {
-    for rec in file.layer.records.values() {
+    for rec in file.layer.records().values() {
         if let Some(link) = rec.clone().into_link() {
             writer.drop_block(&link)?;
         }
@@ -229,7 +229,7 @@ fn assemble(
         });
     }
     // The leaf below scattered writes has been sealed anew together with them.
-    for rec in file.layer.records.values() {
+    for rec in file.layer.records().values() {
         if let Rec::Dirty(Dirty {
             under: Under::Leaf(link),
             ..
@@ -251,7 +251,7 @@ fn single(
     file: &File<'_>,
     mut made: BTreeMap<u64, Made>,
 ) -> Result<NewContent> {
-    let stored = match (file.layer.records.get(&0), made.remove(&0)) {
+    let stored = match (file.layer.records().get(&0), made.remove(&0)) {
         (_, Some(Made::Inline(bytes))) => Stored::Inline(bytes),
         (_, Some(Made::Leaf(link))) => Stored::Leaf(link),
         (Some(Rec::Clean(link)), None) => Stored::Leaf(link.clone()),
@@ -291,7 +291,7 @@ fn indexed(
     let emptied = file.layer.floor == 0;
     let mut gone = 0;
     let mut changes: BTreeMap<u64, Option<Link>> = BTreeMap::new();
-    for (recno, rec) in &file.layer.records {
+    for (recno, rec) in file.layer.records() {
         changes.insert(
             *recno,
             match rec {

@@ -296,7 +296,8 @@ impl Engine {
         Ok(())
     }
 
-    fn locate(&self, state: &mut State, ino: InodeNo) -> Result<()> {
+    /// Tells the log where an inode is found, if it does not say yet.
+    pub(crate) fn locate(&self, state: &mut State, ino: InodeNo) -> Result<()> {
         let epoch = state.epoch;
         let inode = state.inode_mut(ino)?;
         if ino == InodeNo::ROOT || inode.located == epoch {

@@ -4,25 +4,23 @@
 //! write: whole records --seal, outside the lock--> leaf in the open layer
 //!        the rest      --copy--------------------> pieces in the open layer
 //! read:  open layer > frozen layer > stored; leaves are fetched outside the lock
+//! fsync: what of it goes to the log, and comes back from there: logged.rs
 //! ```
 
-use crate::engine::{Engine, Guard};
-use crate::inode::{FileBody, Home};
-use crate::layer::{Dirty, Layer, Rec, Under};
+mod logged;
+
+use crate::engine::Engine;
+use crate::inode::FileBody;
+use crate::layer::{Rec, Under};
 use crate::read::Plan;
 use crate::state::State;
-use crate::{Caller, Error, Fallocate, InodeNo, Kind, Result, Seek, Time};
+use crate::{Caller, Error, Fallocate, InodeNo, Result, Seek, Time};
+use cairn_merkle::buffer::Buffer;
 use cairn_merkle::{Link, PutHint, index, seal_leaf};
 use parking_lot::MutexGuard;
 
 /// Largest file: what a 64-bit offset of the kernel reaches.
 const SIZE_MAX: u64 = i64::MAX as u64;
-/// Above this much unlogged data an fsync seals records instead of logging bytes.
-const LOG_BYTES_MAX: u64 = 1 << 20;
-
-/// What a changed inode takes until it is committed, beside its data: itself, its name, its record on the way into the
-/// tree and the tree's nodes.
-const DIRTY_INODE_BYTES: u64 = 4096;
 
 /// A part of a write that lies within one record.
 enum Chunk {
@@ -52,7 +50,7 @@ impl Engine {
     ///
     /// # Errors
     /// EIO's causes: a block that is missing or is not what was written.
-    pub fn read(&self, ino: InodeNo, offset: u64, len: usize) -> Result<Vec<u8>> {
+    pub fn read(&self, ino: InodeNo, offset: u64, len: usize) -> Result<Buffer> {
         loop {
             let (plan, commits) = {
                 let mut state = self.state.lock();
@@ -79,7 +77,7 @@ impl Engine {
     }
 
     /// [`Self::read`], if that takes no wait for a device; an error is left to [`Self::read`] to find.
-    pub fn read_now(&self, ino: InodeNo, offset: u64, len: usize) -> Option<Vec<u8>> {
+    pub fn read_now(&self, ino: InodeNo, offset: u64, len: usize) -> Option<Buffer> {
         let plan = {
             let state = self.state.lock();
             let inode = state.inode(ino).ok()?;
@@ -191,11 +189,7 @@ impl Engine {
     ) -> Result<()> {
         let file = state.change(ino)?.file_mut()?;
         file.unlogged.touch(recno, offset, offset + bytes.len() as u32);
-        let grown = file
-            .open
-            .dirty(recno, self.record_size)
-            .pieces
-            .write(offset, bytes);
+        let grown = file.open.write(recno, self.record_size, offset, bytes);
         state.dirty_bytes += grown as u64;
         Ok(())
     }
@@ -341,7 +335,7 @@ impl Engine {
         let layers = [Some(&file.open), file.frozen.as_deref()];
         let mut until = u64::MAX;
         for layer in layers.into_iter().flatten() {
-            match layer.records.get(&recno) {
+            match layer.records().get(&recno) {
                 Some(Rec::Hole) => return Ok((false, recno + 1)),
                 Some(Rec::Clean(_)) => return Ok((true, recno + 1)),
                 Some(Rec::Dirty(dirty)) if dirty.pieces.bytes() > 0 || dirty.under != Under::Below => {
@@ -350,7 +344,7 @@ impl Engine {
                 Some(Rec::Dirty(_)) => until = recno + 1,
                 None => {}
             }
-            if let Some((next, _)) = layer.records.range(recno + 1..).next() {
+            if let Some((next, _)) = layer.records().range(recno + 1..).next() {
                 until = until.min(*next);
             }
             if recno >= layer.floor {
@@ -400,289 +394,11 @@ impl Engine {
         Ok(copied)
     }
 
-    /// Seals what is dirty in a file when it is too much for the log.
-    pub(crate) fn flush_large(&self, state: &mut Guard<'_>, ino: InodeNo) -> Result<()> {
-        let dirty: Vec<(u64, u64)> = {
-            let Ok(file) = state.inode(ino).and_then(|inode| inode.file()) else {
-                return Ok(());
-            };
-            let recs = file
-                .open
-                .records
-                .iter()
-                .filter(|(recno, _)| file.unlogged.records.contains_key(recno));
-            let dirty = |(recno, rec): (&u64, &Rec)| match rec {
-                Rec::Dirty(dirty) => Some((*recno, dirty.pieces.bytes() as u64)),
-                _ => None,
-            };
-            recs.filter_map(dirty).collect()
-        };
-        if dirty.iter().map(|(_, bytes)| bytes).sum::<u64>() < LOG_BYTES_MAX {
-            return Ok(());
-        }
-        for (recno, _) in dirty {
-            self.seal_record(state, ino, recno)?;
-        }
-        Ok(())
-    }
-
-    /// Turns a dirty record into a leaf, unless it changes meanwhile.
-    fn seal_record(&self, state: &mut Guard<'_>, ino: InodeNo, recno: u64) -> Result<()> {
-        let epoch = self.begin_put(state);
-        let found = Self::dirty_version(state, ino, recno).map(|version| {
-            let inode = state.inode(ino)?;
-            let start = recno * u64::from(self.record_size);
-            let len = u64::from(self.record_size);
-            Ok::<_, Error>((
-                version,
-                Plan::new(inode.file()?, inode.meta.size, start, len, self.record_size),
-            ))
-        });
-        let Some(found) = found else {
-            self.end_put(state);
-            return Ok(());
-        };
-        let sealed = MutexGuard::unlocked(state, || -> Result<_> {
-            let (version, plan) = found?;
-            let (block, link) = seal_leaf(&mut rand::rng(), epoch, &plan.run(&self.blocks)?);
-            self.blocks.store.put(epoch, &[block], PutHint::Bulk)?;
-            Ok((version, link))
-        });
-        self.end_put(state);
-        let (version, link) = match sealed {
-            // A commit freed what lay below; the record is as dirty as it was, and is logged as bytes.
-            Err(Error::Merkle(cairn_merkle::Error::Missing { .. })) => return Ok(()),
-            other => other?,
-        };
-        state.bulk_puts += 1;
-        if Self::dirty_version(state, ino, recno) == Some(version) {
-            self.set_record(state, ino, recno, Rec::Clean(link))
-        } else {
-            state.dropped.push(link);
-            Ok(())
-        }
-    }
-
-    fn dirty_version(state: &State, ino: InodeNo, recno: u64) -> Option<u64> {
-        match state.inode(ino).ok()?.file().ok()?.open.records.get(&recno)? {
-            Rec::Dirty(dirty) => Some(dirty.version),
-            _ => None,
-        }
-    }
-
-    /// Notes a file's unlogged content for the log.
-    pub(crate) fn log_content(&self, state: &mut State, ino: InodeNo) -> Result<()> {
-        use crate::intent::{Op, Part};
-        let inode = state.inode(ino)?;
-        let Ok(file) = inode.file() else { return Ok(()) };
-        if file.unlogged.is_empty() || inode.home == Home::Orphan || inode.meta.kind != Kind::File {
-            return Ok(());
-        }
-        let (meta, unlogged, open) = (
-            inode.meta.clone(),
-            file.unlogged.clone(),
-            file.open.clone_for(&file.unlogged),
-        );
-        let mut parts = Vec::new();
-        for (recno, ranges) in &unlogged.records {
-            let recno = *recno;
-            match (open.records.get(&recno), ranges) {
-                (None, _) => {}
-                (Some(Rec::Hole), _) => parts.push(Part::Base {
-                    recno,
-                    keep: self.record_size,
-                    link: None,
-                }),
-                (Some(Rec::Clean(link)), _) => {
-                    parts.push(Part::Base {
-                        recno,
-                        keep: self.record_size,
-                        link: Some(link.clone()),
-                    });
-                }
-                (Some(Rec::Dirty(dirty)), None) => {
-                    parts.extend(base_of(recno, dirty));
-                    let bytes = dirty.pieces.within(0, self.record_size);
-                    parts.extend(bytes.map(|(offset, bytes)| Part::Bytes { recno, offset, bytes }));
-                }
-                (Some(Rec::Dirty(dirty)), Some(ranges)) => {
-                    for (from, until) in ranges {
-                        let bytes = dirty.pieces.within(*from, *until);
-                        parts.extend(bytes.map(|(offset, bytes)| Part::Bytes { recno, offset, bytes }));
-                    }
-                }
-            }
-        }
-        self.log(
-            state,
-            &[ino],
-            &Op::Content {
-                meta: &meta,
-                low: unlogged.low,
-                parts,
-            },
-        )?;
-        state.inode_mut(ino)?.file_mut()?.unlogged = crate::inode::Unlogged::default();
-        Ok(())
-    }
-
-    /// Applies logged content: the counterpart of [`Self::log_content`].
-    pub(crate) fn apply_content(
-        &self,
-        state: &mut State,
-        meta: &crate::record::Meta,
-        low: Option<u64>,
-        parts: Vec<crate::intent::ReplayedPart>,
-    ) -> Result<()> {
-        use crate::intent::ReplayedPart;
-        let ino = meta.ino;
-        if let Some(low) = low
-            && low < state.inode(ino)?.meta.size
-        {
-            self.set_size(state, ino, low)?;
-        }
-        for part in parts {
-            match part {
-                ReplayedPart::Base { recno, keep, link } => {
-                    self.set_record(state, ino, recno, link.map_or(Rec::Hole, Rec::Clean))?;
-                    if keep < self.record_size {
-                        let file = state.change(ino)?.file_mut()?;
-                        file.open.dirty(recno, self.record_size).keep = keep;
-                    }
-                }
-                ReplayedPart::Bytes { recno, offset, bytes } => {
-                    let end = u64::from(offset) + bytes.len() as u64;
-                    if end > u64::from(self.record_size) {
-                        return Err(Error::Invalid("a logged write leaves its record"));
-                    }
-                    self.write_piece(state, ino, recno, offset, bytes)?;
-                }
-            }
-        }
-        let inode = state.change(ino)?;
-        let kept = (inode.meta.stored, inode.meta.nlink);
-        inode.meta = meta.clone();
-        (inode.meta.stored, inode.meta.nlink) = kept;
-        Ok(())
-    }
-
-    /// Waits until there is room for more dirty data, and refuses what the quota or the store has none for.
-    pub(crate) fn admit_bytes(&self, state: &mut Guard<'_>, len: u64) -> Result<()> {
-        self.wait_for_room(state)?;
-        // What waits may replace bytes that count already, and what was deleted counts until a commit has freed it, a
-        // huge file until several have.
-        let mut counted = u64::MAX;
-        while !fits_quota(state, len)
-            && (state.has_changes() || state.committing)
-            && used_bytes(state) < counted
-        {
-            counted = used_bytes(state);
-            self.commit_locked(state)?;
-        }
-        if !fits_quota(state, len) {
-            return Err(Error::NoSpace);
-        }
-        let pending = state.dirty_bytes + state.frozen_bytes + len;
-        // What is dirty will be put, and so will the nodes above it.
-        let stats = self.blocks.store.stats()?;
-        if stats.available_bytes < pending + pending / 64 {
-            return Err(Error::NoSpace);
-        }
-        Ok(())
-    }
-
-    /// Refuses an allocation that there is no room for. Nothing is reserved: each write is admitted on its own.
-    fn admit_allocation(&self, state: &State, len: u64) -> Result<()> {
-        let dirty = state.dirty_bytes + state.frozen_bytes;
-        if !fits_quota(state, len) || self.blocks.store.stats()?.available_bytes < dirty.saturating_add(len) {
-            return Err(Error::NoSpace);
-        }
-        Ok(())
-    }
-
-    /// Waits while dirty data and dirty inodes take all the memory they may, and has a commit begin at half of it.
-    pub(crate) fn wait_for_room(&self, state: &mut Guard<'_>) -> Result<()> {
-        let limit = self.config.memory_bytes / 2;
-        let frozen = |state: &State| state.frozen_bytes + state.frozen_inodes as u64 * DIRTY_INODE_BYTES;
-        let open = |state: &State| state.dirty_bytes + state.dirty.len() as u64 * DIRTY_INODE_BYTES;
-        while open(state) + frozen(state) > limit {
-            state.writable()?;
-            // Waiting would end when there is room again, which may be never.
-            if state.full {
-                return Err(Error::NoSpace);
-            }
-            self.want_commit(state);
-            self.signals.committed.wait(state);
-        }
-        if open(state) > limit / 2 && !state.full {
-            self.want_commit(state);
-        }
-        Ok(())
-    }
-
-    fn want_commit(&self, state: &mut State) {
-        if !state.commit_wanted {
-            state.commit_wanted = true;
-            self.signals.wake.notify_all();
-        }
-    }
-
-    /// Refuses one more inode when the quota is used up.
-    pub(crate) fn admit_inode(&self, state: &State) -> Result<()> {
-        let quota = state.volume.quota_inodes;
-        if quota != 0 && state.volume.inodes >= quota {
-            return Err(Error::NoSpace);
-        }
-        if self.blocks.store.stats()?.available_bytes < 4096 {
-            return Err(Error::NoSpace);
-        }
-        Ok(())
-    }
-
     /// Stamps a file's times after a change of its content.
     pub(crate) fn touch(&self, state: &mut State, ino: InodeNo, now: Time) -> Result<()> {
         let inode = state.change(ino)?;
         inode.meta.mtime = now;
         inode.meta.ctime = now;
         Ok(())
-    }
-}
-
-/// What counts against the quota: what is committed, and what was written since.
-fn used_bytes(state: &State) -> u64 {
-    let pending = state.dirty_bytes + state.frozen_bytes + state.put_bytes + state.frozen_put_bytes;
-    state.volume.bytes + pending
-}
-
-fn fits_quota(state: &State, len: u64) -> bool {
-    let quota = state.volume.quota_bytes;
-    quota == 0 || used_bytes(state).saturating_add(len) <= quota
-}
-
-/// What a dirty record starts from, when the log must say so.
-fn base_of(recno: u64, dirty: &Dirty) -> Option<crate::intent::Part<'static>> {
-    let link = match &dirty.under {
-        Under::Below => return None,
-        Under::Hole => None,
-        Under::Leaf(link) => Some(link.clone()),
-    };
-    Some(crate::intent::Part::Base {
-        recno,
-        keep: dirty.keep,
-        link,
-    })
-}
-
-impl Layer {
-    /// The records an fsync has to log, apart from the layer they are in.
-    fn clone_for(&self, unlogged: &crate::inode::Unlogged) -> Self {
-        let records = unlogged
-            .records
-            .keys()
-            .filter_map(|recno| Some((*recno, self.records.get(recno)?.clone())));
-        Self {
-            floor: self.floor,
-            records: records.collect(),
-        }
     }
 }

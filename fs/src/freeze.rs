@@ -90,6 +90,7 @@ impl Engine {
         if state.has_user_changes() {
             state.volume.publication.changed = state.epoch;
         }
+        self.log_for_syncs(state);
         close_over_parents(state);
         let dirty = std::mem::take(&mut state.dirty);
         let mut depths = FxHashMap::default();
@@ -125,6 +126,25 @@ impl Engine {
         state.commit_wanted = false;
         state.epoch = state.epoch.next();
         frozen
+    }
+}
+
+impl Engine {
+    /// Notes for the log what files that are synced again and again have not synced yet: the next sync then takes it from
+    /// there, and need not wait for the commit.
+    fn log_for_syncs(&self, state: &mut State) {
+        let synced = |ino: &InodeNo| {
+            let inode = state.inodes.get_mut(ino)?;
+            let file = inode.file_mut().ok()?;
+            (std::mem::take(&mut file.synced) && file.unlogged.is_short()).then_some(*ino)
+        };
+        let synced: Vec<InodeNo> = state.dirty.iter().filter_map(synced).collect();
+        for ino in synced {
+            if let Err(error) = self.log_content(state, ino) {
+                // It is as it was: a sync waits for the commit.
+                tracing::debug!(%error, ino = ino.0, "not logged ahead of a commit");
+            }
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use crate::{Attr, InodeNo, Kind, Name};
 use cairn_merkle::{Epoch, Link};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Place of a name in its directory's order: keyed hash, then the name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -82,6 +83,8 @@ pub(crate) struct FileBody {
     pub(crate) unlogged: Unlogged,
     /// Dirty bytes that the frozen layer holds and the log does not.
     pub(crate) frozen_unlogged: bool,
+    /// It was synced since the open epoch began.
+    pub(crate) synced: bool,
 }
 
 /// A directory's names.
@@ -101,6 +104,9 @@ pub(crate) enum Content {
     Fixed(Stored),
 }
 
+/// A sync of no more records than this is short.
+const SHORT_RECORDS: usize = 16;
+
 /// File content that no log record holds yet.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Unlogged {
@@ -110,11 +116,18 @@ pub(crate) struct Unlogged {
     pub(crate) records: BTreeMap<u64, Option<BTreeSet<(u32, u32)>>>,
     /// Size or times changed.
     pub(crate) meta: bool,
+    /// When the oldest of it was changed, or before.
+    pub(crate) since: Option<Instant>,
 }
 
 impl Unlogged {
     pub(crate) fn is_empty(&self) -> bool {
         self.low.is_none() && self.records.is_empty() && !self.meta
+    }
+
+    /// Whether logging it is one short append.
+    pub(crate) fn is_short(&self) -> bool {
+        self.records.len() <= SHORT_RECORDS
     }
 
     /// Bytes `from..until` of a record were written.
@@ -173,6 +186,7 @@ impl Inode {
                 open: Layer::default(),
                 unlogged: Unlogged::default(),
                 frozen_unlogged: false,
+                synced: false,
             })),
             Kind::Directory => Content::Dir(DirBody {
                 stored: match stored {

@@ -17,6 +17,7 @@ use crate::{Error, InodeNo, Name, RenameMode, Result, Time};
 use bytes::Bytes;
 use cairn_merkle::{Cid, Epoch, Link, LogKey, LogPos, SECRET_LEN};
 use std::collections::VecDeque;
+use std::time::Instant;
 
 /// One part of [`Op::Content`].
 #[derive(Debug)]
@@ -337,6 +338,8 @@ pub(crate) struct LogBuffer {
     /// Position in the stream of operations: everything pushed, and everything durable, in bytes.
     pub(crate) pushed: u64,
     pub(crate) durable: u64,
+    /// When the oldest operation was pushed, or before, that is not durable.
+    pub(crate) volatile_since: Option<Instant>,
     /// Where the stream stood when the epoch under commit was closed: the commit makes what is before it durable.
     pub(crate) frozen_end: u64,
     /// Place and tag of the last record written.
@@ -370,6 +373,13 @@ impl LogBuffer {
             op.encode(out);
             self.pushed += (out.0.len() - before) as u64;
         }
+        self.volatile_since.get_or_insert_with(Instant::now);
+    }
+
+    /// Everything up to `upto` is durable; what was pushed behind it was pushed after `since`.
+    pub(crate) fn is_durable_to(&mut self, upto: u64, since: Instant) {
+        self.durable = self.durable.max(upto);
+        self.volatile_since = (self.durable < self.pushed).then_some(since);
     }
 
     /// Takes all that waits as sealed records.
@@ -405,6 +415,9 @@ impl LogBuffer {
             self.parts.pop_front();
         }
         self.durable = self.durable.max(self.frozen_end);
+        if self.durable >= self.pushed {
+            self.volatile_since = None;
+        }
     }
 }
 

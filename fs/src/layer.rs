@@ -60,6 +60,15 @@ impl Rec {
             Self::Hole | Self::Dirty(_) => None,
         }
     }
+
+    /// Bytes of data in it.
+    fn bytes_held(&self) -> u64 {
+        match self {
+            Self::Hole => 0,
+            Self::Clean(link) => plain_len(link),
+            Self::Dirty(dirty) => dirty.pieces.bytes() as u64,
+        }
+    }
 }
 
 /// Changed records of one file in one epoch.
@@ -68,7 +77,9 @@ pub(crate) struct Layer {
     /// Records from here on that this layer does not hold are holes, whatever lies below.
     pub(crate) floor: u64,
     /// By record number.
-    pub(crate) records: BTreeMap<u64, Rec>,
+    records: BTreeMap<u64, Rec>,
+    /// Sum of [`Rec::bytes_held`]: `stat` asks for it, and a file may have a million records.
+    bytes_held: u64,
 }
 
 impl Default for Layer {
@@ -76,6 +87,7 @@ impl Default for Layer {
         Self {
             floor: u64::MAX,
             records: BTreeMap::new(),
+            bytes_held: 0,
         }
     }
 }
@@ -86,8 +98,28 @@ impl Layer {
         self.floor == u64::MAX && self.records.is_empty()
     }
 
-    /// The dirty form of record `recno`, made from whatever form it has; `record_size` is its full length.
-    pub(crate) fn dirty(&mut self, recno: u64, record_size: u32) -> &mut Dirty {
+    /// The records, by number.
+    pub(crate) fn records(&self) -> &BTreeMap<u64, Rec> {
+        &self.records
+    }
+
+    /// Bytes of data in this layer.
+    pub(crate) fn bytes_held(&self) -> u64 {
+        self.bytes_held
+    }
+
+    /// Overlays `bytes` at `offset` of a record of full length `record_size`. Returns by how many bytes its pieces grew.
+    pub(crate) fn write(&mut self, recno: u64, record_size: u32, offset: u32, bytes: Vec<u8>) -> usize {
+        self.change(recno, record_size, |dirty| dirty.pieces.write(offset, bytes))
+    }
+
+    /// What lies under a record reads as zeros from byte `keep` on.
+    pub(crate) fn keep(&mut self, recno: u64, record_size: u32, keep: u32) {
+        self.change(recno, record_size, |dirty| dirty.keep = keep);
+    }
+
+    /// Changes the dirty form of a record, made from whatever form it has.
+    fn change<T>(&mut self, recno: u64, record_size: u32, change: impl FnOnce(&mut Dirty) -> T) -> T {
         let under = if recno >= self.floor {
             Under::Hole
         } else {
@@ -103,55 +135,102 @@ impl Layer {
             .records
             .entry(recno)
             .or_insert_with(|| Rec::Dirty(fresh(under)));
+        self.bytes_held -= rec.bytes_held();
         match rec {
             Rec::Hole => *rec = Rec::Dirty(fresh(Under::Hole)),
             Rec::Clean(link) => *rec = Rec::Dirty(fresh(Under::Leaf(link.clone()))),
             Rec::Dirty(_) => {}
         }
-        match rec {
+        let changed = match rec {
             Rec::Dirty(dirty) => {
                 dirty.version += 1;
-                dirty
+                change(dirty)
             }
             Rec::Hole | Rec::Clean(_) => unreachable!("made dirty just above"),
-        }
+        };
+        self.bytes_held += rec.bytes_held();
+        changed
     }
 
     /// Replaces a record; leaves that go are pushed to `dropped`.
     pub(crate) fn set(&mut self, recno: u64, rec: Rec, dropped: &mut Vec<Link>) {
-        dropped.extend(self.records.insert(recno, rec).and_then(Rec::into_link));
+        self.bytes_held += rec.bytes_held();
+        if let Some(replaced) = self.records.insert(recno, rec) {
+            self.bytes_held -= replaced.bytes_held();
+            dropped.extend(replaced.into_link());
+        }
     }
 
     /// Everything from byte `size` on is gone.
     pub(crate) fn cut(&mut self, size: u64, record_size: u32, dropped: &mut Vec<Link>) {
         let whole = size.div_ceil(u64::from(record_size));
         for (_, rec) in self.records.split_off(&whole) {
+            self.bytes_held -= rec.bytes_held();
             dropped.extend(rec.into_link());
         }
         self.floor = self.floor.min(whole);
         let keep = u32::try_from(size % u64::from(record_size)).expect("below the record size");
         if keep > 0 {
             let recno = size / u64::from(record_size);
-            let dirty = self.dirty(recno, record_size);
-            dirty.keep = dirty.keep.min(keep);
-            dirty.pieces.cut(keep);
+            self.change(recno, record_size, |dirty| {
+                dirty.keep = dirty.keep.min(keep);
+                dirty.pieces.cut(keep);
+            });
         }
-    }
-}
-
-impl Layer {
-    /// Bytes of data in this layer.
-    pub(crate) fn bytes_held(&self) -> u64 {
-        let held = |rec: &Rec| match rec {
-            Rec::Hole => 0,
-            Rec::Clean(link) => crate::layer::plain_len(link),
-            Rec::Dirty(dirty) => dirty.pieces.bytes() as u64,
-        };
-        self.records.values().map(held).sum()
     }
 }
 
 /// Bytes inside a leaf: what is stored less what sealing adds.
 pub(crate) fn plain_len(link: &Link) -> u64 {
     u64::from(link.len).saturating_sub(LEAF_OVERHEAD as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cairn_merkle::testing::TestRng;
+    use cairn_merkle::{Epoch, seal_leaf};
+    use proptest::prelude::*;
+
+    const RECORD: u32 = 64;
+
+    #[derive(Clone, Debug)]
+    enum Change {
+        Write(u64, u32, usize),
+        Keep(u64, u32),
+        Set(u64, bool),
+        Cut(u64),
+    }
+
+    fn change() -> impl Strategy<Value = Change> {
+        prop_oneof![
+            (0u64..8, 0..RECORD, 0usize..64).prop_map(|(recno, at, len)| Change::Write(
+                recno,
+                at,
+                len.min((RECORD - at) as usize)
+            )),
+            (0u64..8, 0..RECORD).prop_map(|(recno, keep)| Change::Keep(recno, keep)),
+            (0u64..8, any::<bool>()).prop_map(|(recno, clean)| Change::Set(recno, clean)),
+            (0u64..512).prop_map(Change::Cut),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_a_layer_holds_is_what_its_records_hold(changes in prop::collection::vec(change(), 1..60)) {
+            let (_, link) = seal_leaf(&mut TestRng::new(1), Epoch(1), &[7; RECORD as usize]);
+            let (mut layer, mut dropped) = (Layer::default(), Vec::new());
+            for change in changes {
+                match change {
+                    Change::Write(recno, at, len) => _ = layer.write(recno, RECORD, at, vec![1; len]),
+                    Change::Keep(recno, keep) => layer.keep(recno, RECORD, keep),
+                    Change::Set(recno, true) => layer.set(recno, Rec::Clean(link.clone()), &mut dropped),
+                    Change::Set(recno, false) => layer.set(recno, Rec::Hole, &mut dropped),
+                    Change::Cut(size) => layer.cut(size, RECORD, &mut dropped),
+                }
+                let sum: u64 = layer.records().values().map(Rec::bytes_held).sum();
+                prop_assert_eq!(layer.bytes_held(), sum);
+            }
+        }
+    }
 }

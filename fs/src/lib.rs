@@ -12,6 +12,7 @@
 //! The crate knows no RocksDB and no clock: blocks go through [`cairn_merkle::BlockStore`], times come with each call.
 
 mod acl;
+mod admit;
 mod attr;
 mod blocks;
 mod check;

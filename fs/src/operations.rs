@@ -5,6 +5,7 @@ use crate::{
     Access, Attr, Caller, DirCookie, DirEntry, Engine, Fallocate, InodeNo, Kind, Name, RenameMode, Result,
     Seek, SetAttr, StatFs, SyncDone, XattrMode,
 };
+use cairn_merkle::buffer::Buffer;
 
 impl Operations for Engine {
     fn lookup(&self, parent: InodeNo, name: &Name) -> Result<Attr> {
@@ -97,7 +98,7 @@ impl Operations for Engine {
         Self::release(self, ino);
     }
 
-    fn read(&self, ino: InodeNo, offset: u64, len: usize) -> Result<Vec<u8>> {
+    fn read(&self, ino: InodeNo, offset: u64, len: usize) -> Result<Buffer> {
         Self::read(self, ino, offset, len)
     }
 
@@ -105,7 +106,7 @@ impl Operations for Engine {
         self.record_size as usize
     }
 
-    fn read_now(&self, ino: InodeNo, offset: u64, len: usize) -> Option<Vec<u8>> {
+    fn read_now(&self, ino: InodeNo, offset: u64, len: usize) -> Option<Buffer> {
         Self::read_now(self, ino, offset, len)
     }
 

@@ -12,7 +12,11 @@ use std::collections::BTreeMap;
 
 /// Non-overlapping, non-touching runs of bytes by offset within a record.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Pieces(BTreeMap<u32, Vec<u8>>);
+pub(crate) struct Pieces {
+    runs: BTreeMap<u32, Vec<u8>>,
+    /// Length of all of them: asked for at each write, and a record may have thousands.
+    bytes: usize,
+}
 
 fn end(offset: u32, bytes: &[u8]) -> u32 {
     offset + len(bytes)
@@ -25,11 +29,17 @@ fn len(bytes: &[u8]) -> u32 {
 impl Pieces {
     /// Overlays `bytes` at `offset`. Returns by how many bytes the pieces grew.
     pub(crate) fn write(&mut self, offset: u32, bytes: Vec<u8>) -> usize {
+        let grown = self.overlay(offset, bytes);
+        self.bytes += grown;
+        grown
+    }
+
+    fn overlay(&mut self, offset: u32, bytes: Vec<u8>) -> usize {
         if bytes.is_empty() {
             return 0;
         }
         let before = self.len_near(offset, end(offset, &bytes));
-        if let Some((&start, piece)) = self.0.range_mut(..=offset).next_back()
+        if let Some((&start, piece)) = self.runs.range_mut(..=offset).next_back()
             && end(start, piece) >= offset
         {
             let at = (offset - start) as usize;
@@ -40,7 +50,7 @@ impl Pieces {
             return self.len_near(offset, end(offset, &bytes)).saturating_sub(before);
         }
         let until = end(offset, &bytes);
-        self.0.insert(offset, bytes);
+        self.runs.insert(offset, bytes);
         self.join(offset);
         self.len_near(offset, until).saturating_sub(before)
     }
@@ -48,13 +58,13 @@ impl Pieces {
     /// Bytes in the pieces that overlap or touch `from..until`.
     fn len_near(&self, from: u32, until: u32) -> usize {
         let first = self
-            .0
+            .runs
             .range(..from)
             .next_back()
             .filter(|(start, piece)| end(**start, piece) >= from);
         first.map_or(0, |(_, piece)| piece.len())
             + self
-                .0
+                .runs
                 .range(from..=until)
                 .map(|(_, piece)| piece.len())
                 .sum::<usize>()
@@ -62,33 +72,38 @@ impl Pieces {
 
     /// Joins the piece at `start`, which wins, with all that it now overlaps or touches.
     fn join(&mut self, start: u32) {
-        let Some(mut piece) = self.0.remove(&start) else {
+        let Some(mut piece) = self.runs.remove(&start) else {
             return;
         };
-        while let Some((&next, _)) = self.0.range(start..).next()
+        while let Some((&next, _)) = self.runs.range(start..).next()
             && next <= end(start, &piece)
         {
-            let tail = self.0.remove(&next).expect("just seen");
+            let tail = self.runs.remove(&next).expect("just seen");
             let covered = (end(start, &piece) - next) as usize;
             if let Some(rest) = tail.get(covered..) {
                 piece.extend_from_slice(rest);
             }
         }
-        self.0.insert(start, piece);
+        self.runs.insert(start, piece);
     }
 
     /// Forgets everything at and after `keep`.
     pub(crate) fn cut(&mut self, keep: u32) {
-        self.0.split_off(&keep);
-        if let Some((&start, piece)) = self.0.range_mut(..keep).next_back() {
+        self.runs.split_off(&keep);
+        if let Some((&start, piece)) = self.runs.range_mut(..keep).next_back() {
             piece.truncate((keep - start) as usize);
         }
+        self.bytes = self.runs.values().map(Vec::len).sum();
     }
 
     /// The parts within `from..until`, as offset and bytes.
     pub(crate) fn within(&self, from: u32, until: u32) -> impl Iterator<Item = (u32, &[u8])> {
-        let first = self.0.range(..from).next_back().map_or(from, |(start, _)| *start);
-        self.0.range(first..until).filter_map(move |(&start, piece)| {
+        let first = self
+            .runs
+            .range(..from)
+            .next_back()
+            .map_or(from, |(start, _)| *start);
+        self.runs.range(first..until).filter_map(move |(&start, piece)| {
             let lo = start.max(from);
             let hi = end(start, piece).min(until);
             (lo < hi).then(|| (lo, &piece[(lo - start) as usize..(hi - start) as usize]))
@@ -97,7 +112,7 @@ impl Pieces {
 
     /// Bytes held.
     pub(crate) fn bytes(&self) -> usize {
-        self.0.values().map(Vec::len).sum()
+        self.bytes
     }
 }
 
@@ -132,6 +147,7 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(&seen, &model);
+                prop_assert_eq!(pieces.bytes(), model.iter().flatten().count());
             }
         }
     }

@@ -15,6 +15,7 @@ use crate::inode::FileBody;
 use crate::layer::{Layer, Rec, Under, plain_len};
 use crate::record::Stored;
 use bytes::Bytes;
+use cairn_merkle::buffer::Buffer;
 use cairn_merkle::{Link, NodeSource, index, open_leaf_into};
 use std::sync::Arc;
 
@@ -60,7 +61,7 @@ impl Plan {
     }
 
     /// Fetches, opens and overlays.
-    pub(crate) fn run(&self, blocks: &Blocks) -> Result<Vec<u8>> {
+    pub(crate) fn run(&self, blocks: &Blocks) -> Result<Buffer> {
         let leaves = self.records.iter().map(|record| record.leaf(blocks));
         let leaves: Vec<Option<Link>> = leaves.collect::<Result<_>>()?;
         let fetched = fetch(blocks, leaves.iter().flatten())?;
@@ -69,7 +70,7 @@ impl Plan {
 
     /// [`Self::run`], if that takes no wait: everything is in a cache, here or in the store. Errors are for
     /// [`Self::run`] to find again.
-    pub(crate) fn run_now(&self, blocks: &Blocks) -> Option<Vec<u8>> {
+    pub(crate) fn run_now(&self, blocks: &Blocks) -> Option<Buffer> {
         let mut leaves = Vec::with_capacity(self.records.len());
         let mut fetched = Vec::with_capacity(self.records.len());
         for record in &self.records {
@@ -91,15 +92,16 @@ impl Plan {
         blocks: &Blocks,
         leaves: &[Option<Link>],
         fetched: Vec<Option<Bytes>>,
-    ) -> Result<Vec<u8>> {
-        let mut bytes = vec![0; self.len];
+    ) -> Result<Buffer> {
+        let mut bytes = Buffer::stale(self.len);
         let mut fetched = fetched.into_iter();
         let mut at = 0;
         for (record, leaf) in self.records.iter().zip(leaves) {
             let len = (record.until - record.from) as usize;
             let out = &mut bytes[at..at + len];
-            if let Some(link) = leaf {
-                record.open(blocks, link, fetched.next().flatten(), out)?;
+            match leaf {
+                Some(link) => record.open(blocks, link, fetched.next().flatten(), out)?,
+                None => out.fill(0),
             }
             record.lay_over(out);
             at += len;
@@ -148,7 +150,7 @@ pub(crate) fn record_of(
     recno: u64,
     len: u32,
     blocks: &Blocks,
-) -> Result<Vec<u8>> {
+) -> Result<Buffer> {
     let mut plan = RecordPlan {
         recno,
         from: 0,
@@ -169,7 +171,7 @@ pub(crate) fn record_of(
 impl RecordPlan {
     /// Notes what a layer has; answers the base if the search ends there.
     fn through(&mut self, layer: &Layer) -> Option<Base> {
-        match layer.records.get(&self.recno) {
+        match layer.records().get(&self.recno) {
             Some(Rec::Hole) => Some(Base::Hole),
             Some(Rec::Clean(link)) => Some(Base::Leaf(link.clone())),
             Some(Rec::Dirty(dirty)) => {
@@ -199,7 +201,7 @@ impl RecordPlan {
         })
     }
 
-    /// Opens the leaf, or what was fetched of it, into `out`.
+    /// Opens the leaf, or what was fetched of it, into `out`, whatever that held.
     fn open(&self, blocks: &Blocks, link: &Link, fetched: Option<Bytes>, out: &mut [u8]) -> Result<()> {
         let plain = match fetched {
             Some(stored) if self.from == 0 && plain_len(link) == out.len() as u64 => {
@@ -234,8 +236,9 @@ impl RecordPlan {
     /// What a leaf holds of the range; a leaf that ends early ends in zeros.
     fn copy(&self, plain: &[u8], out: &mut [u8]) {
         let until = plain.len().min(self.until as usize);
-        if let Some(part) = plain.get(self.from as usize..until) {
-            out[..part.len()].copy_from_slice(part);
-        }
+        let part = plain.get(self.from as usize..until).unwrap_or_default();
+        let (head, tail) = out.split_at_mut(part.len());
+        head.copy_from_slice(part);
+        tail.fill(0);
     }
 }

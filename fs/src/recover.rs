@@ -396,23 +396,26 @@ impl Engine {
         done
     }
 
-    /// Whether a commit that is due may wait: all it would make durable is durable in the log. Each commit writes whole
-    /// records for what may be a few bytes of each, so fewer write less.
-    fn may_wait(&self, state: &State, since: Instant) -> bool {
-        state.is_durable() && since.elapsed() < self.config.commit_interval * LOGGED_INTERVALS
+    /// Until when a commit that is due may wait, if it may. Each commit writes whole records for what may be a few bytes
+    /// of each, so fewer write less; but nothing that the log lacks waits for longer than the interval.
+    fn may_wait(&self, state: &State, committed: Instant) -> Option<Instant> {
+        let (now, interval) = (Instant::now(), self.config.commit_interval);
+        let oldest = state.volatile_since().unwrap_or(now);
+        let until = (oldest + interval).min(committed + interval * LOGGED_INTERVALS);
+        (until > now && !state.asks_for_commit()).then_some(until)
     }
 
     /// The committer: commits on time, when asked, and lets the store tidy up when there is nothing to do.
     fn run_committer(&self) {
         let mut state = self.state.lock();
-        let mut committed = Instant::now();
+        let (mut committed, mut waits) = (Instant::now(), None);
         while !state.closing {
             // Space of a huge file is given back soon, and writers get their turn in between.
             let interval = match state.destroying {
                 0 => self.config.commit_interval,
                 _ => self.config.commit_interval / DESTROY_PACE,
             };
-            let due = Instant::now() + interval;
+            let due = waits.take().unwrap_or_else(|| Instant::now() + interval);
             while !state.closing && !state.commit_wanted {
                 if self.signals.wake.wait_until(&mut state, due).timed_out() {
                     break;
@@ -422,8 +425,11 @@ impl Engine {
                 return;
             }
             let wanted = std::mem::replace(&mut state.commit_wanted, false);
-            if !wanted && state.has_changes() && self.may_wait(&state, committed) {
-                continue;
+            if !wanted && state.has_changes() {
+                waits = self.may_wait(&state, committed);
+                if waits.is_some() {
+                    continue;
+                }
             }
             committed = Instant::now();
             if state.read_only.is_none() && (state.committing || state.has_changes()) {

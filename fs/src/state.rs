@@ -10,6 +10,7 @@ use crate::volume::Volume;
 use crate::{Error, InodeNo, Name, Result};
 use cairn_merkle::{Cid, Epoch, Link};
 use rustc_hash::{FxHashMap, FxHashSet};
+use std::time::Instant;
 
 /// Everything behind the one lock.
 pub(crate) struct State {
@@ -142,29 +143,29 @@ impl State {
             inode.dirty = true;
             self.dirty.insert(ino);
         }
+        if let Ok(file) = inode.file_mut() {
+            file.unlogged.since.get_or_insert_with(Instant::now);
+        }
         Ok(inode)
     }
 
     /// Whether a commit would change anything.
     pub(crate) fn has_changes(&self) -> bool {
-        !self.dirty.is_empty()
-            || self.stalled.is_some()
-            || self.touched
-            || self.new_header.is_some()
-            || self.snapshots.has_requests()
+        !self.dirty.is_empty() || self.asks_for_commit()
     }
 
-    /// Whether a crash now would lose nothing: what a commit would write is in the log already.
-    pub(crate) fn is_durable(&self) -> bool {
-        let asks = self.stalled.is_some()
-            || self.touched
-            || self.new_header.is_some()
-            || self.snapshots.has_requests();
-        let is_logged = |ino| {
-            let file = self.inodes.get(ino).map(Inode::file);
-            !matches!(file, Some(Ok(file)) if !file.unlogged.is_empty())
-        };
-        !asks && self.log.durable >= self.log.pushed && self.dirty.iter().all(is_logged)
+    /// Whether there is something that only a commit does, and that is not in the log.
+    pub(crate) fn asks_for_commit(&self) -> bool {
+        self.stalled.is_some() || self.touched || self.new_header.is_some() || self.snapshots.has_requests()
+    }
+
+    /// When the oldest change was made, or before, that a crash now would lose; `None` if the log has everything.
+    pub(crate) fn volatile_since(&self) -> Option<Instant> {
+        let unlogged = self.dirty.iter().filter_map(|ino| {
+            let file = self.inodes.get(ino)?.file().ok()?;
+            file.unlogged.since.filter(|_| !file.unlogged.is_empty())
+        });
+        unlogged.chain(self.log.volatile_since).min()
     }
 
     pub(crate) fn writable(&self) -> Result<()> {

@@ -12,6 +12,7 @@ use crate::commit::is_full;
 use crate::engine::{Engine, Guard};
 use crate::{Error, InodeNo, Result};
 use parking_lot::MutexGuard;
+use std::time::Instant;
 
 /// Takes the outcome of an fsync.
 pub type SyncDone = Box<dyn FnOnce(Result<()>) + Send>;
@@ -23,8 +24,6 @@ pub(crate) struct Waiter {
     done: SyncDone,
 }
 
-/// An fsync of no more records than this is short.
-const SHORT_RECORDS: usize = 16;
 /// This much log asks for a commit, however few bytes are dirty: it takes room, and time when it is replayed.
 const WRITTEN_MAX: u64 = 128 << 20;
 
@@ -39,6 +38,7 @@ impl Engine {
                 continue;
             }
             state.log.leader = true;
+            let begun = Instant::now();
             let upto = state.log.pushed;
             let records = state.log.seal(&self.log_key);
             if state.log.written > WRITTEN_MAX && !state.committing {
@@ -58,7 +58,7 @@ impl Engine {
             match done {
                 Ok(()) => {
                     state.bulk_synced = state.bulk_synced.max(puts);
-                    state.log.durable = state.log.durable.max(upto);
+                    state.log.is_durable_to(upto, begun);
                 }
                 Err(error) if is_full(&error) => {
                     state.log.unwritten = records;
@@ -157,7 +157,7 @@ impl Engine {
             return false;
         }
         match state.inode(ino).and_then(|inode| inode.file()) {
-            Ok(file) => !file.frozen_unlogged && file.unlogged.records.len() <= SHORT_RECORDS,
+            Ok(file) => !file.frozen_unlogged && file.unlogged.is_short(),
             Err(_) => true,
         }
     }
@@ -209,6 +209,9 @@ impl Engine {
         }
         state.writable()?;
         self.enter(state, ino)?;
+        if let Ok(file) = state.inode_mut(ino)?.file_mut() {
+            file.synced = true;
+        }
         self.flush_large(state, ino)?;
         while matches!(state.inode(ino).and_then(|inode| inode.file()), Ok(file) if file.frozen_unlogged) {
             state.writable()?;

@@ -36,6 +36,21 @@ pub(crate) fn seal_block(key: &[u8; 32], aad: &[u8], plain: &mut Vec<u8>) {
     plain.extend_from_slice(&commitment(key));
 }
 
+/// As [`seal_block`], from one place to another: `stored` is [`OVERHEAD`] bytes longer than `plain`.
+///
+/// # Panics
+/// If it is not.
+pub(crate) fn seal_block_into(key: &[u8; 32], aad: &[u8], plain: &[u8], stored: &mut [u8]) {
+    let (ciphertext, rest) = stored.split_at_mut(plain.len());
+    let between = InOutBuf::new(plain, ciphertext).expect("they were split to be of one length");
+    let tag = ChaCha20Poly1305::new(&(*key).into())
+        .encrypt_inout_detached(&ONE_TIME.into(), aad, between)
+        .expect("a block is far shorter than the cipher's 256 GiB");
+    let (tag_place, commitment_place) = rest.split_at_mut(TAG_LEN);
+    tag_place.copy_from_slice(&tag);
+    commitment_place.copy_from_slice(&commitment(key));
+}
+
 /// The counterpart of [`seal_block`].
 pub(crate) fn open_block(key: &[u8; 32], aad: &[u8], stored: &mut Vec<u8>) -> Option<()> {
     let len = committed(key, stored)?.len();
@@ -97,6 +112,9 @@ mod tests {
         let mut stored = b"plain".to_vec();
         seal_block(&key, b"", &mut stored);
         assert_eq!(stored.len(), 5 + OVERHEAD);
+        let mut elsewhere = vec![9; 5 + OVERHEAD];
+        seal_block_into(&key, b"", b"plain", &mut elsewhere);
+        assert_eq!(elsewhere, stored);
         let mut plain = [1; 5];
         open_block_into(&key, b"", &stored, &mut plain).unwrap();
         assert_eq!(&plain, b"plain");

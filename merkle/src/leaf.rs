@@ -9,6 +9,7 @@
 //! the tag makes that key the only one that opens the block: `aead.rs` says why.
 
 use crate::aead;
+use crate::buffer::Buffer;
 use crate::{BlockKey, Cid, Codec, Epoch, Error, Link, Result, Sealed};
 use bytes::Bytes;
 use rand::CryptoRng;
@@ -24,10 +25,9 @@ pub const LEAF_OVERHEAD: usize = aead::OVERHEAD;
 /// If the leaf would exceed [`MAX_STORED`]: records are at most 1 MiB.
 pub fn seal_leaf(rng: &mut (impl CryptoRng + ?Sized), birth: Epoch, plain: &[u8]) -> (Sealed, Link) {
     let key = BlockKey::random(rng);
-    let mut stored = Vec::with_capacity(plain.len() + LEAF_OVERHEAD);
-    stored.extend_from_slice(plain);
-    aead::seal_block(key.as_bytes(), &[], &mut stored);
-    finish(Codec::Leaf, key, birth, stored)
+    let mut stored = Buffer::stale(plain.len() + LEAF_OVERHEAD);
+    aead::seal_block_into(key.as_bytes(), &[], plain, &mut stored);
+    finish(Codec::Leaf, key, birth, Bytes::from_owner(stored))
 }
 
 /// Verifies and opens a leaf. Decrypts in place when nobody else holds `stored`.
@@ -49,7 +49,7 @@ pub fn open_leaf_into(link: &Link, stored: &[u8], plain: &mut [u8]) -> Result<()
 }
 
 /// Names a block that is complete, and makes the link to it.
-pub(crate) fn finish(codec: Codec, key: BlockKey, birth: Epoch, stored: Vec<u8>) -> (Sealed, Link) {
+pub(crate) fn finish(codec: Codec, key: BlockKey, birth: Epoch, stored: Bytes) -> (Sealed, Link) {
     assert!(
         stored.len() <= MAX_STORED,
         "a block of {} bytes is above the format's limit",
@@ -62,13 +62,7 @@ pub(crate) fn finish(codec: Codec, key: BlockKey, birth: Epoch, stored: Vec<u8>)
         birth,
         len: stored.len() as u32,
     };
-    (
-        Sealed {
-            cid,
-            bytes: stored.into(),
-        },
-        link,
-    )
+    (Sealed { cid, bytes: stored }, link)
 }
 
 /// Whether `stored` are the bytes `link` names. The length goes first: it is free to compare.

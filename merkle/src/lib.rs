@@ -16,6 +16,7 @@
 
 pub mod anchor;
 pub mod audit;
+pub mod buffer;
 pub mod car;
 mod cid;
 pub mod clear;

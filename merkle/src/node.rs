@@ -49,7 +49,7 @@ pub fn seal_node(rng: &mut (impl CryptoRng + ?Sized), birth: Epoch, node: &Node)
     );
     aead::seal_block(keys.body.as_bytes(), &stored.associated_data(), &mut sealed);
     stored.3 = serde_bytes::Bytes::new(&sealed);
-    finish(Codec::Node, key, birth, clear::encode(&stored))
+    finish(Codec::Node, key, birth, clear::encode(&stored).into())
 }
 
 /// Verifies and opens a node: length, hash, structure, tag, in this order.

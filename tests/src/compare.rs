@@ -201,7 +201,9 @@ impl Runner {
                 let expected = model.read(ino, range.offset, range.len);
                 let got = self.engine.read(real, range.offset, range.len as usize);
                 same("read", &expected, &got)?;
-                return require(expected.ok() == got.ok(), || format!("{op:?} gives other bytes"));
+                return require(expected.ok().as_deref() == got.ok().as_deref(), || {
+                    format!("{op:?} gives other bytes")
+                });
             }
             Op::Truncate(_, size) => {
                 let set = SetAttr {

@@ -90,7 +90,7 @@ fn look(engine: &Engine, attr: &Attr) -> Result<Seen> {
         xattrs.insert(name, value);
     }
     let bytes = match attr.kind {
-        Kind::File => engine.read(attr.ino, 0, attr.size as usize)?,
+        Kind::File => engine.read(attr.ino, 0, attr.size as usize)?.to_vec(),
         Kind::Symlink => engine.readlink(attr.ino)?,
         _ => Vec::new(),
     };

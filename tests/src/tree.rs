@@ -130,7 +130,7 @@ fn dump_engine_at(
 ) -> Result<()> {
     let same_as = firsts.entry(attr.ino).or_insert_with(|| path.clone()).clone();
     if attr.kind == Kind::File {
-        let bytes = engine.read(attr.ino, 0, attr.size as usize + 10)?;
+        let bytes = engine.read(attr.ino, 0, attr.size as usize + 10)?.to_vec();
         assert_eq!(
             bytes.len() as u64,
             attr.size,

@@ -251,7 +251,10 @@ fn a_pinned_version_is_whole_until_the_pin_is_dropped_and_reads_as_it_was() {
     let key = key_of(&*store).expect("the volume has a key");
     let past = Opening::past(store.clone(), key, first).expect("it is whole");
     let past = past.open(volume::config()).expect("it is whole");
-    assert_eq!(past.read(past_file(&past), 0, 9000).expect("it reads"), [1; 9000]);
+    assert_eq!(
+        *past.read(past_file(&past), 0, 9000).expect("it reads"),
+        [1; 9000]
+    );
     clean(&past);
     past.close().expect("nothing was written");
     assert!(matches!(

@@ -164,5 +164,5 @@ fn a_volume_that_stopped_opens_nothing_for_writing() {
     engine
         .open_file(ino, Access::Read)
         .expect("what is there can be read");
-    assert_eq!(engine.read(ino, 0, 3000).expect("it reads"), [7; 3000]);
+    assert_eq!(*engine.read(ino, 0, 3000).expect("it reads"), [7; 3000]);
 }

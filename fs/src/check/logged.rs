@@ -33,7 +33,7 @@ pub(super) fn logged(state: &State) -> Vec<Logged> {
                 return None;
             };
             // What nobody can reach is freed by the next mount.
-            let leaves: Vec<_> = file.open.records.iter().filter_map(leaf).collect();
+            let leaves: Vec<_> = file.open.records().iter().filter_map(leaf).collect();
             (inode.home != Home::Orphan && !leaves.is_empty()).then(|| Logged {
                 path: path_of(state, *ino),
                 size: inode.meta.size,

@@ -14,6 +14,7 @@ use crate::{
     Access, Attr, Caller, DirCookie, DirEntry, Fallocate, InodeNo, Kind, Name, RenameMode, Result, Seek,
     SetAttr, StatFs, SyncDone, XattrMode,
 };
+use cairn_merkle::buffer::Buffer;
 
 /// The filesystem as the kernel sees it.
 ///
@@ -81,9 +82,9 @@ pub trait Operations: Send + Sync + 'static {
     /// Ends one [`open_file`](Self::open_file).
     fn release(&self, ino: InodeNo);
     /// Reads; shorter than `len` only at the end of the file.
-    fn read(&self, ino: InodeNo, offset: u64, len: usize) -> Result<Vec<u8>>;
+    fn read(&self, ino: InodeNo, offset: u64, len: usize) -> Result<Buffer>;
     /// The same, if it takes no wait for a device: for a transport's thread that must not block. `None` says nothing.
-    fn read_now(&self, ino: InodeNo, offset: u64, len: usize) -> Option<Vec<u8>> {
+    fn read_now(&self, ino: InodeNo, offset: u64, len: usize) -> Option<Buffer> {
         self.read(ino, offset, len).ok()
     }
     /// Unit that a read opens as a whole, in bytes: what else it holds may be handed to the kernel at little cost.

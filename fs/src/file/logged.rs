@@ -1,0 +1,217 @@
+//! What of a file's content an fsync puts into the log, and how it comes back from there.
+//!
+//! ```text
+//! fsync:    much of it  --seal--> leaves, and the log names them
+//!           the rest    --------> its bytes, in the log
+//! recovery: log --apply_content--> the open layer, as if it had just been written
+//! ```
+
+use crate::engine::{Engine, Guard};
+use crate::inode::{Home, Unlogged};
+use crate::intent::{Op, Part, ReplayedPart};
+use crate::layer::{Dirty, Rec, Under};
+use crate::read::Plan;
+use crate::record::Meta;
+use crate::state::State;
+use crate::{Error, InodeNo, Kind, Result};
+use cairn_merkle::{PutHint, seal_leaf};
+use parking_lot::MutexGuard;
+use std::collections::BTreeSet;
+
+/// Above this much unlogged data an fsync seals records instead of logging bytes.
+const LOG_BYTES_MAX: u64 = 1 << 20;
+
+impl Engine {
+    /// Seals what is dirty in a file when it is too much for the log.
+    pub(crate) fn flush_large(&self, state: &mut Guard<'_>, ino: InodeNo) -> Result<()> {
+        let dirty: Vec<(u64, u64)> = {
+            let Ok(file) = state.inode(ino).and_then(|inode| inode.file()) else {
+                return Ok(());
+            };
+            let recs = file
+                .open
+                .records()
+                .iter()
+                .filter(|(recno, _)| file.unlogged.records.contains_key(recno));
+            let dirty = |(recno, rec): (&u64, &Rec)| match rec {
+                Rec::Dirty(dirty) => Some((*recno, dirty.pieces.bytes() as u64)),
+                _ => None,
+            };
+            recs.filter_map(dirty).collect()
+        };
+        if dirty.iter().map(|(_, bytes)| bytes).sum::<u64>() < LOG_BYTES_MAX {
+            return Ok(());
+        }
+        for (recno, _) in dirty {
+            self.seal_record(state, ino, recno)?;
+        }
+        Ok(())
+    }
+
+    /// Turns a dirty record into a leaf, unless it changes meanwhile.
+    fn seal_record(&self, state: &mut Guard<'_>, ino: InodeNo, recno: u64) -> Result<()> {
+        let epoch = self.begin_put(state);
+        let found = Self::dirty_version(state, ino, recno).map(|version| {
+            let inode = state.inode(ino)?;
+            let start = recno * u64::from(self.record_size);
+            let len = u64::from(self.record_size);
+            Ok::<_, Error>((
+                version,
+                Plan::new(inode.file()?, inode.meta.size, start, len, self.record_size),
+            ))
+        });
+        let Some(found) = found else {
+            self.end_put(state);
+            return Ok(());
+        };
+        let sealed = MutexGuard::unlocked(state, || -> Result<_> {
+            let (version, plan) = found?;
+            let (block, link) = seal_leaf(&mut rand::rng(), epoch, &plan.run(&self.blocks)?);
+            self.blocks.store.put(epoch, &[block], PutHint::Bulk)?;
+            Ok((version, link))
+        });
+        self.end_put(state);
+        let (version, link) = match sealed {
+            // A commit freed what lay below; the record is as dirty as it was, and is logged as bytes.
+            Err(Error::Merkle(cairn_merkle::Error::Missing { .. })) => return Ok(()),
+            other => other?,
+        };
+        state.bulk_puts += 1;
+        if Self::dirty_version(state, ino, recno) == Some(version) {
+            self.set_record(state, ino, recno, Rec::Clean(link))
+        } else {
+            state.dropped.push(link);
+            Ok(())
+        }
+    }
+
+    fn dirty_version(state: &State, ino: InodeNo, recno: u64) -> Option<u64> {
+        match state.inode(ino).ok()?.file().ok()?.open.records().get(&recno)? {
+            Rec::Dirty(dirty) => Some(dirty.version),
+            _ => None,
+        }
+    }
+
+    /// Notes a file's unlogged content for the log.
+    pub(crate) fn log_content(&self, state: &mut State, ino: InodeNo) -> Result<()> {
+        if !Self::has_unlogged(state, ino)? {
+            return Ok(());
+        }
+        self.locate(state, ino)?;
+        let record_size = self.record_size;
+        let State {
+            inodes, log, epoch, ..
+        } = state;
+        let inode = inodes.get_mut(&ino).ok_or(Error::NoEntry)?;
+        // Lent to the log, byte by byte: an append to a record that is nearly full must not copy all of it.
+        let file = inode.file()?;
+        let parts = file.unlogged.records.iter().flat_map(|(recno, ranges)| {
+            let rec = file.open.records().get(recno);
+            rec.map(|rec| parts_of(*recno, rec, ranges.as_ref(), record_size))
+                .unwrap_or_default()
+        });
+        let op = Op::Content {
+            meta: &inode.meta,
+            low: file.unlogged.low,
+            parts: parts.collect(),
+        };
+        log.push(*epoch, &op);
+        inode.file_mut()?.unlogged = Unlogged::default();
+        Ok(())
+    }
+
+    /// Whether the log lacks some of a file's content. Of files without a name the log says nothing.
+    fn has_unlogged(state: &State, ino: InodeNo) -> Result<bool> {
+        let inode = state.inode(ino)?;
+        let unlogged = inode.file().is_ok_and(|file| !file.unlogged.is_empty());
+        Ok(unlogged && !state.replaying && inode.home != Home::Orphan && inode.meta.kind == Kind::File)
+    }
+
+    /// Applies logged content: the counterpart of [`Self::log_content`].
+    pub(crate) fn apply_content(
+        &self,
+        state: &mut State,
+        meta: &Meta,
+        low: Option<u64>,
+        parts: Vec<ReplayedPart>,
+    ) -> Result<()> {
+        let ino = meta.ino;
+        if let Some(low) = low
+            && low < state.inode(ino)?.meta.size
+        {
+            self.set_size(state, ino, low)?;
+        }
+        for part in parts {
+            match part {
+                ReplayedPart::Base { recno, keep, link } => {
+                    self.set_record(state, ino, recno, link.map_or(Rec::Hole, Rec::Clean))?;
+                    if keep < self.record_size {
+                        let file = state.change(ino)?.file_mut()?;
+                        file.open.keep(recno, self.record_size, keep);
+                    }
+                }
+                ReplayedPart::Bytes { recno, offset, bytes } => {
+                    let end = u64::from(offset) + bytes.len() as u64;
+                    if end > u64::from(self.record_size) {
+                        return Err(Error::Invalid("a logged write leaves its record"));
+                    }
+                    self.write_piece(state, ino, recno, offset, bytes)?;
+                }
+            }
+        }
+        let inode = state.change(ino)?;
+        let kept = (inode.meta.stored, inode.meta.nlink);
+        inode.meta = meta.clone();
+        (inode.meta.stored, inode.meta.nlink) = kept;
+        Ok(())
+    }
+}
+
+/// What the log has to say of one record; `ranges` are those that changed, or all of it did.
+fn parts_of<'a>(
+    recno: u64,
+    rec: &'a Rec,
+    ranges: Option<&BTreeSet<(u32, u32)>>,
+    record_size: u32,
+) -> Vec<Part<'a>> {
+    let whole = |link| {
+        vec![Part::Base {
+            recno,
+            keep: record_size,
+            link,
+        }]
+    };
+    let dirty = match rec {
+        Rec::Hole => return whole(None),
+        Rec::Clean(link) => return whole(Some(link.clone())),
+        Rec::Dirty(dirty) => dirty,
+    };
+    let bytes = |from, until| {
+        let within = dirty.pieces.within(from, until);
+        within.map(move |(offset, bytes)| Part::Bytes { recno, offset, bytes })
+    };
+    match ranges {
+        None => base_of(recno, dirty)
+            .into_iter()
+            .chain(bytes(0, record_size))
+            .collect(),
+        Some(ranges) => ranges
+            .iter()
+            .flat_map(|(from, until)| bytes(*from, *until))
+            .collect(),
+    }
+}
+
+/// What a dirty record starts from, when the log must say so.
+fn base_of(recno: u64, dirty: &Dirty) -> Option<Part<'static>> {
+    let link = match &dirty.under {
+        Under::Below => return None,
+        Under::Hole => None,
+        Under::Leaf(link) => Some(link.clone()),
+    };
+    Some(Part::Base {
+        recno,
+        keep: dirty.keep,
+        link,
+    })
+}
