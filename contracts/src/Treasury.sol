@@ -40,12 +40,12 @@ abstract contract Treasury is IStorageStaking, ReentrancyGuardTransient {
         return _owed[token];
     }
 
-    /// @dev Pulls `amount` from `from`. Callers are `nonReentrant` and call this last. A token that keeps a fee would
+    /// @dev Pulls `amount` from the caller. Functions that use it are `nonReentrant` and use it last. A token that keeps a fee would
     /// have the stakes of others pay for it, so what arrives must be what was asked for.
-    function _takeIn(address token, address from, uint256 amount) internal {
+    function _takeIn(address token, uint256 amount) internal {
         _owed[token] += amount;
         uint256 before = IERC20(token).balanceOf(address(this));
-        IERC20(token).safeTransferFrom(from, address(this), amount);
+        IERC20(token).safeTransferFrom(msg.sender, address(this), amount);
         uint256 received = IERC20(token).balanceOf(address(this)) - before;
         if (received != amount) revert WrongAmountReceived(token, received, amount);
     }
