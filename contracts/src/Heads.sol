@@ -32,6 +32,7 @@ abstract contract Heads is Volumes {
     function publish(bytes32 r, bytes32 vs, Publication calldata publication) external {
         HotHead storage head = _heads[publication.volume];
         Slot slot = head.slot;
+        // slither-disable-next-line unused-return
         (address recovered,,) = ECDSA.tryRecover(_digest(Messages.hashPublication(publication)), r, vs);
         _requireSigner(recovered, slot.signer());
         _advance(head, slot, publication);
@@ -164,6 +165,7 @@ abstract contract Heads is Volumes {
             if (!_contains(evidence.path, leaf)) return address(0);
             signed = Messages.hashBatch(evidence.path);
         }
+        // slither-disable-next-line unused-return
         (signer,,) = ECDSA.tryRecoverCalldata(_digest(signed), evidence.signature);
         // A volume's own publication is no aggregate, whatever its root.
         if (aggregated && VolumeId.unwrap(plane) != VolumeId.unwrap(_planeOf(signer))) return address(0);

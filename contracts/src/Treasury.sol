@@ -40,8 +40,8 @@ abstract contract Treasury is IStorageStaking, ReentrancyGuardTransient {
         return _owed[token];
     }
 
-    /// @dev Pulls `amount` from the caller. Functions that use it are `nonReentrant` and use it last. A token that keeps a fee would
-    /// have the stakes of others pay for it, so what arrives must be what was asked for.
+    /// @dev Pulls `amount` from the caller. Functions that use it are `nonReentrant` and use it last. A token that keeps
+    /// a fee would have the stakes of others pay for it, so what arrives must be what was asked for.
     function _takeIn(address token, uint256 amount) internal {
         _owed[token] += amount;
         uint256 before = IERC20(token).balanceOf(address(this));
@@ -52,6 +52,8 @@ abstract contract Treasury is IStorageStaking, ReentrancyGuardTransient {
 
     /// @dev Moves `amount`, which is in the contract, to what `account` may withdraw.
     function _credit(address token, address account, uint256 amount) internal {
+        // Nothing depends on this but an event that would tell nothing.
+        // slither-disable-next-line incorrect-equality
         if (amount == 0) return;
         _credits[token][account] += amount;
         emit Credited(token, account, amount);

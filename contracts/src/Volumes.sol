@@ -113,6 +113,8 @@ abstract contract Volumes is Treasury, Domain {
 
     /// @dev Signatures of keys in a TEE: 65 bytes, low s. Malformed ones recover to zero, and zero is refused.
     function _requireSigned(bytes32 structHash, bytes calldata signature, address signer) internal view {
+        // Why nothing was recovered does not matter: it is zero then, here and wherever a signature is looked at.
+        // slither-disable-next-line unused-return
         (address recovered,,) = ECDSA.tryRecoverCalldata(_digest(structHash), signature);
         _requireSigner(recovered, signer);
     }
