@@ -438,11 +438,12 @@ contract AttacksTest is Fixture {
         ReentrantToken hostile = new ReentrantToken(staking);
         _give(hostile);
         VolumeId volume = _open(_key(0), _termsIn(address(hostile)));
-        vm.assertTrue(hostile.refused() > 0);
+        vm.assertEq(hostile.refused(), 2, "withdraw and challenge, while the stake is taken in");
         vm.prank(publisher);
         staking.release(volume);
         vm.prank(provider);
         staking.withdraw(address(hostile), provider);
+        vm.assertEq(hostile.refused(), 4, "and again while it is paid out");
         vm.assertEq(hostile.balanceOf(provider), 1_000_000 ether);
         vm.assertEq(hostile.balanceOf(address(staking)), 0);
         vm.assertEq(staking.owed(address(hostile)), 0);
