@@ -46,6 +46,7 @@ what=${1:-all}
 if [[ $what == all ]]; then
     step "format" cargo fmt --all --check
     step "lints" cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
+    counted "contracts" contracts/test.sh
     counted "unit and model tests" cargo test --workspace --all-features --release --locked --no-fail-fast
 fi
 

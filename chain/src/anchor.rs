@@ -325,16 +325,10 @@ impl Goal for Publishing<'_> {
             root: self.next.root.digest(),
             previous_root: digest(self.previous),
         };
-        let signature = self.anchor.signature(&publication);
-        Ok((
-            self.anchor.to(),
-            PublishCall {
-                publication,
-                signature,
-            }
-            .encode()
-            .into(),
-        ))
+        let digest = self.anchor.contract.domain().digest(&publication);
+        let (r, vs) = self.anchor.signer.sign_compact(&digest);
+        let call = PublishCall { r, vs, publication };
+        Ok((self.anchor.to(), call.encode().into()))
     }
 }
 

@@ -119,6 +119,16 @@ impl Key {
         bytes[64] = 27 + recovery.to_byte();
         bytes
     }
+
+    /// The same in 64 bytes, `r` and `vs` (EIP-2098): the parity of v lies in the highest bit of s, which is free.
+    pub fn sign_compact(&self, digest: &[u8; 32]) -> ([u8; 32], [u8; 32]) {
+        let signature = self.sign(digest);
+        let (mut r, mut vs) = ([0; 32], [0; 32]);
+        r.copy_from_slice(&signature[..32]);
+        vs.copy_from_slice(&signature[32..64]);
+        vs[0] |= (signature[64] - 27) << 7;
+        (r, vs)
+    }
 }
 
 impl fmt::Debug for Key {
@@ -226,6 +236,18 @@ mod tests {
             let signature = Signature::try_from(&bytes[..]).unwrap();
             assert_eq!(signature.recover(H256([byte; 32])).unwrap(), key.address());
             assert!(bytes[32] < 0x80, "s is in the lower half");
+        }
+    }
+
+    #[test]
+    fn a_compact_signature_is_the_same_in_64_bytes() {
+        let key = Key::random();
+        for byte in 0..32 {
+            let bytes = key.sign(&[byte; 32]);
+            let (r, vs) = key.sign_compact(&[byte; 32]);
+            let parity = vs[0] >> 7;
+            let s = [&[vs[0] & 0x7f], &vs[1..]].concat();
+            assert_eq!([&r[..], &s, &[27 + parity]].concat(), bytes);
         }
     }
 

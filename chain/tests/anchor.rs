@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used)] // Helpers of tests, outside of test functions.
 
-use cairn_chain::bindings::{ChallengeCall, ClaimCall};
+use cairn_chain::bindings::{BootedFilter, ChallengeCall, ClaimCall, PublishedFilter};
+use cairn_chain::history::{Range, events};
 use cairn_chain::testing::{Anvil, BOND, Liar, Lie, STAKE, Setup, WINDOW, within};
 use cairn_chain::{EthAnchor, Key, Standing, Status, Track};
 use cairn_merkle::{Anchor, AnchorError, Cancel, ChallengeKind, Fault, Version};
@@ -73,6 +74,37 @@ fn publish_restart_publish() {
     assert_eq!(stood, Some(version(9)));
     publish(&setup, &second, Some(version(9)), version(10));
     assert_eq!(second.latest().unwrap(), Some(version(10)));
+}
+
+#[test]
+fn publishing_and_booting_take_no_more_gas_than_the_contract_promises() {
+    let setup = Setup::new();
+    let first = booted(&setup);
+    // The first root of a volume takes more: nothing stood there.
+    publish(&setup, &first, None, version(5));
+    publish(&setup, &first, Some(version(5)), version(9));
+    let second = setup.anchor();
+    setup
+        .anvil
+        .while_mining(|| second.boot(nonce(2), &within(LONG)).unwrap());
+
+    let contract = setup.contract_now();
+    let range = Range {
+        from: 0,
+        to: contract.view().unwrap().number,
+    };
+    let id = setup.volume.id();
+    let published = events::<PublishedFilter>(&contract, id, range).unwrap();
+    let booted = events::<BootedFilter>(&contract, id, range).unwrap();
+    for (transaction, limit) in [
+        (published.last().unwrap().transaction, 41_000),
+        (booted.last().unwrap().transaction, 40_000),
+    ] {
+        let receipt: cairn_chain::party::Receipt = setup
+            .anvil
+            .ask("eth_getTransactionReceipt", serde_json::json!([transaction]));
+        assert!(receipt.gas_used.as_u64() <= limit, "{receipt:?}");
+    }
 }
 
 #[test]

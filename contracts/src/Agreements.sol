@@ -4,6 +4,7 @@ pragma solidity ^0.8.28;
 import {Messages} from "./Messages.sol";
 import {Volumes} from "./Volumes.sol";
 import {IStorageStaking} from "./interfaces/IStorageStaking.sol";
+import {Slot} from "./types/Slot.sol";
 import {Agreement, Record, Status, Terms, TermsRule, VolumeId, VolumeKey} from "./types/Types.sol";
 
 /// @title How a volume comes to be, and how its signer changes.
@@ -45,7 +46,7 @@ abstract contract Agreements is Volumes {
         if (byProvider || signer != address(0)) _requireSignerApart(volume, v, signer);
         emit Offered(volume, msg.sender, signer, expires);
 
-        if (byProvider) _takeIn(terms.token, msg.sender, terms.stake);
+        if (byProvider) _takeIn(terms.token, terms.stake);
     }
 
     /// @inheritdoc IStorageStaking
@@ -83,11 +84,10 @@ abstract contract Agreements is Volumes {
         v.openedAt = _now();
         v.stake = v.terms.stake;
         _answersSince[volume][signer] = 1;
-        _heads[volume].signer = signer;
-        _heads[volume].publishedAt = uint32(block.timestamp);
+        _heads[volume].slot = _opened(signer);
         emit Opened(volume, v.key.publisher, v.key.provider, v.key.podId, v.key.index, signer);
 
-        if (!byProvider) _takeIn(v.terms.token, msg.sender, v.terms.stake);
+        if (!byProvider) _takeIn(v.terms.token, v.terms.stake);
     }
 
     /// @inheritdoc IStorageStaking
@@ -95,18 +95,18 @@ abstract contract Agreements is Volumes {
         external
     {
         Record storage v = _active(volume);
-        HotHead storage head = _heads[volume];
-        address from = head.signer;
+        Slot slot = _heads[volume].slot;
+        address from = slot.signer();
         _requireSignerApart(volume, v, signer);
         // An instance that never booted holds no boot, and one that is fenced holds an old one.
-        _requireBoot(volume, head.boot, head.boot);
-        bytes32 rotation = Messages.hashRotation(volume, head.boot, v.rotations + 1, signer);
+        _requireBoot(volume, slot.boot(), slot.boot());
+        bytes32 rotation = Messages.hashRotation(volume, slot.boot(), v.rotations + 1, signer);
         _requireSigned(rotation, oldSignature, from);
         _requireSigned(rotation, newSignature, signer);
 
         v.rotations += 1;
         _answersSince[volume][signer] = v.replacements + 1;
-        head.signer = signer;
+        _setSigner(volume, signer);
         emit SignerRotated(volume, from, signer);
     }
 
@@ -119,8 +119,7 @@ abstract contract Agreements is Volumes {
         bytes calldata newSignature
     ) external {
         Record storage v = _staked(volume);
-        HotHead storage head = _heads[volume];
-        address from = head.signer;
+        address from = _heads[volume].slot.signer();
         _requireSignerApart(volume, v, signer);
         bytes32 replacement = Messages.hashReplacement(volume, v.rotations + 1, signer);
         _requireSignedByParty(replacement, publisherSignature, v.key.publisher);
@@ -132,7 +131,7 @@ abstract contract Agreements is Volumes {
         _answersSince[volume][signer] = v.replacements + 1;
         v.status = Status.Active;
         v.frozenUntil = 0;
-        head.signer = signer;
+        _setSigner(volume, signer);
         emit SignerReplaced(volume, from, signer);
     }
 
@@ -150,25 +149,24 @@ abstract contract Agreements is Volumes {
 
     function _requireSound(VolumeKey calldata key, Terms calldata terms) private view {
         bool paid = terms.funding != address(0);
-        _rule(terms.token.code.length != 0, TermsRule.Token);
-        _rule(terms.stake != 0, TermsRule.Stake);
-        _rule(terms.bond != 0, TermsRule.Bond);
-        _rule(terms.challengeWindow != 0, TermsRule.ChallengeWindow);
-        _rule(terms.staleEpochs != 0, TermsRule.StaleEpochs);
-        _rule(terms.refundShareBps <= WHOLE_BPS, TermsRule.RefundShare);
-        _rule(terms.arbiter != key.publisher && terms.arbiter != key.provider, TermsRule.Arbiter);
-        _rule(!paid || (terms.funding.code.length != 0 && terms.minFunding != 0), TermsRule.Funding);
-        _rule(paid || terms.notice != 0, TermsRule.WayOut);
-
         uint256 longest = terms.grace > terms.notice ? terms.grace : terms.notice;
         // Whatever was answered just before leaving began, one more challenge fits in before it ends.
         uint256 challenged = uint256(terms.challengeWindow) + terms.cooldown;
-        _rule(longest <= TERM_SECONDS_MAX && challenged <= TERM_SECONDS_MAX, TermsRule.Times);
-        _rule(!paid || terms.grace >= challenged, TermsRule.Grace);
-        _rule(terms.notice == 0 || terms.notice >= challenged, TermsRule.Notice);
-    }
 
-    function _rule(bool kept, TermsRule rule_) private pure {
-        if (!kept) revert BadTerms(rule_);
+        TermsRule broken;
+        if (terms.token.code.length == 0) broken = TermsRule.Token;
+        else if (terms.stake == 0) broken = TermsRule.Stake;
+        else if (terms.bond == 0) broken = TermsRule.Bond;
+        else if (terms.challengeWindow == 0) broken = TermsRule.ChallengeWindow;
+        else if (terms.staleEpochs == 0) broken = TermsRule.StaleEpochs;
+        else if (terms.refundShareBps > WHOLE_BPS) broken = TermsRule.RefundShare;
+        else if (terms.arbiter == key.publisher || terms.arbiter == key.provider) broken = TermsRule.Arbiter;
+        else if (paid && (terms.funding.code.length == 0 || terms.minFunding == 0)) broken = TermsRule.Funding;
+        else if (!paid && terms.notice == 0) broken = TermsRule.WayOut;
+        else if (longest > TERM_SECONDS_MAX || challenged > TERM_SECONDS_MAX) broken = TermsRule.Times;
+        else if (paid && terms.grace < challenged) broken = TermsRule.Grace;
+        else if (terms.notice != 0 && terms.notice < challenged) broken = TermsRule.Notice;
+        else return;
+        revert BadTerms(broken);
     }
 }

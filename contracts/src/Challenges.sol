@@ -36,7 +36,7 @@ abstract contract Challenges is Volumes {
 
         uint64 number = ++v.challenges;
         uint64 deadline = _now() + v.terms.challengeWindow;
-        (bytes32 root, uint64 epoch) = (head.root, head.epoch);
+        (bytes32 root, uint64 epoch) = (head.root, head.slot.epoch());
         ChallengeKind kind = track == Track.Storage ? ChallengeKind.Presence : ChallengeKind.Retrieval;
         c.kind = kind;
         c.number = number;
@@ -46,7 +46,7 @@ abstract contract Challenges is Volumes {
         c.root = root;
         c.bond = v.terms.bond;
         emit Challenged(volume, kind, number, deadline, epoch, root);
-        _takeIn(v.terms.token, msg.sender, v.terms.bond);
+        _takeIn(v.terms.token, v.terms.bond);
     }
 
     /// @inheritdoc IStorageStaking
@@ -61,7 +61,7 @@ abstract contract Challenges is Volumes {
         VolumeId volume = fault.volume;
         Record storage v = _active(volume);
         _requireFault(volume, v, fault);
-        _requireSigned(Messages.hashFault(fault), signature, _heads[volume].signer);
+        _requireSigned(Messages.hashFault(fault), signature, _heads[volume].slot.signer());
 
         // What was asked before stays due when it was: a fault buys no time, and once the time is over it is too late
         // to confess.
@@ -96,7 +96,7 @@ abstract contract Challenges is Volumes {
     /// @inheritdoc IStorageStaking
     function acknowledge(VolumeId volume, uint64 number, bytes calldata publisherSignature) external {
         Record storage v = _active(volume);
-        Challenge storage c = _opened(volume, ChallengeKind.Retrieval);
+        Challenge storage c = _asked(volume, ChallengeKind.Retrieval);
         if (number != c.number) revert WrongNumber(volume, number, c.number);
         _requireSignedByParty(Messages.hashReceipt(volume, number), publisherSignature, v.key.publisher);
 
@@ -112,7 +112,7 @@ abstract contract Challenges is Volumes {
         _requireVersion(volume, c, locator.boot, locator.epoch, locator.root);
         uint256 length = bytes(locator.locator).length;
         if (length == 0 || length > LOCATOR_BYTES_MAX) revert BadLocator(volume, length);
-        _requireSigned(Messages.hashLocator(locator), signature, _heads[volume].signer);
+        _requireSigned(Messages.hashLocator(locator), signature, _heads[volume].slot.signer());
 
         emit LocatorGiven(volume, locator.number, locator.epoch, locator.root, locator.locator);
         _closeAnswered(volume, v, Track.Retrieval, v.key.provider);
@@ -125,7 +125,7 @@ abstract contract Challenges is Volumes {
         _requireCaller(volume, v.terms.arbiter);
         if (shareBps > WHOLE_BPS) revert BadShare(shareBps);
         bool frozen = v.status == Status.Frozen;
-        if (!frozen) _opened(volume, ChallengeKind.Retrieval);
+        if (!frozen) _asked(volume, ChallengeKind.Retrieval);
 
         emit Ruled(volume, msg.sender, shareBps);
         if (shareBps != 0) {
@@ -169,17 +169,17 @@ abstract contract Challenges is Volumes {
         v = _active(volume);
         Challenge storage c = _pending(volume, kind, checked.number);
         _requireVersion(volume, c, checked.boot, checked.epoch, checked.root);
-        _requireSigned(structHash, signature, _heads[volume].signer);
+        _requireSigned(structHash, signature, _heads[volume].slot.signer());
     }
 
-    function _opened(VolumeId volume, ChallengeKind kind) private view returns (Challenge storage c) {
+    function _asked(VolumeId volume, ChallengeKind kind) private view returns (Challenge storage c) {
         c = _open[volume][kind == ChallengeKind.Retrieval ? Track.Retrieval : Track.Storage];
         if (c.kind != kind) revert NoChallenge(volume, kind);
     }
 
     /// @dev The open challenge of that kind and number, which is not overdue.
     function _pending(VolumeId volume, ChallengeKind kind, uint64 number) private view returns (Challenge storage c) {
-        c = _opened(volume, kind);
+        c = _asked(volume, kind);
         if (number != c.number) revert WrongNumber(volume, number, c.number);
         if (_now() > c.deadline) revert TooLate(volume, c.deadline, _now());
     }
@@ -191,9 +191,10 @@ abstract contract Challenges is Volumes {
         view
     {
         HotHead storage head = _heads[volume];
-        _requireBoot(volume, boot_, head.boot);
-        bool right = epoch >= c.epoch && epoch <= head.epoch && (epoch != c.epoch || root == c.root)
-            && (epoch != head.epoch || root == head.root);
+        _requireBoot(volume, boot_, head.slot.boot());
+        uint64 latest = head.slot.epoch();
+        bool right = epoch >= c.epoch && epoch <= latest && (epoch != c.epoch || root == c.root)
+            && (epoch != latest || root == head.root);
         if (!right) revert WrongVersion(volume, epoch, root);
     }
 
@@ -201,17 +202,19 @@ abstract contract Challenges is Volumes {
     /// report cannot be played again after healing.
     function _requireFault(VolumeId volume, Record storage v, Fault calldata fault) private view {
         HotHead storage head = _heads[volume];
-        _requireBoot(volume, fault.boot, head.boot);
+        _requireBoot(volume, fault.boot, head.slot.boot());
         if (head.root == 0) revert NothingPublished(volume);
         if (fault.number != v.faults + 1) revert WrongNumber(volume, fault.number, v.faults);
-        if (fault.epoch != head.epoch || fault.root != head.root) revert WrongVersion(volume, fault.epoch, fault.root);
+        if (fault.epoch != head.slot.epoch() || fault.root != head.root) {
+            revert WrongVersion(volume, fault.epoch, fault.root);
+        }
         bool older = fault.survivingRoot == 0 ? fault.survivingEpoch == 0 : fault.survivingEpoch < fault.epoch;
         if (!older) revert WrongVersion(volume, fault.survivingEpoch, fault.survivingRoot);
     }
 
     /// @dev The publisher's share of the stake for a fault that was not healed: the refund share, and of the rest as
     /// much as the lost epochs are of `staleEpochs`.
-    function _lost(Record storage v, Challenge storage c) private view returns (uint128) {
+    function _lost(Record storage v, Challenge storage c) internal view returns (uint128) {
         if (c.survivingRoot == 0) return v.stake;
         uint256 full = v.terms.staleEpochs;
         uint256 lost = c.epoch - c.survivingEpoch;

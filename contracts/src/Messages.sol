@@ -7,21 +7,19 @@ import {Agreement, Checked, Fault, Locator, Publication, Terms, VolumeId} from "
 /// @notice One type per purpose, so that a signature given for one is never taken for another. The type strings stand in
 /// IStorageStaking; `vectors/eip712.json` holds an example of each.
 library Messages {
-    bytes private constant TERMS_TYPE =
-        "Terms(address token,uint128 stake,uint128 bond,address funding,uint128 minFunding,address arbiter,uint32 challengeWindow,uint32 cooldown,uint32 grace,uint32 notice,uint32 staleEpochs,uint16 refundShareBps,uint8 equivocation)";
-    bytes private constant PUBLICATION_TYPE =
-        "Publication(bytes32 volume,uint64 boot,uint64 epoch,bytes32 root,bytes32 previousRoot)";
-
-    bytes32 internal constant TERMS = keccak256(TERMS_TYPE);
+    // Whole literals, because only those are hashed while compiling, not while running.
+    bytes32 internal constant TERMS = keccak256(
+        "Terms(address token,uint128 stake,uint128 bond,address funding,uint128 minFunding,address arbiter,uint32 challengeWindow,uint32 cooldown,uint32 grace,uint32 notice,uint32 staleEpochs,uint16 refundShareBps,uint8 equivocation)"
+    );
     bytes32 internal constant AGREEMENT = keccak256(
-        bytes.concat(
-            "Agreement(address publisher,address provider,bytes32 podId,uint32 index,Terms terms,address signer,uint64 expires)",
-            TERMS_TYPE
-        )
+        "Agreement(address publisher,address provider,bytes32 podId,uint32 index,Terms terms,address signer,uint64 expires)Terms(address token,uint128 stake,uint128 bond,address funding,uint128 minFunding,address arbiter,uint32 challengeWindow,uint32 cooldown,uint32 grace,uint32 notice,uint32 staleEpochs,uint16 refundShareBps,uint8 equivocation)"
     );
     bytes32 internal constant SIGNER_PROOF = keccak256("SignerProof(bytes32 agreement)");
-    bytes32 internal constant PUBLICATION = keccak256(PUBLICATION_TYPE);
-    bytes32 internal constant BATCH = keccak256(bytes.concat("Batch(Publication[] publications)", PUBLICATION_TYPE));
+    bytes32 internal constant PUBLICATION =
+        keccak256("Publication(bytes32 volume,uint64 boot,uint64 epoch,bytes32 root,bytes32 previousRoot)");
+    bytes32 internal constant BATCH = keccak256(
+        "Batch(Publication[] publications)Publication(bytes32 volume,uint64 boot,uint64 epoch,bytes32 root,bytes32 previousRoot)"
+    );
     bytes32 internal constant BOOT = keccak256("Boot(bytes32 volume,uint64 boot,bytes32 nonce)");
     bytes32 internal constant ANSWER =
         keccak256("Answer(bytes32 volume,uint64 boot,uint64 number,uint64 epoch,bytes32 root)");
@@ -57,14 +55,27 @@ library Messages {
         return keccak256(abi.encode(SIGNER_PROOF, agreement));
     }
 
-    /// @dev 192 bytes are hashed, so that no inner node of an aggregate (64 bytes) passes for a leaf.
-    function hashPublication(Publication calldata publication) internal pure returns (bytes32) {
-        return keccak256(abi.encode(PUBLICATION, publication));
+    /// @dev `keccak256(abi.encode(PUBLICATION, publication))`, for a quarter of the gas: without it a batch costs more than
+    /// 15,000 a volume. 192 bytes are hashed, so that no inner node of an aggregate (64 bytes) passes for a leaf. Bits beyond
+    /// a field's width would be hashed as they are; whoever reads the field then reverts, as always with calldata.
+    function hashPublication(Publication calldata publication) internal pure returns (bytes32 structHash) {
+        bytes32 typeHash = PUBLICATION;
+        assembly ("memory-safe") {
+            let free := mload(0x40)
+            mstore(free, typeHash)
+            calldatacopy(add(free, 0x20), publication, 0xa0)
+            structHash := keccak256(free, 0xc0)
+        }
     }
 
     /// @param publications Struct hashes of the publications.
     function hashBatch(bytes32[] memory publications) internal pure returns (bytes32) {
-        return keccak256(abi.encode(BATCH, keccak256(abi.encodePacked(publications))));
+        bytes32 list;
+        // The array where it lies: copying it would cost a batch 60 a volume.
+        assembly ("memory-safe") {
+            list := keccak256(add(publications, 0x20), mul(mload(publications), 0x20))
+        }
+        return keccak256(abi.encode(BATCH, list));
     }
 
     function hashBoot(VolumeId volume, uint64 boot, bytes32 nonce) internal pure returns (bytes32) {

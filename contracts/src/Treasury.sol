@@ -40,18 +40,20 @@ abstract contract Treasury is IStorageStaking, ReentrancyGuardTransient {
         return _owed[token];
     }
 
-    /// @dev Pulls `amount` from `from`. Callers are `nonReentrant` and call this last. A token that keeps a fee would
-    /// have the stakes of others pay for it, so what arrives must be what was asked for.
-    function _takeIn(address token, address from, uint256 amount) internal {
+    /// @dev Pulls `amount` from the caller. Functions that use it are `nonReentrant` and use it last. A token that keeps
+    /// a fee would have the stakes of others pay for it, so what arrives must be what was asked for.
+    function _takeIn(address token, uint256 amount) internal {
         _owed[token] += amount;
         uint256 before = IERC20(token).balanceOf(address(this));
-        IERC20(token).safeTransferFrom(from, address(this), amount);
+        IERC20(token).safeTransferFrom(msg.sender, address(this), amount);
         uint256 received = IERC20(token).balanceOf(address(this)) - before;
         if (received != amount) revert WrongAmountReceived(token, received, amount);
     }
 
     /// @dev Moves `amount`, which is in the contract, to what `account` may withdraw.
     function _credit(address token, address account, uint256 amount) internal {
+        // Nothing depends on this but an event that would tell nothing.
+        // slither-disable-next-line incorrect-equality
         if (amount == 0) return;
         _credits[token][account] += amount;
         emit Credited(token, account, amount);

@@ -6,6 +6,7 @@ import {Domain} from "./Domain.sol";
 import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
 import {Treasury} from "./Treasury.sol";
 import {IStorageStaking} from "./interfaces/IStorageStaking.sol";
+import {Slot} from "./types/Slot.sol";
 import {Challenge, ChallengeKind, Head, Record, Status, Terms, Track, VolumeId, VolumeKey} from "./types/Types.sol";
 
 /// @title What is stored of each volume, and the few steps that all parts share.
@@ -17,14 +18,9 @@ import {Challenge, ChallengeKind, Head, Record, Status, Terms, Track, VolumeId, 
 /// A volume whose signer is zero takes no messages of a storage plane: that is how an end or a freeze is seen here
 /// without reading a third slot.
 abstract contract Volumes is Treasury, Domain {
-    /// @dev 2^40 epochs are 34 years at a thousand a second, 2^24 boots are one each second for half a year; the time
-    /// is taken modulo 2^32, and only differences of it are used.
     struct HotHead {
         bytes32 root;
-        address signer;
-        uint40 epoch;
-        uint24 boot;
-        uint32 publishedAt;
+        Slot slot;
     }
 
     uint16 internal constant WHOLE_BPS = 10_000;
@@ -46,8 +42,8 @@ abstract contract Volumes is Treasury, Domain {
 
     /// @inheritdoc IStorageStaking
     function headOf(VolumeId volume) external view returns (Head memory) {
-        HotHead storage head = _heads[volume];
-        return Head(head.root, head.epoch, head.boot, head.publishedAt, head.signer);
+        Slot slot = _heads[volume].slot;
+        return Head(_heads[volume].root, slot.epoch(), slot.boot(), uint64(slot.publishedAt()), slot.signer());
     }
 
     /// @inheritdoc IStorageStaking
@@ -117,7 +113,13 @@ abstract contract Volumes is Treasury, Domain {
 
     /// @dev Signatures of keys in a TEE: 65 bytes, low s. Malformed ones recover to zero, and zero is refused.
     function _requireSigned(bytes32 structHash, bytes calldata signature, address signer) internal view {
+        // Why nothing was recovered does not matter: it is zero then, here and wherever a signature is looked at.
+        // slither-disable-next-line unused-return
         (address recovered,,) = ECDSA.tryRecoverCalldata(_digest(structHash), signature);
+        _requireSigner(recovered, signer);
+    }
+
+    function _requireSigner(address recovered, address signer) internal pure {
         if (recovered != signer || signer == address(0)) revert WrongSignature(recovered, signer);
     }
 
@@ -128,6 +130,15 @@ abstract contract Volumes is Treasury, Domain {
     }
 
     // --------------------------------------------------------------------------------------------------- effects
+
+    /// @dev The slot of a head that nothing has been published to.
+    function _opened(address signer) internal view returns (Slot) {
+        return Slot.wrap(0).withSigner(signer).withPublication(0, block.timestamp);
+    }
+
+    function _setSigner(VolumeId volume, address signer) internal {
+        _heads[volume].slot = _heads[volume].slot.withSigner(signer);
+    }
 
     /// @dev Closes the open challenge of a track, and gives its bond to `bondTo`.
     function _close(VolumeId volume, Record storage v, Track track, address bondTo) internal {
@@ -150,7 +161,7 @@ abstract contract Volumes is Treasury, Domain {
         uint128 toProvider = v.stake - toPublisher;
         v.stake = 0;
         v.status = status;
-        _heads[volume].signer = address(0);
+        _setSigner(volume, address(0));
         _drop(volume, v, Track.Storage);
         _drop(volume, v, Track.Retrieval);
         _credit(v.terms.token, v.key.publisher, toPublisher);

@@ -45,7 +45,7 @@ import {
 /// Replacement(bytes32 volume,uint64 rotation,address signer)                 publisher, provider and new signer
 /// Settlement(bytes32 volume,uint128 toPublisher,uint64 expires)              publisher and provider
 /// ```
-/// Signatures of signers are 65 bytes `r || s || v`, low s. Publisher and provider may also be contracts (ERC-1271).
+/// Signatures of signers are 65 bytes `r || s || v`, low s; that of `publish` is the same in 64 (EIP-2098). Publisher and provider may also be contracts (ERC-1271).
 /// Every signed message may be relayed by anyone; none names who relays it, so taking one out of the pool gains nothing.
 interface IStorageStaking {
     // ------------------------------------------------------------------------------------------------- errors
@@ -137,8 +137,8 @@ interface IStorageStaking {
         address signer
     );
 
-    /// @notice A newer version stands on chain.
-    event Published(VolumeId indexed volume, uint64 epoch, bytes32 root, bytes32 previousRoot);
+    /// @notice A newer version stands on chain, in the place of the one that the event before this one tells.
+    event Published(VolumeId indexed volume, uint64 epoch, bytes32 root);
     /// @notice An instance has fenced all earlier ones. `root` and `epoch` are what stands on chain at this moment; the
     /// instance's fresh `nonce` in its own receipt proves that what it sees of the chain is not from the past.
     event Booted(VolumeId indexed volume, uint64 boot, bytes32 nonce, bytes32 root, uint64 epoch);
@@ -223,7 +223,9 @@ interface IStorageStaking {
     // ------------------------------------------------------------------------------------------- what is newest
 
     /// @notice Puts a newer version of a volume, or a newer aggregate of a plane, on chain.
-    function publish(Publication calldata publication, bytes calldata signature) external;
+    /// @param r The first half of the signature over the Publication.
+    /// @param vs The second half, with the parity of v in its highest bit (EIP-2098): what is sent most often is short.
+    function publish(bytes32 r, bytes32 vs, Publication calldata publication) external;
 
     /// @notice Puts newer versions of many volumes of one signer on chain, all or none.
     /// @param signature Over the Batch, by the signer that all the volumes have.

@@ -38,8 +38,8 @@ fn is_zero(number: &u64) -> bool {
 }
 
 impl History {
-    /// `last` is the version published before.
-    fn add(&mut self, found: Found<Event>, last: &mut Option<(u64, [u8; 32])>) {
+    /// `last` is the epoch published before.
+    fn add(&mut self, found: Found<Event>, last: &mut Option<u64>) {
         let (block, transaction) = (found.block, format!("{:?}", found.transaction));
         let mut entry = Entry {
             block,
@@ -52,19 +52,18 @@ impl History {
         };
         match found.event {
             Event::PublishedFilter(event) => {
-                let before = last.map_or([0; 32], |(_, root)| root);
                 // The contract does not let this happen: endpoints that show it lie.
-                if event.previous_root != before || last.is_some_and(|(epoch, _)| epoch >= event.epoch) {
+                if last.is_some_and(|epoch| epoch >= event.epoch) {
                     entry.fork = Some("it does not follow the version before");
                     self.forks += 1;
                 }
-                entry.skipped = last.map_or(0, |(epoch, _)| event.epoch.saturating_sub(epoch + 1));
+                entry.skipped = last.map_or(0, |epoch| event.epoch.saturating_sub(epoch + 1));
                 self.gaps += u64::from(entry.skipped > 0);
                 self.versions += 1;
                 entry.what = "published".into();
                 entry.epoch = Some(event.epoch);
                 entry.root = anchor::version(event.epoch, event.root).map(|version| version.root.to_string());
-                *last = Some((event.epoch, event.root));
+                *last = Some(event.epoch);
             }
             Event::EquivocatedFilter(event) => {
                 entry.what = "equivocated".into();
