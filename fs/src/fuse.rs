@@ -23,6 +23,7 @@ mod convert;
 mod edge;
 mod fill;
 mod kernel;
+mod linger;
 mod listing;
 mod mount;
 mod ops;

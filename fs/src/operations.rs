@@ -129,8 +129,8 @@ impl Operations for Engine {
         Self::fsync(self, ino, data_only)
     }
 
-    fn fsync_then(&self, ino: InodeNo, data_only: bool, done: SyncDone) {
-        Self::fsync_then(self, ino, data_only, done);
+    fn fsync_then(&self, ino: InodeNo, data_only: bool, wanted: bool, done: SyncDone) {
+        Self::fsync_then(self, ino, data_only, wanted, done);
     }
 
     fn fallocate(&self, ino: InodeNo, mode: Fallocate, offset: u64, len: u64, caller: Caller) -> Result<()> {

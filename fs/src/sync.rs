@@ -175,10 +175,12 @@ impl Engine {
     }
 
     /// As [`Self::fsync`], with the answer through `done`: here, after an append, or on the logger's thread if an append
-    /// is under way, which the next one after it then serves together with all who came meanwhile.
-    pub fn fsync_then(&self, ino: InodeNo, data_only: bool, done: SyncDone) {
+    /// is under way, which the next one after it then serves together with all who came meanwhile. Also there if this
+    /// thread is `wanted` for something else.
+    pub fn fsync_then(&self, ino: InodeNo, data_only: bool, wanted: bool, done: SyncDone) {
         let mut state = self.state.lock();
-        if !state.log.leader || !state.log.has_logger || state.closing {
+        let here = !state.log.leader && !wanted;
+        if here || !state.log.has_logger || state.closing {
             drop(state);
             return done(self.fsync(ino, data_only));
         }

@@ -233,7 +233,7 @@ pub(crate) struct MountArgs {
     pub(crate) no_allow_other: bool,
     #[command(flatten)]
     pub(crate) anchor: crate::anchor::AnchorArgs,
-    /// Threads that answer the kernel, and that seal [default: the number of processors]
+    /// Threads that answer the kernel, and that seal [default: one for each 4 processors, and one for each]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) threads: Option<u16>,
     /// Where the daemon logs [default: the run directory, see docs/operations.md]

@@ -79,6 +79,7 @@ fn fsyncs_that_come_during_an_append_share_the_next_one() {
         engine.fsync_then(
             *ino,
             false,
+            false,
             Box::new(move |synced| told.send(synced).expect("somebody listens")),
         );
     }
@@ -97,4 +98,25 @@ fn fsyncs_that_come_during_an_append_share_the_next_one() {
         "one append for the first, one for the ten"
     );
     engine.close().expect("a healthy store closes");
+}
+
+#[test]
+fn a_thread_that_is_wanted_elsewhere_leaves_the_append_to_the_logger() {
+    let (gate, engine) = gated();
+    let file = put_file(&engine, InodeNo::ROOT, "file", b"bytes").expect("there is room");
+    let (told, answers) = mpsc::channel();
+    let before = gate.appends();
+    gate.set(true);
+    let answer = move |synced| {
+        told.send((std::thread::current().id(), synced))
+            .expect("somebody listens")
+    };
+    engine.fsync_then(file, false, true, Box::new(answer));
+    // Returns while the append cannot end; answered by whoever makes it.
+    gate.wait_for(before + 1);
+    assert!(answers.try_recv().is_err(), "nothing is durable yet");
+    gate.set(false);
+    let (by, synced) = answers.recv().expect("it is answered");
+    synced.expect("a healthy store syncs");
+    assert_ne!(by, std::thread::current().id());
 }

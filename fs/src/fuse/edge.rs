@@ -4,6 +4,7 @@ use super::{
     convert::{self, caller, ino, name},
     fill::Filler,
     kernel::{self, Agreed},
+    linger::{Linger, Lingering},
     listing,
     ops::Operations,
     pool::Pool,
@@ -22,8 +23,11 @@ use std::{
     io,
     os::unix::ffi::OsStrExt,
     path::Path,
-    sync::{Arc, OnceLock},
-    time::{Duration, SystemTime},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::{Duration, Instant, SystemTime},
 };
 
 /// How long the kernel may keep what it was told: nobody else changes it.
@@ -33,6 +37,8 @@ const READER: FileHandle = FileHandle(0);
 const WRITER: FileHandle = FileHandle(1);
 /// Inode numbers are never used twice, so one generation does.
 const GENERATION: Generation = Generation(0);
+/// Syncs that take longer are left to another thread.
+const SYNC_HERE_MAX: Duration = Duration::from_millis(1);
 /// Longest copy per request; the caller comes again. Keeps a request's answer in 32 bits, and its wait short.
 const COPY_BYTES_MAX: u64 = 1 << 30;
 /// Unit of `statfs`.
@@ -48,6 +54,9 @@ pub(super) struct Edge<O: ?Sized> {
     writers: Arc<Writers>,
     filler: Arc<Filler>,
     agreed: Agreed,
+    linger: Arc<Linger>,
+    /// The newest sync took more than [`SYNC_HERE_MAX`].
+    slow_syncs: Arc<AtomicBool>,
 }
 
 impl<O: Operations + ?Sized> Edge<O> {
@@ -62,6 +71,8 @@ impl<O: Operations + ?Sized> Edge<O> {
             notifier,
             writers,
             agreed: Agreed::default(),
+            linger: Arc::default(),
+            slow_syncs: Arc::default(),
         })
     }
 
@@ -70,16 +81,28 @@ impl<O: Operations + ?Sized> Edge<O> {
         Arc::clone(&self.notifier)
     }
 
+    /// What looks for the next request, once it knows where.
+    pub(super) fn linger(&self) -> Arc<Linger> {
+        Arc::clone(&self.linger)
+    }
+
     fn blocking(&self, job: impl FnOnce(&O) + Send + 'static) {
         let fs = Arc::clone(&self.fs);
         self.pool.run(move || job(&fs));
     }
 
-    /// A sync that takes as long as the hop to another thread is answered here; see [`Pool`].
+    /// A sync that takes as long as the hop to another thread is answered here; see [`Pool`]. But not while others ask,
+    /// who may want a sync too and share one, nor when syncs have been taking long, for others may come.
     fn sync(&self, what: &'static str, node: INodeNo, data_only: bool, reply: ReplyEmpty) {
         if self.fs.fsync_is_short(ino(node)) {
-            let answer = move |synced| done(what, node, reply, synced);
-            self.fs.fsync_then(ino(node), data_only, Box::new(answer));
+            let _next = Lingering(&self.linger);
+            let (begun, slow) = (Instant::now(), Arc::clone(&self.slow_syncs));
+            let wanted = slow.load(Relaxed) || self.linger.is_asked();
+            let answer = move |synced| {
+                slow.store(begun.elapsed() > SYNC_HERE_MAX, Relaxed);
+                done(what, node, reply, synced);
+            };
+            self.fs.fsync_then(ino(node), data_only, wanted, Box::new(answer));
         } else {
             self.blocking(move |fs| done(what, node, reply, fs.fsync(ino(node), data_only)));
         }
@@ -170,6 +193,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
     }
 
     fn lookup(&self, _: &Request, parent: INodeNo, file: &OsStr, reply: ReplyEntry) {
+        let _next = Lingering(&self.linger);
         match name(file).and_then(|name| self.fs.lookup(ino(parent), &name)) {
             // Inode 0 with a lifetime: the kernel remembers that the name is absent.
             Err(Error::NoEntry) => {
@@ -184,6 +208,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
     }
 
     fn getattr(&self, _: &Request, node: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
+        let _next = Lingering(&self.linger);
         answer(
             "getattr",
             node,
@@ -213,6 +238,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
         _: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
+        let _next = Lingering(&self.linger);
         let caller = caller(request, 0);
         let chown = uid.is_some() || gid.is_some();
         let set = SetAttr {
@@ -291,12 +317,14 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
         umask: u32,
         reply: ReplyEntry,
     ) {
+        let _next = Lingering(&self.linger);
         let caller = caller(request, umask);
         let made = name(file).and_then(|name| self.fs.mkdir(ino(parent), &name, mode & 0o7777, caller));
         entry("mkdir", parent, reply, made);
     }
 
     fn symlink(&self, request: &Request, parent: INodeNo, file: &OsStr, target: &Path, reply: ReplyEntry) {
+        let _next = Lingering(&self.linger);
         let target = target.as_os_str().as_bytes();
         let made =
             name(file).and_then(|name| self.fs.symlink(ino(parent), &name, target, caller(request, 0)));
@@ -310,11 +338,13 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
     }
 
     fn unlink(&self, request: &Request, parent: INodeNo, file: &OsStr, reply: ReplyEmpty) {
+        let _next = Lingering(&self.linger);
         let gone = name(file).and_then(|name| self.fs.unlink(ino(parent), &name, caller(request, 0)));
         done("unlink", parent, reply, gone);
     }
 
     fn rmdir(&self, request: &Request, parent: INodeNo, file: &OsStr, reply: ReplyEmpty) {
+        let _next = Lingering(&self.linger);
         let gone = name(file).and_then(|name| self.fs.rmdir(ino(parent), &name, caller(request, 0)));
         done("rmdir", parent, reply, gone);
     }
@@ -329,6 +359,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
         flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
+        let _next = Lingering(&self.linger);
         let moved = || {
             let (from, to, mode) = (name(file)?, name(new_file)?, convert::rename_mode(flags)?);
             self.fs
@@ -338,6 +369,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
     }
 
     fn open(&self, request: &Request, node: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        let _next = Lingering(&self.linger);
         let (caller, how) = (caller(request, 0), self.open_flags(flags.0));
         if handle(flags.0) == READER {
             let opened = self.fs.open_file(ino(node), Access::Read);
@@ -361,6 +393,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
         flags: i32,
         reply: ReplyCreate,
     ) {
+        let _next = Lingering(&self.linger);
         let made = self.create_open(parent, file, mode, caller(request, umask));
         answer("create", parent, reply, made, |reply, attr| {
             let sent = convert::file_attr(&attr);
@@ -388,6 +421,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
         _: bool,
         reply: ReplyEmpty,
     ) {
+        let _next = Lingering(&self.linger);
         if handle == WRITER {
             self.writers.closed(node);
         }
@@ -408,6 +442,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
     ) {
         let len = usize::try_from(size).unwrap_or(usize::MAX);
         if let Some(bytes) = self.fs.read_now(ino(node), offset, len) {
+            let _next = Lingering(&self.linger);
             return reply.data(&bytes);
         }
         let read = move |fs: &O| {
@@ -438,6 +473,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
         _: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
+        let _next = Lingering(&self.linger);
         let kill = write_flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID);
         let written = self.fs.write(ino(node), offset, bytes, caller(request, 0), kill);
         let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
@@ -454,6 +490,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
 
     // The kernel writes dirty pages back before it would ask, and after ENOSYS asks no more.
     fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {
+        let _next = Lingering(&self.linger);
         reply.error(Errno::ENOSYS);
     }
 
@@ -462,6 +499,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
     }
 
     fn opendir(&self, _: &Request, node: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+        let _next = Lingering(&self.linger);
         let cached = FopenFlags::FOPEN_CACHE_DIR | FopenFlags::FOPEN_KEEP_CACHE;
         let snapshots = ino(node) == InodeNo::SNAPSHOTS;
         reply.opened(READER, if snapshots { FopenFlags::empty() } else { cached });
@@ -472,6 +510,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
     }
 
     fn readdirplus(&self, _: &Request, node: INodeNo, _: FileHandle, offset: u64, reply: ReplyDirectoryPlus) {
+        let _next = Lingering(&self.linger);
         listing::plus(&*self.fs, node, offset, names_ttl(node), reply);
     }
 
@@ -515,6 +554,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
     }
 
     fn getxattr(&self, _: &Request, node: INodeNo, attribute: &OsStr, size: u32, reply: ReplyXattr) {
+        let _next = Lingering(&self.linger);
         reply::xattr(
             "getxattr",
             node,

@@ -13,7 +13,7 @@ use rustix::{
 };
 use std::{
     fs, io,
-    os::unix::fs::MetadataExt,
+    os::{fd::AsFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
     process::Command,
     sync::Arc,
@@ -47,7 +47,9 @@ pub struct MountOptions {
     pub allow_other: bool,
     /// Source shown by `mount` and `df`.
     pub fsname: String,
-    /// Threads that take requests. Two help parallel reads and cost creates 10 to 20 %.
+    /// Threads that take requests, and answer those that need not wait. One that stays awake ([`super::linger`]) answers
+    /// faster than two that wake each other: measured on two processors, 1.3 times as many creates and 1.5 times the
+    /// stream. More are for many processors, as sealing a stream takes one.
     pub threads: usize,
     /// Threads for requests that wait: syncs, cold reads, copies.
     pub threads_blocking: usize,
@@ -65,7 +67,7 @@ impl Default for MountOptions {
             flags: Vec::new(),
             allow_other: false,
             fsname: "cairn".to_owned(),
-            threads: 2,
+            threads: (1 + processors() / 4).min(4),
             threads_blocking: 8,
             read_ahead_kib: 4096,
             dirty_percent: 10,
@@ -202,15 +204,23 @@ pub fn mount<O: Operations + ?Sized>(
 ) -> io::Result<Mount> {
     let mountpoint = mountpoint.canonicalize()?;
     let edge = Edge::new(fs, options.threads_blocking)?;
-    let notifier = edge.notifier();
+    let (notifier, linger) = (edge.notifier(), edge.linger());
     let session = Session::new(edge, &mountpoint, &options.config())?;
     // Fails only when it is set already, and nobody else sets it.
     let _ = notifier.set(session.notifier());
+    // On one processor, whoever is to ask waits for who waits for him.
+    if processors() > 1 {
+        linger.set(session.as_fd().try_clone_to_owned()?);
+    }
     let session = session.spawn()?;
     if let Err(error) = tune(&mountpoint, options) {
         tracing::warn!(%error, "could not set readahead and dirty limit: cold reads and scattered writes will be slower");
     }
     Ok(Mount { session, mountpoint })
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Sets what the kernel's defaults for FUSE are too small for; only root may.

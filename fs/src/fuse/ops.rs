@@ -100,8 +100,10 @@ pub trait Operations: Send + Sync + 'static {
     ) -> Result<()>;
     /// Makes a file or a directory durable, together with every earlier change of names.
     fn fsync(&self, ino: InodeNo, data_only: bool) -> Result<()>;
-    /// As [`fsync`](Self::fsync), with the answer through `done`, from whichever thread ends it.
-    fn fsync_then(&self, ino: InodeNo, data_only: bool, done: SyncDone) {
+    /// As [`fsync`](Self::fsync), with the answer through `done`, from whichever thread ends it: another one than the
+    /// caller's, if that is `wanted` for something else.
+    fn fsync_then(&self, ino: InodeNo, data_only: bool, wanted: bool, done: SyncDone) {
+        let _ = wanted;
         done(self.fsync(ino, data_only));
     }
     /// Whether an fsync would wait for no more than one write of the device. A transport may then call
