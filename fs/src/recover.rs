@@ -34,6 +34,8 @@ const DESTROY_PACE: u32 = 16;
 const FRESH_BATCH: usize = 4096;
 /// Commit intervals that changes which are all in the log may wait.
 const LOGGED_INTERVALS: u32 = 6;
+/// Less garbage than this waits until there is nothing else to do.
+const GARBAGE_MIN: u64 = 256 << 20;
 
 /// A volume whose newest commit, or an older one, has been found and verified, and in which nothing has been written
 /// yet: whoever has to judge whether it is the newest does so between [`Opening::newest`] and [`Opening::open`], and
@@ -405,6 +407,14 @@ impl Engine {
         (until > now && !state.asks_for_commit()).then_some(until)
     }
 
+    /// Whether the store holds more of what was deleted than of all else.
+    fn is_mostly_garbage(&self) -> bool {
+        let stats = self.blocks.store.stats();
+        stats.is_ok_and(|stats| {
+            stats.garbage_bytes > GARBAGE_MIN && stats.garbage_bytes > stats.used_bytes / 2
+        })
+    }
+
     /// The committer: commits on time, when asked, and lets the store tidy up when there is nothing to do.
     fn run_committer(&self) {
         let mut state = self.state.lock();
@@ -437,6 +447,8 @@ impl Engine {
                 match self.commit_locked(&mut state) {
                     // The store may have garbage that makes room.
                     Err(Error::NoSpace) => {}
+                    // Under a writer that never rests, nothing would ever be given back.
+                    Ok(()) if self.is_mostly_garbage() => {}
                     _ => continue,
                 }
             }

@@ -19,8 +19,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How long a mount waits for the daemon before it, whose mount is gone already, to commit and end.
 const ENDING_MAX: Duration = Duration::from_secs(120);
-/// The same for one that says nothing of itself.
-const UNKNOWN_MAX: Duration = Duration::from_secs(2);
+/// The same for one that says nothing of itself: on its way out, freeing its memory on a busy machine.
+const UNKNOWN_MAX: Duration = Duration::from_secs(10);
 
 /// The wall clock, which engine and merkle do not read themselves.
 pub(crate) fn now() -> Time {
