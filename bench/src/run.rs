@@ -125,7 +125,7 @@ fn begin(args: &RunArgs, setup: &Setup, dir: &Path) -> Result<(RunDir, Run)> {
     let run = Run {
         format: FORMAT,
         started: now.clone(),
-        command: std::env::args().collect::<Vec<_>>().join(" "),
+        command: command_line(std::env::args()),
         machine: Machine::here(dir),
         depth,
         sizes,
@@ -138,6 +138,15 @@ fn begin(args: &RunArgs, setup: &Setup, dir: &Path) -> Result<(RunDir, Run)> {
     let default = || Path::new("bench/results").join(now.replace(' ', "T").replace(':', ""));
     let out = args.out.clone().unwrap_or_else(default);
     Ok((RunDir::create(&out, &run)?, run))
+}
+
+/// The command without the directories that its programs happen to lie in here: others have them elsewhere.
+fn command_line(words: impl Iterator<Item = String>) -> String {
+    let name = |word: String| match word.rsplit_once('/') {
+        Some((_, name)) if word.starts_with('/') => name.to_owned(),
+        _ => word,
+    };
+    words.map(name).collect::<Vec<_>>().join(" ")
 }
 
 /// The time in UTC, as date(1) tells it: the one thing here that a calendar would be needed for.
@@ -369,6 +378,22 @@ mod tests {
             Command::Run(args) => *args,
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn a_command_is_told_without_the_machines_own_directories() {
+        let words = [
+            "/opt/bin/cairn-bench",
+            "run",
+            "--cairn",
+            "/opt/bin/cairn",
+            "--out",
+            "bench/results/x",
+        ];
+        assert_eq!(
+            command_line(words.into_iter().map(String::from)),
+            "cairn-bench run --cairn cairn --out bench/results/x"
+        );
     }
 
     #[test]
