@@ -9,7 +9,8 @@ work=$(mktemp -d)
 store=$work/store mnt=$work/mnt key=$work/key anchor=$work/anchor/file
 export CAIRN_RUN_DIR=$work/run
 mkdir "$mnt" "$work/twin-mnt" "$work/anchor"
-passed=0 failed=0
+# shellcheck source=tests/checks.sh
+source "$root/tests/checks.sh"
 
 cleanup() {
     umount -l "$mnt" "$work/twin-mnt" 2>/dev/null
@@ -29,33 +30,6 @@ field() { "$cairn" --json status "$mnt" | python3 -c "import json,sys; r=json.lo
 for k in '$1'.split('.'): r=r[k]
 print(r)"; }
 attribute() { python3 -c "import os,sys; print(os.getxattr(sys.argv[1], sys.argv[2]).decode())" "$1" "$2"; }
-report() {
-    echo "FAIL $1: $2"
-    sed 's/^/    /' "$work/out"
-    failed=$((failed + 1))
-}
-
-# ok NAME COMMAND...: must succeed.
-ok() {
-    local name=$1
-    shift
-    if "$@" >"$work/out" 2>&1; then passed=$((passed + 1)); else report "$name" "$* ended with $?"; fi
-}
-
-# code N NAME COMMAND...: must end with exit code N and say something.
-code() {
-    local want=$1 name=$2 got
-    shift 2
-    "$@" >"$work/out" 2>&1
-    got=$?
-    cp "$work/out" "$work/said"
-    if ((got == want)) && [[ -s $work/out ]]; then passed=$((passed + 1)); else report "$name" "$* ended with $got instead of $want"; fi
-}
-
-# same NAME WANT GOT
-same() {
-    if [[ $2 == "$3" ]]; then passed=$((passed + 1)); else echo "$3" >"$work/out"; report "$1" "expected $2"; fi
-}
 
 ok "create" "$cairn" create "$store" --key-file "$key"
 code 2 "an anchor is written as KIND:PLACE" up --anchor nonsense
@@ -136,5 +110,4 @@ ok "the second goes on" "$cairn" sync --anchored "$work/twin-mnt"
 code 13 "unmounting the first says so too" down
 ok "umount the second" "$cairn" umount "$work/twin-mnt"
 
-echo "$passed passed, $failed failed"
-((failed == 0))
+finish
