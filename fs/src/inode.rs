@@ -259,21 +259,7 @@ impl Inode {
         } else {
             meta.size
         };
-        Attr {
-            ino: meta.ino,
-            kind: meta.kind,
-            mode: meta.mode,
-            uid: meta.uid,
-            gid: meta.gid,
-            rdev: meta.rdev,
-            nlink: meta.nlink,
-            size,
-            blocks: self.bytes_held().div_ceil(512),
-            atime: meta.atime,
-            mtime: meta.mtime,
-            ctime: meta.ctime,
-            btime: meta.btime,
-        }
+        meta.attr(size, self.bytes_held())
     }
 
     /// Stored bytes and, for what is not yet committed, an upper bound that ignores overlap, but never more than

@@ -232,7 +232,7 @@ impl<'a> Search<'a> {
         let content = self.content(&record, with_content)?;
         let Record { meta, xattrs, .. } = record;
         Ok(Outcome::There {
-            attr: Box::new(attr(&meta)),
+            attr: Box::new(meta.attr(meta.size, meta.stored)),
             xattrs: xattrs
                 .iter()
                 .map(|(name, value)| (name.clone(), value.clone()))
@@ -298,24 +298,6 @@ fn shown_name(key: &[u8]) -> Vec<u8> {
     match DirKey::decode(key) {
         Some(key) => key.name.as_bytes().to_vec(),
         None => key.to_vec(),
-    }
-}
-
-fn attr(meta: &Meta) -> Attr {
-    Attr {
-        ino: meta.ino,
-        kind: meta.kind,
-        mode: meta.mode,
-        uid: meta.uid,
-        gid: meta.gid,
-        rdev: meta.rdev,
-        nlink: meta.nlink,
-        size: meta.size,
-        blocks: meta.stored.div_ceil(512),
-        atime: meta.atime,
-        mtime: meta.mtime,
-        ctime: meta.ctime,
-        btime: meta.btime,
     }
 }
 

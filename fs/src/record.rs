@@ -10,7 +10,7 @@
 //! `docs/format.md` section 12 is this file as a table.
 
 use crate::codec::{Decoder, Encoder};
-use crate::{InodeNo, Kind, Time};
+use crate::{Attr, InodeNo, Kind, Time};
 use cairn_merkle::index::IndexRoot;
 use cairn_merkle::{Error, Link};
 use std::collections::BTreeMap;
@@ -88,6 +88,25 @@ fn kind_of(code: u8) -> Option<Kind> {
 }
 
 impl Meta {
+    /// As the kernel and proofs tell it, with what counts as its size and the bytes it takes.
+    pub(crate) fn attr(&self, size: u64, bytes: u64) -> Attr {
+        Attr {
+            ino: self.ino,
+            kind: self.kind,
+            mode: self.mode,
+            uid: self.uid,
+            gid: self.gid,
+            rdev: self.rdev,
+            nlink: self.nlink,
+            size,
+            blocks: bytes.div_ceil(512),
+            atime: self.atime,
+            mtime: self.mtime,
+            ctime: self.ctime,
+            btime: self.btime,
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder) {
         out.u64(self.ino.0)
             .u8(kind_code(self.kind))

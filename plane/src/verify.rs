@@ -17,7 +17,7 @@ mod import;
 mod place;
 mod prove;
 
-pub(crate) use audit::{AuditOutcome, audit, audit_place, audit_words};
+pub(crate) use audit::{AuditOutcome, Worst, audit, audit_words};
 pub(crate) use export::export;
 pub(crate) use import::import;
 pub(crate) use place::{Place, with_version};

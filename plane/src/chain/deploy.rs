@@ -1,7 +1,7 @@
 //! Puts the contracts on a chain.
 
 use super::args::DeployArgs;
-use super::place::within;
+use super::place::{PATIENCE, within};
 use super::terms::TermsFile;
 use crate::error::{Error, Result};
 use crate::output::{Output, Progress};
@@ -16,9 +16,6 @@ use ethers_core::utils::keccak256;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::Path;
-use std::time::Duration;
-
-const PATIENCE: Duration = Duration::from_secs(30 * 60);
 
 /// `chain deploy`.
 pub(super) fn deploy(args: &DeployArgs, out: &Output) -> Result<()> {

@@ -106,6 +106,9 @@ impl Local {
     }
 }
 
+/// How long the chain may take to settle what a command waits for, unless it is told.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30 * 60);
+
 /// A wait that is given up after `time`.
 pub(super) fn within(time: Duration) -> Cancel {
     let cancel = Cancel::new();

@@ -1,9 +1,8 @@
 //! Answers a challenge for a volume that is not mounted. A mounted one answers by itself.
 
 use super::args::ConfigArgs;
-use super::place::within;
+use super::place::{PATIENCE, within};
 use crate::cli::KeyArgs;
-use crate::control;
 use crate::error::{Error, Result};
 use crate::output::{Output, Progress};
 use crate::verify::Place;
@@ -12,9 +11,6 @@ use cairn_chain::Config;
 use cairn_merkle::{Anchor, Version};
 use rand::Rng;
 use std::path::Path;
-use std::time::Duration;
-
-const PATIENCE: Duration = Duration::from_secs(30 * 60);
 
 /// `chain respond`: what is checked is the version that the chain names, not what the store has since.
 pub(super) fn respond(config: &ConfigArgs, store: &Path, key: &KeyArgs, out: &Output) -> Result<()> {
@@ -53,14 +49,8 @@ fn check(store: &Path, published: Version, key: &KeyArgs, out: &Output) -> Resul
         root: Some(published.root),
         base: Vec::new(),
     };
-    let progress = Progress::blocks(out);
-    let report = Place::open(store, &version)?.with(key, |engine| {
-        control::check(engine, &|p: cairn_fs::CheckProgress| {
-            progress.set(p.blocks_done, p.blocks_total);
-        })
-    });
-    progress.finish();
-    match report?.damaged.first() {
+    let report = Place::open(store, &version)?.check(key, out)?;
+    match report.damaged.first() {
         None => Ok(()),
         Some(first) => Err(Error::Damaged {
             store: store.into(),

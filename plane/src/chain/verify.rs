@@ -14,15 +14,14 @@ use super::place::Local;
 use super::watch::Report;
 use crate::commands;
 use crate::error::{Error, Result};
-use crate::output::{Bytes, Output, Progress};
+use crate::output::Output;
 use crate::report::CheckOutcome;
 use crate::verify::args::VersionArgs;
-use crate::verify::{AuditOutcome, Place, audit_place};
-use crate::{control, verify};
+use crate::verify::{self, AuditOutcome, Place, Worst};
 use cairn_chain::{Config, Limits, Standing, Trouble, Watch};
 use cairn_merkle::Version;
-use cairn_merkle::audit::AuditReport;
-use cairn_merkle::walk::{Flaw, commit_of};
+use cairn_merkle::audit::{self, AuditReport};
+use cairn_merkle::walk::commit_of;
 use serde::Serialize;
 
 /// What `verify` answers: how the volume stands, and what reading it showed.
@@ -112,56 +111,34 @@ fn held_against(standing: &Standing, args: &VerifyArgs, out: &Output) -> Result<
 
 fn read(place: Place, args: &VerifyArgs, out: &Output) -> Result<Read> {
     if !args.key.is_given() {
-        return audit(&place, out);
+        let report = place.audit(None, out)?;
+        return Ok(Read {
+            trouble: trouble_of(&report),
+            audited: Some(AuditOutcome::new(&place, &report)),
+            checked: None,
+        });
     }
     let (store, root) = (place.store.clone(), place.root);
     match check(place, args, out) {
         // A volume that does not even open: which block it is, an audit tells.
         Err(Error::Damaged { what, .. }) => {
-            let report = audit_place(store.as_ref(), root, None, &|_| {}).ok();
-            let trouble = report.and_then(|report| audit_trouble(&report));
+            let report = audit::audit(store.as_ref(), root, audit::threads(), &|_| {}).ok();
+            let trouble = report.and_then(|report| trouble_of(&report));
             Ok(trouble.unwrap_or(Trouble::Altered { why: what }).into())
         }
         read => read,
     }
 }
 
-fn audit(place: &Place, out: &Output) -> Result<Read> {
-    let bar = Bytes::start(out, "verified");
-    let report = audit_place(place.store.as_ref(), place.root, None, &|done| {
-        bar.set(done.bytes)
-    });
-    bar.finish();
-    let report = report.map_err(|error| place.explain(error.into()))?;
-    Ok(Read {
-        trouble: audit_trouble(&report),
-        audited: Some(AuditOutcome::new(place, &report)),
-        checked: None,
+fn trouble_of(report: &AuditReport) -> Option<Trouble> {
+    Worst::of(report).map(|worst| match worst {
+        Worst::Altered(why) => Trouble::Altered { why },
+        Worst::Missing(why) => Trouble::Incomplete { why },
     })
 }
 
-fn audit_trouble(report: &AuditReport) -> Option<Trouble> {
-    let altered = report.faults.iter().find(|fault| fault.flaw != Flaw::Missing);
-    let why = |fault: &dyn std::fmt::Display| match report.fault_count {
-        1 => fault.to_string(),
-        count => format!("{fault}, and {} more", count - 1),
-    };
-    match (altered, report.faults.first()) {
-        (Some(fault), _) => Some(Trouble::Altered { why: why(fault) }),
-        (None, Some(fault)) => Some(Trouble::Incomplete { why: why(fault) }),
-        (None, None) => None,
-    }
-}
-
 fn check(place: Place, args: &VerifyArgs, out: &Output) -> Result<Read> {
-    let progress = Progress::blocks(out);
-    let found = place.with(&args.key, |engine| {
-        control::check(engine, &|p: cairn_fs::CheckProgress| {
-            progress.set(p.blocks_done, p.blocks_total);
-        })
-    });
-    progress.finish();
-    let found = found?;
+    let found = place.check(&args.key, out)?;
     let altered = found.damaged.iter().find(|damaged| !damaged.missing);
     let trouble = altered.or(found.damaged.first()).map(|damaged| {
         let why = match found.damaged.len() {

@@ -3,11 +3,10 @@
 use super::Place;
 use super::args::AuditArgs;
 use crate::error::{Error, Result};
-use crate::output::{Bytes, Output};
+use crate::output::Output;
 use crate::report::{hex, human};
-use cairn_merkle::audit::{self, AuditProgress, AuditReport};
+use cairn_merkle::audit::AuditReport;
 use cairn_merkle::walk::Flaw;
-use cairn_merkle::{BlockStore, Cid, StoreError};
 use serde::Serialize;
 use std::path::Path;
 
@@ -57,26 +56,10 @@ pub(crate) struct FaultOutcome {
 /// `audit`.
 pub(crate) fn audit(args: &AuditArgs, out: &Output) -> Result<()> {
     let place = Place::open(&args.place, &args.version)?;
-    let bar = Bytes::start(out, "verified");
-    let report = audit_place(place.store.as_ref(), place.root, args.threads, &|done| {
-        bar.set(done.bytes);
-    });
-    bar.finish();
-    let report = report.map_err(|error| place.explain(error.into()))?;
+    let report = place.audit(args.threads, out)?;
     let outcome = AuditOutcome::new(&place, &report);
     out.show(&outcome, || audit_words(&outcome))?;
     verdict(&place.path, &report)
-}
-
-/// Audits the version `root`, with as many threads as are good unless they are given.
-pub(crate) fn audit_place(
-    store: &dyn BlockStore,
-    root: Cid,
-    threads: Option<u16>,
-    progress: &(dyn Fn(AuditProgress) + Sync),
-) -> std::result::Result<AuditReport, StoreError> {
-    let threads = threads.map_or_else(audit::threads, usize::from);
-    audit::audit(store, root, threads, progress)
 }
 
 impl AuditOutcome {
@@ -141,29 +124,35 @@ pub(crate) fn audit_words(outcome: &AuditOutcome) -> String {
     lines.join("\n")
 }
 
-/// Missing and altered blocks have codes of their own; altered ones go first, since copies cannot mend what they are
-/// copies of.
+/// The worst fault, in words: what was altered goes before what is missing, since copies cannot mend what they are copies
+/// of.
+pub(crate) enum Worst {
+    /// Something is not what was written.
+    Altered(String),
+    /// A block is not there, and none that is there was altered.
+    Missing(String),
+}
+
+impl Worst {
+    /// Of an audit; `None` if all is whole.
+    pub(crate) fn of(report: &AuditReport) -> Option<Self> {
+        let altered = report.faults.iter().find(|fault| fault.flaw != Flaw::Missing);
+        let what = |fault: &cairn_merkle::walk::BlockFault| match report.fault_count {
+            1 => fault.to_string(),
+            count => format!("{fault}, and {} more", count - 1),
+        };
+        altered
+            .map(|fault| Self::Altered(what(fault)))
+            .or_else(|| report.faults.first().map(|fault| Self::Missing(what(fault))))
+    }
+}
+
+/// Missing and altered blocks have codes of their own.
 pub(crate) fn verdict(path: &Path, report: &AuditReport) -> Result<()> {
     let store = path.to_path_buf();
-    let first = |missing: bool| {
-        report
-            .faults
-            .iter()
-            .find(|fault| (fault.flaw == Flaw::Missing) == missing)
-    };
-    let what = |fault: &cairn_merkle::walk::BlockFault| match report.fault_count {
-        1 => fault.to_string(),
-        count => format!("{fault}, and {} more", count - 1),
-    };
-    match (first(false), first(true)) {
-        (Some(fault), _) => Err(Error::Damaged {
-            store,
-            what: what(fault),
-        }),
-        (None, Some(fault)) => Err(Error::Incomplete {
-            store,
-            what: what(fault),
-        }),
-        (None, None) => Ok(()),
+    match Worst::of(report) {
+        Some(Worst::Altered(what)) => Err(Error::Damaged { store, what }),
+        Some(Worst::Missing(what)) => Err(Error::Incomplete { store, what }),
+        None => Ok(()),
     }
 }

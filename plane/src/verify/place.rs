@@ -4,8 +4,11 @@ use super::args::VersionArgs;
 use crate::cli::KeyArgs;
 use crate::error::{Error, Result};
 use crate::key::{self, IfAbsent, KeyProvider};
-use crate::volume;
+use crate::output::{Bytes, Output, Progress};
+use crate::report::CheckOutcome;
+use crate::{control, volume};
 use cairn_fs::{Config, Engine, Opening};
+use cairn_merkle::audit::{self, AuditReport};
 use cairn_merkle::car::{CarStore, Layers};
 use cairn_merkle::clear::HeadClaim;
 use cairn_merkle::walk::commit_of;
@@ -135,6 +138,29 @@ impl Place {
         let result = run(&engine);
         let closed = engine.close().map_err(|error| volume::explain(&path, "", error));
         result.and_then(|value| closed.map(|()| value))
+    }
+
+    /// Checks every path of the version, with a bar.
+    pub(crate) fn check(self, key: &KeyArgs, out: &Output) -> Result<CheckOutcome> {
+        let progress = Progress::blocks(out);
+        let found = self.with(key, |engine| {
+            control::check(engine, &|p: cairn_fs::CheckProgress| {
+                progress.set(p.blocks_done, p.blocks_total);
+            })
+        });
+        progress.finish();
+        found
+    }
+
+    /// Audits every block of the version, with a bar; with as many threads as are good unless they are given.
+    pub(crate) fn audit(&self, threads: Option<u16>, out: &Output) -> Result<AuditReport> {
+        let bar = Bytes::start(out, "verified");
+        let threads = threads.map_or_else(audit::threads, usize::from);
+        let report = audit::audit(self.store.as_ref(), self.root, threads, &|done| {
+            bar.set(done.bytes);
+        });
+        bar.finish();
+        report.map_err(|error| self.explain(error.into()))
     }
 
     /// Records of the intent log that are newer than every version: they are in none.
