@@ -6,7 +6,7 @@
 //!           drop_block --> names the commit will free or hand to a dead list
 //! ```
 //!
-//! A block never changes, so a cached one is right for ever; caches are bounded in bytes and keyed by name.
+//! A block never changes, so a cached one is right for ever; the cache is bounded in bytes and keyed by name.
 
 use bytes::Bytes;
 use cairn_merkle::{
@@ -18,39 +18,58 @@ use quick_cache::{Weighter, sync::Cache};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-#[derive(Clone)]
-struct NodeWeight;
+/// Nodes side by side that are read together.
+const GROUP: usize = 16;
 
-impl Weighter<Cid, Arc<Node>> for NodeWeight {
-    fn weight(&self, _: &Cid, node: &Arc<Node>) -> u64 {
-        (node.body.len() + node.links.len() * size_of::<Link>() + 128) as u64
+/// A block that was verified and opened.
+#[derive(Clone)]
+enum Opened {
+    Node(Arc<Node>),
+    Leaf(Arc<Vec<u8>>),
+}
+
+impl Opened {
+    fn into_node(self) -> Option<Arc<Node>> {
+        match self {
+            Self::Node(node) => Some(node),
+            Self::Leaf(_) => None,
+        }
+    }
+
+    fn into_leaf(self) -> Option<Arc<Vec<u8>>> {
+        match self {
+            Self::Leaf(plain) => Some(plain),
+            Self::Node(_) => None,
+        }
     }
 }
 
 #[derive(Clone)]
-struct LeafWeight;
+struct Weight;
 
-impl Weighter<Cid, Arc<Vec<u8>>> for LeafWeight {
-    fn weight(&self, _: &Cid, plain: &Arc<Vec<u8>>) -> u64 {
-        plain.len() as u64 + 128
+impl Weighter<Cid, Opened> for Weight {
+    fn weight(&self, _: &Cid, opened: &Opened) -> u64 {
+        let bytes = match opened {
+            Opened::Node(node) => node.body.len() + node.links.len() * size_of::<Link>(),
+            Opened::Leaf(plain) => plain.len(),
+        };
+        (bytes + 128) as u64
     }
 }
 
-/// The store, behind verification and caches.
+/// The store, behind verification and a cache.
 pub(crate) struct Blocks {
     pub(crate) store: Arc<dyn BlockStore>,
-    nodes: Cache<Cid, Arc<Node>, NodeWeight>,
-    leaves: Cache<Cid, Arc<Vec<u8>>, LeafWeight>,
+    cache: Cache<Cid, Opened, Weight>,
 }
 
 impl Blocks {
-    /// Shares `cache_bytes` between nodes and leaves.
+    /// Keeps up to `cache_bytes` of nodes and leaves, whichever are asked for.
     pub(crate) fn new(store: Arc<dyn BlockStore>, cache_bytes: u64) -> Self {
-        let half = cache_bytes / 2;
+        let count = usize::try_from(cache_bytes / 16384).unwrap_or(1024);
         Self {
             store,
-            nodes: Cache::with_weighter(usize::try_from(half / 8192).unwrap_or(1024), half, NodeWeight),
-            leaves: Cache::with_weighter(usize::try_from(half / 65536).unwrap_or(1024), half, LeafWeight),
+            cache: Cache::with_weighter(count, cache_bytes, Weight),
         }
     }
 
@@ -69,7 +88,7 @@ impl Blocks {
 
     /// The bytes of a leaf.
     pub(crate) fn leaf(&self, link: &Link) -> Result<Arc<Vec<u8>>> {
-        if let Some(plain) = self.leaves.get(&link.cid) {
+        if let Some(plain) = self.cache.get(&link.cid).and_then(Opened::into_leaf) {
             return Ok(plain);
         }
         self.keep_leaf(link, self.fetch(&link.cid)?)
@@ -78,7 +97,7 @@ impl Blocks {
     /// Verifies and opens a leaf that was fetched, and keeps it.
     pub(crate) fn keep_leaf(&self, link: &Link, stored: Bytes) -> Result<Arc<Vec<u8>>> {
         let plain = Arc::new(open_leaf(link, stored)?);
-        self.leaves.insert(link.cid, plain.clone());
+        self.cache.insert(link.cid, Opened::Leaf(plain.clone()));
         Ok(plain)
     }
 
@@ -89,23 +108,65 @@ impl Blocks {
 
     /// Whether [`Self::leaf`] would not touch the store.
     pub(crate) fn holds_leaf(&self, cid: &Cid) -> bool {
-        self.leaves.peek(cid).is_some()
+        self.cache.peek(cid).is_some()
     }
 
-    /// Bytes the caches hold.
+    /// Bytes the cache holds.
     pub(crate) fn cached_bytes(&self) -> u64 {
-        self.nodes.weight() + self.leaves.weight()
+        self.cache.weight()
+    }
+
+    fn cached_node(&self, link: &Link) -> Option<Arc<Node>> {
+        self.cache.get(&link.cid).and_then(Opened::into_node)
+    }
+
+    /// Verifies and opens a node that was fetched, and keeps it.
+    fn keep_node(&self, link: &Link, stored: Bytes) -> Result<Arc<Node>> {
+        let node = Arc::new(open_node(link, stored)?);
+        self.cache.insert(link.cid, Opened::Node(node.clone()));
+        Ok(node)
+    }
+
+    /// Reads those nodes that are not cached. Whoever asks for one that cannot be read learns why.
+    fn read_ahead(&self, links: &[Link]) {
+        let missing: Vec<&Link> = links
+            .iter()
+            .filter(|link| self.cache.peek(&link.cid).is_none())
+            .collect();
+        let cids: Vec<Cid> = missing.iter().map(|link| link.cid).collect();
+        let Ok(found) = self.store.get_many(&cids) else {
+            return;
+        };
+        for (link, stored) in missing.into_iter().zip(found) {
+            let _ = stored.map(|stored| self.keep_node(link, stored));
+        }
     }
 }
 
 impl NodeSource for Blocks {
     fn node(&self, link: &Link) -> Result<Arc<Node>> {
-        if let Some(node) = self.nodes.get(&link.cid) {
+        match self.cached_node(link) {
+            Some(node) => Ok(node),
+            None => self.keep_node(link, self.fetch(&link.cid)?),
+        }
+    }
+
+    fn node_among(&self, siblings: &[Link], at: usize) -> Result<Arc<Node>> {
+        let link = &siblings[at];
+        if let Some(node) = self.cached_node(link) {
             return Ok(node);
         }
-        let node = Arc::new(open_node(link, self.fetch(&link.cid)?)?);
-        self.nodes.insert(link.cid, node.clone());
-        Ok(node)
+        let first = at - at % GROUP;
+        let group = &siblings[first..siblings.len().min(first + GROUP)];
+        let known = |links: &[Link]| {
+            let known = links.iter().filter(|link| self.cache.peek(&link.cid).is_some());
+            known.count()
+        };
+        // Names lie in no order that a user knows: who reads some here and there will read more, and in between.
+        if known(group) > 0 || known(siblings) >= siblings.len().div_ceil(8) {
+            self.read_ahead(group);
+        }
+        self.node(link)
     }
 }
 
@@ -114,10 +175,7 @@ pub(crate) struct Cached<'a>(pub(crate) &'a Blocks);
 
 impl NodeSource for Cached<'_> {
     fn node(&self, link: &Link) -> Result<Arc<Node>> {
-        self.0
-            .nodes
-            .get(&link.cid)
-            .ok_or(Error::Missing { cid: link.cid })
+        self.0.cached_node(link).ok_or(Error::Missing { cid: link.cid })
     }
 }
 
@@ -239,12 +297,69 @@ impl NodeSink for Writer<'_> {
     fn put_node(&self, node: Node) -> Result<Link> {
         let (sealed, link) = seal_node(&mut rand::rng(), self.epoch, &node);
         self.put(sealed)?;
-        self.blocks.nodes.insert(link.cid, Arc::new(node));
+        self.blocks.cache.insert(link.cid, Opened::Node(Arc::new(node)));
         Ok(link)
     }
 
     fn drop_block(&self, link: &Link) -> Result<()> {
         self.dropped.lock().push(link.clone());
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cairn_merkle::MemoryStore;
+    use cairn_merkle::testing::{FaultStore, Tamper, TestRng};
+
+    /// Nodes side by side, in a store, with nothing cached.
+    fn siblings(count: u8) -> (Arc<FaultStore<MemoryStore>>, Blocks, Vec<Link>) {
+        let store = Arc::new(FaultStore::new(MemoryStore::new()));
+        let seal = |at| {
+            let node = Node {
+                links: Vec::new(),
+                body: vec![at],
+            };
+            seal_node(&mut TestRng::new(u64::from(at)), Epoch(1), &node)
+        };
+        let (sealed, links): (Vec<_>, Vec<_>) = (0..count).map(seal).unzip();
+        store.put(Epoch(1), &sealed, PutHint::Small).unwrap();
+        let blocks = Blocks::new(store.clone(), 1 << 20);
+        (store, blocks, links)
+    }
+
+    fn cached(blocks: &Blocks, links: &[Link]) -> Vec<usize> {
+        let is_cached = |at: &usize| blocks.cached_node(&links[*at]).is_some();
+        (0..links.len()).filter(is_cached).collect()
+    }
+
+    #[test]
+    fn one_node_is_read_alone_and_the_second_with_those_beside_it() {
+        let (_, blocks, links) = siblings(100);
+        let read = |at: usize| assert_eq!(blocks.node_among(&links, at).unwrap().body, [at as u8]);
+        read(3);
+        read(40);
+        assert_eq!(cached(&blocks, &links), [3, 40]);
+        read(5);
+        assert_eq!(cached(&blocks, &links), [(0..16).collect(), vec![40]].concat());
+        // Enough of them are known by now.
+        read(99);
+        assert_eq!(
+            cached(&blocks, &links),
+            [(0..16).collect(), vec![40], (96..100).collect()].concat()
+        );
+    }
+
+    #[test]
+    fn a_damaged_neighbour_is_only_found_by_who_asks_for_it() {
+        let (store, blocks, links) = siblings(16);
+        store.tamper(links[7].cid, Tamper::FlipBit(0));
+        store.tamper(links[8].cid, Tamper::Drop);
+        for at in [3, 5, 9] {
+            assert_eq!(blocks.node_among(&links, at).unwrap().body, [at as u8]);
+        }
+        assert!(matches!(blocks.node_among(&links, 7), Err(Error::Corrupt { .. })));
+        assert!(matches!(blocks.node_among(&links, 8), Err(Error::Missing { .. })));
     }
 }

@@ -116,6 +116,8 @@ pub(crate) fn write(
             jobs.extend(file.to_seal(record_size).map(|recno| (at, recno)));
         }
     }
+    // Files made one after the other are often read so: their leaves lie behind each other.
+    jobs.sort_unstable_by_key(|(at, recno)| (items[*at].meta.ino, *recno));
     let seal = |(at, recno): (usize, u64)| match &files[at] {
         Some(file) => file.seal(writer, blocks, recno, record_size),
         None => unreachable!("only files have jobs"),

@@ -26,7 +26,7 @@ mod tests;
 pub use apply::apply;
 pub use body::{ENTRY_COST_MAX, HEIGHT_MAX, KEY_BYTES_MAX, NODE_COST_MAX};
 
-use crate::{Link, NodeSink, NodeSource, Result};
+use crate::{Link, Node, NodeSink, NodeSource, Result};
 use body::{Body, malformed};
 use std::ops::Bound;
 
@@ -53,8 +53,8 @@ pub fn get(src: &dyn NodeSource, root: Option<&Link>, key: &[u8]) -> Result<Opti
             (Err(_), 0) => return Ok(None),
             // Everything below the first child's key is smaller than the whole tree.
             (Err(0), _) => return Ok(None),
-            (Ok(at), _) => node = src.node(body.child(at)?)?,
-            (Err(after), _) => node = src.node(body.child(after - 1)?)?,
+            (Ok(at), _) => node = body.read_child(src, at)?,
+            (Err(after), _) => node = body.read_child(src, after - 1)?,
         }
         level -= 1;
     }
@@ -117,7 +117,7 @@ pub fn below(src: &dyn NodeSource, root: Option<&Link>, key: &[u8]) -> Result<Op
         if level == 0 {
             return body.entry(at).map(Some);
         }
-        node = src.node(body.child(at)?)?;
+        node = body.read_child(src, at)?;
         level -= 1;
     }
 }
@@ -131,21 +131,21 @@ pub fn range(
 ) -> Result<Vec<Entry>> {
     let mut found = Vec::new();
     if let Some(root) = root {
-        range_below(src, root, None, from, count_max, &mut found)?;
+        let root = src.node(root)?;
+        range_in(src, &root, None, from, count_max, &mut found)?;
     }
     Ok(found)
 }
 
-fn range_below(
+fn range_in(
     src: &dyn NodeSource,
-    link: &Link,
+    node: &Node,
     level: Option<u8>,
     from: Bound<&[u8]>,
     count_max: usize,
     found: &mut Vec<Entry>,
 ) -> Result<()> {
-    let node = src.node(link)?;
-    let body = Body::open_expecting(&node, level)?;
+    let body = Body::open_expecting(node, level)?;
     let start = match from {
         Bound::Unbounded => Ok(0),
         Bound::Included(key) | Bound::Excluded(key) => body.search(key)?,
@@ -161,14 +161,8 @@ fn range_below(
             break;
         }
         if body.level() > 0 {
-            range_below(
-                src,
-                body.child(at)?,
-                Some(body.level() - 1),
-                from,
-                count_max,
-                found,
-            )?;
+            let child = body.read_child(src, at)?;
+            range_in(src, &child, Some(body.level() - 1), from, count_max, found)?;
             continue;
         }
         let entry = body.entry(at)?;

@@ -16,6 +16,12 @@ use std::sync::Arc;
 pub trait NodeSource {
     /// The node `link` leads to, verified and opened.
     fn node(&self, link: &Link) -> Result<Arc<Node>>;
+
+    /// One of the nodes that lie side by side below another. Who comes for one often comes for those beside it: a
+    /// source may read them together.
+    fn node_among(&self, siblings: &[Link], at: usize) -> Result<Arc<Node>> {
+        self.node(&siblings[at])
+    }
 }
 
 /// Where new nodes go, and where the names of replaced ones are gathered.

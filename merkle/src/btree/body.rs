@@ -10,8 +10,9 @@
 //! are all a reader needs, and a binary search touches no other. The last ends must be the ends of heap and list.
 
 use super::Entry;
-use crate::{Error, Link, Node, Result};
+use crate::{Error, Link, Node, NodeSource, Result};
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 /// What a node of several entries costs at most. Small enough that rewriting a path is cheap, large enough that a
 /// directory of a million names has three levels.
@@ -217,9 +218,20 @@ impl<'a> Body<'a> {
 
     /// The child of an inner node.
     pub(super) fn child(&self, at: usize) -> Result<&'a Link> {
-        let slot = self.slot(at)?;
-        self.links
-            .get(slot.link_start)
+        Ok(&self.links[self.child_at(at)?])
+    }
+
+    /// The same, read.
+    pub(super) fn read_child(&self, src: &dyn NodeSource, at: usize) -> Result<Arc<Node>> {
+        src.node_among(self.links, self.child_at(at)?)
+    }
+
+    /// Where its link is.
+    fn child_at(&self, at: usize) -> Result<usize> {
+        let link = self.slot(at)?.link_start;
+        let is_there = link < self.links.len();
+        is_there
+            .then_some(link)
             .ok_or(malformed("an inner entry is not one key and one link"))
     }
 

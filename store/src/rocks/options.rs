@@ -83,7 +83,7 @@ pub(crate) fn cache(store: &StoreOptions) -> Cache {
 fn family(cache: &Cache) -> Options {
     let mut table = BlockBasedOptions::default();
     table.set_block_cache(cache);
-    table.set_block_size(4 << 10);
+    table.set_block_size(16 << 10);
     table.set_bloom_filter(10.0, false);
     table.set_optimize_filters_for_memory(true);
     // Counted in the cache, so that filters of a large store stay within the budget.
