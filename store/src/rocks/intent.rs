@@ -3,7 +3,7 @@
 //! ```text
 //!   intent/00000  header | record | record | record | what an earlier use left, or zeros
 //!   intent/00001  header | record | (end)                <- active: the next append goes here
-//!   intent/00002  zeros                                  <- free: written once, ready
+//!   intent/00002  zeros                                  <- free, or being made by a thread while 00001 fills
 //!
 //!   write --active has room?--> write      sync: fdatasync      trim: segments of settled epochs become free
 //! ```
@@ -16,74 +16,39 @@
 //! nothing of an earlier use passes for a record. Opening ends the active segment: what lies behind its last whole
 //! record was never acknowledged and is never followed.
 //!
-//! Formats (integers little-endian): header `"cairnlog" | version u32 | salt 16 | checksum 16`, record
-//! `length u32 | epoch u64 | seq u64 | checksum 16 | bytes`, each checksum the first half of a BLAKE3.
-//!
 //! What is synced at once is written past the page cache, in sectors: the last one again with the next record, as it was
 //! and more. What only has to outlive the process goes through the page cache, and so does all else until the next sync.
 //!
 //! **Invariant:** nothing is written to a second segment before the first is synced, so what a crash leaves is a prefix.
 
-use crate::direct;
-use crate::pack::buffer::{ALIGN, Pool};
+mod segment;
+
+pub(super) use segment::Soon;
+
+use crate::pack::buffer::Pool;
 use bytes::Bytes;
 use cairn_merkle::{Epoch, LogPos};
-use rand::Rng;
 use rustix::fs::fdatasync;
+use segment::{HEADER_LEN, Place, SEGMENT_BYTES, Segment, framed_len, path_of};
 use std::{
     collections::BTreeMap,
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io,
-    os::unix::fs::{FileExt, OpenOptionsExt},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::Arc,
+    thread::{self, JoinHandle},
 };
 
 /// Directory of the segments, within the store's.
 pub(super) const DIR: &str = "intent";
-/// Room of a segment: a few hundred fsyncs of a page.
-const SEGMENT_BYTES: u64 = 4 << 20;
-/// Free segments that are kept while the store is busy, and when it idles.
-const FREE_MAX: usize = 16;
+/// Free segments that are kept while the store is busy (as much log as the engine lets grow before it commits), and
+/// when it idles.
+const FREE_MAX: usize = 32;
 const FREE_IDLE_MAX: usize = 1;
 
-/// What direct I/O writes in.
-const SECTOR: u64 = 512;
-
-const MAGIC: &[u8; 8] = b"cairnlog";
-const VERSION: u32 = 1;
-const HEADER_LEN: usize = 44;
-const FRAME_LEN: usize = 36;
-const SUM_LEN: usize = 16;
-
-type Salt = [u8; 16];
-
-/// One file, put to use or free.
-struct Segment {
-    slot: u32,
-    file: Arc<File>,
-    /// The same file past the page cache.
-    direct: Option<File>,
-    /// What lies between the last whole sector and `end`.
-    tail: Vec<u8>,
-    /// Something went through the page cache since the last sync.
-    cached: bool,
-    len: u64,
-    salt: Salt,
-    /// Where the next record goes.
-    end: u64,
-    /// Newest epoch in it.
-    newest: Epoch,
-    /// Something was written since it was last synced.
-    unsynced: bool,
-}
-
-/// Where a record's bytes lie.
-struct Place {
-    file: Arc<File>,
-    offset: u64,
-    len: usize,
-}
+/// A segment on its way.
+type Coming = JoinHandle<io::Result<Segment>>;
 
 /// The log of one store. Callers serialise.
 pub(super) struct IntentLog {
@@ -92,18 +57,10 @@ pub(super) struct IntentLog {
     /// Ended, and still needed.
     full: Vec<Segment>,
     free: Vec<Segment>,
+    coming: Option<Coming>,
     next_slot: u32,
     records: BTreeMap<LogPos, Place>,
     buffers: Arc<Pool>,
-}
-
-/// How soon what is written is synced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Soon {
-    /// At once.
-    Now,
-    /// With whatever is synced next.
-    Later,
 }
 
 impl IntentLog {
@@ -120,17 +77,19 @@ impl IntentLog {
             active: None,
             full: Vec::new(),
             free: Vec::new(),
+            coming: None,
             next_slot: 0,
             records: BTreeMap::new(),
             buffers: Pool::new(64 << 10, 2),
         };
         for entry in fs::read_dir(&log.dir)? {
-            let entry = entry?;
-            let slot = entry.file_name().to_str().and_then(|name| name.parse().ok());
+            let slot = entry?.file_name().to_str().and_then(|name| name.parse().ok());
             let Some(slot) = slot else { continue };
-            let file = File::options().read(true).write(true).open(entry.path())?;
             log.next_slot = log.next_slot.max(slot + 1);
-            let segment = log.load(slot, file, direct::open(&entry.path()))?;
+            let records = &mut log.records;
+            let segment = Segment::open(&log.dir, slot, &mut |pos, place| {
+                records.insert(pos, place);
+            })?;
             log.full.push(segment);
         }
         if let Some(settled) = settled {
@@ -139,56 +98,58 @@ impl IntentLog {
         Ok(log)
     }
 
-    /// Reads a segment's records, up to the first that is not whole.
-    fn load(&mut self, slot: u32, file: File, direct: Option<File>) -> io::Result<Segment> {
-        let len = file.metadata()?.len();
-        let mut segment = Segment {
-            slot,
-            file: Arc::new(file),
-            direct,
-            tail: Vec::new(),
-            cached: false,
-            len,
-            salt: Salt::default(),
-            end: 0,
-            newest: Epoch(0),
-            unsynced: false,
-        };
-        let mut header = [0; HEADER_LEN];
-        if len < HEADER_LEN as u64 {
-            return Ok(segment);
-        }
-        segment.file.read_exact_at(&mut header, 0)?;
-        let Some(salt) = decode_header(&header) else {
-            return Ok(segment);
-        };
-        segment.salt = salt;
-        segment.end = HEADER_LEN as u64;
-        while let Some((pos, place)) = next_record(&segment)? {
-            segment.end = place.offset + place.len as u64;
-            segment.newest = segment.newest.max(pos.epoch);
-            self.records.insert(pos, place);
-        }
-        Ok(segment)
-    }
-
     /// Bytes the next append takes from the device: none while there is room in what is already there.
     pub(super) fn wants_bytes(&self, records: &[(LogPos, Bytes)]) -> u64 {
+        let room = |len: u64| len - HEADER_LEN as u64;
         let needed: u64 = records.iter().map(|(_, bytes)| framed_len(bytes)).sum();
         let active = self.active.as_ref().map_or(0, |active| active.len - active.end);
-        let free: u64 = self.free.iter().map(|free| free.len - HEADER_LEN as u64).sum();
-        match needed.saturating_sub(active + free) {
+        let free: u64 = self.free.iter().map(|free| room(free.len)).sum();
+        let coming = self.coming.as_ref().map_or(0, |_| room(SEGMENT_BYTES));
+        match needed.saturating_sub(active + free + coming) {
             0 => 0,
             more => more.max(SEGMENT_BYTES),
         }
     }
 
+    /// Bytes that [`Self::make_ahead`] takes from the device: none while it need not be called.
+    pub(super) fn wants_ahead(&self) -> u64 {
+        let half_full = self
+            .active
+            .as_ref()
+            .is_some_and(|active| active.end > active.len / 2);
+        match half_full && self.free.is_empty() && self.coming.is_none() {
+            true => SEGMENT_BYTES,
+            false => 0,
+        }
+    }
+
+    /// Has a thread make the segment that is to be the next: nobody's fsync then waits until it is written.
+    pub(super) fn make_ahead(&mut self) {
+        let (dir, slot) = (self.dir.clone(), self.next_slot);
+        self.next_slot += 1;
+        let make = move || Segment::create(&dir, slot, SEGMENT_BYTES);
+        // Without it, it is made when it is needed.
+        self.coming = thread::Builder::new()
+            .name("cairn-segment".to_owned())
+            .spawn(make)
+            .ok();
+    }
+
+    /// Waits for the segment that is on its way. One that could not be made is made again when it is needed, and then
+    /// says why.
+    fn arrive(&mut self) {
+        if let Some(Ok(Ok(made))) = self.coming.take().map(JoinHandle::join) {
+            self.free.push(made);
+        }
+    }
+
     /// Writes records; a kill of the process does not lose them.
     pub(super) fn write(&mut self, mut records: &[(LogPos, Bytes)], soon: Soon) -> io::Result<()> {
+        let buffers = Arc::clone(&self.buffers);
         while let Some((_, first)) = records.first() {
-            self.make_room(framed_len(first))?;
-            let written = self.write_some(records, soon)?;
-            records = &records[written..];
+            let written = self.room_for(framed_len(first))?.write(records, soon, &buffers)?;
+            records = &records[written.len()..];
+            self.records.extend(written);
         }
         Ok(())
     }
@@ -202,99 +163,35 @@ impl IntentLog {
         Some(Arc::clone(&active.file))
     }
 
-    /// As many records as the active segment has room for.
-    fn write_some(&mut self, records: &[(LogPos, Bytes)], soon: Soon) -> io::Result<usize> {
-        let Some(active) = &mut self.active else {
-            return Ok(0);
-        };
-        let begin = active.end;
-        let mut out = Vec::new();
-        if begin == 0 {
-            out.extend_from_slice(&encode_header(&active.salt));
-        }
-        let mut places = Vec::new();
-        for (pos, bytes) in records {
-            let offset = begin + out.len() as u64;
-            if offset + framed_len(bytes) > active.len {
-                break;
-            }
-            let len = u32::try_from(bytes.len()).map_err(|_| io::ErrorKind::FileTooLarge)?;
-            out.extend_from_slice(&len.to_le_bytes());
-            out.extend_from_slice(&pos.epoch.0.to_le_bytes());
-            out.extend_from_slice(&pos.seq.to_le_bytes());
-            out.extend_from_slice(&checksum(&active.salt, offset, *pos, bytes));
-            out.extend_from_slice(bytes);
-            places.push((*pos, offset + FRAME_LEN as u64, bytes.len()));
-        }
-        active.append(&out, soon, &self.buffers)?;
-        for (pos, offset, len) in &places {
-            active.newest = active.newest.max(pos.epoch);
-            let place = Place {
-                file: Arc::clone(&active.file),
-                offset: *offset,
-                len: *len,
-            };
-            self.records.insert(*pos, place);
-        }
-        Ok(places.len())
-    }
-
-    /// Has an active segment with room for `needed` bytes.
-    fn make_room(&mut self, needed: u64) -> io::Result<()> {
+    /// The active segment, with room for `needed` bytes.
+    fn room_for(&mut self, needed: u64) -> io::Result<&mut Segment> {
         if let Some(active) = self.active.take_if(|active| active.len - active.end < needed) {
             // Also when a sync of it is under way elsewhere: the next segment must not be the first to be durable.
             fdatasync(&*active.file)?;
             self.full.push(active);
         }
-        if self.active.is_some() {
-            return Ok(());
-        }
-        let needed = needed + HEADER_LEN as u64;
-        let mut segment = match self.free.iter().position(|free| free.len >= needed) {
-            Some(at) => self.free.swap_remove(at),
-            None => self.new_segment(needed.max(SEGMENT_BYTES))?,
+        let active = match self.active.take() {
+            Some(active) => active,
+            None => self.next_segment(needed + HEADER_LEN as u64)?,
         };
-        rand::rng().fill_bytes(&mut segment.salt);
-        segment.end = 0;
-        segment.tail.clear();
-        segment.newest = Epoch(0);
-        self.active = Some(segment);
-        Ok(())
+        Ok(self.active.insert(active))
     }
 
-    /// Writes a segment of zeros, durable with its name.
-    fn new_segment(&mut self, len: u64) -> io::Result<Segment> {
-        let slot = self.next_slot;
-        let len = len.next_multiple_of(ALIGN as u64);
-        let path = self.dir.join(name_of(slot));
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)?;
-        self.next_slot += 1;
-        let zeros = vec![0; SEGMENT_BYTES as usize];
-        let mut at = 0;
-        while at < len {
-            let step = (len - at).min(SEGMENT_BYTES);
-            file.write_all_at(&zeros[..step as usize], at)?;
-            at += step;
+    /// A free segment of at least this length, ready for use.
+    fn next_segment(&mut self, len: u64) -> io::Result<Segment> {
+        if self.free.is_empty() {
+            self.arrive();
         }
-        file.sync_all()?;
-        File::open(&self.dir)?.sync_all()?;
-        Ok(Segment {
-            slot,
-            file: Arc::new(file),
-            direct: direct::open(&path),
-            tail: Vec::new(),
-            cached: false,
-            len,
-            salt: Salt::default(),
-            end: 0,
-            newest: Epoch(0),
-            unsynced: false,
-        })
+        let mut segment = match self.free.iter().position(|free| free.len >= len) {
+            Some(at) => self.free.swap_remove(at),
+            None => {
+                let slot = self.next_slot;
+                self.next_slot += 1;
+                Segment::create(&self.dir, slot, len.max(SEGMENT_BYTES))?
+            }
+        };
+        segment.use_again();
+        Ok(segment)
     }
 
     /// Records from `from` on, in order, until `bytes_max` is passed.
@@ -332,6 +229,7 @@ impl IntentLog {
 
     /// Gives the room of most free segments back.
     pub(super) fn shrink(&mut self) {
+        self.arrive();
         self.free_at_most(FREE_IDLE_MAX);
     }
 
@@ -341,7 +239,7 @@ impl IntentLog {
             .sort_by_key(|free| (free.len != SEGMENT_BYTES, free.slot));
         for gone in self.free.drain(max.min(self.free.len())..) {
             // Should it stay, it is found free when the store is opened.
-            if let Err(error) = fs::remove_file(self.dir.join(name_of(gone.slot))) {
+            if let Err(error) = fs::remove_file(path_of(&self.dir, gone.slot)) {
                 tracing::warn!(slot = gone.slot, %error, "a segment of the intent log could not be removed");
             }
         }
@@ -350,110 +248,21 @@ impl IntentLog {
     /// Bytes the segments occupy.
     pub(super) fn used_bytes(&self) -> u64 {
         let segments = self.full.iter().chain(&self.free).chain(&self.active);
-        segments.map(|segment| segment.len).sum()
+        let coming = self.coming.as_ref().map_or(0, |_| SEGMENT_BYTES);
+        segments.map(|segment| segment.len).sum::<u64>() + coming
     }
 }
 
-impl Segment {
-    /// Writes behind what is there.
-    fn append(&mut self, bytes: &[u8], soon: Soon, buffers: &Arc<Pool>) -> io::Result<()> {
-        self.unsynced = true;
-        if soon == Soon::Later || self.cached {
-            self.cached = true;
-            self.file.write_all_at(bytes, self.end)?;
-        } else {
-            let len = self.tail.len() + bytes.len();
-            let whole = len.next_multiple_of(SECTOR as usize);
-            let mut buffer = buffers.take(whole);
-            let sectors = &mut buffer.as_mut()[..whole];
-            sectors[..self.tail.len()].copy_from_slice(&self.tail);
-            sectors[self.tail.len()..len].copy_from_slice(bytes);
-            sectors[len..].fill(0);
-            let offset = self.end - self.tail.len() as u64;
-            direct::write(self.direct.as_ref(), &self.file, sectors, offset)?;
-        }
-        self.end += bytes.len() as u64;
-        self.tail.extend_from_slice(bytes);
-        let behind = (self.end % SECTOR) as usize;
-        self.tail.drain(..self.tail.len() - behind);
-        Ok(())
+impl Drop for IntentLog {
+    /// Nothing of a store changes once it is closed.
+    fn drop(&mut self) {
+        self.arrive();
     }
-}
-
-fn name_of(slot: u32) -> String {
-    format!("{slot:05}")
-}
-
-fn framed_len(bytes: &Bytes) -> u64 {
-    (FRAME_LEN + bytes.len()) as u64
-}
-
-fn half(hash: &blake3::Hash) -> [u8; SUM_LEN] {
-    let (first, _) = hash.as_bytes().split_first_chunk().expect("a hash has 32 bytes");
-    *first
-}
-
-fn checksum(salt: &Salt, offset: u64, pos: LogPos, bytes: &[u8]) -> [u8; SUM_LEN] {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(salt);
-    hasher.update(&offset.to_le_bytes());
-    hasher.update(&pos.epoch.0.to_le_bytes());
-    hasher.update(&pos.seq.to_le_bytes());
-    hasher.update(bytes);
-    half(&hasher.finalize())
-}
-
-fn encode_header(salt: &Salt) -> [u8; HEADER_LEN] {
-    let mut header = [0; HEADER_LEN];
-    header[..8].copy_from_slice(MAGIC);
-    header[8..12].copy_from_slice(&VERSION.to_le_bytes());
-    header[12..28].copy_from_slice(salt);
-    let sum = half(&blake3::hash(&header[..28]));
-    header[28..].copy_from_slice(&sum);
-    header
-}
-
-/// The salt of a segment that was put to use.
-fn decode_header(header: &[u8; HEADER_LEN]) -> Option<Salt> {
-    let (said, sum) = header.split_at(28);
-    let valid =
-        said[..8] == *MAGIC && said[8..12] == VERSION.to_le_bytes() && sum == half(&blake3::hash(said));
-    valid.then(|| said[12..].try_into().ok()).flatten()
-}
-
-/// The record at a segment's end, if there is a whole one.
-fn next_record(segment: &Segment) -> io::Result<Option<(LogPos, Place)>> {
-    let left = segment.len.saturating_sub(segment.end);
-    let mut frame = [0; FRAME_LEN];
-    if left < FRAME_LEN as u64 {
-        return Ok(None);
-    }
-    segment.file.read_exact_at(&mut frame, segment.end)?;
-    let number = |at: usize| u64::from_le_bytes(frame[at..at + 8].try_into().expect("eight bytes"));
-    let len = u32::from_le_bytes(frame[..4].try_into().expect("four bytes"));
-    if u64::from(len) > left - FRAME_LEN as u64 {
-        return Ok(None);
-    }
-    let pos = LogPos {
-        epoch: Epoch(number(4)),
-        seq: number(12),
-    };
-    let offset = segment.end + FRAME_LEN as u64;
-    let mut bytes = vec![0; len as usize];
-    segment.file.read_exact_at(&mut bytes, offset)?;
-    if frame[20..] != checksum(&segment.salt, segment.end, pos, &bytes) {
-        return Ok(None);
-    }
-    let place = Place {
-        file: Arc::clone(&segment.file),
-        offset,
-        len: bytes.len(),
-    };
-    Ok(Some((pos, place)))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::segment::{FRAME_LEN, encode_header};
     use super::*;
 
     fn pos(epoch: u64, seq: u64) -> LogPos {
@@ -528,7 +337,7 @@ mod tests {
         let (dir, mut log) = log();
         let record = |seq| (pos(1, seq), Bytes::from(vec![seq as u8; 100]));
         log.write(&[record(0), record(1), record(2)], Soon::Now).unwrap();
-        let path = dir.path().join(DIR).join(name_of(0));
+        let path = path_of(&dir.path().join(DIR), 0);
         let file = File::options().write(true).open(&path).unwrap();
         // Within the second record; the third stays whole behind it.
         file.write_all_at(b"x", (HEADER_LEN + 2 * FRAME_LEN + 150) as u64)
@@ -564,6 +373,44 @@ mod tests {
             all(&again).len() <= 3 * files(&dir),
             "what was overwritten is not there"
         );
+    }
+
+    /// A record a little larger than half a segment.
+    fn half(seq: u64) -> (LogPos, Bytes) {
+        (
+            pos(1, seq),
+            Bytes::from(vec![seq as u8; (SEGMENT_BYTES / 2) as usize]),
+        )
+    }
+
+    #[test]
+    fn the_next_segment_is_made_ahead_and_taken_when_it_is_needed() {
+        let (dir, mut log) = log();
+        assert_eq!(log.wants_ahead(), 0);
+        log.write(&[half(0)], Soon::Now).unwrap();
+        assert_eq!(log.wants_ahead(), SEGMENT_BYTES);
+        log.make_ahead();
+        assert_eq!(
+            (log.wants_ahead(), log.wants_bytes(&[half(1)]), log.used_bytes()),
+            (0, 0, 2 * SEGMENT_BYTES)
+        );
+        log.write(&[half(1)], Soon::Now).unwrap();
+        assert_eq!(files(&dir), 2);
+        assert_eq!(all(&log), [half(0), half(1)]);
+        assert_eq!(
+            all(&IntentLog::open(dir.path(), None).unwrap()),
+            [half(0), half(1)]
+        );
+    }
+
+    #[test]
+    fn a_segment_that_could_not_be_made_ahead_is_made_when_it_is_needed() {
+        let (dir, mut log) = log();
+        log.write(&[half(0)], Soon::Now).unwrap();
+        fs::write(path_of(&dir.path().join(DIR), 1), "in the way").unwrap();
+        log.make_ahead();
+        log.write(&[half(1)], Soon::Now).unwrap();
+        assert_eq!(all(&log), [half(0), half(1)]);
     }
 
     #[test]
