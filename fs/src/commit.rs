@@ -76,7 +76,7 @@ impl Engine {
         Ok(())
     }
 
-    fn commit_once(&self, state: &mut Guard<'_>) -> Result<()> {
+    pub(crate) fn commit_once(&self, state: &mut Guard<'_>) -> Result<()> {
         state.committing = true;
         let mut frozen = match state.stalled.take() {
             Some(frozen) => frozen,
@@ -99,7 +99,10 @@ impl Engine {
         state.committing = false;
         state.full = matches!(&done, Err(error) if is_full(error));
         match &done {
-            Ok(()) => state.commits_done += 1,
+            Ok(()) => {
+                state.commits_done += 1;
+                state.submit_joined();
+            }
             Err(error) if is_full(error) => {
                 tracing::warn!("the store is full: the commit waits for room");
                 state.stalled = Some(frozen);
@@ -229,6 +232,7 @@ impl Engine {
         state.head = head;
         (state.root, state.root_len) = (written.root, written.root_len);
         state.committed = frozen.epoch;
+        state.closed = frozen.closed;
         state.committed_inodes = from_inodes;
         let from = written.volume;
         state.volume.bytes = from.bytes;

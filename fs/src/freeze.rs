@@ -20,6 +20,7 @@ use crate::volume::Volume;
 use cairn_merkle::{Cid, Epoch, Link};
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// One inode of the epoch being committed, as it was when the epoch was closed.
 #[derive(Debug)]
@@ -42,10 +43,20 @@ pub(crate) enum Work {
     Fixed(Stored),
 }
 
+/// The moment at which an epoch was closed: its version holds what was done before, and nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closed {
+    /// When that was.
+    pub at: Instant,
+    /// Bytes of files written by then, since the volume was opened.
+    pub written_bytes: u64,
+}
+
 /// A closed epoch.
 #[derive(Debug)]
 pub(crate) struct Frozen {
     pub(crate) epoch: Epoch,
+    pub(crate) closed: Closed,
     /// The commit block before: name, epoch and stored bytes.
     pub(crate) previous: (Cid, Epoch, u32),
     pub(crate) items: Vec<Item>,
@@ -101,8 +112,13 @@ impl Engine {
                 items.push(freeze_inode(inode, depth));
             }
         }
+        state.written_bytes += state.dirty_bytes + state.put_bytes;
         let frozen = Frozen {
             epoch: state.epoch,
+            closed: Closed {
+                at: Instant::now(),
+                written_bytes: state.written_bytes,
+            },
             previous: (state.root, state.committed, state.root_len),
             items,
             left_table: std::mem::take(&mut state.left_table),
@@ -119,7 +135,6 @@ impl Engine {
         };
         state.log.frozen_end = state.log.pushed;
         state.frozen_inodes = frozen.items.len();
-        state.written_bytes += state.dirty_bytes + state.put_bytes;
         state.frozen_bytes += std::mem::take(&mut state.dirty_bytes);
         state.frozen_put_bytes += std::mem::take(&mut state.put_bytes);
         state.touched = false;

@@ -14,7 +14,8 @@
 
 use crate::check::{CheckProgress, CheckReport, Damage};
 use crate::codec::{Decoder, Encoder};
-use crate::engine::{Config, Engine};
+use crate::engine::{Config, Engine, Guard};
+use crate::freeze::Closed;
 use crate::held::Holds;
 use crate::recover::Opening;
 use crate::snapshot::Snapshots;
@@ -151,6 +152,27 @@ impl Standing {
     }
 }
 
+/// A version that can be published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prepared {
+    /// The version.
+    pub version: Version,
+    /// When its epoch was closed.
+    pub closed: Closed,
+}
+
+/// Whether a publication takes part in the commit that is under way.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) enum Join {
+    /// None does.
+    #[default]
+    Nobody,
+    /// One waits for its end.
+    Wanted,
+    /// One did, and has not taken what it made yet.
+    Submitted(Prepared),
+}
+
 /// Keeps a version whole while it lives.
 pub struct Pin<'a> {
     engine: &'a Engine,
@@ -218,6 +240,36 @@ impl State {
             root: self.root,
         }
     }
+
+    /// Notes the head as submitted. No commit is under way.
+    fn submit(&mut self) -> Result<Prepared> {
+        let version = self.head_version();
+        let published = &mut self.volume.publication;
+        if published.submitted.last() != Some(&version) {
+            if published.submitted.len() >= SUBMITTED_MAX {
+                return Err(Error::Invalid("too many versions wait for the anchor"));
+            }
+            published.submitted.push(version);
+        }
+        published.publishing = true;
+        Ok(Prepared {
+            version,
+            closed: self.closed,
+        })
+    }
+
+    /// A commit came to its end: submits what it made, if a publication waits for that and it is worth one.
+    pub(crate) fn submit_joined(&mut self) {
+        let published = &self.volume.publication;
+        let anchored = published.anchored.map_or(Epoch(0), |version| version.epoch);
+        if matches!(self.join, Join::Wanted)
+            && published.changed > anchored
+            && published.changed <= self.committed
+            && let Ok(prepared) = self.submit()
+        {
+            self.join = Join::Submitted(prepared);
+        }
+    }
 }
 
 impl Engine {
@@ -226,16 +278,19 @@ impl Engine {
         self.state.lock().standing()
     }
 
-    /// Commits what is open, and has the version it makes held and named as submitted by every later commit, so that
-    /// it can be published. `None` if all that changed is anchored already.
+    /// Has a version held, and named as submitted by every later commit, so that it can be published: that of a commit
+    /// that is under way, else of one that is made for it. `None` if all that changed is anchored already.
     ///
     /// # Errors
     /// As [`Self::commit`]; [`Error::Invalid`] if too many versions are under way.
-    pub fn prepare_publication(&self) -> Result<Option<Version>> {
+    pub fn prepare_publication(&self) -> Result<Option<Prepared>> {
         let mut state = self.state.lock();
         state.writable()?;
         if state.standing().is_anchored() {
             return Ok(None);
+        }
+        if let Some(joined) = self.join_commit(&mut state) {
+            return Ok(Some(joined));
         }
         let committed = self.commit_locked(&mut state);
         // What a commit under way names was settled when it began, so none may be.
@@ -243,21 +298,25 @@ impl Engine {
             self.signals.committed.wait(&mut state);
         }
         state.writable()?;
-        let version = state.head_version();
         match committed {
             // Publishing the commit before gives back what older versions hold, which is what the store needs.
-            Err(Error::NoSpace) if state.volume.publication.anchored != Some(version) => {}
+            Err(Error::NoSpace) if state.volume.publication.anchored != Some(state.head_version()) => {}
             committed => committed?,
         }
-        let published = &mut state.volume.publication;
-        if published.submitted.last() != Some(&version) {
-            if published.submitted.len() >= SUBMITTED_MAX {
-                return Err(Error::Invalid("too many versions wait for the anchor"));
-            }
-            published.submitted.push(version);
+        state.submit().map(Some)
+    }
+
+    /// Has the commit under way, if there is one, submit what it makes, and waits for that. Its epoch was closed a moment
+    /// ago: to wait for it and commit once more would make the publication late by all that it takes.
+    fn join_commit(&self, state: &mut Guard<'_>) -> Option<Prepared> {
+        state.join = Join::Wanted;
+        while state.committing && matches!(state.join, Join::Wanted) {
+            self.signals.committed.wait(state);
         }
-        published.publishing = true;
-        Ok(Some(version))
+        match std::mem::take(&mut state.join) {
+            Join::Submitted(prepared) => Some(prepared),
+            Join::Nobody | Join::Wanted => None,
+        }
     }
 
     /// The anchor has `version`, finally. It takes the place of what was anchored before, which is let go by the next
@@ -365,6 +424,10 @@ impl Engine {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Caller, InodeNo, Quota, Time};
+    use cairn_merkle::{Compression, Header, HeaderParams, Kek, MemoryStore, SlotKey, SlotKind};
+    use std::sync::Arc;
+    use std::time::Duration;
 
     fn version(epoch: u64) -> Version {
         Version::from_digest(epoch, [epoch as u8; 32])
@@ -381,6 +444,62 @@ mod tests {
         let publication = Publication::decode(&mut from)?;
         from.finish()?;
         Ok(publication)
+    }
+
+    fn engine() -> Arc<Engine> {
+        let store = MemoryStore::new();
+        let slot = SlotKey {
+            kind: SlotKind::KeyFile,
+            kek: Kek::from_bytes([1; 32]),
+        };
+        let params = HeaderParams {
+            record_size: 4096,
+            compression: Compression::None,
+        };
+        let (header, key) = Header::create(&mut rand::rng(), params, &[slot]).unwrap();
+        let caller = Caller {
+            uid: 0,
+            gid: 0,
+            umask: 0,
+            now: Time(1),
+        };
+        crate::format(&store, &header, &key, Quota::default(), caller).unwrap();
+        let config = Config {
+            // No commit but those of the test.
+            commit_interval: Duration::from_secs(24 * 3600),
+            ..Config::default()
+        };
+        Engine::open(Arc::new(store), key, config, Time(1)).unwrap()
+    }
+
+    #[test]
+    fn a_publication_joins_the_commit_that_is_under_way() {
+        let engine = engine();
+        let mut state = engine.state.lock();
+        state.change(InodeNo::ROOT).unwrap();
+        let epoch = state.epoch;
+        state.committing = true;
+        drop(state);
+        let other = Arc::clone(&engine);
+        let publisher = std::thread::spawn(move || other.prepare_publication().unwrap());
+        // True once it waits for the commit: it looks, and waits on.
+        while !engine.signals.committed.notify_one() {
+            std::thread::yield_now();
+        }
+        let mut state = engine.state.lock();
+        engine.commit_once(&mut state).unwrap();
+        state.change(InodeNo::ROOT).unwrap();
+        let closed = state.closed;
+        drop(state);
+        let prepared = publisher.join().unwrap().unwrap();
+        assert_eq!((prepared.version.epoch, prepared.closed), (epoch, closed));
+        let standing = engine.standing();
+        assert_eq!(
+            (standing.head, standing.submitted),
+            (prepared.version, vec![prepared.version])
+        );
+        assert!(standing.changed > epoch, "what came later waits for the next one");
+        engine.close().unwrap();
     }
 
     #[test]

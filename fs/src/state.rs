@@ -1,10 +1,11 @@
 //! What the engine's lock guards: inodes in memory, the open epoch, the log buffer, the volume's numbers.
 
-use crate::freeze::Frozen;
+use crate::freeze::{Closed, Frozen};
 use crate::held::Holds;
 use crate::inode::{Content, DirKey, Home, Inode};
 use crate::intent::LogBuffer;
 use crate::parked::{INODE_BYTES, Parking};
+use crate::publication::Join;
 use crate::snapshot::Snapshots;
 use crate::volume::Volume;
 use crate::{Error, InodeNo, Name, Result};
@@ -30,6 +31,8 @@ pub(crate) struct State {
     pub(crate) committed: Epoch,
     pub(crate) root: Cid,
     pub(crate) root_len: u32,
+    /// When that commit's epoch was closed; for one that was found, when the volume was opened.
+    pub(crate) closed: Closed,
     /// Inodes in the last commit; [`Volume::inodes`] counts those of the open epoch.
     pub(crate) committed_inodes: u64,
     /// The head as the store holds it.
@@ -65,6 +68,8 @@ pub(crate) struct State {
     pub(crate) closing: bool,
     /// A commit is under way.
     pub(crate) committing: bool,
+    /// Whether a publication waits for it.
+    pub(crate) join: Join,
     /// Commits that are done, for those who wait.
     pub(crate) commits_done: u64,
     /// Deleted files of which the last commit left something to the next.
@@ -98,6 +103,10 @@ impl State {
             committed,
             root,
             root_len,
+            closed: Closed {
+                at: Instant::now(),
+                written_bytes: 0,
+            },
             committed_inodes: volume.inodes,
             head,
             volume,
@@ -119,6 +128,7 @@ impl State {
             commit_wanted: false,
             closing: false,
             committing: false,
+            join: Join::default(),
             commits_done: 0,
             destroying: 0,
             read_only: None,

@@ -130,7 +130,7 @@ mod tests {
     fn anchored(sample: &Sample, anchor: &MemoryAnchor) -> (Arc<dyn Anchor>, Version) {
         let instance: Arc<dyn Anchor> = Arc::new(anchor.instance());
         instance.boot([1; 32], &Cancel::new()).unwrap();
-        let version = sample.engine.prepare_publication().unwrap().unwrap();
+        let version = sample.engine.prepare_publication().unwrap().unwrap().version;
         instance.publish(None, version, &Cancel::new()).unwrap();
         sample.engine.confirmed(version);
         (instance, version)

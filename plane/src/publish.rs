@@ -11,11 +11,15 @@
 //! **Invariant:** a publication whose outcome is unknown is repeated until it is known; only then is the next prepared.
 //! Locks: [`Publisher::state`] is never held while the engine or the anchor is called.
 
+mod schedule;
+
 use crate::anchor::{AnchorArgs, explain};
 use crate::error::{Error, Exit, Result};
-use cairn_fs::{Engine, Standing};
+use cairn_fs::{Closed, Engine, Prepared, Standing};
 use cairn_merkle::{Anchor, AnchorError, Cancel, Epoch, Version};
 use parking_lot::{Condvar, Mutex, MutexGuard};
+pub(crate) use schedule::Punctuality;
+use schedule::Schedule;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -58,27 +62,20 @@ pub(crate) struct Publisher {
 
 struct State {
     /// When the next one is due by the interval, and before which none is tried after a failure.
-    due: Instant,
+    schedule: Schedule,
     not_before: Instant,
     pause: Duration,
     /// Somebody waits until this epoch is anchored.
     wanted: Epoch,
-    /// The version on its way or last anchored, when its commit began, and the bytes written by then.
-    prepared: Option<Mark>,
-    anchored: Mark,
+    /// The version on its way, if this instance made it.
+    prepared: Option<Prepared>,
+    /// What the version last anchored was closed with, or this mount began with.
+    anchored: Closed,
     error: Option<String>,
     fenced: bool,
     ending: bool,
     /// Publications that ended, one way or the other.
     rounds: u64,
-}
-
-/// A moment in the life of the volume.
-#[derive(Clone, Copy, Debug)]
-struct Mark {
-    version: Option<Version>,
-    at: Instant,
-    written_bytes: u64,
 }
 
 /// What `status` tells of it.
@@ -93,6 +90,8 @@ pub(crate) struct Window {
     /// Why the last attempt failed.
     pub(crate) error: Option<String>,
     pub(crate) fenced: bool,
+    /// How publications kept to their schedule.
+    pub(crate) punctuality: Punctuality,
 }
 
 impl Publisher {
@@ -103,20 +102,18 @@ impl Publisher {
         settings: Settings,
     ) -> Result<Arc<Self>> {
         let now = Instant::now();
-        let standing = engine.standing();
         let publisher = Arc::new(Self {
             engine,
             anchor,
             settings,
             state: Mutex::new(State {
                 // A volume that was never anchored, or was left with changes, is not left so for an interval.
-                due: now,
+                schedule: Schedule::begin(now, settings.interval),
                 not_before: now,
                 pause: PAUSE_FIRST,
                 wanted: Epoch(0),
                 prepared: None,
-                anchored: Mark {
-                    version: standing.anchored,
+                anchored: Closed {
                     at: now,
                     written_bytes: 0,
                 },
@@ -156,7 +153,11 @@ impl Publisher {
         let pending = !standing.is_anchored();
         let anchored = standing.anchored.map_or(0, |version| version.epoch.0);
         let now = Instant::now();
-        let next = state.due.max(state.not_before).saturating_duration_since(now);
+        let next = state
+            .schedule
+            .due()
+            .max(state.not_before)
+            .saturating_duration_since(now);
         Window {
             epochs: if pending {
                 standing.changed.0.saturating_sub(anchored)
@@ -177,6 +178,7 @@ impl Publisher {
             next: (pending && !state.fenced).then_some(next),
             error: state.error.clone(),
             fenced: state.fenced,
+            punctuality: state.schedule.punctuality(),
         }
     }
 
@@ -278,8 +280,9 @@ impl Publisher {
             let written = standing
                 .written_bytes
                 .saturating_sub(state.anchored.written_bytes);
+            let due = state.schedule.look(now, standing.is_anchored());
             let reason = short
-                || now >= state.due
+                || due
                 || state.wanted > anchored
                 || state.ending
                 || written.max(standing.held_bytes) >= self.settings.bytes;
@@ -287,8 +290,8 @@ impl Publisher {
                 return true;
             }
             let mut until = now + TICK;
-            if state.due > now {
-                until = until.min(state.due);
+            if state.schedule.due() > now {
+                until = until.min(state.schedule.due());
             }
             self.changed.wait_until(&mut state, until);
         }
@@ -309,20 +312,13 @@ impl Publisher {
         let version = match before.submitted.last() {
             Some(version) => *version,
             None => {
-                let mark = Mark {
-                    version: None,
-                    at: Instant::now(),
-                    written_bytes: before.written_bytes,
-                };
-                let Some(version) = self.engine.prepare_publication()? else {
+                let Some(prepared) = self.engine.prepare_publication()? else {
                     return Ok(());
                 };
-                let version_at = Mark {
-                    version: Some(version),
-                    ..mark
-                };
-                self.state.lock().prepared = Some(version_at);
-                version
+                let mut state = self.state.lock();
+                state.schedule.begun(prepared.closed.at, Instant::now());
+                state.prepared = Some(prepared);
+                prepared.version
             }
         };
         match self.anchor.publish(before.anchored, version, &self.cancel) {
@@ -342,8 +338,8 @@ impl Publisher {
     fn confirm(&self, version: Version) {
         self.engine.confirmed(version);
         let mut state = self.state.lock();
-        if let Some(mark) = state.prepared.take_if(|mark| mark.version == Some(version)) {
-            state.anchored = mark;
+        if let Some(prepared) = state.prepared.take_if(|prepared| prepared.version == version) {
+            state.anchored = prepared.closed;
         }
         tracing::info!(epoch = version.epoch.0, root = %version.root, "anchored");
         state.rounds += 1;
@@ -357,11 +353,8 @@ impl Publisher {
         state.error = None;
         state.pause = PAUSE_FIRST;
         state.not_before = now;
-        state.due = next_due(state.due, now, self.settings.interval);
-        // One that took longer than the interval, or came with the mount, has let the window grow: no pause then.
-        if now - state.anchored.at > self.settings.interval {
-            state.due = now;
-        }
+        let anchored_at = state.anchored.at;
+        state.schedule.ended(anchored_at, now);
         self.changed.notify_all();
     }
 
@@ -406,12 +399,6 @@ impl From<cairn_fs::Error> for Failure {
     fn from(error: cairn_fs::Error) -> Self {
         Self::Volume(error.to_string())
     }
-}
-
-/// The next moment of a schedule that does not drift with the time a publication takes. What was missed is not made up.
-fn next_due(due: Instant, now: Instant, interval: Duration) -> Instant {
-    let next = due + interval;
-    if next > now { next } else { now + interval }
 }
 
 #[cfg(test)]

@@ -31,10 +31,10 @@ fn clean(engine: &Engine) {
 }
 
 fn prepare(engine: &Engine) -> Version {
-    let version = engine
+    let prepared = engine
         .prepare_publication()
         .expect("a healthy store takes a commit");
-    version.expect("something changed")
+    prepared.expect("something changed").version
 }
 
 fn anchored(engine: &Engine) -> Version {
@@ -154,8 +154,8 @@ fn a_store_holds_the_head_and_the_published_versions_and_nothing_else() {
             (0..dice.below(12)).for_each(|_| change(&engine, &mut dice, Mix::of(seed)));
             match (dice.below(6), under_way) {
                 (0 | 1, None) => under_way = engine.prepare_publication().expect("a healthy store"),
-                (0 | 1, Some(version)) => {
-                    engine.confirmed(version);
+                (0 | 1, Some(prepared)) => {
+                    engine.confirmed(prepared.version);
                     under_way = None;
                 }
                 (2, _) if dice.below(4) == 0 => {

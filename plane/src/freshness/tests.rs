@@ -31,7 +31,7 @@ fn exit_of<T>(result: Result<T>) -> (Exit, String) {
 fn publish(sample: &Sample, anchor: &MemoryAnchor) -> Version {
     let instance = anchor.instance();
     let previous = instance.boot([1; 32], &Cancel::new()).unwrap();
-    let version = sample.engine.prepare_publication().unwrap().unwrap();
+    let version = sample.engine.prepare_publication().unwrap().unwrap().version;
     instance.publish(previous, version, &Cancel::new()).unwrap();
     version
 }
@@ -135,7 +135,7 @@ fn an_anchor_that_forgot_a_version_or_went_back_is_refused() {
     let first = publish(&sample, &anchor);
     sample.engine.confirmed(first);
     sample.put("file", b"more");
-    let second = sample.engine.prepare_publication().unwrap().unwrap();
+    let second = sample.engine.prepare_publication().unwrap().unwrap().version;
     sample.engine.confirmed(second);
     sample.put("file", b"most");
     sample.engine.commit().unwrap();
@@ -183,13 +183,13 @@ fn a_reader_checks_and_fences_nobody() {
     let (sample, anchor) = (Sample::new(), MemoryAnchor::new());
     let instance = anchor.instance();
     instance.boot([1; 32], &Cancel::new()).unwrap();
-    let version = sample.engine.prepare_publication().unwrap().unwrap();
+    let version = sample.engine.prepare_publication().unwrap().unwrap().version;
     instance.publish(None, version, &Cancel::new()).unwrap();
     let (trust, _) = admit_as(&sample.store, &anchor, Policy::Refuse, Access::ReadOnly).unwrap();
     assert_eq!(trust, Trust::Checked);
     sample.engine.confirmed(version);
     sample.put("file", b"more");
-    let next = sample.engine.prepare_publication().unwrap().unwrap();
+    let next = sample.engine.prepare_publication().unwrap().unwrap().version;
     instance.publish(Some(version), next, &Cancel::new()).unwrap();
 }
 

@@ -1,6 +1,7 @@
 //! What `status` tells of a mount's freshness.
 
 use crate::freshness::{Freshness, Trust};
+use crate::publish::{Punctuality, Window};
 use crate::report::human;
 use cairn_fs::Standing;
 use cairn_merkle::Version;
@@ -59,22 +60,31 @@ pub(crate) struct WindowReport {
     pub(crate) error: Option<String>,
     /// Whether another instance has taken over.
     pub(crate) fenced: bool,
+    /// How publications kept to their schedule since the mount.
+    #[serde(default)]
+    pub(crate) schedule: ScheduleReport,
+}
+
+/// Publications that came because the interval was over, and how late they were.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct ScheduleReport {
+    /// How many there were.
+    pub(crate) publications: u64,
+    /// Milliseconds from when the last was due until the epoch was closed that it publishes; 0 if it was closed before.
+    pub(crate) closed_late_ms: f64,
+    /// The worst of these.
+    pub(crate) closed_late_ms_max: f64,
+    /// Milliseconds from when the last was due until it was handed to the anchor, whose own time is not in it.
+    pub(crate) handed_late_ms: f64,
+    /// The worst of these.
+    pub(crate) handed_late_ms_max: f64,
 }
 
 impl AnchorReport {
     /// From the engine's and the publisher's own words.
     pub(crate) fn new(standing: &Standing, freshness: &Freshness) -> Self {
-        let window = freshness.publisher.as_ref().map(|publisher| {
-            let window = publisher.window();
-            WindowReport {
-                epochs: window.epochs,
-                seconds: window.age.as_secs_f64(),
-                bytes: window.bytes,
-                next_seconds: window.next.map(|next| next.as_secs_f64()),
-                error: window.error,
-                fenced: window.fenced,
-            }
-        });
+        let window = freshness.publisher.as_ref();
+        let window = window.map(|publisher| WindowReport::from(publisher.window()));
         Self {
             anchor: freshness.anchor.as_ref().map(|anchor| anchor.describe()),
             trust: freshness.trust,
@@ -120,6 +130,33 @@ impl AnchorReport {
     }
 }
 
+impl From<Window> for WindowReport {
+    fn from(window: Window) -> Self {
+        Self {
+            epochs: window.epochs,
+            seconds: window.age.as_secs_f64(),
+            bytes: window.bytes,
+            next_seconds: window.next.map(|next| next.as_secs_f64()),
+            error: window.error,
+            fenced: window.fenced,
+            schedule: window.punctuality.into(),
+        }
+    }
+}
+
+impl From<Punctuality> for ScheduleReport {
+    fn from(found: Punctuality) -> Self {
+        let ms = |late: Duration| late.as_secs_f64() * 1000.0;
+        Self {
+            publications: found.count,
+            closed_late_ms: ms(found.closed.last),
+            closed_late_ms_max: ms(found.closed.max),
+            handed_late_ms: ms(found.handed.last),
+            handed_late_ms_max: ms(found.handed.max),
+        }
+    }
+}
+
 impl WindowReport {
     fn words(&self) -> String {
         let mut text = match self.epochs {
@@ -133,6 +170,13 @@ impl WindowReport {
         if let Some(next) = self.next_seconds {
             let next = indicatif::HumanDuration(Duration::from_secs_f64(next));
             text.push_str(&format!("; next publication in {next}"));
+        }
+        let schedule = &self.schedule;
+        if schedule.publications > 0 {
+            text.push_str(&format!(
+                "\nschedule    {} publications, closed {:.0} ms and handed over {:.0} ms late at worst",
+                schedule.publications, schedule.closed_late_ms_max, schedule.handed_late_ms_max
+            ));
         }
         if let Some(error) = &self.error {
             text.push_str(&format!("\npublishing  FAILED: {error}"));

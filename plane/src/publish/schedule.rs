@@ -1,0 +1,166 @@
+//! When publications are due, and how they keep to it.
+//!
+//! ```text
+//!  due --> look --> begun: epoch closed, handed to the anchor --> ended --> due + interval
+//!   ^        `-- nothing to publish: waits for a change, which is then late for nothing      |
+//!   '-------------------------------------------------------------------------------------'
+//! ```
+//!
+//! The schedule does not drift with the time that a publication takes, and makes up for nothing.
+//!
+//! **Invariant:** nothing here reads the clock.
+
+use std::time::{Duration, Instant};
+
+/// The moments at which publications are due.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Schedule {
+    interval: Duration,
+    due: Instant,
+    /// For what the next publication counts as on schedule or late; none if it comes for another reason.
+    counts_for: Option<Instant>,
+    /// There was nothing to publish when it was due.
+    idle: bool,
+    punctuality: Punctuality,
+}
+
+/// How publications that the interval brought about kept to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Punctuality {
+    /// How many there were.
+    pub(crate) count: u64,
+    /// From when one was due until the epoch was closed that it publishes; none if that was closed before.
+    pub(crate) closed: Lateness,
+    /// From when one was due until it was handed to the anchor: the commit is in it, the anchor's own time is not.
+    pub(crate) handed: Lateness,
+}
+
+/// How late something was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Lateness {
+    /// The last time.
+    pub(crate) last: Duration,
+    /// At worst.
+    pub(crate) max: Duration,
+}
+
+impl Lateness {
+    fn note(&mut self, due: Instant, at: Instant) {
+        self.last = at.saturating_duration_since(due);
+        self.max = self.max.max(self.last);
+    }
+}
+
+impl Schedule {
+    /// The first is due `now`.
+    pub(super) fn begin(now: Instant, interval: Duration) -> Self {
+        Self {
+            interval,
+            due: now,
+            counts_for: None,
+            idle: false,
+            punctuality: Punctuality::default(),
+        }
+    }
+
+    /// When the next one is due.
+    pub(super) fn due(&self) -> Instant {
+        self.due
+    }
+
+    /// How publications kept to it so far.
+    pub(super) fn punctuality(&self) -> Punctuality {
+        self.punctuality
+    }
+
+    /// Whether one is due. `idle` says that there is nothing to publish.
+    pub(super) fn look(&mut self, now: Instant, idle: bool) -> bool {
+        let is_due = now >= self.due;
+        self.idle |= is_due && idle;
+        self.counts_for = (is_due && !self.idle).then_some(self.due);
+        is_due
+    }
+
+    /// One began: the epoch it publishes was closed, and it is handed to the anchor now.
+    pub(super) fn begun(&mut self, closed: Instant, handed: Instant) {
+        if let Some(due) = self.counts_for.take() {
+            self.punctuality.count += 1;
+            self.punctuality.closed.note(due, closed);
+            self.punctuality.handed.note(due, handed);
+        } else {
+            // One that came before it was due begins the interval anew.
+            self.due = self.due.min(closed);
+        }
+    }
+
+    /// One came to its end; what is anchored now was closed at `anchored_at`.
+    pub(super) fn ended(&mut self, anchored_at: Instant, now: Instant) {
+        let next = self.due + self.interval;
+        self.due = if now - anchored_at > self.interval {
+            // One that took longer than the interval, or came with the mount, has let the window grow: no pause then.
+            now
+        } else if next > now {
+            next
+        } else {
+            now + self.interval
+        };
+        self.idle = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn a_schedule_does_not_drift_and_makes_up_for_nothing() {
+        let start = Instant::now();
+        let mut schedule = Schedule::begin(start, SECOND);
+        schedule.ended(start, start + 100 * MS);
+        assert_eq!(schedule.due(), start + SECOND);
+        // Brought about by something else when it was long due: the next one comes an interval later.
+        schedule.ended(start + 5 * SECOND, start + 5 * SECOND);
+        assert_eq!(schedule.due(), start + 6 * SECOND);
+        schedule.ended(start + 6 * SECOND, start + 8 * SECOND);
+        assert_eq!(schedule.due(), start + 8 * SECOND, "the window has grown");
+    }
+
+    #[test]
+    fn lateness_counts_from_when_it_was_due() {
+        let start = Instant::now();
+        let mut schedule = Schedule::begin(start, SECOND);
+        assert!(schedule.look(start + 3 * MS, false));
+        schedule.begun(start + 4 * MS, start + 50 * MS);
+        schedule.ended(start + 4 * MS, start + 100 * MS);
+        assert!(!schedule.look(start + 999 * MS, false));
+        assert!(schedule.look(start + 1001 * MS, false));
+        // The commit that was under way when it was due.
+        schedule.begun(start + 900 * MS, start + 1010 * MS);
+        let found = schedule.punctuality();
+        assert_eq!(found.count, 2);
+        assert_eq!((found.closed.last, found.closed.max), (Duration::ZERO, 4 * MS));
+        assert_eq!((found.handed.last, found.handed.max), (10 * MS, 50 * MS));
+    }
+
+    #[test]
+    fn neither_the_first_change_of_an_idle_volume_nor_one_that_is_asked_for_is_late() {
+        let start = Instant::now();
+        let mut schedule = Schedule::begin(start, SECOND);
+        assert!(schedule.look(start, true), "due, with nothing to publish");
+        assert!(schedule.look(start + 30 * SECOND, false));
+        schedule.begun(start + 30 * SECOND, start + 30 * SECOND);
+        schedule.ended(start + 30 * SECOND, start + 30 * SECOND);
+        assert!(!schedule.look(start + 30 * SECOND + 500 * MS, false));
+        schedule.begun(start + 30 * SECOND + 500 * MS, start + 30 * SECOND + 500 * MS);
+        assert_eq!(schedule.punctuality(), Punctuality::default());
+        schedule.ended(start + 30 * SECOND + 500 * MS, start + 31 * SECOND);
+        assert_eq!(
+            schedule.due(),
+            start + 31 * SECOND + 500 * MS,
+            "an interval after the last"
+        );
+    }
+}
