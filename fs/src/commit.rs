@@ -180,6 +180,8 @@ impl Engine {
         };
         let freed = keeper.settle(&mut volume.held, freed)?;
         let (root, root_len) = self.write_commit(frozen, writer, &volume)?;
+        // Now, while everybody goes on, and not under the lock.
+        self.blocks.store.prepare_delete(&freed)?;
         Ok(Written {
             root,
             root_len,

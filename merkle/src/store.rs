@@ -144,6 +144,13 @@ pub trait BlockStore: Send + Sync {
     /// The volume header, or `None` in a store that holds no volume.
     fn header(&self) -> Result<Option<Bytes>, StoreError>;
 
+    /// Says that the next [`Self::swap_head`] is to delete these blocks, so that what it must know of them is looked up
+    /// before anybody waits for it. Changes nothing, and is only ever a hint.
+    fn prepare_delete(&self, cids: &[Cid]) -> Result<(), StoreError> {
+        let _ = cids;
+        Ok(())
+    }
+
     /// Replaces the head, and does all else that [`HeadSwap`] says, atomically and durably; log records of
     /// epochs up to `settled` are trimmed. All puts it depends on must have been synced, or were put as
     /// [`PutHint::Small`]: those become durable with it.

@@ -39,6 +39,7 @@ use rocksdb::{
     ColumnFamily, ColumnFamilyDescriptor, DB, DBRawIterator, DEFAULT_COLUMN_FAMILY_NAME, Options,
     ReadOptions, WriteBatch, WriteOptions, properties,
 };
+use rustc_hash::FxHashMap;
 use space::{Claim, Space};
 use std::{
     fs, io,
@@ -70,6 +71,8 @@ pub struct RocksStore {
     reclaiming: Mutex<()>,
     /// Highest epoch settled so far. Held while the head is compared and swapped.
     settled: Mutex<Option<Epoch>>,
+    /// Where blocks lie that the next swap of the head deletes. Nothing that lives is ever moved.
+    doomed: Mutex<FxHashMap<Cid, Place>>,
     stats: Mutex<Option<(Instant, StoreStats)>>,
     failed: AtomicBool,
 }
@@ -184,6 +187,7 @@ impl RocksStore {
             syncing: Mutex::new(()),
             reclaiming: Mutex::new(()),
             settled: Mutex::new(settled),
+            doomed: Mutex::default(),
             stats: Mutex::new(None),
             failed: AtomicBool::new(false),
         };
@@ -398,6 +402,16 @@ impl BlockStore for RocksStore {
         self.meta("read the header", keys::HEADER)
     }
 
+    fn prepare_delete(&self, cids: &[Cid]) -> Result<(), StoreError> {
+        let mut doomed = FxHashMap::default();
+        for cid in cids {
+            // One that is not written yet has no place: the swap looks for it again.
+            doomed.extend(self.place(cid)?.map(|place| (*cid, place)));
+        }
+        *self.doomed.lock() = doomed;
+        Ok(())
+    }
+
     fn swap_head(&self, swap: &HeadSwap<'_>) -> Result<(), StoreError> {
         let verb = "swap the head";
         self.check_alive(verb)?;
@@ -565,9 +579,11 @@ impl RocksStore {
             // Else the index would learn of the block after it forgot it.
             self.drain("delete blocks")?;
         }
+        let doomed = std::mem::take(&mut *self.doomed.lock());
         let mut places = Vec::with_capacity(cids.len());
         for cid in cids {
-            if let Some(place) = self.place(cid)? {
+            let known = doomed.get(cid).copied();
+            if let Some(place) = known.map_or_else(|| self.place(cid), |place| Ok(Some(place)))? {
                 batch.delete_cf(self.blocks(), keys::block(cid));
                 places.push(place);
             }
