@@ -45,7 +45,8 @@ bench: build
 
 bench-full: build
 	@bench/zfs/build.sh || echo "zlfuse cannot be built here: it will be missing from the report"
-	@$(target)/release/cairn-bench run --all --install --add cryfs --cairn $(cairn)
+	@tests/anvil.sh >/dev/null || echo "anvil cannot be had: anchored Cairn will be missing from the report"
+	@$(target)/release/cairn-bench run --all --install --add cryfs,cairn-anchored --cairn $(cairn)
 
 build: install
 	@$(rocksdb) && cargo build --release --locked

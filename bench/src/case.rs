@@ -13,6 +13,7 @@ mod copy;
 mod database;
 mod files;
 mod grow;
+mod publish;
 mod raw;
 mod stream;
 
@@ -37,6 +38,8 @@ pub(crate) enum Unit {
     Millis,
     /// A quotient of two values of the same cell.
     Ratio,
+    /// How often something happened.
+    Count,
 }
 
 impl Unit {
@@ -48,17 +51,19 @@ impl Unit {
             Self::Seconds => "s",
             Self::Millis => "ms",
             Self::Ratio => "×",
+            Self::Count => "times",
         }
     }
 
-    /// Whether values of two systems compare. A quotient says how a system behaves beside itself.
+    /// Whether values of two systems compare. A quotient says how a system behaves beside itself, a count what a value
+    /// stands on.
     pub(crate) fn compares(self) -> bool {
-        self != Self::Ratio
+        !matches!(self, Self::Ratio | Self::Count)
     }
 
     /// Whether more is better.
     pub(crate) fn grows_better(self) -> bool {
-        matches!(self, Self::MibPerS | Self::PerS | Self::Ratio)
+        matches!(self, Self::MibPerS | Self::PerS | Self::Ratio | Self::Count)
     }
 }
 
@@ -168,6 +173,7 @@ pub(crate) static ALL: &[&Case] = &[
     &database::POSTGRES,
     &commit::PAUSE,
     &commit::SNAPSHOT,
+    &publish::PUBLISH,
     &grow::TREE,
     &grow::FLAT,
     &commit::FILL,

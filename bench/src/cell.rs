@@ -209,6 +209,7 @@ fn clear(system: &dyn System, place: &Place) -> Result<()> {
             pids.iter().for_each(|&pid| proc::signal(pid, Signal::KILL));
             proc::wait_gone(&pids, Duration::from_secs(10));
         }
+        system.destroy(place);
     }
     system::take_away(&small_disk);
     fs::remove_dir_all(place.root()).with_context(|| format!("cannot remove {}", place.root().display()))?;

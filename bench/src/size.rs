@@ -58,6 +58,11 @@ pub(crate) struct Sizes {
     pub(crate) snapshots: u64,
     /// Duration of the open-loop writer that looks for pauses.
     pub(crate) pause_s: u64,
+    /// The file that is written over and over while versions are published, and for how long at each pace.
+    #[serde(default)]
+    pub(crate) publish_mib: u64,
+    #[serde(default)]
+    pub(crate) publish_s: u64,
     /// Duration of the sustained load.
     pub(crate) sustained_s: u64,
     /// The disk that is filled to nine tenths.
@@ -118,6 +123,8 @@ const FULL: Sizes = Sizes {
     fsyncs: 5000,
     snapshots: 100,
     pause_s: 30,
+    publish_mib: 2048,
+    publish_s: 60,
     sustained_s: 600,
     fill_mib: 4096,
     timeout_s: 900,
@@ -141,6 +148,8 @@ const QUICK: Sizes = Sizes {
     fsyncs: 500,
     snapshots: 10,
     pause_s: 6,
+    publish_mib: 128,
+    publish_s: 15,
     sustained_s: 10,
     fill_mib: 512,
     timeout_s: 60,
@@ -164,6 +173,8 @@ const TINY: Sizes = Sizes {
     fsyncs: 20,
     snapshots: 3,
     pause_s: 1,
+    publish_mib: 8,
+    publish_s: 1,
     sustained_s: 2,
     fill_mib: 256,
     timeout_s: 60,

@@ -118,6 +118,7 @@ impl<'a> Stage<'a> {
     /// Takes the volume away.
     pub(crate) fn strike(self) -> Result<(Vec<Figure>, Vec<String>)> {
         self.system.unmount(&self.place)?;
+        self.system.destroy(&self.place);
         Ok((self.figures, self.notes))
     }
 

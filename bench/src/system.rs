@@ -1,7 +1,7 @@
 //! The filesystems that are measured, each behind one small trait.
 //!
 //! ```text
-//! create -> mount -> (work in directory()) -> flush -> unmount -> mount ... -> unmount
+//! create -> mount -> (work in directory()) -> flush -> unmount -> mount ... -> unmount -> destroy
 //!              `------ crash (kill -9 of the daemons) ------> mount
 //! ```
 //!
@@ -11,6 +11,7 @@
 //! **Invariant:** a system that cannot be measured on this machine says why and how to get it; it is never measured in
 //! part or replaced in silence.
 
+mod anchored;
 mod cairn;
 mod fuse;
 mod kernel;
@@ -20,6 +21,7 @@ mod zfs;
 use crate::proc;
 use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
+use serde::Deserialize;
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -105,6 +107,17 @@ pub(crate) struct About {
     pub(crate) by_default: bool,
 }
 
+/// How late publications were that a schedule brought about.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(crate) struct Punctuality {
+    /// How many there were.
+    pub(crate) publications: u64,
+    /// At worst, from when one was due until what it publishes was closed.
+    pub(crate) closed_late_ms_max: f64,
+    /// At worst, from when one was due until it was handed to the chain.
+    pub(crate) handed_late_ms_max: f64,
+}
+
 /// A filesystem that can be measured.
 pub(crate) trait System {
     /// What it is.
@@ -124,7 +137,10 @@ pub(crate) trait System {
         unmount_fuse(self.daemons(place), &place.mnt())
     }
 
-    /// Its processes.
+    /// Ends what outlives an unmount, before the place is removed. Does nothing if nothing is left.
+    fn destroy(&self, _place: &Place) {}
+
+    /// Its processes, whose time and memory are counted.
     fn daemons(&self, place: &Place) -> Vec<i32> {
         proc::with_argument(&place.mnt())
     }
@@ -159,6 +175,11 @@ pub(crate) trait System {
     /// Holds the volume as it is now.
     fn snapshot(&self, _place: &Place, _name: &str) -> Result<()> {
         bail!("has no snapshots")
+    }
+
+    /// How publications kept to their schedule since the mount; none if it publishes nothing.
+    fn punctuality(&self, _place: &Place) -> Result<Option<Punctuality>> {
+        Ok(None)
     }
 
     /// Whether what is written can be read back.
@@ -196,6 +217,7 @@ pub(crate) fn all(setup: &Setup) -> Vec<Box<dyn System>> {
         Box::new(kernel::Disk::new(&setup.disk_type)),
         Box::new(null::Null),
         Box::new(cairn::Cairn::new(setup)),
+        Box::new(anchored::Anchored::new(setup)),
     ];
     systems.extend(fuse::all());
     systems.extend(kernel::all());

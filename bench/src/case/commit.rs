@@ -30,7 +30,11 @@ const fn row(id: &'static str, title: &'static str, unit: Unit) -> Row {
 }
 
 /// Calls `work` at a fixed pace for a while; latencies count from when each call was due.
-fn open_loop(per_s: u32, time: Duration, mut work: impl FnMut(u64) -> Result<()>) -> Result<Histogram> {
+pub(super) fn open_loop(
+    per_s: u32,
+    time: Duration,
+    mut work: impl FnMut(u64) -> Result<()>,
+) -> Result<Histogram> {
     let mut histogram = Histogram::default();
     let (start, step) = (Instant::now(), Duration::from_secs(1) / per_s);
     let mut count = 0u32;
@@ -49,7 +53,7 @@ fn open_loop(per_s: u32, time: Duration, mut work: impl FnMut(u64) -> Result<()>
 }
 
 /// Milliseconds that one in a thousand exceeds.
-fn p999(histogram: Histogram) -> Result<Sample> {
+pub(super) fn p999(histogram: Histogram) -> Result<Sample> {
     let latency = histogram.latency().context("nothing was measured")?;
     Ok(Sample {
         value: latency.p999_us / 1000.0,
@@ -328,7 +332,9 @@ fn fill_disk(stage: &mut Stage, disk: &Path) -> Result<()> {
     system.create(&place)?;
     system.mount(&place)?;
     let outcome = fill_volume(stage, disk, &place);
-    outcome.and(system.unmount(&place))
+    let outcome = outcome.and(system.unmount(&place));
+    system.destroy(&place);
+    outcome
 }
 
 fn fill_volume(stage: &mut Stage, disk: &Path, place: &Place) -> Result<()> {

@@ -24,13 +24,26 @@ impl Cairn {
     }
 
     /// A command whose records and socket stay in the place: a run leaves nothing in /run.
-    fn command(&self, place: &Place, verb: &str) -> Command {
+    pub(super) fn command(&self, place: &Place, verb: &str) -> Command {
         let mut command = Command::new(&self.program);
         command
             .env("CAIRN_RUN_DIR", place.file("run"))
             .arg(verb)
             .stdin(Stdio::null());
         command
+    }
+
+    /// Mounts it with these flags beside those of the run.
+    pub(super) fn mount_with(&self, place: &Place, flags: &[&str]) -> Result<()> {
+        let mut command = self.command(place, "mount");
+        command
+            .arg(place.store())
+            .arg(place.mnt())
+            .arg("--key-file")
+            .arg(place.file("key"))
+            .args(&self.mount_flags)
+            .args(flags);
+        program::start(&mut command, &place.file("log"))
     }
 }
 
@@ -71,14 +84,7 @@ impl System for Cairn {
     }
 
     fn mount(&self, place: &Place) -> Result<()> {
-        let mut command = self.command(place, "mount");
-        command
-            .arg(place.store())
-            .arg(place.mnt())
-            .arg("--key-file")
-            .arg(place.file("key"))
-            .args(&self.mount_flags);
-        program::start(&mut command, &place.file("log"))
+        self.mount_with(place, &[])
     }
 
     fn unmount(&self, place: &Place) -> Result<()> {
