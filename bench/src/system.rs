@@ -112,9 +112,11 @@ pub(crate) struct About {
 pub(crate) struct Punctuality {
     /// How many there were.
     pub(crate) publications: u64,
-    /// At worst, from when one was due until what it publishes was closed.
+    /// At worst, from when one was to begin until what it publishes was closed.
     pub(crate) closed_late_ms_max: f64,
-    /// At worst, from when one was due until it was handed to the chain.
+    /// The last time, from when one was due until it was handed to the chain.
+    pub(crate) handed_late_ms: f64,
+    /// The same at worst.
     pub(crate) handed_late_ms_max: f64,
 }
 

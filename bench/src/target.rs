@@ -133,6 +133,7 @@ static TARGETS: &[Target] = &[
     itself(3, "stream.read_cold", Metric::DaemonCpuPerGib, 1.8),
     anchored("publish.write", Against::System(OURS), 0.97),
     anchored("publish.late", Against::Itself(Metric::Value), 100.0),
+    anchored("publish.handed", Against::Itself(Metric::Value), 100.0),
 ];
 
 /// Most memory of the daemon at any row, in MiB.

@@ -290,8 +290,8 @@ impl Publisher {
                 return true;
             }
             let mut until = now + TICK;
-            if state.schedule.due() > now {
-                until = until.min(state.schedule.due());
+            if state.schedule.begins() > now {
+                until = until.min(state.schedule.begins());
             }
             self.changed.wait_until(&mut state, until);
         }

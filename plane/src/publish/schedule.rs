@@ -1,22 +1,28 @@
 //! When publications are due, and how they keep to it.
 //!
 //! ```text
-//!  due --> look --> begun: epoch closed, handed to the anchor --> ended --> due + interval
-//!   ^        `-- nothing to publish: waits for a change, which is then late for nothing      |
-//!   '-------------------------------------------------------------------------------------'
+//!  due - lead --> look --> begun: epoch closed, commit, handed to the anchor (at due) --> ended --> due + interval
+//!   ^               `-- nothing to publish: waits for a change, which is then late for nothing           |
+//!   '--------------------------------------------------------------------------------------------------'
 //! ```
 //!
-//! The schedule does not drift with the time that a publication takes, and makes up for nothing.
+//! A version is due when it is handed over. Its commit takes a while, under load above all, so it begins before that by
+//! what commits took lately. The schedule does not drift with the time that a publication takes, and makes up for nothing.
 //!
 //! **Invariant:** nothing here reads the clock.
 
 use std::time::{Duration, Instant};
+
+/// The lead is at most this share of the interval.
+const LEAD_SHARE: u32 = 4;
 
 /// The moments at which publications are due.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Schedule {
     interval: Duration,
     due: Instant,
+    /// What a commit takes: it begins so much before its version is due.
+    lead: Duration,
     /// For what the next publication counts as on schedule or late; none if it comes for another reason.
     counts_for: Option<Instant>,
     /// There was nothing to publish when it was due.
@@ -29,7 +35,7 @@ pub(super) struct Schedule {
 pub(crate) struct Punctuality {
     /// How many there were.
     pub(crate) count: u64,
-    /// From when one was due until the epoch was closed that it publishes; none if that was closed before.
+    /// From when one was to begin until the epoch was closed that it publishes; none if that was closed before.
     pub(crate) closed: Lateness,
     /// From when one was due until it was handed to the anchor: the commit is in it, the anchor's own time is not.
     pub(crate) handed: Lateness,
@@ -57,6 +63,7 @@ impl Schedule {
         Self {
             interval,
             due: now,
+            lead: Duration::ZERO,
             counts_for: None,
             idle: false,
             punctuality: Punctuality::default(),
@@ -68,29 +75,37 @@ impl Schedule {
         self.due
     }
 
+    /// When its commit is to begin.
+    pub(super) fn begins(&self) -> Instant {
+        self.due.checked_sub(self.lead).unwrap_or(self.due)
+    }
+
     /// How publications kept to it so far.
     pub(super) fn punctuality(&self) -> Punctuality {
         self.punctuality
     }
 
-    /// Whether one is due. `idle` says that there is nothing to publish.
+    /// Whether one is to begin. `idle` says that there is nothing to publish.
     pub(super) fn look(&mut self, now: Instant, idle: bool) -> bool {
-        let is_due = now >= self.due;
-        self.idle |= is_due && idle;
-        self.counts_for = (is_due && !self.idle).then_some(self.due);
-        is_due
+        let begins = now >= self.begins();
+        self.idle |= begins && idle;
+        self.counts_for = (begins && !self.idle).then_some(self.due);
+        begins
     }
 
     /// One began: the epoch it publishes was closed, and it is handed to the anchor now.
     pub(super) fn begun(&mut self, closed: Instant, handed: Instant) {
         if let Some(due) = self.counts_for.take() {
             self.punctuality.count += 1;
-            self.punctuality.closed.note(due, closed);
+            self.punctuality.closed.note(self.begins(), closed);
             self.punctuality.handed.note(due, handed);
         } else {
             // One that came before it was due begins the interval anew.
             self.due = self.due.min(closed);
         }
+        // Grows at once and shrinks slowly: too early by a little is better than late.
+        let took = handed.saturating_duration_since(closed);
+        self.lead = took.max(self.lead * 3 / 4).min(self.interval / LEAD_SHARE);
     }
 
     /// One came to its end; what is anchored now was closed at `anchored_at`.
@@ -135,7 +150,6 @@ mod tests {
         assert!(schedule.look(start + 3 * MS, false));
         schedule.begun(start + 4 * MS, start + 50 * MS);
         schedule.ended(start + 4 * MS, start + 100 * MS);
-        assert!(!schedule.look(start + 999 * MS, false));
         assert!(schedule.look(start + 1001 * MS, false));
         // The commit that was under way when it was due.
         schedule.begun(start + 900 * MS, start + 1010 * MS);
@@ -143,6 +157,34 @@ mod tests {
         assert_eq!(found.count, 2);
         assert_eq!((found.closed.last, found.closed.max), (Duration::ZERO, 4 * MS));
         assert_eq!((found.handed.last, found.handed.max), (10 * MS, 50 * MS));
+    }
+
+    #[test]
+    fn a_commit_begins_before_its_version_is_due_by_what_commits_took() {
+        let start = Instant::now();
+        let mut schedule = Schedule::begin(start, SECOND);
+        assert!(schedule.look(start, false));
+        schedule.begun(start, start + 80 * MS);
+        schedule.ended(start, start + 90 * MS);
+        assert_eq!(
+            (schedule.begins(), schedule.due()),
+            (start + 920 * MS, start + SECOND)
+        );
+        assert!(!schedule.look(start + 919 * MS, false));
+        assert!(schedule.look(start + 921 * MS, false));
+        schedule.begun(start + 921 * MS, start + 941 * MS);
+        let found = schedule.punctuality();
+        assert_eq!((found.closed.last, found.handed.last), (MS, Duration::ZERO));
+        schedule.ended(start + 921 * MS, start + SECOND);
+        assert_eq!(
+            schedule.begins(),
+            start + 1940 * MS,
+            "three quarters of what it was"
+        );
+        // However long one took.
+        schedule.begun(start + 1940 * MS, start + 2700 * MS);
+        schedule.ended(start + 1940 * MS, start + 2800 * MS);
+        assert_eq!(schedule.due() - schedule.begins(), SECOND / LEAD_SHARE);
     }
 
     #[test]
