@@ -102,6 +102,18 @@ pub(crate) struct Row {
     pub(crate) limit: Limit,
 }
 
+impl Row {
+    /// A row that nothing known bounds.
+    const fn unbounded(id: &'static str, title: &'static str, unit: Unit) -> Self {
+        Self {
+            id,
+            title,
+            unit,
+            limit: Limit::Unknown,
+        }
+    }
+}
+
 /// When a case runs without being asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Tier {

@@ -1,6 +1,6 @@
 //! What developers do all day, and what a storage engine does all night.
 
-use super::{Case, Limit, Row, Tier, Unit, where_bytes_stay};
+use super::{Case, Row, Tier, Unit, where_bytes_stay};
 use crate::payload::Payload;
 use crate::program;
 use crate::size::MIB;
@@ -13,37 +13,28 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-const fn row(id: &'static str, title: &'static str, unit: Unit) -> Row {
-    Row {
-        id,
-        title,
-        unit,
-        limit: Limit::Unknown,
-    }
-}
-
 /// tar, git and cargo.
 pub(super) static PROGRAMS: Case = Case {
     id: "programs",
     title: "tar, git and cargo",
     about: "an archive of the source tree is unpacked, a repository of it cloned and its status asked cold, a small crate built",
     rows: &[
-        row(
+        Row::unbounded(
             "programs.untar",
             "untar a source tree, flush included",
             Unit::Seconds,
         ),
-        row(
+        Row::unbounded(
             "programs.git_clone",
             "git clone of it, flush included",
             Unit::Seconds,
         ),
-        row(
+        Row::unbounded(
             "programs.git_status",
             "git status of the clone, cold",
             Unit::Seconds,
         ),
-        row(
+        Row::unbounded(
             "programs.cargo_build",
             "cargo build of a small crate",
             Unit::Seconds,
@@ -156,7 +147,7 @@ pub(super) static LSM: Case = Case {
     id: "lsm",
     title: "An LSM store",
     about: "the files of an LSM store: a log fsynced per batch of 16 KiB, sorted files of 4 MiB, merges that read, write and delete them, a manifest replaced by rename",
-    rows: &[row(
+    rows: &[Row::unbounded(
         "lsm.ingest",
         "LSM store: payload ingested, merges included",
         Unit::MibPerS,

@@ -4,7 +4,7 @@
 //! due. A filesystem that stops for a second delays all that became due in it, and they all show (a closed loop would
 //! show one).
 
-use super::{Case, Limit, Row, Tier, Unit, where_bytes_stay};
+use super::{Case, Row, Tier, Unit, where_bytes_stay};
 use crate::payload::{Payload, lay_out};
 use crate::program;
 use crate::size::MIB;
@@ -19,15 +19,6 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
-
-const fn row(id: &'static str, title: &'static str, unit: Unit) -> Row {
-    Row {
-        id,
-        title,
-        unit,
-        limit: Limit::Unknown,
-    }
-}
 
 /// Calls `work` at a fixed pace for a while; latencies count from when each call was due.
 pub(super) fn open_loop(
@@ -80,12 +71,12 @@ pub(super) static PAUSE: Case = Case {
     title: "Pauses at commits",
     about: "40 MiB/s in 128 KiB writes and 200 small files per second, both at fixed times; latency from when each was due",
     rows: &[
-        row(
+        Row::unbounded(
             "pause.write",
             "steady writer: latency of a write, 99.9 %",
             Unit::Millis,
         ),
-        row(
+        Row::unbounded(
             "pause.create",
             "steady writer: latency of create + write + close, 99.9 %",
             Unit::Millis,
@@ -133,12 +124,12 @@ pub(super) static SNAPSHOT: Case = Case {
     title: "Snapshots under load",
     about: "blocks are overwritten at random, first undisturbed, then while snapshots are taken one after the other",
     rows: &[
-        row(
+        Row::unbounded(
             "snapshot.create",
             "take a snapshot under load, median (starting its command included)",
             Unit::Millis,
         ),
-        row(
+        Row::unbounded(
             "snapshot.writer",
             "writer's rate while snapshots are taken, over undisturbed",
             Unit::Ratio,
@@ -226,13 +217,13 @@ pub(super) static SUSTAINED: Case = Case {
     title: "A sustained load",
     about: "16 KiB blocks are overwritten at random without a break, an fsync after every 64th, beside a reader at 100 reads per second",
     rows: &[
-        row("sustained.writes", "sustained overwrites of 16 KiB", Unit::PerS),
-        row(
+        Row::unbounded("sustained.writes", "sustained overwrites of 16 KiB", Unit::PerS),
+        Row::unbounded(
             "sustained.drift",
             "rate in the last sixth over the first",
             Unit::Ratio,
         ),
-        row(
+        Row::unbounded(
             "sustained.read",
             "steady reader beside it: latency of 4 KiB, 99.9 %",
             Unit::Millis,
@@ -289,17 +280,17 @@ pub(super) static FILL: Case = Case {
     title: "A full disk",
     about: "the store lies on a small disk of its own (an ext4 image), which is filled to nine tenths with files of 4 MiB, each fsynced",
     rows: &[
-        row(
+        Row::unbounded(
             "fill.first",
             "write to an empty disk (first tenth)",
             Unit::MibPerS,
         ),
-        row(
+        Row::unbounded(
             "fill.last",
             "write to a full disk (up to nine tenths)",
             Unit::MibPerS,
         ),
-        row("fill.delete", "delete all of it, flush included", Unit::Seconds),
+        Row::unbounded("fill.delete", "delete all of it, flush included", Unit::Seconds),
     ],
     programs: &[("mkfs.ext4", "e2fsprogs"), ("losetup", "mount")],
     tier: Tier::Long,

@@ -7,7 +7,7 @@
 //! ```
 
 use super::files::{FILE_BYTES, Forest};
-use super::{Case, Limit, Row, Tier, Unit, where_bytes_stay};
+use super::{Case, Row, Tier, Unit, where_bytes_stay};
 use crate::machine::drop_caches;
 use crate::payload::Payload;
 use crate::stage::{Stage, rate, seconds};
@@ -18,40 +18,31 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Instant;
 
-const fn row(id: &'static str, title: &'static str, unit: Unit) -> Row {
-    Row {
-        id,
-        title,
-        unit,
-        limit: Limit::Unknown,
-    }
-}
-
 /// A large tree.
 pub(super) static TREE: Case = Case {
     id: "scale",
     title: "A large tree",
     about: "create, read, delete and fsync in a volume with very many files, against the same volume when it had few; mount times",
     rows: &[
-        row(
+        Row::unbounded(
             "scale.fill",
             "fill the tree with files of 4 KiB, 1,000 in a directory",
             Unit::PerS,
         ),
-        row("scale.create", "large tree over small: create", Unit::Ratio),
-        row("scale.read", "large tree over small: read cold", Unit::Ratio),
-        row("scale.delete", "large tree over small: delete", Unit::Ratio),
-        row(
+        Row::unbounded("scale.create", "large tree over small: create", Unit::Ratio),
+        Row::unbounded("scale.read", "large tree over small: read cold", Unit::Ratio),
+        Row::unbounded("scale.delete", "large tree over small: delete", Unit::Ratio),
+        Row::unbounded(
             "scale.fsync",
             "large tree over small: write 4 KiB + fsync",
             Unit::Ratio,
         ),
-        row(
+        Row::unbounded(
             "scale.mount_clean",
             "mount of the large volume after a clean unmount",
             Unit::Seconds,
         ),
-        row(
+        Row::unbounded(
             "scale.mount_crashed",
             "mount of the large volume after kill -9 while it was written to",
             Unit::Seconds,
@@ -165,11 +156,11 @@ pub(super) static FLAT: Case = Case {
     title: "A large directory",
     about: "create, read, list and delete in one directory with very many files, against one with few",
     rows: &[
-        row("flat.create", "large directory over small: create", Unit::Ratio),
-        row("flat.read", "large directory over small: read cold", Unit::Ratio),
-        row("flat.list", "large directory over small: list cold", Unit::Ratio),
-        row("flat.delete", "large directory over small: delete", Unit::Ratio),
-        row(
+        Row::unbounded("flat.create", "large directory over small: create", Unit::Ratio),
+        Row::unbounded("flat.read", "large directory over small: read cold", Unit::Ratio),
+        Row::unbounded("flat.list", "large directory over small: list cold", Unit::Ratio),
+        Row::unbounded("flat.delete", "large directory over small: delete", Unit::Ratio),
+        Row::unbounded(
             "flat.lookup_ms",
             "stat of a single name in the large directory, cold, 99.9 %",
             Unit::Millis,

@@ -9,7 +9,7 @@
 //! Plain Cairn does the same work beside it, so that the ratio of the two is the cost.
 
 use super::commit::{open_loop, p999};
-use super::{Case, Limit, Row, Tier, Unit};
+use super::{Case, Row, Tier, Unit};
 use crate::payload::{Payload, lay_out};
 use crate::size::MIB;
 use crate::stage::{Sample, Stage};
@@ -24,48 +24,39 @@ const BLOCK: u64 = 128 << 10;
 /// Writes a second that make 100 MB/s.
 const PER_S: u32 = 763;
 
-const fn row(id: &'static str, title: &'static str, unit: Unit) -> Row {
-    Row {
-        id,
-        title,
-        unit,
-        limit: Limit::Unknown,
-    }
-}
-
 /// A writer while versions are published.
 pub(super) static PUBLISH: Case = Case {
     id: "publish",
     title: "Publishing",
     about: "a file is written over and over in 128 KiB writes, at 100 MB/s and then as fast as it goes; Cairn with and without an anchor",
     rows: &[
-        row(
+        Row::unbounded(
             "publish.write",
             "100 MB/s writer, final fsync included",
             Unit::MibPerS,
         ),
-        row(
+        Row::unbounded(
             "publish.latency",
             "100 MB/s writer: latency of a write, 99.9 %",
             Unit::Millis,
         ),
-        row(
+        Row::unbounded(
             "publish.late",
             "publications: begun after they were to begin, worst",
             Unit::Millis,
         ),
-        row(
+        Row::unbounded(
             "publish.handed",
             "publications: handed to the chain after they were due, the last",
             Unit::Millis,
         ),
-        row(
+        Row::unbounded(
             "publish.handed_worst",
             "the same, worst (it takes one to learn what a commit takes)",
             Unit::Millis,
         ),
-        row("publish.count", "publications on schedule", Unit::Count),
-        row(
+        Row::unbounded("publish.count", "publications on schedule", Unit::Count),
+        Row::unbounded(
             "publish.flat_out",
             "writer that never rests, final fsync included",
             Unit::MibPerS,

@@ -3,7 +3,7 @@
 //! The disk is asked with O_DIRECT, through its own filesystem, on a file whose blocks are allocated. Cryptography
 //! runs on one thread, in blocks as large as Cairn's records, and in 4 KiB.
 
-use super::{Case, Limit, Row, Tier, Unit, on_the_disk};
+use super::{Case, Row, Tier, Unit, on_the_disk};
 use crate::payload::Payload;
 use crate::size::MIB;
 use crate::stage::{Sample, Stage, rate};
@@ -17,45 +17,36 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-const fn row(id: &'static str, title: &'static str, unit: Unit) -> Row {
-    Row {
-        id,
-        title,
-        unit,
-        limit: Limit::Unknown,
-    }
-}
-
 /// The machine's limits.
 pub(super) static RAW: Case = Case {
     id: "raw",
     title: "The machine's limits",
     about: "the raw limits of the machine: disk, memory, hash and cipher, without any filesystem of ours",
     rows: &[
-        row(
+        Row::unbounded(
             "raw.disk_write",
             "disk: sequential write, O_DIRECT, fsync",
             Unit::MibPerS,
         ),
-        row("raw.disk_read", "disk: sequential read, O_DIRECT", Unit::MibPerS),
-        row(
+        Row::unbounded("raw.disk_read", "disk: sequential read, O_DIRECT", Unit::MibPerS),
+        Row::unbounded(
             "raw.disk_random_read",
             "disk: random read 4 KiB, O_DIRECT, one at a time",
             Unit::PerS,
         ),
-        row(
+        Row::unbounded(
             "raw.disk_fsync",
             "disk: overwrite 4 KiB, O_DIRECT, fdatasync",
             Unit::PerS,
         ),
-        row("raw.memcpy", "memory: copy, one thread", Unit::MibPerS),
-        row("raw.blake3", "BLAKE3, 128 KiB blocks, one thread", Unit::MibPerS),
-        row(
+        Row::unbounded("raw.memcpy", "memory: copy, one thread", Unit::MibPerS),
+        Row::unbounded("raw.blake3", "BLAKE3, 128 KiB blocks, one thread", Unit::MibPerS),
+        Row::unbounded(
             "raw.aead",
             "ChaCha20-Poly1305, 128 KiB blocks, one thread",
             Unit::MibPerS,
         ),
-        row(
+        Row::unbounded(
             "raw.open_4k",
             "open a sealed 4 KiB block: BLAKE3 and ChaCha20-Poly1305",
             Unit::PerS,
