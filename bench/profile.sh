@@ -5,20 +5,21 @@
 #   bench/profile.sh fsync1 | fsync4 | fsync16 | random_write | read_cold | stat     one of them, as root
 #
 # CAIRN is the program (target/release/cairn); PROFILE_DIR is where the volume lies (/var/tmp: a disk). The program needs
-# its symbols, which our release profile keeps. Wants fio, perf and strace; what is missing is said and left out.
+# its symbols, which our release profile keeps. Wants fio and python3; perf and strace too, and what they would
+# show is left out, and said to be, where they are missing.
 set -euo pipefail
 what=${1:-}
 cairn=${CAIRN:-$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/target/release/cairn}
 [[ -x $cairn ]] || { echo "$cairn is missing: cargo build --release" >&2; exit 1; }
-work=$(mktemp -d "${PROFILE_DIR:-/var/tmp}/cairn-profile.XXXXXX")
-mnt=$work/mnt
-export CAIRN_RUN_DIR=$work/run
-trap '"$cairn" umount "$mnt" >/dev/null 2>&1 || true; rm -rf "$work"' EXIT
+dir=$(mktemp -d "${PROFILE_DIR:-/var/tmp}/cairn-profile.XXXXXX")
+mnt=$dir/mnt
+export CAIRN_RUN_DIR=$dir/run
+trap '"$cairn" umount "$mnt" >/dev/null 2>&1 || true; rm -rf "$dir"' EXIT
 mkdir "$mnt"
 
 up() {
-    "$cairn" mount "$work/store" "$mnt" --key-file "$work/key"
-    daemon=$(pgrep -f "mount $work/store" | head -n 1)
+    "$cairn" mount "$dir/store" "$mnt" --key-file "$dir/key"
+    daemon=$(pgrep -f "mount $dir/store" | head -n 1)
 }
 cold() {
     "$cairn" umount "$mnt"
@@ -27,23 +28,13 @@ cold() {
     echo 3 >/proc/sys/vm/drop_caches
 }
 
-# Each workload: prepare_X once, then run_X, which prints how many operations it did.
 files=10000
-fio_writes() { # THREADS ARGS...: overwrites 4 KiB at random
-    local threads=$1
-    shift
-    fio --name=w --directory="$mnt" --rw=randwrite --bs=4k --numjobs="$threads" --size=$((256 / threads))M --group_reporting \
-        --output-format=terse --terse-version=3 "$@" | awk -F ';' '{print int($47 / 4)}'
+write() { # THREADS PATTERN BLOCK ARGS...: 256 MiB in all, a file for each thread; prints how many KiB
+    local threads=$1 pattern=$2 block=$3
+    shift 3
+    fio --name=w --directory="$mnt" --rw="$pattern" --bs="$block" --numjobs="$threads" --size=$((256 / threads))M \
+        --group_reporting --output-format=terse --terse-version=3 "$@" | cut -d ';' -f 47
 }
-lay_out() { fio --name=w --directory="$mnt" --rw=write --bs=1M --numjobs="$1" --size=$((256 / $1))M --end_fsync=1 >/dev/null; }
-prepare_fsync1() { lay_out 1; }
-prepare_fsync4() { lay_out 4; }
-prepare_fsync16() { lay_out 16; }
-prepare_random_write() { lay_out 1; }
-run_fsync1() { fio_writes 1 --fsync=1 --runtime=5 --time_based; }
-run_fsync4() { fio_writes 4 --fsync=1 --runtime=5 --time_based; }
-run_fsync16() { fio_writes 16 --fsync=1 --runtime=5 --time_based; }
-run_random_write() { fio_writes 1 --end_fsync=1; }
 create() {
     python3 - "$mnt" "$files" <<'PY'
 import os, sys
@@ -53,30 +44,45 @@ for n in range(int(sys.argv[2])):
         file.write(os.urandom(4096))
 PY
 }
-prepare_read_cold() { create && cold; }
-run_read_cold() { for n in $(seq 0 $((files - 1))); do echo "$mnt/f$n"; done | xargs cat >/dev/null && echo "$files"; }
-prepare_stat() { create; }
-run_stat() { for n in $(seq 0 $((files - 1))); do echo "$mnt/f$n"; done | xargs stat -c %b >/dev/null && echo "$files"; }
-declare -F "run_$what" >/dev/null || { sed -n '2,9s/^# \?//p' "$0" >&2; exit 2; }
+each() { seq -f "$mnt/f%.0f" 0 $((files - 1)) | xargs "$@" >/dev/null; }
 
-# As it was before the workload ran.
-again() {
-    case $what in
-    read_cold) cold ;;
-    stat) find "$mnt" -name 'f*' -delete && create ;;
-    esac
-}
+# Each workload: what is there before, how it is again as it was, and the work, which prints how many operations it did.
+again() { :; }
+case $what in
+fsync1 | fsync4 | fsync16)
+    prepare() { write "${what#fsync}" write 1M --end_fsync=1 >/dev/null; }
+    work() { echo $(($(write "${what#fsync}" randwrite 4k --fsync=1 --runtime=5 --time_based) / 4)); }
+    ;;
+random_write)
+    prepare() { write 1 write 1M --end_fsync=1 >/dev/null; }
+    work() { echo $(($(write 1 randwrite 4k --end_fsync=1) / 4)); }
+    ;;
+read_cold)
+    prepare() { create && cold; }
+    again() { cold; }
+    work() { each cat && echo "$files"; }
+    ;;
+stat)
+    prepare() { create; }
+    again() { find "$mnt" -name 'f*' -delete && create; }
+    work() { each stat -c %b && echo "$files"; }
+    ;;
+*)
+    sed -n '2,9s/^# \?//p' "$0" >&2
+    exit 2
+    ;;
+esac
 
 cpu() { awk '{print $14 + $15}' "/proc/$daemon/stat"; }                                 # hundredths of a second
 device() { awk '{reads += $4; read += $6; writes += $8; wrote += $10} END {print reads, read, writes, wrote}' \
     <(grep -E ' (vd|sd|nvme|xvd)[a-z0-9]+ ' /proc/diskstats | grep -vE ' (vd|sd|xvd)[a-z]+[0-9]+ |p[0-9]+ '); }
 
-"$cairn" create "$work/store" --key-file "$work/key" >/dev/null
+"$cairn" create "$dir/store" --key-file "$dir/key" >/dev/null
 up
-"prepare_$what"
+prepare
 read -r r0 rb0 w0 wb0 < <(device)
 c0=$(cpu) t0=$(date +%s.%N)
-count=$("run_$what")
+count=$(work)
 t1=$(date +%s.%N) c1=$(cpu)
 read -r r1 rb1 w1 wb1 < <(device)
 echo "$what: $count operations"
@@ -86,27 +92,27 @@ awk -v n="$count" -v s="$(echo "$t1 - $t0" | bc)" -v c=$((c1 - c0)) -v r=$((r1 -
 }'
 if command -v perf >/dev/null; then
     again
-    perf record -q -e cpu-clock -F 1999 -g -p "$daemon" -o "$work/perf" >/dev/null 2>&1 &
+    perf record -q -e cpu-clock -F 1999 -g -p "$daemon" -o "$dir/perf" >/dev/null 2>&1 &
     recorder=$!
     sleep 0.5
-    "run_$what" >/dev/null
+    work >/dev/null
     kill -INT $recorder
     wait $recorder || true
     echo "  where the daemon is, % of its CPU time:"
-    perf report -i "$work/perf" --no-children --sort sym -g none 2>/dev/null | awk '/^ +[0-9]/ && ++n <= 16 {print substr($0, 1, 110)}'
+    perf report -i "$dir/perf" --no-children --sort sym -g none 2>/dev/null | awk '/^ +[0-9]/ && ++n <= 16 {print substr($0, 1, 110)}'
 else
     echo "  no perf: functions are left out"
 fi
 if command -v strace >/dev/null; then
     again
-    strace -c -f -q -p "$daemon" -o "$work/calls" &
+    strace -c -f -q -p "$daemon" -o "$dir/calls" &
     tracer=$!
     sleep 0.5
-    traced=$("run_$what")
+    traced=$(work)
     kill -INT $tracer
     wait $tracer || true
     echo "  calls each, slowed down by strace:"
-    awk -v n="$traced" '$4 ~ /^[0-9]+$/ && $4 / n >= 0.01 {printf "    %-16s %.2f\n", $NF, $4 / n}' "$work/calls" | grep -v total
+    awk -v n="$traced" '$4 ~ /^[0-9]+$/ && $4 / n >= 0.01 {printf "    %-16s %.2f\n", $NF, $4 / n}' "$dir/calls" | grep -v total
 else
     echo "  no strace: calls are left out"
 fi
