@@ -6,8 +6,9 @@
 //!                `--- 1/2  cache of places and filters; sealed blocks are cached by those who open them
 //! ```
 //!
-//! Entries are some fifty bytes each and looked up one at a time, by names that are spread evenly: small table blocks, a
-//! filter for names that are not there, no compression.
+//! Entries are some fifty bytes each and looked up one at a time, by names that are spread evenly: a filter for names that
+//! are not there, no compression. Table blocks of 16 KiB are a quarter as many as of RocksDB's 4 KiB, and so are the reads
+//! where most of a cold index is looked up.
 
 use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, LogLevel, Options};
 
