@@ -23,6 +23,8 @@ mod engine;
 mod errno;
 mod error;
 mod file;
+#[cfg(test)]
+mod fixture;
 mod format;
 mod freeze;
 mod fuse;

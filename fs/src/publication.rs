@@ -424,8 +424,9 @@ impl Engine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Caller, InodeNo, Quota, Time};
-    use cairn_merkle::{Compression, Header, HeaderParams, Kek, MemoryStore, SlotKey, SlotKind};
+    use crate::fixture::{caller, header};
+    use crate::{InodeNo, Quota, Time};
+    use cairn_merkle::MemoryStore;
     use std::sync::Arc;
     use std::time::Duration;
 
@@ -448,22 +449,8 @@ mod tests {
 
     fn engine() -> Arc<Engine> {
         let store = MemoryStore::new();
-        let slot = SlotKey {
-            kind: SlotKind::KeyFile,
-            kek: Kek::from_bytes([1; 32]),
-        };
-        let params = HeaderParams {
-            record_size: 4096,
-            compression: Compression::None,
-        };
-        let (header, key) = Header::create(&mut rand::rng(), params, &[slot]).unwrap();
-        let caller = Caller {
-            uid: 0,
-            gid: 0,
-            umask: 0,
-            now: Time(1),
-        };
-        crate::format(&store, &header, &key, Quota::default(), caller).unwrap();
+        let (header, key) = header();
+        crate::format(&store, &header, &key, Quota::default(), caller()).unwrap();
         let config = Config {
             // No commit but those of the test.
             commit_interval: Duration::from_secs(24 * 3600),

@@ -1,31 +1,15 @@
 use super::*;
-use crate::{Caller, Config, Engine, Quota, SetAttr, Time};
-use cairn_merkle::{HeaderParams, Kek, MemoryStore, SlotKey, SlotKind};
+use crate::fixture::{caller, header};
+use crate::{Config, Engine, Quota, SetAttr, Time};
+use cairn_merkle::MemoryStore;
 use std::sync::Arc;
 
 const KEY: [u8; 32] = [9; 32];
 
-fn caller() -> Caller {
-    Caller {
-        uid: 0,
-        gid: 0,
-        umask: 0o022,
-        now: Time(1),
-    }
-}
-
 /// A volume with a large, a small, a linked and a hidden file, a symlink, and a snapshot from before some of it.
 fn volume() -> (Arc<MemoryStore>, Cid) {
     let store = Arc::new(MemoryStore::new());
-    let slot = SlotKey {
-        kind: SlotKind::KeyFile,
-        kek: Kek::from_bytes([1; 32]),
-    };
-    let params = HeaderParams {
-        record_size: 4096,
-        compression: Default::default(),
-    };
-    let (header, key) = Header::create(&mut rand::rng(), params, &[slot]).unwrap();
+    let (header, key) = header();
     let wrapped = header.rekey(&mut rand::rng(), &key, &[]);
     assert!(wrapped.is_err(), "a header without slots");
     // The key is fixed, so that tests can open the volume again.

@@ -1,0 +1,27 @@
+//! What unit tests of several modules begin with.
+
+use crate::{Caller, Time};
+use cairn_merkle::{Compression, Header, HeaderParams, Kek, SlotKey, SlotKind, VolumeKey};
+
+/// Root, at the first moment.
+pub(crate) fn caller() -> Caller {
+    Caller {
+        uid: 0,
+        gid: 0,
+        umask: 0o022,
+        now: Time(1),
+    }
+}
+
+/// The header of a new volume, and its key.
+pub(crate) fn header() -> (Header, VolumeKey) {
+    let slot = SlotKey {
+        kind: SlotKind::KeyFile,
+        kek: Kek::from_bytes([1; 32]),
+    };
+    let params = HeaderParams {
+        record_size: 4096,
+        compression: Compression::None,
+    };
+    Header::create(&mut rand::rng(), params, &[slot]).unwrap()
+}
