@@ -187,6 +187,23 @@ impl Packs {
         Ok(run.iter().map(part).collect())
     }
 
+    /// Says that these runs are read next: those that go through the page cache are on their way at once, and not one
+    /// after the other.
+    pub(crate) fn announce(&self, runs: &[&[Place]]) {
+        for run in runs {
+            let (Some(first), Some(last)) = (run.first(), run.last()) else {
+                continue;
+            };
+            let len = last.offset - first.offset + u64::from(last.len);
+            if len < DIRECT_BYTES_MIN as u64
+                && file::is_possible(*last)
+                && let Ok(pack) = self.pack(first.pack)
+            {
+                pack.will_read(first.offset, len);
+            }
+        }
+    }
+
     fn read_from(&self, pack: &Pack, offset: u64, len: usize) -> io::Result<Bytes> {
         if len < DIRECT_BYTES_MIN {
             let mut bytes = vec![0; len];

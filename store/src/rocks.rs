@@ -21,6 +21,7 @@
 //! Lock order: `settled` (held for a swap), then RocksDB's own. `reclaiming` is held over others' calls but never inside
 //! another lock; `syncing`, held until the log is durable, then `intent`, then the lock inside `space`.
 
+mod ahead;
 mod intent;
 mod keys;
 mod options;
@@ -31,6 +32,7 @@ pub use options::StoreOptions;
 
 use crate::error::{OpenError, failed};
 use crate::pack::{self, Packs, Place, Written};
+use ahead::Ahead;
 use bytes::Bytes;
 use cairn_merkle::{BlockStore, Cid, Epoch, HeadSwap, LogPos, PutHint, Sealed, StoreError, StoreStats};
 use intent::{IntentLog, Soon};
@@ -62,6 +64,7 @@ pub struct RocksStore {
     // Dropped first: its writer tells the index of its last blocks.
     packs: Packs,
     db: Arc<DB>,
+    ahead: Ahead,
     space: Space,
     intent: Mutex<IntentLog>,
     /// Bytes of the intent log's files, for those who must not wait until an append is durable.
@@ -181,6 +184,7 @@ impl RocksStore {
         let store = Self {
             packs,
             db,
+            ahead: Ahead::new(path, options.memory_bytes as u64),
             space: Space::new(path, options.reserve_bytes),
             intent_bytes: AtomicU64::new(intent.used_bytes()),
             intent: Mutex::new(intent),
@@ -328,7 +332,11 @@ impl BlockStore for RocksStore {
         places.sort_unstable();
         let sorted: Vec<Place> = places.iter().map(|(place, _)| *place).collect();
         let mut asked = places.iter().map(|(_, at)| *at);
-        for run in Packs::runs(&sorted) {
+        let runs: Vec<&[Place]> = Packs::runs(&sorted).collect();
+        if runs.len() > 1 {
+            self.packs.announce(&runs);
+        }
+        for run in runs {
             let read = self.packs.read_run(run);
             let read = read.map_err(|source| StoreError::io("read blocks", source))?;
             for (bytes, at) in read.into_iter().zip(asked.by_ref()) {
@@ -520,6 +528,7 @@ impl BlockStore for RocksStore {
 impl RocksStore {
     /// Where the index says a block lies.
     fn place(&self, cid: &Cid) -> Result<Option<Place>, StoreError> {
+        self.ahead.looked_up();
         let found = self.db.get_pinned_cf(self.blocks(), keys::block(cid));
         let found = found.map_err(|error| failed("look up a block", error))?;
         Ok(found.and_then(|bytes| Place::decode(&bytes)))

@@ -10,10 +10,11 @@
 
 use super::buffer::{ALIGN, Buffer};
 use super::place::Place;
-use rustix::fs::{FallocateFlags, fallocate};
+use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::num::NonZeroU64;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -95,6 +96,11 @@ impl Pack {
         let len = bytes.len();
         let into = &mut [io::IoSliceMut::new(bytes)];
         preadv2(&self.file, into, offset, ReadWriteFlags::NOWAIT).is_ok_and(|read| read == len)
+    }
+
+    /// Has the kernel begin to read `offset..offset + len` into the page cache. It need not, and says nothing of errors.
+    pub(crate) fn will_read(&self, offset: u64, len: u64) {
+        let _ = fadvise(&self.file, offset, NonZeroU64::new(len), Advice::WillNeed);
     }
 
     /// Reads past the page cache into the start of `buffer`, from a multiple of [`super::place::UNIT`] on; what lies

@@ -10,7 +10,10 @@
 //! are not there, no compression. Table blocks of 16 KiB are a quarter as many as of RocksDB's 4 KiB, and so are the reads
 //! where most of a cold index is looked up.
 
-use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, LogLevel, Options};
+use rocksdb::{
+    BlockBasedIndexType, BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, LogLevel,
+    LruCacheOptions, Options,
+};
 
 /// What a store may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +39,9 @@ const WAL_BYTES_MAX: u64 = 16 << 20;
 
 /// More would only make recovery after a crash longer.
 const MEMTABLE_BYTES_MAX: usize = 8 << 20;
+
+/// A power of two: enough for the few threads that look blocks up.
+const CACHE_SHARD_BITS: i32 = 2;
 
 /// Flush after this many range deletions, since every read consults them. Each swap of the head adds one.
 pub(crate) const MEMTABLE_TUNING: [(&str, &str); 1] = [("memtable_max_range_deletions", "256")];
@@ -78,7 +84,10 @@ pub(crate) fn journal(store: &StoreOptions, cache: &Cache) -> Options {
 
 /// The cache both column families share.
 pub(crate) fn cache(store: &StoreOptions) -> Cache {
-    Cache::new_lru_cache((store.memory_bytes / 2).max(1 << 20))
+    let mut options = LruCacheOptions::default();
+    options.set_capacity((store.memory_bytes / 2).max(1 << 20));
+    options.set_num_shard_bits(CACHE_SHARD_BITS);
+    Cache::new_lru_cache_opts(&options)
 }
 
 fn family(cache: &Cache) -> Options {
@@ -90,6 +99,9 @@ fn family(cache: &Cache) -> Options {
     // Counted in the cache, so that filters of a large store stay within the budget.
     table.set_cache_index_and_filter_blocks(true);
     table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+    table.set_partition_filters(true);
+    table.set_pin_top_level_index_and_filter(true);
     table.set_format_version(6);
     let mut options = Options::default();
     options.set_block_based_table_factory(&table);
