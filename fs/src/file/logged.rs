@@ -28,16 +28,12 @@ impl Engine {
             let Ok(file) = state.inode(ino).and_then(|inode| inode.file()) else {
                 return Ok(());
             };
-            let recs = file
-                .open
-                .records()
-                .iter()
-                .filter(|(recno, _)| file.unlogged.records.contains_key(recno));
-            let dirty = |(recno, rec): (&u64, &Rec)| match rec {
+            // From the few that are unlogged: a file may have very many dirty ones.
+            let dirty = |recno: &u64| match file.open.records().get(recno)? {
                 Rec::Dirty(dirty) => Some((*recno, dirty.pieces.bytes() as u64)),
                 _ => None,
             };
-            recs.filter_map(dirty).collect()
+            file.unlogged.records.keys().filter_map(dirty).collect()
         };
         if dirty.iter().map(|(_, bytes)| bytes).sum::<u64>() < LOG_BYTES_MAX {
             return Ok(());
