@@ -2,23 +2,24 @@
 //!
 //! ```text
 //!   node(link), leaf(link) --miss--> store.get --verify, open--> cache
-//!   Writer: put_node, put_leaf --seal--> batch --full--> store.put
-//!           drop_block --> names the commit will free or hand to a dead list
+//!   node_among(siblings)   --miss--> the same, and has the siblings read ahead (ahead.rs)
+//!   Writer (writer.rs): put_node, put_leaf --seal--> batch --full--> store.put
+//!                       drop_block --> names the commit will free or hand to a dead list
 //! ```
 //!
 //! A block never changes, so a cached one is right for ever; the cache is bounded in bytes and keyed by name.
 
+mod ahead;
+mod writer;
+
+use ahead::Ahead;
 use bytes::Bytes;
-use cairn_merkle::{
-    BlockStore, Cid, Epoch, Error, Link, Node, NodeSink, NodeSource, PutHint, Result, Sealed, StoreError,
-    open_leaf, open_node, seal_leaf, seal_node,
-};
-use parking_lot::Mutex;
+use cairn_merkle::{BlockStore, Cid, Error, Link, Node, NodeSource, Result, open_leaf, open_node};
 use quick_cache::{Weighter, sync::Cache};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+pub(crate) use writer::Writer;
 
-/// Nodes side by side that are read together.
+/// Nodes side by side: who reads two of them reads more, and those of a group together if they must be read at once.
 const GROUP: usize = 16;
 
 /// A block that was verified and opened.
@@ -57,19 +58,24 @@ impl Weighter<Cid, Opened> for Weight {
     }
 }
 
+type OpenedCache = Cache<Cid, Opened, Weight>;
+
 /// The store, behind verification and a cache.
 pub(crate) struct Blocks {
     pub(crate) store: Arc<dyn BlockStore>,
-    cache: Cache<Cid, Opened, Weight>,
+    cache: Arc<OpenedCache>,
+    ahead: Ahead,
 }
 
 impl Blocks {
     /// Keeps up to `cache_bytes` of nodes and leaves, whichever are asked for.
     pub(crate) fn new(store: Arc<dyn BlockStore>, cache_bytes: u64) -> Self {
         let count = usize::try_from(cache_bytes / 16384).unwrap_or(1024);
+        let cache = Arc::new(Cache::with_weighter(count, cache_bytes, Weight));
         Self {
+            ahead: Ahead::start(Arc::clone(&store), Arc::clone(&cache)),
             store,
-            cache: Cache::with_weighter(count, cache_bytes, Weight),
+            cache,
         }
     }
 
@@ -116,30 +122,39 @@ impl Blocks {
         self.cache.weight()
     }
 
+    /// These are of no version any more: nobody asks for them again.
+    pub(crate) fn forget(&self, cids: &[Cid]) {
+        for cid in cids {
+            self.cache.remove(cid);
+        }
+    }
+
     fn cached_node(&self, link: &Link) -> Option<Arc<Node>> {
         self.cache.get(&link.cid).and_then(Opened::into_node)
     }
 
-    /// Verifies and opens a node that was fetched, and keeps it.
-    fn keep_node(&self, link: &Link, stored: Bytes) -> Result<Arc<Node>> {
-        let node = Arc::new(open_node(link, stored)?);
-        self.cache.insert(link.cid, Opened::Node(node.clone()));
-        Ok(node)
+    fn is_known(&self, link: &Link) -> bool {
+        self.cache.peek(&link.cid).is_some()
     }
+}
 
-    /// Reads those nodes that are not cached. Whoever asks for one that cannot be read learns why.
-    fn read_ahead(&self, links: &[Link]) {
-        let missing: Vec<&Link> = links
-            .iter()
-            .filter(|link| self.cache.peek(&link.cid).is_none())
-            .collect();
-        let cids: Vec<Cid> = missing.iter().map(|link| link.cid).collect();
-        let Ok(found) = self.store.get_many(&cids) else {
-            return;
-        };
-        for (link, stored) in missing.into_iter().zip(found) {
-            let _ = stored.map(|stored| self.keep_node(link, stored));
-        }
+/// Verifies and opens a node that was fetched, and keeps it.
+fn keep_node(cache: &OpenedCache, link: &Link, stored: Bytes) -> Result<Arc<Node>> {
+    let node = Arc::new(open_node(link, stored)?);
+    cache.insert(link.cid, Opened::Node(node.clone()));
+    Ok(node)
+}
+
+/// Reads those nodes that are not cached. Whoever asks for one that cannot be read learns why.
+fn read_missing(store: &dyn BlockStore, cache: &OpenedCache, links: &[Link]) {
+    let missing = links.iter().filter(|link| cache.peek(&link.cid).is_none());
+    let missing: Vec<&Link> = missing.collect();
+    let cids: Vec<Cid> = missing.iter().map(|link| link.cid).collect();
+    let Ok(found) = store.get_many(&cids) else {
+        return;
+    };
+    for (link, stored) in missing.into_iter().zip(found) {
+        let _ = stored.map(|stored| keep_node(cache, link, stored));
     }
 }
 
@@ -147,7 +162,7 @@ impl NodeSource for Blocks {
     fn node(&self, link: &Link) -> Result<Arc<Node>> {
         match self.cached_node(link) {
             Some(node) => Ok(node),
-            None => self.keep_node(link, self.fetch(&link.cid)?),
+            None => keep_node(&self.cache, link, self.fetch(&link.cid)?),
         }
     }
 
@@ -158,13 +173,9 @@ impl NodeSource for Blocks {
         }
         let first = at - at % GROUP;
         let group = &siblings[first..siblings.len().min(first + GROUP)];
-        let known = |links: &[Link]| {
-            let known = links.iter().filter(|link| self.cache.peek(&link.cid).is_some());
-            known.count()
-        };
-        // Names lie in no order that a user knows: who reads some here and there will read more, and in between.
-        if known(group) > 0 || known(siblings) >= siblings.len().div_ceil(8) {
-            self.read_ahead(group);
+        // Names lie in no order that a user knows: who reads two so close to each other will read more, and in between.
+        if group.iter().any(|link| self.is_known(link)) && !self.ahead.ask(siblings, first) {
+            read_missing(&*self.store, &self.cache, group);
         }
         self.node(link)
     }
@@ -198,120 +209,11 @@ impl NodeSource for Uncached<'_> {
     }
 }
 
-const BATCH_BYTES: usize = 2 << 20;
-const SMALL_BYTES_MAX: usize = 4 << 20;
-
-/// Blocks of one epoch on their way into the store, and the ones they replace.
-pub(crate) struct Writer<'a> {
-    blocks: &'a Blocks,
-    epoch: Epoch,
-    batch: Mutex<Batch>,
-    dropped: Mutex<Vec<Link>>,
-    put: Mutex<Vec<Cid>>,
-    bulk: AtomicBool,
-}
-
-#[derive(Default)]
-struct Batch {
-    sealed: Vec<Sealed>,
-    bytes: usize,
-    total: usize,
-}
-
-impl<'a> Writer<'a> {
-    pub(crate) fn new(blocks: &'a Blocks, epoch: Epoch) -> Self {
-        Self {
-            blocks,
-            epoch,
-            batch: Mutex::default(),
-            dropped: Mutex::default(),
-            put: Mutex::default(),
-            bulk: AtomicBool::new(false),
-        }
-    }
-
-    /// Seals `plain` and queues it.
-    pub(crate) fn put_leaf(&self, plain: &[u8]) -> Result<Link> {
-        let (sealed, link) = seal_leaf(&mut rand::rng(), self.epoch, plain);
-        self.put(sealed)?;
-        Ok(link)
-    }
-
-    /// Queues a block.
-    pub(crate) fn put(&self, sealed: Sealed) -> Result<()> {
-        let full = {
-            let mut batch = self.batch.lock();
-            batch.bytes += sealed.bytes.len();
-            batch.total += sealed.bytes.len();
-            batch.sealed.push(sealed);
-            batch.bytes >= BATCH_BYTES
-        };
-        if full { self.flush() } else { Ok(()) }
-    }
-
-    /// Hands what is queued to the store.
-    pub(crate) fn flush(&self) -> Result<()> {
-        let (sealed, total) = {
-            let mut batch = self.batch.lock();
-            batch.bytes = 0;
-            (std::mem::take(&mut batch.sealed), batch.total)
-        };
-        if sealed.is_empty() {
-            return Ok(());
-        }
-        self.put.lock().extend(sealed.iter().map(|block| block.cid));
-        // Few bytes ride in the log that the head's own sync makes durable; many are written once, to their place.
-        if total <= SMALL_BYTES_MAX {
-            return Ok(self.blocks.store.put(self.epoch, &sealed, PutHint::Small)?);
-        }
-        self.bulk.store(true, Ordering::Release);
-        match self.blocks.store.put(self.epoch, &sealed, PutHint::Bulk) {
-            // Small blocks may take from what the store keeps back, and a commit has to get through to free anything.
-            Err(full) if full.is_full() => Ok(self.blocks.store.put(self.epoch, &sealed, PutHint::Small)?),
-            done => Ok(done?),
-        }
-    }
-
-    /// Takes back what was put: the epoch is not to be committed, or not yet.
-    pub(crate) fn undo(&self) -> std::result::Result<(), StoreError> {
-        self.blocks.store.delete(&self.put.lock())
-    }
-
-    /// Names of what was put.
-    pub(crate) fn into_put(self) -> Vec<Cid> {
-        self.put.into_inner()
-    }
-
-    /// Whether a sync is needed before anything may name what was put.
-    pub(crate) fn put_bulk(&self) -> bool {
-        self.bulk.load(Ordering::Acquire)
-    }
-
-    /// Takes the replaced blocks noted so far.
-    pub(crate) fn take_dropped(&self) -> Vec<Link> {
-        std::mem::take(&mut self.dropped.lock())
-    }
-}
-
-impl NodeSink for Writer<'_> {
-    fn put_node(&self, node: Node) -> Result<Link> {
-        let (sealed, link) = seal_node(&mut rand::rng(), self.epoch, &node);
-        self.put(sealed)?;
-        self.blocks.cache.insert(link.cid, Opened::Node(Arc::new(node)));
-        Ok(link)
-    }
-
-    fn drop_block(&self, link: &Link) -> Result<()> {
-        self.dropped.lock().push(link.clone());
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cairn_merkle::MemoryStore;
     use cairn_merkle::testing::{FaultStore, Tamper, TestRng};
+    use cairn_merkle::{Epoch, MemoryStore, PutHint, seal_node};
 
     /// Nodes side by side, in a store, with nothing cached.
     fn siblings(count: u8) -> (Arc<FaultStore<MemoryStore>>, Blocks, Vec<Link>) {
@@ -334,21 +236,35 @@ mod tests {
         (0..links.len()).filter(is_cached).collect()
     }
 
+    fn read(blocks: &Blocks, links: &[Link], at: u8) {
+        assert_eq!(blocks.node_among(links, at.into()).unwrap().body, [at]);
+    }
+
     #[test]
-    fn one_node_is_read_alone_and_the_second_with_those_beside_it() {
+    fn one_node_is_read_alone_and_a_second_beside_it_has_all_read_ahead() {
         let (_, blocks, links) = siblings(100);
-        let read = |at: usize| assert_eq!(blocks.node_among(&links, at).unwrap().body, [at as u8]);
-        read(3);
-        read(40);
+        read(&blocks, &links, 3);
+        read(&blocks, &links, 40);
+        blocks.ahead.settle();
         assert_eq!(cached(&blocks, &links), [3, 40]);
-        read(5);
-        assert_eq!(cached(&blocks, &links), [(0..16).collect(), vec![40]].concat());
-        // Enough of them are known by now.
-        read(99);
-        assert_eq!(
-            cached(&blocks, &links),
-            [(0..16).collect(), vec![40], (96..100).collect()].concat()
-        );
+        read(&blocks, &links, 5);
+        blocks.ahead.settle();
+        assert_eq!(cached(&blocks, &links), (0..100).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_was_read_ahead_and_not_kept_is_read_with_its_neighbours_only() {
+        let (_, blocks, links) = siblings(100);
+        read(&blocks, &links, 3);
+        read(&blocks, &links, 5);
+        blocks.ahead.settle();
+        let cids: Vec<Cid> = links.iter().map(|link| link.cid).collect();
+        blocks.forget(&cids);
+        assert!(cached(&blocks, &links).is_empty());
+        read(&blocks, &links, 50);
+        read(&blocks, &links, 52);
+        blocks.ahead.settle();
+        assert_eq!(cached(&blocks, &links), (48..64).collect::<Vec<_>>());
     }
 
     #[test]

@@ -230,6 +230,7 @@ impl Engine {
             delete: &delete,
             settled: frozen.epoch,
         })?;
+        self.blocks.forget(&delete);
         let from_inodes = written.volume.inodes;
         state.head = head;
         (state.root, state.root_len) = (written.root, written.root_len);
