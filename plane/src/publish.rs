@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  due (interval) | bytes written | store short of room | cairn sync --anchored | the last one, at the unmount
-//!     `--> commit, prepare --> anchor.publish(previous, next) --final--> confirmed
+//!     `--> commit, prepare, wait until due --> anchor.publish(previous, next) --final--> confirmed
 //!              |                     |-- conflict, fenced: another instance goes on, this one is read-only from here
 //!              |                     `-- unreachable: asked again later, with the same version: it may have arrived
 //!              `-- one at a time; writers, commits and fsync go on meanwhile
@@ -274,19 +274,10 @@ impl Publisher {
             if self.cancel.is_cancelled() || state.fenced {
                 return false;
             }
-            let (standing, short) = MutexGuard::unlocked(&mut state, || self.look());
+            let (standing, hurry) = self.look(&mut state);
             let now = Instant::now();
-            let anchored = standing.anchored.map_or(Epoch(0), |version| version.epoch);
-            let written = standing
-                .written_bytes
-                .saturating_sub(state.anchored.written_bytes);
             let due = state.schedule.look(now, standing.is_anchored());
-            let reason = short
-                || due
-                || state.wanted > anchored
-                || state.ending
-                || written.max(standing.held_bytes) >= self.settings.bytes;
-            if reason && !standing.is_anchored() && now >= state.not_before {
+            if (due || hurry) && !standing.is_anchored() && now >= state.not_before {
                 return true;
             }
             let mut until = now + TICK;
@@ -297,13 +288,39 @@ impl Publisher {
         }
     }
 
-    /// How the volume is, and whether it lacks room that older versions hold.
-    fn look(&self) -> (Standing, bool) {
-        let standing = self.engine.standing();
+    /// How the volume is, and whether there is a reason to publish before it is due.
+    fn look(&self, state: &mut MutexGuard<'_, State>) -> (Standing, bool) {
+        let (standing, short) = MutexGuard::unlocked(state, || {
+            let standing = self.engine.standing();
+            let short = self.is_short(&standing);
+            (standing, short)
+        });
+        let anchored = standing.anchored.map_or(Epoch(0), |version| version.epoch);
+        let written = standing
+            .written_bytes
+            .saturating_sub(state.anchored.written_bytes);
+        let many = written.max(standing.held_bytes) >= self.settings.bytes;
+        let hurry = short || many || state.wanted > anchored || state.ending;
+        (standing, hurry)
+    }
+
+    /// Whether the volume lacks room that older versions hold.
+    fn is_short(&self, standing: &Standing) -> bool {
         let held = standing.held_bytes;
         let free = || self.engine.statfs().map_or(u64::MAX, |stats| stats.free_bytes);
-        let short = held >= HELD_BYTES_MIN && (standing.full || free() < held);
-        (standing, short)
+        held >= HELD_BYTES_MIN && (standing.full || free() < held)
+    }
+
+    /// Keeps back a version that is ready before it is due, unless something comes that wants it sooner.
+    fn await_due(&self, state: &mut MutexGuard<'_, State>) {
+        while let Some(due) = state.schedule.handed_at() {
+            let (_, hurry) = self.look(state);
+            let now = Instant::now();
+            if hurry || now >= due || self.cancel.is_cancelled() {
+                return;
+            }
+            self.changed.wait_until(state, due.min(now + TICK));
+        }
     }
 
     /// One publication, or the repetition of one whose outcome is not known.
@@ -318,6 +335,8 @@ impl Publisher {
                 let mut state = self.state.lock();
                 state.schedule.begun(prepared.closed.at, Instant::now());
                 state.prepared = Some(prepared);
+                self.await_due(&mut state);
+                state.schedule.handed(Instant::now());
                 prepared.version
             }
         };

@@ -1,13 +1,14 @@
 //! When publications are due, and how they keep to it.
 //!
 //! ```text
-//!  due - lead --> look --> begun: epoch closed, commit, handed to the anchor (at due) --> ended --> due + interval
-//!   ^               `-- nothing to publish: waits for a change, which is then late for nothing           |
-//!   '--------------------------------------------------------------------------------------------------'
+//!  due - lead --> look --> begun: epoch closed, commit --> waits until due --> handed to the anchor --> ended: due + interval
+//!   ^               `-- nothing to publish: waits for a change, which is then late for nothing              |
+//!   '-----------------------------------------------------------------------------------------------------'
 //! ```
 //!
 //! A version is due when it is handed over. Its commit takes a while, under load above all, so it begins before that by
-//! what commits took lately. The schedule does not drift with the time that a publication takes, and makes up for nothing.
+//! twice what commits took lately. The schedule does not drift with the time that a publication takes, and makes up for
+//! nothing.
 //!
 //! **Invariant:** nothing here reads the clock.
 
@@ -15,13 +16,15 @@ use std::time::{Duration, Instant};
 
 /// The lead is at most this share of the interval.
 const LEAD_SHARE: u32 = 4;
+/// The lead is no shorter than this, or that share of a short interval: a load may begin at any moment.
+const LEAD_MIN: Duration = Duration::from_secs(1);
 
 /// The moments at which publications are due.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Schedule {
     interval: Duration,
     due: Instant,
-    /// What a commit takes: it begins so much before its version is due.
+    /// Time enough for a commit: it begins so much before its version is due.
     lead: Duration,
     /// For what the next publication counts as on schedule or late; none if it comes for another reason.
     counts_for: Option<Instant>,
@@ -93,19 +96,31 @@ impl Schedule {
         begins
     }
 
-    /// One began: the epoch it publishes was closed, and it is handed to the anchor now.
-    pub(super) fn begun(&mut self, closed: Instant, handed: Instant) {
-        if let Some(due) = self.counts_for.take() {
-            self.punctuality.count += 1;
+    /// One began: its epoch is closed, and its version is ready `now`.
+    pub(super) fn begun(&mut self, closed: Instant, now: Instant) {
+        if self.counts_for.is_some() {
             self.punctuality.closed.note(self.begins(), closed);
-            self.punctuality.handed.note(due, handed);
         } else {
             // One that came before it was due begins the interval anew.
             self.due = self.due.min(closed);
         }
-        // Grows at once and shrinks slowly: too early by a little is better than late.
-        let took = handed.saturating_duration_since(closed);
-        self.lead = took.max(self.lead * 3 / 4).min(self.interval / LEAD_SHARE);
+        // Grows at once and shrinks slowly: a version that is ready early waits, one that is late is late.
+        let took = now.saturating_duration_since(closed);
+        let lead = (took * 2).max(self.lead * 3 / 4).max(LEAD_MIN);
+        self.lead = lead.min(self.interval / LEAD_SHARE);
+    }
+
+    /// Until when the version that is ready is kept back.
+    pub(super) fn handed_at(&self) -> Option<Instant> {
+        self.counts_for
+    }
+
+    /// It is handed to the anchor now.
+    pub(super) fn handed(&mut self, now: Instant) {
+        if let Some(due) = self.counts_for.take() {
+            self.punctuality.count += 1;
+            self.punctuality.handed.note(due, now);
+        }
     }
 
     /// One came to its end; what is anchored now was closed at `anchored_at`.
@@ -149,10 +164,13 @@ mod tests {
         let mut schedule = Schedule::begin(start, SECOND);
         assert!(schedule.look(start + 3 * MS, false));
         schedule.begun(start + 4 * MS, start + 50 * MS);
+        schedule.handed(start + 50 * MS);
         schedule.ended(start + 4 * MS, start + 100 * MS);
         assert!(schedule.look(start + 1001 * MS, false));
+        assert_eq!(schedule.handed_at(), Some(start + SECOND));
         // The commit that was under way when it was due.
-        schedule.begun(start + 900 * MS, start + 1010 * MS);
+        schedule.begun(start + 700 * MS, start + 1010 * MS);
+        schedule.handed(start + 1010 * MS);
         let found = schedule.punctuality();
         assert_eq!(found.count, 2);
         assert_eq!((found.closed.last, found.closed.max), (Duration::ZERO, 4 * MS));
@@ -160,31 +178,32 @@ mod tests {
     }
 
     #[test]
-    fn a_commit_begins_before_its_version_is_due_by_what_commits_took() {
-        let start = Instant::now();
-        let mut schedule = Schedule::begin(start, SECOND);
+    fn a_commit_begins_long_enough_before_its_version_is_due() {
+        let (start, interval) = (Instant::now(), 40 * SECOND);
+        let mut schedule = Schedule::begin(start, interval);
         assert!(schedule.look(start, false));
-        schedule.begun(start, start + 80 * MS);
-        schedule.ended(start, start + 90 * MS);
-        assert_eq!(
-            (schedule.begins(), schedule.due()),
-            (start + 920 * MS, start + SECOND)
-        );
-        assert!(!schedule.look(start + 919 * MS, false));
-        assert!(schedule.look(start + 921 * MS, false));
-        schedule.begun(start + 921 * MS, start + 941 * MS);
+        schedule.begun(start, start + 2 * SECOND);
+        schedule.handed(start + 2 * SECOND);
+        schedule.ended(start, start + 3 * SECOND);
+        let due = start + interval;
+        assert_eq!((schedule.begins(), schedule.due()), (due - 4 * SECOND, due));
+        assert!(!schedule.look(due - 4 * SECOND - MS, false));
+        assert!(schedule.look(due - 4 * SECOND + MS, false));
+        schedule.begun(due - 4 * SECOND + MS, due - 3 * SECOND);
+        assert_eq!(schedule.handed_at(), Some(due));
+        schedule.handed(due);
         let found = schedule.punctuality();
         assert_eq!((found.closed.last, found.handed.last), (MS, Duration::ZERO));
-        schedule.ended(start + 921 * MS, start + SECOND);
-        assert_eq!(
-            schedule.begins(),
-            start + 1940 * MS,
-            "three quarters of what it was"
-        );
-        // However long one took.
-        schedule.begun(start + 1940 * MS, start + 2700 * MS);
-        schedule.ended(start + 1940 * MS, start + 2800 * MS);
-        assert_eq!(schedule.due() - schedule.begins(), SECOND / LEAD_SHARE);
+        schedule.ended(due - 4 * SECOND, due + SECOND);
+        let lead = |schedule: &Schedule| schedule.due() - schedule.begins();
+        assert_eq!(lead(&schedule), 3 * SECOND, "three quarters of what it was");
+        // However long one took, and however short.
+        schedule.begun(due, due + 30 * SECOND);
+        assert_eq!(lead(&schedule), interval / LEAD_SHARE);
+        for _ in 0..20 {
+            schedule.begun(due, due);
+        }
+        assert_eq!(lead(&schedule), LEAD_MIN);
     }
 
     #[test]
@@ -194,9 +213,12 @@ mod tests {
         assert!(schedule.look(start, true), "due, with nothing to publish");
         assert!(schedule.look(start + 30 * SECOND, false));
         schedule.begun(start + 30 * SECOND, start + 30 * SECOND);
+        assert_eq!(schedule.handed_at(), None, "nothing to wait for");
+        schedule.handed(start + 30 * SECOND);
         schedule.ended(start + 30 * SECOND, start + 30 * SECOND);
         assert!(!schedule.look(start + 30 * SECOND + 500 * MS, false));
         schedule.begun(start + 30 * SECOND + 500 * MS, start + 30 * SECOND + 500 * MS);
+        schedule.handed(start + 30 * SECOND + 500 * MS);
         assert_eq!(schedule.punctuality(), Punctuality::default());
         schedule.ended(start + 30 * SECOND + 500 * MS, start + 31 * SECOND);
         assert_eq!(
