@@ -19,7 +19,10 @@ use crate::stats::Latency;
 use crate::system::{Place, System};
 use anyhow::{Result, ensure};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// Processor seconds within a second below which a process rests.
+const RESTING_CPU_S: f64 = 0.05;
 
 /// What a piece of work answers: a value in its row's unit.
 #[derive(Clone, Copy, Debug, Default)]
@@ -150,6 +153,25 @@ impl<'a> Stage<'a> {
             self.note("caches could not be dropped (not root): cold figures are too good");
         }
         Ok(())
+    }
+
+    /// Waits until the system's processes rest: what they still do about the work before is not part of the next. A
+    /// minute at most.
+    pub(crate) fn settle(&self) {
+        let daemons = self.system.daemons(&self.place);
+        let cpu_s = || daemons.iter().map(|&pid| proc::cpu_seconds(pid)).sum::<f64>();
+        let mut before = cpu_s();
+        for _ in 0..60 {
+            if daemons.is_empty() {
+                return;
+            }
+            std::thread::sleep(Duration::from_secs(1));
+            let now = cpu_s();
+            if now - before < RESTING_CPU_S {
+                return;
+            }
+            before = now;
+        }
     }
 
     /// Something a reader should know; said once.

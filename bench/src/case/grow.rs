@@ -1,9 +1,13 @@
 //! Whether cost grows with the volume: the same work on a small and on a large one, as a quotient of the two rates.
 //!
 //! ```text
-//! base_files: create, read cold, delete, fsync          -> rates of a small volume
-//! fill with scale_files (or one directory with flat_files)
-//! base_files: create, read cold, delete, fsync again    -> rates of a large one;  row = large / small
+//! scale:  base_files: create, read cold, delete, fsync    three times -> rates of a small volume
+//!         fill with scale_files, and wait until the daemon has done what it does about that behind everybody's back
+//!         base_files: create, read cold, delete, fsync    three times -> rates of a large one
+//!         row = median of large / median of small
+//! flat:   fill one directory with flat_files
+//!         base_files in a directory of their own, base_files more in the large one, in turn, three times
+//!         row = median of the three large / small
 //! ```
 
 use super::files::{FILE_BYTES, Forest};
@@ -11,9 +15,11 @@ use super::{Case, Row, Tier, Unit, where_bytes_stay};
 use crate::machine::drop_caches;
 use crate::payload::Payload;
 use crate::stage::{Stage, rate, seconds};
-use crate::stats::Histogram;
+use crate::stats::{Histogram, Summary};
 use anyhow::Result;
+use std::fmt;
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Instant;
@@ -51,11 +57,18 @@ pub(super) static TREE: Case = Case {
     programs: &[],
     tier: Tier::Long,
     applies: where_bytes_stay,
-    guess_s: |sizes| 10.0 + sizes.scale_files as f64 / 3000.0,
+    guess_s: |sizes| 40.0 + sizes.scale_files as f64 / 4000.0,
     run: tree,
 };
 
-/// Rates of the same work.
+/// How often each is measured.
+const ROUNDS: usize = 3;
+
+fn median(rounds: impl Iterator<Item = f64>) -> f64 {
+    Summary::of(rounds).map_or(f64::NAN, |summary| summary.median)
+}
+
+/// Rates of the same work, per second.
 struct Rates {
     create: f64,
     read: f64,
@@ -63,8 +76,36 @@ struct Rates {
     fsync: f64,
 }
 
+impl fmt::Display for Rates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            create,
+            read,
+            delete,
+            fsync,
+        } = self;
+        write!(
+            f,
+            "create {create:.0}/s, read cold {read:.0}/s, delete {delete:.0}/s, fsync {fsync:.0}/s"
+        )
+    }
+}
+
 impl Rates {
+    /// Medians of some rounds.
     fn measure(stage: &mut Stage, name: &str) -> Result<Self> {
+        let rounds = (0..ROUNDS).map(|round| Self::once(stage, &format!("{name}{round}")));
+        let rounds: Vec<Self> = rounds.collect::<Result<_>>()?;
+        let of = |rate: fn(&Self) -> f64| median(rounds.iter().map(rate));
+        Ok(Self {
+            create: of(|rates| rates.create),
+            read: of(|rates| rates.read),
+            delete: of(|rates| rates.delete),
+            fsync: of(|rates| rates.fsync),
+        })
+    }
+
+    fn once(stage: &mut Stage, name: &str) -> Result<Self> {
         let forest = Forest::new(stage.dir().join(name), stage.sizes.base_files, 100);
         let n = stage.sizes.base_files as f64;
         forest.plant()?;
@@ -113,7 +154,11 @@ fn tree(stage: &mut Stage) -> Result<()> {
             mass.create(mass.all())
         })
     })?;
+    stage.settle();
     let large = Rates::measure(stage, "large")?;
+    stage.note(&format!(
+        "rates in the small tree: {small}; in the large one: {large}"
+    ));
     stage.derive("scale.create", large.create / small.create);
     stage.derive("scale.read", large.read / small.read);
     stage.derive("scale.delete", large.delete / small.delete);
@@ -169,23 +214,42 @@ pub(super) static FLAT: Case = Case {
     programs: &[],
     tier: Tier::Long,
     applies: where_bytes_stay,
-    guess_s: |sizes| 5.0 + sizes.flat_files as f64 / 2000.0,
+    guess_s: |sizes| 20.0 + sizes.flat_files as f64 / 2500.0,
     run: flat,
 };
 
 fn flat(stage: &mut Stage) -> Result<()> {
     let base = stage.sizes.base_files;
-    let small = Directory::measure(stage, "small", base, base)?;
-    let large = Directory::measure(stage, "large", stage.sizes.flat_files, base)?;
-    stage.derive("flat.create", large.create / small.create);
-    stage.derive("flat.read", large.read / small.read);
-    stage.derive("flat.list", large.list / small.list);
-    stage.derive("flat.delete", large.delete / small.delete);
-    stage.derive("flat.lookup_ms", large.lookup_ms);
+    let mass = stage.sizes.flat_files.saturating_sub(base);
+    let large = Forest::new(stage.dir().join("large"), mass + base, 1);
+    large.plant()?;
+    large.create(0..mass)?;
+    stage.flush()?;
+    stage.settle();
+    let mut pairs = Vec::new();
+    for round in 0..ROUNDS {
+        let small = Forest::new(stage.dir().join(format!("small{round}")), base, 1);
+        small.plant()?;
+        pairs.push((
+            Directory::measure(stage, &small, small.all())?,
+            Directory::measure(stage, &large, mass..mass + base)?,
+        ));
+    }
+    let of = |figure: fn(&Directory) -> f64| {
+        median(pairs.iter().map(|(small, large)| figure(large) / figure(small)))
+    };
+    stage.derive("flat.create", of(|rates| rates.create));
+    stage.derive("flat.read", of(|rates| rates.read));
+    stage.derive("flat.list", of(|rates| rates.list));
+    stage.derive("flat.delete", of(|rates| rates.delete));
+    stage.derive(
+        "flat.lookup_ms",
+        median(pairs.iter().map(|(_, large)| large.lookup_ms)),
+    );
     Ok(())
 }
 
-/// Rates of the last files of one directory.
+/// Rates of some files of one directory, which are made and deleted.
 struct Directory {
     create: f64,
     read: f64,
@@ -195,13 +259,9 @@ struct Directory {
 }
 
 impl Directory {
-    fn measure(stage: &mut Stage, name: &str, count: u64, last: u64) -> Result<Self> {
-        let forest = Forest::new(stage.dir().join(name), count, 1);
-        let first = count.saturating_sub(last);
-        let n = (count - first) as f64;
-        forest.plant()?;
-        forest.create(0..first)?;
-        let create = rate(n, || forest.create(first..count))?.value;
+    fn measure(stage: &mut Stage, forest: &Forest, which: Range<u64>) -> Result<Self> {
+        let (n, count) = ((which.end - which.start) as f64, which.end);
+        let create = rate(n, || forest.create(which.clone()))?.value;
         stage.cold()?;
         let list = rate(count as f64, || forest.list())?.value;
         stage.cold()?;
@@ -214,8 +274,8 @@ impl Directory {
             histogram.record(start.elapsed().as_nanos());
         }
         stage.cold()?;
-        let read = rate(n, || forest.read(first..count))?.value;
-        let delete = rate(n, || forest.delete(first..count))?.value;
+        let read = rate(n, || forest.read(which.clone()))?.value;
+        let delete = rate(n, || forest.delete(which))?.value;
         stage.flush()?;
         let lookup_ms = histogram
             .latency()
