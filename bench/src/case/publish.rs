@@ -52,7 +52,7 @@ pub(super) static PUBLISH: Case = Case {
         ),
         Row::unbounded(
             "publish.handed_worst",
-            "the same, worst (it takes one to learn what a commit takes)",
+            "the same, worst since the mount",
             Unit::Millis,
         ),
         Row::unbounded("publish.count", "publications on schedule", Unit::Count),
