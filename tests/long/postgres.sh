@@ -56,9 +56,10 @@ cut_off() {
     umount -l "$mnt"
 }
 again() {
-    # Backends notice within moments that the server is gone; the data directory must not be in use.
-    for _ in $(seq 100); do
-        pgrep -u postgres -f "postgres: .*bench" >/dev/null || break
+    # Backends notice within moments that the server is gone, and that one takes a moment to die: neither the data
+    # directory nor the socket may be in use.
+    for _ in $(seq 300); do
+        kill -0 "$(cat "$work/postmaster")" 2>/dev/null || pgrep -u postgres -f "postgres: .*bench" >/dev/null || break
         sleep 0.1
     done
     up && rm -f "$data/postmaster.pid" && start
