@@ -159,12 +159,12 @@ impl<'a> Stage<'a> {
     /// minute at most.
     pub(crate) fn settle(&self) {
         let daemons = self.system.daemons(&self.place);
+        if daemons.is_empty() {
+            return;
+        }
         let cpu_s = || daemons.iter().map(|&pid| proc::cpu_seconds(pid)).sum::<f64>();
         let mut before = cpu_s();
         for _ in 0..60 {
-            if daemons.is_empty() {
-                return;
-            }
             std::thread::sleep(Duration::from_secs(1));
             let now = cpu_s();
             if now - before < RESTING_CPU_S {

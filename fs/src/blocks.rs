@@ -112,8 +112,8 @@ impl Blocks {
         self.store.get_now(cid).ok().flatten()
     }
 
-    /// Whether [`Self::leaf`] would not touch the store.
-    pub(crate) fn holds_leaf(&self, cid: &Cid) -> bool {
+    /// Whether a block is cached: asking for it would not touch the store.
+    pub(crate) fn holds(&self, cid: &Cid) -> bool {
         self.cache.peek(cid).is_some()
     }
 
@@ -131,10 +131,6 @@ impl Blocks {
 
     fn cached_node(&self, link: &Link) -> Option<Arc<Node>> {
         self.cache.get(&link.cid).and_then(Opened::into_node)
-    }
-
-    fn is_known(&self, link: &Link) -> bool {
-        self.cache.peek(&link.cid).is_some()
     }
 }
 
@@ -174,7 +170,7 @@ impl NodeSource for Blocks {
         let first = at - at % GROUP;
         let group = &siblings[first..siblings.len().min(first + GROUP)];
         // Names lie in no order that a user knows: who reads two so close to each other will read more, and in between.
-        if group.iter().any(|link| self.is_known(link)) && !self.ahead.ask(siblings, first) {
+        if group.iter().any(|link| self.holds(&link.cid)) && !self.ahead.ask(siblings, first) {
             read_missing(&*self.store, &self.cache, group);
         }
         self.node(link)

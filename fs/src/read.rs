@@ -76,7 +76,7 @@ impl Plan {
         for record in &self.records {
             let leaf = record.leaf(&Cached(blocks)).ok()?;
             if let Some(link) = &leaf {
-                fetched.push(match blocks.holds_leaf(&link.cid) {
+                fetched.push(match blocks.holds(&link.cid) {
                     true => None,
                     false => Some(blocks.fetch_now(&link.cid)?),
                 });
@@ -113,7 +113,7 @@ impl Plan {
 /// The stored bytes of those leaves that are not cached.
 fn fetch<'a>(blocks: &Blocks, leaves: impl Iterator<Item = &'a Link>) -> Result<Vec<Option<Bytes>>> {
     let leaves: Vec<&Link> = leaves.collect();
-    let missing = leaves.iter().filter(|link| !blocks.holds_leaf(&link.cid));
+    let missing = leaves.iter().filter(|link| !blocks.holds(&link.cid));
     let missing: Vec<_> = missing.map(|link| link.cid).collect();
     let mut stored = blocks.fetch_many(&missing)?.into_iter();
     let mut wanted = missing.iter().peekable();

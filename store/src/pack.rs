@@ -165,13 +165,9 @@ impl Packs {
     /// The bytes at places that lie in order and behind each other, as [`Self::runs`] makes them.
     pub(crate) fn read_run(&self, run: &[Place]) -> io::Result<Vec<Option<Bytes>>> {
         let nothing = || vec![None; run.len()];
-        let (Some(first), Some(last)) = (run.first(), run.last()) else {
-            return Ok(Vec::new());
-        };
-        if !file::is_possible(*last) {
+        let Some((first, len)) = extent(run) else {
             return Ok(nothing());
-        }
-        let len = (last.offset - first.offset) as usize + last.len as usize;
+        };
         let bytes = match self
             .pack(first.pack)
             .and_then(|pack| self.read_from(&pack, first.offset, len))
@@ -191,15 +187,11 @@ impl Packs {
     /// after the other.
     pub(crate) fn announce(&self, runs: &[&[Place]]) {
         for run in runs {
-            let (Some(first), Some(last)) = (run.first(), run.last()) else {
-                continue;
-            };
-            let len = last.offset - first.offset + u64::from(last.len);
-            if len < DIRECT_BYTES_MIN as u64
-                && file::is_possible(*last)
+            if let Some((first, len)) = extent(run)
+                && len < DIRECT_BYTES_MIN
                 && let Ok(pack) = self.pack(first.pack)
             {
-                pack.will_read(first.offset, len);
+                pack.will_read(first.offset, len as u64);
             }
         }
     }
@@ -320,6 +312,13 @@ impl Drop for Packs {
             tracing::warn!(%error, "the next reclaim has to look at all packs");
         }
     }
+}
+
+/// Where a run begins and how many bytes it has; none if it is empty or cannot lie in a pack.
+fn extent(run: &[Place]) -> Option<(Place, usize)> {
+    let (first, last) = (run.first()?, run.last()?);
+    let len = || (last.offset - first.offset) as usize + last.len as usize;
+    file::is_possible(*last).then(|| (*first, len()))
 }
 
 /// Reads what a clean close knew, and takes it away: from now on it is old.

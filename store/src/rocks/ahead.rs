@@ -1,7 +1,7 @@
 //! Reads the index ahead once it is clear that much of it is wanted.
 //!
 //! Names are spread evenly over the index, so each lookup in a cold one is a read of the device, however close to each other
-//! the blocks lie. All of it is read in one go instead, after the first few hundred lookups: into the page cache, from
+//! the blocks lie. All of it is read in one go instead, after the first lookups: into the page cache, from
 //! where RocksDB has it without a wait. A store that is opened for a look is left alone.
 
 use rustix::fs::{Advice, fadvise};
