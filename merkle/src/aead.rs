@@ -4,9 +4,15 @@
 //! Behind the tag of every block therefore stands a hash of its key, which opens nothing and names the one key that
 //! does. So a block means one thing, whoever made it, and a proof that discloses a key discloses the only one there is.
 
-use chacha20poly1305::aead::AeadInOut;
-use chacha20poly1305::aead::inout::InOutBuf;
-use chacha20poly1305::{ChaCha20Poly1305, KeyInit};
+#[cfg(feature = "aws-lc")]
+mod aws_lc;
+#[cfg(any(test, not(feature = "aws-lc")))]
+mod portable;
+
+#[cfg(feature = "aws-lc")]
+use aws_lc as cipher;
+#[cfg(not(feature = "aws-lc"))]
+use portable as cipher;
 
 /// Length of the tag behind every ciphertext.
 pub(crate) const TAG_LEN: usize = 16;
@@ -42,10 +48,7 @@ pub(crate) fn seal_block(key: &[u8; 32], aad: &[u8], plain: &mut Vec<u8>) {
 /// If it is not.
 pub(crate) fn seal_block_into(key: &[u8; 32], aad: &[u8], plain: &[u8], stored: &mut [u8]) {
     let (ciphertext, rest) = stored.split_at_mut(plain.len());
-    let between = InOutBuf::new(plain, ciphertext).expect("they were split to be of one length");
-    let tag = ChaCha20Poly1305::new(&(*key).into())
-        .encrypt_inout_detached(&ONE_TIME.into(), aad, between)
-        .expect("a block is far shorter than the cipher's 256 GiB");
+    let tag = cipher::seal(key, ONE_TIME, aad, plain, ciphertext);
     let (tag_place, commitment_place) = rest.split_at_mut(TAG_LEN);
     tag_place.copy_from_slice(&tag);
     commitment_place.copy_from_slice(&commitment(key));
@@ -70,29 +73,29 @@ pub(crate) fn open_block_into(key: &[u8; 32], aad: &[u8], stored: &[u8], plain: 
 
 /// Turns `plain` into ciphertext and tag. Allocates only if `plain` has no [`TAG_LEN`] bytes of spare capacity.
 pub(crate) fn seal(key: &[u8; 32], nonce: [u8; 12], aad: &[u8], plain: &mut Vec<u8>) {
-    ChaCha20Poly1305::new(&(*key).into())
-        .encrypt_in_place(&nonce.into(), aad, plain)
-        .expect("a block is far shorter than the cipher's 256 GiB");
+    let tag = cipher::seal_in_place(key, nonce, aad, plain);
+    plain.extend_from_slice(&tag);
 }
 
 /// Turns ciphertext and tag into the plaintext, or leaves `sealed` without any plaintext in it.
 pub(crate) fn open(key: &[u8; 32], nonce: [u8; 12], aad: &[u8], sealed: &mut Vec<u8>) -> Option<()> {
-    ChaCha20Poly1305::new(&(*key).into())
-        .decrypt_in_place(&nonce.into(), aad, sealed)
-        .ok()
+    let tag = *sealed.last_chunk()?;
+    sealed.truncate(sealed.len() - TAG_LEN);
+    let opened = cipher::open_in_place(key, nonce, aad, &tag, sealed);
+    if !opened {
+        sealed.fill(0);
+    }
+    opened.then_some(())
 }
 
 /// As [`open`], from one place to another.
 fn open_into(key: &[u8; 32], nonce: [u8; 12], aad: &[u8], sealed: &[u8], plain: &mut [u8]) -> Option<()> {
-    let (ciphertext, tag) = sealed.split_last_chunk::<TAG_LEN>()?;
-    let between = InOutBuf::new(ciphertext, plain).ok()?;
-    let opened = ChaCha20Poly1305::new(&(*key).into()).decrypt_inout_detached(
-        &nonce.into(),
-        aad,
-        between,
-        &(*tag).into(),
-    );
-    opened.inspect_err(|_| plain.fill(0)).ok()
+    let (ciphertext, tag) = sealed.split_last_chunk()?;
+    let opened = ciphertext.len() == plain.len() && cipher::open(key, nonce, aad, (ciphertext, tag), plain);
+    if !opened {
+        plain.fill(0);
+    }
+    opened.then_some(())
 }
 
 #[cfg(test)]
@@ -120,5 +123,81 @@ mod tests {
         assert_eq!(&plain, b"plain");
         open_block(&key, b"", &mut stored).unwrap();
         assert_eq!(stored, b"plain");
+    }
+    /// RFC 8439, section 2.8.2.
+    #[test]
+    fn the_cipher_is_that_of_the_rfc() {
+        let key: [u8; 32] = std::array::from_fn(|at| 0x80 + at as u8);
+        let nonce = [7, 0, 0, 0, 0x40, 0x41, 0x42, 0x43, 0x44, 0x45, 0x46, 0x47];
+        let aad = [
+            0x50, 0x51, 0x52, 0x53, 0xc0, 0xc1, 0xc2, 0xc3, 0xc4, 0xc5, 0xc6, 0xc7,
+        ];
+        let mut sealed = b"Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the future, sunscreen would be it.".to_vec();
+        seal(&key, nonce, &aad, &mut sealed);
+        assert_eq!(sealed[..8], [0xd3, 0x1a, 0x8d, 0x34, 0x64, 0x8e, 0x60, 0xdb]);
+        let tag = [
+            0x1a, 0xe1, 0x0b, 0x59, 0x4f, 0x09, 0xe2, 0x6a, 0x7e, 0x90, 0x2e, 0xcb, 0xd0, 0x60, 0x06, 0x91,
+        ];
+        assert_eq!(sealed[sealed.len() - TAG_LEN..], tag);
+    }
+
+    #[test]
+    fn what_one_cipher_seals_the_other_opens_and_neither_what_was_changed() {
+        for len in [
+            0usize, 1, 15, 16, 17, 63, 64, 65, 191, 192, 193, 511, 4096, 5000, 131_071, 131_072,
+        ] {
+            let key: [u8; 32] = std::array::from_fn(|at| (at + len) as u8);
+            let nonce = std::array::from_fn(|at| (3 * at + len) as u8);
+            let aad = vec![5; len % 40];
+            let plain: Vec<u8> = (0..len).map(|at| (at * 31 + at / 251) as u8).collect();
+            let mut one = plain.clone();
+            let tag = portable::seal_in_place(&key, nonce, &aad, &mut one);
+            let mut two = vec![0xee; len];
+            assert_eq!(cipher::seal(&key, nonce, &aad, &plain, &mut two), tag);
+            assert_eq!(one, two);
+            assert_eq!(portable::seal(&key, nonce, &aad, &plain, &mut two), tag);
+            assert_eq!(one, two);
+            let mut three = plain.clone();
+            assert_eq!(cipher::seal_in_place(&key, nonce, &aad, &mut three), tag);
+            assert_eq!(one, three);
+            let mut back = vec![0xee; len];
+            assert!(cipher::open(&key, nonce, &aad, (&one, &tag), &mut back));
+            assert_eq!(back, plain);
+            assert!(portable::open(&key, nonce, &aad, (&one, &tag), &mut back));
+            assert_eq!(back, plain);
+            assert!(portable::open_in_place(&key, nonce, &aad, &tag, &mut two));
+            assert_eq!(two, plain);
+            let mut wrong = tag;
+            wrong[len % TAG_LEN] ^= 1;
+            assert!(!cipher::open(&key, nonce, &aad, (&one, &wrong), &mut back));
+            assert!(!cipher::open_in_place(
+                &key,
+                nonce,
+                &aad,
+                &wrong,
+                &mut three.clone()
+            ));
+            if len > 0 {
+                one[len / 2] ^= 0x80;
+                assert!(!cipher::open(&key, nonce, &aad, (&one, &tag), &mut back));
+            }
+            assert!(cipher::open_in_place(&key, nonce, &aad, &tag, &mut three));
+            assert_eq!(three, plain);
+        }
+    }
+
+    #[test]
+    fn nothing_of_a_refused_message_stays() {
+        let mut sealed = vec![3; 100];
+        seal(&[1; 32], ONE_TIME, b"", &mut sealed);
+        let mut plain = vec![9; 100];
+        assert!(open_into(&[2; 32], ONE_TIME, b"", &sealed, &mut plain).is_none());
+        assert_eq!(plain, [0; 100]);
+        let mut short = vec![9; 99];
+        assert!(open_into(&[1; 32], ONE_TIME, b"", &sealed, &mut short).is_none());
+        assert_eq!(short, [0; 99]);
+        assert!(open(&[2; 32], ONE_TIME, b"", &mut sealed).is_none());
+        assert!(sealed.iter().all(|byte| *byte == 0));
+        assert!(open(&[1; 32], ONE_TIME, b"", &mut vec![1; TAG_LEN - 1]).is_none());
     }
 }
