@@ -25,7 +25,7 @@ pub(crate) struct Waiter {
 }
 
 /// This much log asks for a commit, however few bytes are dirty: it takes room, and time when it is replayed.
-const WRITTEN_MAX: u64 = 128 << 20;
+const WRITTEN_MAX: u64 = 256 << 20;
 
 impl Engine {
     /// Makes every operation noted so far durable, together with all who ask at the same time.

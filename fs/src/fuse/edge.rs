@@ -4,7 +4,7 @@ use super::{
     convert::{self, caller, ino, name},
     fill::Filler,
     kernel::{self, Agreed},
-    linger::{Linger, Lingering},
+    linger::{After, Linger, Lingering},
     listing,
     ops::Operations,
     pool::Pool,
@@ -95,7 +95,7 @@ impl<O: Operations + ?Sized> Edge<O> {
     /// who may want a sync too and share one, nor when syncs have been taking long, for others may come.
     fn sync(&self, what: &'static str, node: INodeNo, data_only: bool, reply: ReplyEmpty) {
         if self.fs.fsync_is_short(ino(node)) {
-            let _next = Lingering(&self.linger);
+            let _next = Lingering(&self.linger, After::Sync);
             let (begun, slow) = (Instant::now(), Arc::clone(&self.slow_syncs));
             let wanted = slow.load(Relaxed) || self.linger.is_asked();
             let answer = move |synced| {
@@ -193,7 +193,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
     }
 
     fn lookup(&self, _: &Request, parent: INodeNo, file: &OsStr, reply: ReplyEntry) {
-        let _next = Lingering(&self.linger);
+        let _next = Lingering(&self.linger, After::Step);
         match name(file).and_then(|name| self.fs.lookup(ino(parent), &name)) {
             // Inode 0 with a lifetime: the kernel remembers that the name is absent.
             Err(Error::NoEntry) => {
@@ -208,7 +208,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
     }
 
     fn getattr(&self, _: &Request, node: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
-        let _next = Lingering(&self.linger);
+        let _next = Lingering(&self.linger, After::Step);
         answer(
             "getattr",
             node,
@@ -238,7 +238,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
         _: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
-        let _next = Lingering(&self.linger);
+        let _next = Lingering(&self.linger, After::Step);
         let caller = caller(request, 0);
         let chown = uid.is_some() || gid.is_some();
         let set = SetAttr {
@@ -317,14 +317,14 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
         umask: u32,
         reply: ReplyEntry,
     ) {
-        let _next = Lingering(&self.linger);
+        let _next = Lingering(&self.linger, After::Step);
         let caller = caller(request, umask);
         let made = name(file).and_then(|name| self.fs.mkdir(ino(parent), &name, mode & 0o7777, caller));
         entry("mkdir", parent, reply, made);
     }
 
     fn symlink(&self, request: &Request, parent: INodeNo, file: &OsStr, target: &Path, reply: ReplyEntry) {
-        let _next = Lingering(&self.linger);
+        let _next = Lingering(&self.linger, After::Step);
         let target = target.as_os_str().as_bytes();
         let made =
             name(file).and_then(|name| self.fs.symlink(ino(parent), &name, target, caller(request, 0)));
@@ -338,13 +338,13 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
     }
 
     fn unlink(&self, request: &Request, parent: INodeNo, file: &OsStr, reply: ReplyEmpty) {
-        let _next = Lingering(&self.linger);
+        let _next = Lingering(&self.linger, After::Step);
         let gone = name(file).and_then(|name| self.fs.unlink(ino(parent), &name, caller(request, 0)));
         done("unlink", parent, reply, gone);
     }
 
     fn rmdir(&self, request: &Request, parent: INodeNo, file: &OsStr, reply: ReplyEmpty) {
-        let _next = Lingering(&self.linger);
+        let _next = Lingering(&self.linger, After::Step);
         let gone = name(file).and_then(|name| self.fs.rmdir(ino(parent), &name, caller(request, 0)));
         done("rmdir", parent, reply, gone);
     }
@@ -359,7 +359,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
         flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
-        let _next = Lingering(&self.linger);
+        let _next = Lingering(&self.linger, After::Step);
         let moved = || {
             let (from, to, mode) = (name(file)?, name(new_file)?, convert::rename_mode(flags)?);
             self.fs
@@ -369,7 +369,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
     }
 
     fn open(&self, request: &Request, node: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
-        let _next = Lingering(&self.linger);
+        let _next = Lingering(&self.linger, After::Step);
         let (caller, how) = (caller(request, 0), self.open_flags(flags.0));
         if handle(flags.0) == READER {
             let opened = self.fs.open_file(ino(node), Access::Read);
@@ -393,7 +393,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
         flags: i32,
         reply: ReplyCreate,
     ) {
-        let _next = Lingering(&self.linger);
+        let _next = Lingering(&self.linger, After::Step);
         let made = self.create_open(parent, file, mode, caller(request, umask));
         answer("create", parent, reply, made, |reply, attr| {
             let sent = convert::file_attr(&attr);
@@ -421,7 +421,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
         _: bool,
         reply: ReplyEmpty,
     ) {
-        let _next = Lingering(&self.linger);
+        let _next = Lingering(&self.linger, After::Step);
         if handle == WRITER {
             self.writers.closed(node);
         }
@@ -442,7 +442,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
     ) {
         let len = usize::try_from(size).unwrap_or(usize::MAX);
         if let Some(bytes) = self.fs.read_now(ino(node), offset, len) {
-            let _next = Lingering(&self.linger);
+            let _next = Lingering(&self.linger, After::Read);
             return reply.data(&bytes);
         }
         let read = move |fs: &O| {
@@ -473,7 +473,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
         _: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        let _next = Lingering(&self.linger);
+        let _next = Lingering(&self.linger, After::Write);
         let kill = write_flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID);
         let written = self.fs.write(ino(node), offset, bytes, caller(request, 0), kill);
         let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
@@ -490,7 +490,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
 
     // The kernel writes dirty pages back before it would ask, and after ENOSYS asks no more.
     fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {
-        let _next = Lingering(&self.linger);
+        let _next = Lingering(&self.linger, After::Step);
         reply.error(Errno::ENOSYS);
     }
 
@@ -499,7 +499,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
     }
 
     fn opendir(&self, _: &Request, node: INodeNo, _: OpenFlags, reply: ReplyOpen) {
-        let _next = Lingering(&self.linger);
+        let _next = Lingering(&self.linger, After::Step);
         let cached = FopenFlags::FOPEN_CACHE_DIR | FopenFlags::FOPEN_KEEP_CACHE;
         let snapshots = ino(node) == InodeNo::SNAPSHOTS;
         reply.opened(READER, if snapshots { FopenFlags::empty() } else { cached });
@@ -510,7 +510,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
     }
 
     fn readdirplus(&self, _: &Request, node: INodeNo, _: FileHandle, offset: u64, reply: ReplyDirectoryPlus) {
-        let _next = Lingering(&self.linger);
+        let _next = Lingering(&self.linger, After::Step);
         listing::plus(&*self.fs, node, offset, names_ttl(node), reply);
     }
 
@@ -554,7 +554,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
     }
 
     fn getxattr(&self, _: &Request, node: INodeNo, attribute: &OsStr, size: u32, reply: ReplyXattr) {
-        let _next = Lingering(&self.linger);
+        let _next = Lingering(&self.linger, After::Step);
         reply::xattr(
             "getxattr",
             node,

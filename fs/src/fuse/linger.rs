@@ -7,10 +7,14 @@
 //!
 //! Who works on a filesystem step by step asks again within microseconds of an answer. A thread that has gone to sleep by
 //! then takes longer to wake, on a virtual machine above all, than most requests take to answer.
+//!
+//! Who computes between his calls wants the processor himself (a database between two commits): where the next request has not
+//! been coming in time after answers of a kind, nobody waits for it after these.
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// Longer than a program takes from one call to its next, and about what waking up takes.
@@ -18,29 +22,86 @@ const LINGER: Duration = Duration::from_micros(50);
 /// Turns between two looks: a look takes a lock of the kernel's that the one who asks takes too.
 const TURNS: u32 = 30;
 
-/// The connection, to look at. Empty until there is one.
+/// What was answered: how soon the next request comes depends on it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum After {
+    /// A question, or a step of a change.
+    Step,
+    Write,
+    Read,
+    Sync,
+}
+
+/// How well waiting has paid: one up for each request that came in time, two down for each that did not.
+#[derive(Debug)]
+struct Belief(AtomicU32);
+
+impl Belief {
+    const MAX: u32 = 64;
+    /// From here on it is worth the processor.
+    const ENOUGH: u32 = 32;
+    /// Where it is not, one answer in so many is followed by a look whether that has changed.
+    const PROBE: u32 = 16;
+
+    /// Whether to wait after the answer of this number.
+    fn is_worth_it(&self, answers: u32) -> bool {
+        self.0.load(Relaxed) >= Self::ENOUGH || answers.is_multiple_of(Self::PROBE)
+    }
+
+    fn learn(&self, came: bool) {
+        let now = self.0.load(Relaxed);
+        let next = if came {
+            (now + 1).min(Self::MAX)
+        } else {
+            now.saturating_sub(2)
+        };
+        self.0.store(next, Relaxed);
+    }
+}
+
+impl Default for Belief {
+    fn default() -> Self {
+        Self(AtomicU32::new(Self::MAX))
+    }
+}
+
+/// The connection, to look at, and what is known of who asks there.
 #[derive(Debug, Default)]
-pub(super) struct Linger(OnceLock<OwnedFd>);
+pub(super) struct Linger {
+    /// Empty until there is one.
+    connection: OnceLock<OwnedFd>,
+    beliefs: [Belief; 4],
+    answers: AtomicU32,
+}
 
 impl Linger {
     /// What to look at.
     pub(super) fn set(&self, connection: OwnedFd) {
         // Set once, by whoever made it.
-        let _ = self.0.set(connection);
+        let _ = self.connection.set(connection);
     }
 
     /// Whether a request waits.
     pub(super) fn is_asked(&self) -> bool {
-        self.0.get().is_some_and(is_ready)
+        self.connection.get().is_some_and(is_ready)
     }
 
-    /// Returns when a request waits, or after a moment.
-    pub(super) fn wait(&self) {
-        let Some(connection) = self.0.get() else { return };
-        let until = Instant::now() + LINGER;
-        while !is_ready(connection) && Instant::now() < until {
-            (0..TURNS).for_each(|_| std::hint::spin_loop());
+    /// Returns when a request waits, or after a moment; at once where waiting has not been paying.
+    pub(super) fn wait(&self, after: After) {
+        let Some(connection) = self.connection.get() else {
+            return;
+        };
+        let belief = &self.beliefs[after as usize];
+        if !belief.is_worth_it(self.answers.fetch_add(1, Relaxed)) {
+            return;
         }
+        let until = Instant::now() + LINGER;
+        let mut came = is_ready(connection);
+        while !came && Instant::now() < until {
+            (0..TURNS).for_each(|_| std::hint::spin_loop());
+            came = is_ready(connection);
+        }
+        belief.learn(came);
     }
 }
 
@@ -51,11 +112,11 @@ fn is_ready(connection: &OwnedFd) -> bool {
 }
 
 /// Waits when dropped: after the answer, if it is what a method makes first.
-pub(super) struct Lingering<'a>(pub(super) &'a Linger);
+pub(super) struct Lingering<'a>(pub(super) &'a Linger, pub(super) After);
 
 impl Drop for Lingering<'_> {
     fn drop(&mut self) {
-        self.0.wait();
+        self.0.wait(self.1);
     }
 }
 
@@ -70,12 +131,28 @@ mod tests {
         let reader = OwnedFd::from(reader);
         assert!(!is_ready(&reader));
         let linger = Linger::default();
-        linger.wait();
+        linger.wait(After::Step);
         linger.set(reader.try_clone().expect("a descriptor"));
-        linger.wait();
+        linger.wait(After::Step);
         writer.write_all(b"request").expect("there is room");
         assert!(is_ready(&reader));
         drop(writer);
         assert!(is_ready(&reader));
+    }
+
+    #[test]
+    fn waiting_ends_where_it_does_not_pay_and_begins_again_where_it_does() {
+        let belief = Belief::default();
+        assert!(belief.is_worth_it(1));
+        (0..17).for_each(|_| belief.learn(false));
+        assert!(!belief.is_worth_it(1));
+        assert!(belief.is_worth_it(Belief::PROBE));
+        (0..Belief::MAX).for_each(|_| belief.learn(true));
+        assert!(belief.is_worth_it(1));
+        // One in four does not spoil it.
+        (0..400).for_each(|at: u32| belief.learn(!at.is_multiple_of(4)));
+        assert!(belief.is_worth_it(1));
+        (0..400).for_each(|at: u32| belief.learn(!at.is_multiple_of(2)));
+        assert!(!belief.is_worth_it(1));
     }
 }

@@ -44,7 +44,7 @@ use std::{
 pub(super) const DIR: &str = "intent";
 /// Free segments that are kept while the store is busy (as much log as the engine lets grow before it commits), and
 /// when it idles.
-const FREE_MAX: usize = 32;
+const FREE_MAX: usize = 64;
 const FREE_IDLE_MAX: usize = 1;
 
 /// A segment on its way.
