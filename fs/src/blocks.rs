@@ -10,13 +10,18 @@
 //! A block never changes, so a cached one is right for ever; the cache is bounded in bytes and keyed by name.
 
 mod ahead;
+mod recent;
 mod writer;
 
 use ahead::Ahead;
 use bytes::Bytes;
+use cairn_merkle::group::Part;
 use cairn_merkle::{BlockStore, Cid, Error, Link, Node, NodeSource, Result, open_leaf, open_node};
 use quick_cache::{Weighter, sync::Cache};
+use recent::Recent;
+use std::ops::Range;
 use std::sync::Arc;
+
 pub(crate) use writer::Writer;
 
 /// Nodes side by side: who reads two of them reads more, and those of a group together if they must be read at once.
@@ -65,6 +70,7 @@ pub(crate) struct Blocks {
     pub(crate) store: Arc<dyn BlockStore>,
     cache: Arc<OpenedCache>,
     ahead: Ahead,
+    recent: Recent,
 }
 
 impl Blocks {
@@ -74,6 +80,7 @@ impl Blocks {
         let cache = Arc::new(Cache::with_weighter(count, cache_bytes, Weight));
         Self {
             ahead: Ahead::start(Arc::clone(&store), Arc::clone(&cache)),
+            recent: Recent::new(),
             store,
             cache,
         }
@@ -110,6 +117,16 @@ impl Blocks {
     /// A block's stored bytes, unverified, if the store has them at hand.
     pub(crate) fn fetch_now(&self, cid: &Cid) -> Option<Bytes> {
         self.store.get_now(cid).ok().flatten()
+    }
+
+    /// Notes that somebody asks for a few bytes of a leaf; whether somebody did lately.
+    pub(crate) fn is_asked_again(&self, cid: &Cid) -> bool {
+        self.recent.note(cid)
+    }
+
+    /// A part of a leaf, unverified; `None` says nothing.
+    pub(crate) fn fetch_part(&self, cid: &Cid, range: Range<usize>) -> Option<Part> {
+        self.store.get_part(cid, range).ok().flatten()
     }
 
     /// Whether a block is cached: asking for it would not touch the store.

@@ -78,13 +78,22 @@ impl Engine {
 
     /// [`Self::read`], if that takes no wait for a device; an error is left to [`Self::read`] to find.
     pub fn read_now(&self, ino: InodeNo, offset: u64, len: usize) -> Option<Buffer> {
-        let plan = {
-            let state = self.state.lock();
-            let inode = state.inode(ino).ok()?;
-            let file = inode.file().ok()?;
-            Plan::new(file, inode.meta.size, offset, len as u64, self.record_size)
-        };
-        plan.run_now(&self.blocks)
+        self.plan(ino, offset, len)?.run_now(&self.blocks)
+    }
+
+    /// [`Self::read`], if the range is a small part of a record. Unless `rest_follows` anyway, somebody who comes back to the
+    /// record soon is to read all of it. Whatever else, errors too, is left to [`Self::read`].
+    pub fn read_part(&self, ino: InodeNo, offset: u64, len: usize, rest_follows: bool) -> Option<Buffer> {
+        self.plan(ino, offset, len)?.run_part(&self.blocks, rest_follows)
+    }
+
+    /// Plans a read of a file that is in memory.
+    fn plan(&self, ino: InodeNo, offset: u64, len: usize) -> Option<Plan> {
+        let state = self.state.lock();
+        let inode = state.inode(ino).ok()?;
+        let file = inode.file().ok()?;
+        let plan = Plan::new(file, inode.meta.size, offset, len as u64, self.record_size);
+        Some(plan)
     }
 
     /// Writes all of `bytes` at `offset`. Not durable before fsync or the next commit.

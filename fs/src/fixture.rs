@@ -13,14 +13,19 @@ pub(crate) fn caller() -> Caller {
     }
 }
 
-/// The header of a new volume, and its key.
+/// The header of a new volume of small records, and its key.
 pub(crate) fn header() -> (Header, VolumeKey) {
+    header_of(4096)
+}
+
+/// The same with records of this size.
+pub(crate) fn header_of(record_size: u32) -> (Header, VolumeKey) {
     let slot = SlotKey {
         kind: SlotKind::KeyFile,
         kek: Kek::from_bytes([1; 32]),
     };
     let params = HeaderParams {
-        record_size: 4096,
+        record_size,
         compression: Compression::None,
     };
     Header::create(&mut rand::rng(), params, &[slot]).unwrap()

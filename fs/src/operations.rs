@@ -110,6 +110,10 @@ impl Operations for Engine {
         Self::read_now(self, ino, offset, len)
     }
 
+    fn read_part(&self, ino: InodeNo, offset: u64, len: usize, rest_follows: bool) -> Option<Buffer> {
+        Self::read_part(self, ino, offset, len, rest_follows)
+    }
+
     fn write(
         &self,
         ino: InodeNo,

@@ -6,7 +6,8 @@
 //!
 //! A plan is made under the engine's lock and copies only what is dirty in the range; it runs without the lock. The
 //! leaves it has to fetch are asked for together, since neighbours cost the store one access. One that is read whole is
-//! opened straight into the answer and not cached: the kernel keeps what it was told.
+//! opened straight into the answer and not cached: the kernel keeps what it was told. Of a large leaf that is asked for a
+//! few pages only those are fetched, verified and opened, until somebody comes back for more.
 
 use crate::Result;
 use crate::blocks::{Blocks, Cached};
@@ -16,8 +17,11 @@ use crate::layer::{Layer, Rec, Under, plain_len};
 use crate::record::Stored;
 use bytes::Bytes;
 use cairn_merkle::buffer::Buffer;
-use cairn_merkle::{Link, NodeSource, index, open_leaf_into};
+use cairn_merkle::{Link, NodeSource, index, open_leaf_into, open_leaf_part, part_for};
 use std::sync::Arc;
+
+/// A part of a leaf is opened alone if it is at most one in so many of it.
+const PART_SHARE: usize = 4;
 
 /// What lies at the bottom of a record.
 enum Base {
@@ -84,6 +88,28 @@ impl Plan {
             leaves.push(leaf);
         }
         self.answer(blocks, &leaves, fetched).ok()
+    }
+
+    /// [`Self::run`], if a small part of one large leaf does: opening the rest would cost many times as much. Not a second
+    /// time soon, unless `rest_follows` anyway: then it is worth having. Errors are for [`Self::run`] to find again.
+    pub(crate) fn run_part(&self, blocks: &Blocks, rest_follows: bool) -> Option<Buffer> {
+        let [record] = &self.records[..] else {
+            return None;
+        };
+        let link = record.leaf(blocks).ok().flatten()?;
+        let range = record.from as usize..record.until as usize;
+        let stored = part_for(&link, &range)?;
+        if stored.len() * PART_SHARE > link.len as usize || blocks.holds(&link.cid) {
+            return None;
+        }
+        if !rest_follows && blocks.is_asked_again(&link.cid) {
+            return None;
+        }
+        let part = blocks.fetch_part(&link.cid, stored)?;
+        let mut bytes = Buffer::stale(self.len);
+        open_leaf_part(&link, &part, range.start, &mut bytes).ok()?;
+        record.lay_over(&mut bytes);
+        Some(bytes)
     }
 
     /// Opens what was fetched, one for each leaf there is, and lays over it what is dirty.
@@ -242,3 +268,6 @@ impl RecordPlan {
         tail.fill(0);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,6 +40,15 @@ impl Cid {
         }
     }
 
+    /// The leaf whose stored bytes have this hash.
+    #[cfg(feature = "sealing")]
+    pub(crate) fn leaf(digest: [u8; 32]) -> Self {
+        Self {
+            hash: digest,
+            codec: Codec::Leaf,
+        }
+    }
+
     /// The node whose stored bytes have this hash, learnt from somebody who keeps hashes only.
     pub fn node(digest: [u8; 32]) -> Self {
         Self {

@@ -69,10 +69,7 @@ impl Commit {
             "a commit of {} bytes is above the limit",
             stored.len()
         );
-        Sealed {
-            cid: Cid::of(Codec::Node, &stored),
-            bytes: stored.into(),
-        }
+        Sealed::new(Cid::of(Codec::Node, &stored), stored.into())
     }
 
     /// Verifies and opens the commit block `cid`: hash, structure, tag, in this order.

@@ -10,9 +10,11 @@
 
 use crate::aead;
 use crate::buffer::Buffer;
+use crate::group::{self, Part};
 use crate::{BlockKey, Cid, Codec, Epoch, Error, Link, Result, Sealed};
 use bytes::Bytes;
 use rand::CryptoRng;
+use std::ops::Range;
 
 pub use crate::clear::MAX_STORED;
 
@@ -27,7 +29,10 @@ pub fn seal_leaf(rng: &mut (impl CryptoRng + ?Sized), birth: Epoch, plain: &[u8]
     let key = BlockKey::random(rng);
     let mut stored = Buffer::stale(plain.len() + LEAF_OVERHEAD);
     aead::seal_block_into(key.as_bytes(), &[], plain, &mut stored);
-    finish(Codec::Leaf, key, birth, Bytes::from_owner(stored))
+    let stored = Bytes::from_owner(stored);
+    let (digest, groups) = group::hash(&stored);
+    let (sealed, link) = finish(Cid::leaf(digest), key, birth, stored);
+    (Sealed { groups, ..sealed }, link)
 }
 
 /// Verifies and opens a leaf. Decrypts in place when nobody else holds `stored`.
@@ -48,21 +53,54 @@ pub fn open_leaf_into(link: &Link, stored: &[u8], plain: &mut [u8]) -> Result<()
         })
 }
 
-/// Names a block that is complete, and makes the link to it.
-pub(crate) fn finish(codec: Codec, key: BlockKey, birth: Epoch, stored: Bytes) -> (Sealed, Link) {
+/// The whole groups of a leaf's stored bytes that hold `range` of its plaintext; `None` if a part of it cannot be opened.
+pub fn part_for(link: &Link, range: &Range<usize>) -> Option<Range<usize>> {
+    let stored_len = link.len as usize;
+    let is_within = range.start < range.end && range.end + LEAF_OVERHEAD <= stored_len;
+    (is_within && group::groups_len(stored_len) > 0).then(|| group::groups_around(range, stored_len))
+}
+
+/// Verifies a part of a leaf against the leaf's name, and opens as much of it as fills `plain`, which lies at `at` in the
+/// plaintext. Touches `plain` only if all is well.
+///
+/// The name stands for the ciphertext, so the tag over all of it has nothing to add: who made the link sealed these bytes, or
+/// the link would not be his.
+pub fn open_leaf_part(link: &Link, part: &Part, at: usize, plain: &mut [u8]) -> Result<()> {
+    let corrupt = Error::Corrupt { cid: link.cid };
+    let wanted = at..at.saturating_add(plain.len());
+    if link.cid.codec() != Codec::Leaf || part_for(link, &wanted).as_ref() != Some(&part.range) {
+        return Err(corrupt);
+    }
+    if !group::is_part_of(part, &link.cid, link.len as usize) {
+        return Err(corrupt);
+    }
+    let from = at - part.range.start;
+    aead::open_part(
+        link.key.as_bytes(),
+        &part.bytes[from..from + plain.len()],
+        at,
+        plain,
+    );
+    Ok(())
+}
+
+/// Makes the link to a block that is complete.
+///
+/// # Panics
+/// If the block would exceed [`MAX_STORED`].
+pub(crate) fn finish(cid: Cid, key: BlockKey, birth: Epoch, stored: Bytes) -> (Sealed, Link) {
     assert!(
         stored.len() <= MAX_STORED,
         "a block of {} bytes is above the format's limit",
         stored.len()
     );
-    let cid = Cid::of(codec, &stored);
     let link = Link {
         cid,
         key,
         birth,
         len: stored.len() as u32,
     };
-    (Sealed { cid, bytes: stored }, link)
+    (Sealed::new(cid, stored), link)
 }
 
 /// Whether `stored` are the bytes `link` names. The length goes first: it is free to compare.

@@ -22,6 +22,7 @@ mod cid;
 pub mod clear;
 mod epoch;
 pub mod error;
+pub mod group;
 pub mod memory;
 pub mod store;
 pub mod walk;
@@ -69,7 +70,7 @@ pub use {
     head::Head,
     header::{Compression, Header, HeaderParams, HeaderParts, Slot, SlotKey, SlotKind},
     key::{BlockKey, BodyKey, Kek, SubKey, VolumeKey},
-    leaf::{LEAF_OVERHEAD, open_leaf, open_leaf_into, seal_leaf},
+    leaf::{LEAF_OVERHEAD, open_leaf, open_leaf_into, open_leaf_part, part_for, seal_leaf},
     link::{Link, SECRET_LEN},
     log::LogKey,
     node::{Node, open_node, seal_node},

@@ -2,11 +2,12 @@
 //!
 //! One lock, so every operation is atomic. What memory holds is as durable as it will ever be: `sync` does nothing.
 
+use crate::group::{Part, groups_of};
 use crate::{BlockStore, Cid, Epoch, HeadSwap, LogPos, PutHint, Sealed, StoreError, StoreStats};
 use bytes::Bytes;
 use parking_lot::RwLock;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
+use std::ops::{Bound, Range};
 
 /// A store in memory.
 #[derive(Debug, Default)]
@@ -67,6 +68,16 @@ impl Image {
 impl BlockStore for MemoryStore {
     fn get(&self, cid: &Cid) -> Result<Option<Bytes>, StoreError> {
         Ok(self.image.read().blocks.get(cid).cloned())
+    }
+
+    fn get_part(&self, cid: &Cid, range: Range<usize>) -> Result<Option<Part>, StoreError> {
+        let image = self.image.read();
+        let stored = image.blocks.get(cid).filter(|stored| range.end <= stored.len());
+        Ok(stored.map(|stored| Part {
+            bytes: stored.slice(range.clone()),
+            groups: groups_of(stored),
+            range,
+        }))
     }
 
     fn put(&self, epoch: Epoch, blocks: &[Sealed], _hint: PutHint) -> Result<(), StoreError> {

@@ -49,7 +49,8 @@ pub fn seal_node(rng: &mut (impl CryptoRng + ?Sized), birth: Epoch, node: &Node)
     );
     aead::seal_block(keys.body.as_bytes(), &stored.associated_data(), &mut sealed);
     stored.3 = serde_bytes::Bytes::new(&sealed);
-    finish(Codec::Node, key, birth, clear::encode(&stored).into())
+    let stored = clear::encode(&stored);
+    finish(Cid::of(Codec::Node, &stored), key, birth, stored.into())
 }
 
 /// Verifies and opens a node: length, hash, structure, tag, in this order.

@@ -13,9 +13,11 @@
 //!
 //! **Invariant:** no implementation needs a key, and a block is never changed, only put and deleted.
 
+use crate::group::Part;
 use crate::{Cid, Epoch};
 use bytes::Bytes;
 use std::io;
+use std::ops::Range;
 
 /// What went wrong in a store. `source.kind()` is `StorageFull` when there was no room.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +54,16 @@ pub struct Sealed {
     pub cid: Cid,
     /// Ciphertext and tag, or a dag-cbor node.
     pub bytes: Bytes,
+    /// Hashes of its groups, with which a part of it can be verified; empty if it has none or nobody worked them out.
+    pub groups: Bytes,
+}
+
+impl Sealed {
+    /// A block that is read as a whole only.
+    pub fn new(cid: Cid, bytes: Bytes) -> Self {
+        let groups = Bytes::new();
+        Self { cid, bytes, groups }
+    }
 }
 
 /// Place of a record in the intent log: first by the epoch it adds to, then by its number within it.
@@ -107,6 +119,13 @@ pub trait BlockStore: Send + Sync {
     /// The same, if it takes no wait for a device or another machine; `None` says nothing about what is stored.
     fn get_now(&self, cid: &Cid) -> Result<Option<Bytes>, StoreError> {
         let _ = cid;
+        Ok(None)
+    }
+
+    /// A part of the bytes stored under `cid`, of whole groups ([`crate::group::groups_around`]), with the hashes of all groups,
+    /// everything unverified. `None` says nothing about what is stored.
+    fn get_part(&self, cid: &Cid, range: Range<usize>) -> Result<Option<Part>, StoreError> {
+        let _ = (cid, range);
         Ok(None)
     }
 

@@ -47,7 +47,7 @@ pub(crate) fn copy(store: &MemoryStore) -> Arc<MemoryStore> {
     let new = MemoryStore::new();
     for cid in store.list(None, usize::MAX).unwrap() {
         let bytes = store.get(&cid).unwrap().unwrap();
-        new.put(Epoch(0), &[Sealed { cid, bytes }], PutHint::Bulk)
+        new.put(Epoch(0), &[Sealed::new(cid, bytes)], PutHint::Bulk)
             .unwrap();
     }
     new.swap_head(&HeadSwap {
@@ -104,7 +104,7 @@ impl Sample {
 
     /// Puts a block back.
     pub(crate) fn restore(&self, cid: Cid, bytes: bytes::Bytes) {
-        let block = Sealed { cid, bytes };
+        let block = Sealed::new(cid, bytes);
         self.store.put(Epoch(0), &[block], PutHint::Bulk).unwrap();
     }
 }

@@ -183,6 +183,20 @@ impl Packs {
         Ok(run.iter().map(part).collect())
     }
 
+    /// A part of a large block, past the page cache: who asks for it wants no more.
+    pub(crate) fn read_part(&self, place: Place) -> io::Result<Option<Bytes>> {
+        if !file::is_possible(place) {
+            return Ok(None);
+        }
+        let read = self
+            .pack(place.pack)
+            .and_then(|pack| self.read_past_cache(&pack, place.offset, place.len as usize));
+        match read {
+            Err(error) if is_absence(&error) => Ok(None),
+            read => read.map(Some),
+        }
+    }
+
     /// Says that these runs are read next: those that go through the page cache are on their way at once, and not one
     /// after the other.
     pub(crate) fn announce(&self, runs: &[&[Place]]) {
@@ -202,6 +216,10 @@ impl Packs {
             pack.read_cached(&mut bytes, offset)?;
             return Ok(bytes.into());
         }
+        self.read_past_cache(pack, offset, len)
+    }
+
+    fn read_past_cache(&self, pack: &Pack, offset: u64, len: usize) -> io::Result<Bytes> {
         let mut buffer: Buffer = self.buffers.take(len.next_multiple_of(place::UNIT as usize));
         pack.read_direct(&mut buffer, offset, len)?;
         Ok(Bytes::from_owner(buffer).slice(..len))

@@ -34,6 +34,7 @@ use crate::error::{OpenError, failed};
 use crate::pack::{self, Packs, Place, Written};
 use ahead::Ahead;
 use bytes::Bytes;
+use cairn_merkle::group::Part;
 use cairn_merkle::{BlockStore, Cid, Epoch, HeadSwap, LogPos, PutHint, Sealed, StoreError, StoreStats};
 use intent::{IntentLog, Soon};
 use parking_lot::Mutex;
@@ -45,6 +46,7 @@ use rustc_hash::FxHashMap;
 use space::{Claim, Space};
 use std::{
     fs, io,
+    ops::Range,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -55,7 +57,9 @@ use std::{
 /// Name of the column family of the index: places and fresh marks.
 const BLOCKS: &str = "blocks";
 /// What a store of this version says of itself.
-const FORMAT: &str = "cairn-store 2";
+const FORMAT: &str = "cairn-store 3";
+/// Its index has places and no group hashes. It is opened, and is of this version from then on.
+const FORMAT_BEFORE: &str = "cairn-store 2";
 /// How long [`StoreStats`] are believed.
 const STATS_BELIEVED: Duration = Duration::from_secs(1);
 
@@ -104,13 +108,16 @@ impl RocksStore {
         Packs::create(path).map_err(io)?;
         let store = Self::start(path, options, true)?;
         // The marker comes last: a creation cut short leaves what `open` refuses.
-        let mut batch = WriteBatch::default();
-        batch.put_cf(store.journal(), keys::FORMAT, FORMAT);
         store
-            .db
-            .write_opt(batch, &synced())
+            .mark_format()
             .map_err(|error| OpenError::database(path.to_owned(), error))?;
         Ok(store)
+    }
+
+    fn mark_format(&self) -> Result<(), rocksdb::Error> {
+        let mut batch = WriteBatch::default();
+        batch.put_cf(self.journal(), keys::FORMAT, FORMAT);
+        self.db.write_opt(batch, &synced())
     }
 
     /// Opens the store in `path`. Never creates one, and leaves alone what is none.
@@ -146,6 +153,12 @@ impl RocksStore {
             })?;
         match format {
             Some(format) if format == FORMAT.as_bytes() => Ok(store),
+            Some(format) if format == FORMAT_BEFORE.as_bytes() => {
+                store
+                    .mark_format()
+                    .map_err(|error| OpenError::database(path_buf(), error))?;
+                Ok(store)
+            }
             Some(format) => Err(OpenError::UnknownFormat {
                 path: path_buf(),
                 found: String::from_utf8_lossy(&format).into_owned(),
@@ -317,6 +330,25 @@ impl BlockStore for RocksStore {
         let punches = self.packs.punches();
         let found = self.place(cid)?.and_then(|place| self.packs.read_now(place));
         Ok(found.filter(|_| self.packs.punches() == punches))
+    }
+
+    fn get_part(&self, cid: &Cid, range: Range<usize>) -> Result<Option<Part>, StoreError> {
+        // What is not written yet is in memory, whole.
+        if self.packs.pending(cid).is_some() {
+            return Ok(None);
+        }
+        let punches = self.packs.punches();
+        let part = self.entry(cid, |place, groups| {
+            let place = place.part(&range)?;
+            (!groups.is_empty()).then(|| (place, Bytes::copy_from_slice(groups)))
+        })?;
+        let Some((place, groups)) = part else {
+            return Ok(None);
+        };
+        let read = self.packs.read_part(place);
+        let read = read.map_err(|source| StoreError::io("read a part of a block", source))?;
+        let bytes = read.filter(|_| self.packs.punches() == punches);
+        Ok(bytes.map(|bytes| Part { range, bytes, groups }))
     }
 
     fn get_many(&self, cids: &[Cid]) -> Result<Vec<Option<Bytes>>, StoreError> {
@@ -528,10 +560,20 @@ impl BlockStore for RocksStore {
 impl RocksStore {
     /// Where the index says a block lies.
     fn place(&self, cid: &Cid) -> Result<Option<Place>, StoreError> {
+        self.entry(cid, |place, _| Some(place))
+    }
+
+    /// What `part` makes of the index's entry of a block.
+    fn entry<T>(
+        &self,
+        cid: &Cid,
+        part: impl FnOnce(Place, &[u8]) -> Option<T>,
+    ) -> Result<Option<T>, StoreError> {
         self.ahead.looked_up();
         let found = self.db.get_pinned_cf(self.blocks(), keys::block(cid));
         let found = found.map_err(|error| failed("look up a block", error))?;
-        Ok(found.and_then(|bytes| Place::decode(&bytes)))
+        let entry = found.as_deref().and_then(Place::decode);
+        Ok(entry.and_then(|(place, groups)| part(place, groups)))
     }
 
     fn drain(&self, verb: &'static str) -> Result<(), StoreError> {
@@ -612,8 +654,15 @@ fn index_of(db: &DB) -> &ColumnFamily {
 /// Notes where blocks lie, and the epochs they were put in.
 fn learn(db: &DB, written: &[Written]) -> io::Result<()> {
     let mut batch = WriteBatch::default();
-    for Written { epoch, cid, place } in written {
-        batch.put_cf(index_of(db), keys::block(cid), place.encode());
+    for Written {
+        epoch,
+        cid,
+        place,
+        groups,
+    } in written
+    {
+        let entry = [&place.encode()[..], groups].concat();
+        batch.put_cf(index_of(db), keys::block(cid), entry);
         batch.put_cf(index_of(db), keys::fresh(*epoch, cid), b"");
     }
     db.write_opt(batch, &WriteOptions::default())

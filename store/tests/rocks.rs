@@ -6,6 +6,7 @@
 )]
 
 use bytes::Bytes;
+use cairn_merkle::group::{GROUP_BYTES, groups_of};
 use cairn_merkle::{BlockStore, Cid, Codec, Epoch, HeadSwap, LogPos, PutHint, Sealed};
 use cairn_store::{OpenError, RocksStore, StoreOptions};
 use std::{
@@ -19,10 +20,7 @@ const MIB: u64 = 1 << 20;
 fn block(n: u64, len: usize) -> Sealed {
     let mut bytes = vec![n as u8; len];
     bytes[..8].copy_from_slice(&n.to_be_bytes());
-    Sealed {
-        cid: Cid::of(Codec::Leaf, &bytes),
-        bytes: Bytes::from(bytes),
-    }
+    Sealed::new(Cid::of(Codec::Leaf, &bytes), Bytes::from(bytes))
 }
 
 fn swap<'a>(expected: Option<&'a [u8]>, head: &'a [u8], delete: &'a [Cid], settled: u64) -> HeadSwap<'a> {
@@ -268,10 +266,49 @@ fn open_refuses_an_unknown_format() {
     let (dir, store) = create();
     drop(store);
     let db = rocksdb::DB::open_cf(&rocksdb::Options::default(), dir.path(), ["blocks"]).unwrap();
-    db.put(b"mformat", "cairn-store 3").unwrap();
+    db.put(b"mformat", "cairn-store 4").unwrap();
     drop(db);
     let refused = open(dir.path()).map(drop);
-    assert!(matches!(refused, Err(OpenError::UnknownFormat { found, .. }) if found == "cairn-store 3"));
+    assert!(matches!(refused, Err(OpenError::UnknownFormat { found, .. }) if found == "cairn-store 4"));
+}
+
+/// Stores of before group hashes open, and say then what they may hold from now on.
+#[test]
+fn a_store_of_the_version_before_opens_and_is_of_this_one() {
+    let (dir, store) = create();
+    drop(store);
+    let database = || rocksdb::DB::open_cf(&rocksdb::Options::default(), dir.path(), ["blocks"]).unwrap();
+    database().put(b"mformat", "cairn-store 2").unwrap();
+    drop(open(dir.path()).unwrap());
+    assert_eq!(database().get(b"mformat").unwrap().unwrap(), b"cairn-store 3");
+}
+
+#[test]
+fn a_block_without_group_hashes_is_read_whole_only() {
+    let (_dir, store) = create();
+    let plain = block(1, 131_120);
+    let with_groups = Sealed {
+        groups: groups_of(&block(2, 131_120).bytes),
+        ..block(2, 131_120)
+    };
+    store
+        .put(Epoch(1), &[plain.clone(), with_groups.clone()], PutHint::Bulk)
+        .unwrap();
+    store.sync().unwrap();
+    assert_eq!(store.get_part(&plain.cid, 0..GROUP_BYTES).unwrap(), None);
+    let part = store
+        .get_part(&with_groups.cid, GROUP_BYTES..2 * GROUP_BYTES)
+        .unwrap()
+        .unwrap();
+    assert_eq!(part.bytes, with_groups.bytes.slice(GROUP_BYTES..2 * GROUP_BYTES));
+    assert_eq!(part.groups, with_groups.groups);
+    let tail = store
+        .get_part(&with_groups.cid, 8 * GROUP_BYTES..131_120)
+        .unwrap()
+        .unwrap();
+    assert_eq!(tail.bytes, with_groups.bytes.slice(8 * GROUP_BYTES..));
+    let odd = store.get_part(&with_groups.cid, 3..40).unwrap();
+    assert_eq!(odd, None, "no range of whole groups");
 }
 
 #[test]

@@ -162,10 +162,7 @@ impl Copy {
                 .iter()
                 .filter(|(_, (epoch, _))| (epoch.0 > 0) == fresh)
             {
-                let block = Sealed {
-                    cid: *cid,
-                    bytes: bytes.clone(),
-                };
+                let block = Sealed::new(*cid, bytes.clone());
                 store
                     .put(*epoch, &[block], PutHint::Bulk)
                     .expect("a store in memory takes a block");

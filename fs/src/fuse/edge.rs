@@ -7,6 +7,7 @@ use super::{
     linger::{After, Linger, Lingering},
     listing,
     ops::Operations,
+    part::Part,
     pool::Pool,
     reply::{self, answer, done},
     writers::Writers,
@@ -37,8 +38,8 @@ const READER: FileHandle = FileHandle(0);
 const WRITER: FileHandle = FileHandle(1);
 /// Inode numbers are never used twice, so one generation does.
 const GENERATION: Generation = Generation(0);
-/// Syncs that take longer are left to another thread.
-const SYNC_HERE_MAX: Duration = Duration::from_millis(1);
+/// Syncs and reads that take longer are left to another thread.
+pub(super) const HERE_MAX: Duration = Duration::from_millis(1);
 /// Longest copy per request; the caller comes again. Keeps a request's answer in 32 bits, and its wait short.
 const COPY_BYTES_MAX: u64 = 1 << 30;
 /// Unit of `statfs`.
@@ -55,8 +56,10 @@ pub(super) struct Edge<O: ?Sized> {
     filler: Arc<Filler>,
     agreed: Agreed,
     linger: Arc<Linger>,
-    /// The newest sync took more than [`SYNC_HERE_MAX`].
+    /// The newest sync took more than [`HERE_MAX`].
     slow_syncs: Arc<AtomicBool>,
+    /// The same of reads of parts of records.
+    slow_reads: Arc<AtomicBool>,
 }
 
 impl<O: Operations + ?Sized> Edge<O> {
@@ -73,6 +76,7 @@ impl<O: Operations + ?Sized> Edge<O> {
             agreed: Agreed::default(),
             linger: Arc::default(),
             slow_syncs: Arc::default(),
+            slow_reads: Arc::default(),
         })
     }
 
@@ -99,7 +103,7 @@ impl<O: Operations + ?Sized> Edge<O> {
             let (begun, slow) = (Instant::now(), Arc::clone(&self.slow_syncs));
             let wanted = slow.load(Relaxed) || self.linger.is_asked();
             let answer = move |synced| {
-                slow.store(begun.elapsed() > SYNC_HERE_MAX, Relaxed);
+                slow.store(begun.elapsed() > HERE_MAX, Relaxed);
                 done(what, node, reply, synced);
             };
             self.fs.fsync_then(ino(node), data_only, wanted, Box::new(answer));
@@ -445,19 +449,35 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
             let _next = Lingering(&self.linger, After::Read);
             return reply.data(&bytes);
         }
-        let read = move |fs: &O| {
+        let size = self.fs.getattr(ino(node)).map_or(0, |attr| attr.size);
+        let small = len < self.fs.read_unit() && (len as u64) < size;
+        let fills = small && flags.0 & libc::O_DIRECT == 0 && self.filler.is_worth_it(size);
+        let part = Part {
+            node,
+            offset,
+            len,
+            fills,
+        };
+        // One who reads alone waits for the device or for a hop to another thread, which takes as long: as a sync does.
+        let here = small && !self.slow_reads.load(Relaxed) && !self.linger.is_asked();
+        if here && let Some(bytes) = part.read(&*self.fs, &self.slow_reads) {
+            let _next = Lingering(&self.linger, After::Read);
+            reply.data(&bytes);
+            return part.fill(&self.fs, &self.filler);
+        }
+        let (fs, filler) = (Arc::clone(&self.fs), Arc::clone(&self.filler));
+        let slow = Arc::clone(&self.slow_reads);
+        self.pool.run(move || {
+            if small
+                && !here
+                && let Some(bytes) = part.read(&*fs, &slow)
+            {
+                reply.data(&bytes);
+                return part.fill(&fs, &filler);
+            }
             let bytes = fs.read(ino(node), offset, len);
             answer("read", node, reply, bytes, |reply, bytes| reply.data(&bytes));
-        };
-        let fills = len < self.fs.read_unit() && flags.0 & libc::O_DIRECT == 0;
-        let (fs, filler) = (Arc::clone(&self.fs), Arc::clone(&self.filler));
-        self.pool.run(move || {
-            // Looked up first: the answer may be the end of the caller's wait, and of the file.
-            let fills = fills && filler.has_more(&*fs, node, offset, len);
-            read(&fs);
-            if fills {
-                filler.fill(&fs, node, offset);
-            }
+            part.fill(&fs, &filler);
         });
     }
 

@@ -1,12 +1,13 @@
-//! Puts the rest of a record into the kernel's page cache after a small read has paid for opening all of it.
+//! Puts the rest of a record into the kernel's page cache after a small read of it.
 //!
 //! ```text
-//!   READ 4 KiB, not in memory --> pool: fetch and open the record, answer
+//!   READ 4 KiB, not in memory --> fetch and open a part of the record, or all of it, answer
 //!                                   `--> fill thread: the whole record --FUSE_NOTIFY_STORE--> page cache
 //! ```
 //!
-//! A record is verified and opened as a whole. Whoever reads pages of it in no order would pay that price for each
-//! page, or at least a trip to the daemon; this way he pays it once.
+//! Whoever reads pages of a record in no order would pay for each page a trip to the daemon and more; this way he pays once,
+//! and does not wait for the rest. Of a file that the page cache cannot hold he would lose it before he comes back:
+//! there the page that is asked for is read alone ([`Operations::read_part`]).
 //!
 //! One thread does it, behind a short queue: it waits for pages that reads under way have locked, and no answer to
 //! those reads may ever queue behind it. What does not fit the queue is not filled, which costs time only.
@@ -25,10 +26,21 @@ use std::{
 /// Fills that may wait.
 const QUEUE_MAX: usize = 4;
 
+/// The page cache is thought to hold files of up to one in so many bytes of the machine's memory.
+const MEMORY_SHARE: u64 = 4;
+
+/// Bytes of memory the machine has.
+fn memory_bytes() -> u64 {
+    let system = rustix::system::sysinfo();
+    (system.totalram as u64).saturating_mul(system.mem_unit.into())
+}
+
 /// The thread that fills, and its queue.
 pub(super) struct Filler {
     pool: Pool,
     queued: Arc<AtomicUsize>,
+    /// Larger files are not filled.
+    file_bytes_max: u64,
     notifier: Arc<OnceLock<Notifier>>,
     writers: Arc<Writers>,
 }
@@ -38,9 +50,15 @@ impl Filler {
         Ok(Self {
             pool: Pool::start("cairn-fill", 1)?,
             queued: Arc::default(),
+            file_bytes_max: memory_bytes() / MEMORY_SHARE,
             notifier,
             writers,
         })
+    }
+
+    /// Whether the page cache may still hold what is filled of a file of `size` bytes when somebody comes back for it.
+    pub(super) fn is_worth_it(&self, size: u64) -> bool {
+        size <= self.file_bytes_max
     }
 
     /// Whether the record around `offset` holds more of the file than a read of `len` bytes brings.

@@ -87,6 +87,12 @@ pub trait Operations: Send + Sync + 'static {
     fn read_now(&self, ino: InodeNo, offset: u64, len: usize) -> Option<Buffer> {
         self.read(ino, offset, len).ok()
     }
+    /// The same, if it is a small part of a unit; `None` says nothing. It waits for a device. Whether the unit is read as a
+    /// whole next is for the caller to know (`rest_follows`).
+    fn read_part(&self, ino: InodeNo, offset: u64, len: usize, rest_follows: bool) -> Option<Buffer> {
+        let _ = (ino, offset, len, rest_follows);
+        None
+    }
     /// Unit that a read opens as a whole, in bytes: what else it holds may be handed to the kernel at little cost.
     fn read_unit(&self) -> usize;
     /// Writes all of `bytes`, and drops set-id bits when told so.

@@ -53,7 +53,7 @@ fn each_missing_block_is_named_with_its_parent_and_the_rest_is_still_verified() 
         if cid.codec() == Codec::Leaf {
             assert_eq!((report.leaves, report.nodes), (15, 6));
         }
-        sample.put(Sealed { cid, bytes: stored });
+        sample.put(Sealed::new(cid, stored));
     }
     assert_eq!(audited(&sample.store, sample.root, 2).fault_count, 0);
 }
@@ -67,10 +67,7 @@ fn every_altered_byte_of_every_block_is_found() {
             sample.alter(&cid, 8 * byte + byte % 8);
             let fault = only_fault(&audited(&sample.store, sample.root, 1));
             assert_eq!((fault.cid, fault.flaw), (cid, Flaw::Altered));
-            sample.put(Sealed {
-                cid,
-                bytes: stored.clone(),
-            });
+            sample.put(Sealed::new(cid, stored.clone()));
         }
     }
 }
@@ -88,11 +85,8 @@ fn swapped_blocks_are_both_named() {
     };
     let bytes = |cid| sample.store.get(cid).unwrap().unwrap();
     let (a, b) = (bytes(&first), bytes(&second));
-    sample.put(Sealed { cid: first, bytes: b });
-    sample.put(Sealed {
-        cid: second,
-        bytes: a,
-    });
+    sample.put(Sealed::new(first, b));
+    sample.put(Sealed::new(second, a));
     let mut found: Vec<_> = audited(&sample.store, sample.root, 2).faults;
     found.sort_by_key(|fault| fault.cid);
     assert!(found.iter().map(|fault| fault.cid).eq(leaves));
@@ -113,10 +107,7 @@ fn what_is_no_commit_block_is_no_root_and_what_is_no_node_is_named() {
     // A block under its right name that links to what this format does not have.
     let garbage = b"\x84\x01garbage";
     let cid = Cid::of(Codec::Node, garbage);
-    sample.put(Sealed {
-        cid,
-        bytes: garbage.to_vec().into(),
-    });
+    sample.put(Sealed::new(cid, garbage.to_vec().into()));
     let mut sample = sample;
     let link = Link {
         cid,

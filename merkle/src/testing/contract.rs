@@ -1,5 +1,6 @@
 //! What every store promises, as one function that each implementation's tests call.
 
+use crate::group::{GROUP_BYTES, groups_around, groups_of, is_part_of};
 use crate::{BlockStore, Cid, Codec, Epoch, HeadSwap, LogPos, PutHint, Sealed, StoreError};
 use bytes::Bytes;
 
@@ -10,6 +11,7 @@ pub fn store_contract<S: BlockStore>(make: impl Fn() -> S) {
     answers_come_in_the_order_asked(&make());
     putting_twice_and_deleting_twice_are_harmless(&make());
     large_and_empty_blocks_come_back_whole(&make());
+    a_part_is_that_of_the_block_or_is_not_given(&make());
     the_head_moves_only_from_what_is_expected(&make());
     a_swap_does_all_it_says(&make());
     the_log_is_read_in_order_and_in_portions(&make());
@@ -24,6 +26,7 @@ fn block(n: u64) -> Sealed {
 fn sealed(bytes: Bytes) -> Sealed {
     Sealed {
         cid: Cid::of(Codec::Leaf, &bytes),
+        groups: groups_of(&bytes),
         bytes,
     }
 }
@@ -150,6 +153,47 @@ fn large_and_empty_blocks_come_back_whole(store: &impl BlockStore) {
         blocks.iter().all(|block| has(store, block)),
         "blocks up to 2 MiB come back whole"
     );
+}
+
+fn a_part_is_that_of_the_block_or_is_not_given(store: &impl BlockStore) {
+    let bytes: Vec<u8> = (0..131_120u32).map(|at| (at * 31 / 7) as u8).collect();
+    let (large, small) = (sealed(bytes.into()), block(5));
+    let plain = Sealed::new(large.cid, large.bytes.clone());
+    // Before and after it is written out, with and without the hashes of its groups.
+    for put in [&[large.clone(), small.clone()][..], &[plain]] {
+        for synced in [false, true] {
+            store
+                .put(Epoch(1), put, PutHint::Bulk)
+                .expect("the store takes blocks");
+            if synced {
+                store.sync().expect("the store syncs");
+            }
+            for range in [0..1, 40_000..90_000, 131_072..131_120] {
+                let range = groups_around(&range, large.bytes.len());
+                if let Some(part) = store
+                    .get_part(&large.cid, range.clone())
+                    .expect("the store reads")
+                {
+                    assert_eq!(part.range, range);
+                    assert_eq!(part.bytes, large.bytes.slice(range));
+                    assert!(is_part_of(&part, &large.cid, large.bytes.len()));
+                }
+            }
+        }
+        store.delete(&[large.cid]).expect("the store forgets");
+    }
+    assert_eq!(
+        store
+            .get_part(&large.cid, 0..GROUP_BYTES)
+            .expect("the store reads"),
+        None
+    );
+    store
+        .put(Epoch(1), std::slice::from_ref(&large), PutHint::Bulk)
+        .expect("the store takes blocks");
+    for beyond in [131_072..147_456, 147_456..163_840] {
+        assert_eq!(store.get_part(&large.cid, beyond).expect("the store reads"), None);
+    }
 }
 
 fn the_head_moves_only_from_what_is_expected(store: &impl BlockStore) {

@@ -370,10 +370,7 @@ mod tests {
 
     fn block(n: u8) -> Sealed {
         let bytes = Bytes::from(vec![n; 8]);
-        Sealed {
-            cid: Cid::of(Codec::Leaf, &bytes),
-            bytes,
-        }
+        Sealed::new(Cid::of(Codec::Leaf, &bytes), bytes)
     }
 
     fn has(store: &MemoryStore, n: u8) -> bool {

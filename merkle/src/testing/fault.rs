@@ -3,17 +3,21 @@
 //! It stands at the trait, so the same operations run over it as over any store. What it has refused it has not
 //! passed on: an injected failure changes nothing below.
 
+use crate::group::Part;
 use crate::{BlockStore, Cid, Epoch, HeadSwap, LogPos, PutHint, Sealed, StoreError, StoreStats};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 
 /// What can be counted and made to fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Op {
     /// A block read; `get_many` counts once for each block.
     Get,
+    /// A read of a part of a block.
+    GetPart,
     /// A batch of puts.
     Put,
     /// A batch of deletes.
@@ -172,6 +176,21 @@ impl<S: BlockStore> BlockStore for FaultStore<S> {
         })
     }
 
+    fn get_part(&self, cid: &Cid, range: Range<usize>) -> Result<Option<Part>, StoreError> {
+        self.enter(Op::GetPart, "read a part of a block")?;
+        let part = self.inner.get_part(cid, range.clone())?;
+        let tamper = self.state.lock().tampers.get(cid).cloned();
+        let (Some(part), Some(tamper)) = (&part, tamper) else {
+            return Ok(part);
+        };
+        let stored = self.inner.get(cid)?.and_then(|stored| tamper.apply(stored));
+        let stored = stored.filter(|stored| range.end <= stored.len());
+        Ok(stored.map(|stored| Part {
+            bytes: stored.slice(range),
+            ..part.clone()
+        }))
+    }
+
     fn put(&self, epoch: Epoch, blocks: &[Sealed], hint: PutHint) -> Result<(), StoreError> {
         self.enter(Op::Put, "put blocks")?;
         self.take_room("put blocks", blocks.iter().map(|block| block.bytes.len()).sum())?;
@@ -238,10 +257,7 @@ mod tests {
 
     fn block() -> Sealed {
         let bytes = Bytes::from_static(b"block");
-        Sealed {
-            cid: Cid::of(Codec::Leaf, &bytes),
-            bytes,
-        }
+        Sealed::new(Cid::of(Codec::Leaf, &bytes), bytes)
     }
 
     #[test]

@@ -130,9 +130,6 @@ impl Sample {
         let mut bytes = stored.to_vec();
         let bit = bit % (8 * bytes.len());
         bytes[bit / 8] ^= 1 << (bit % 8);
-        self.put(Sealed {
-            cid: *cid,
-            bytes: bytes.into(),
-        });
+        self.put(Sealed::new(*cid, bytes.into()));
     }
 }

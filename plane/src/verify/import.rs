@@ -9,6 +9,7 @@ use crate::output::{Bytes, Output};
 use crate::report::human;
 use crate::volume;
 use cairn_merkle::clear::HeadClaim;
+use cairn_merkle::group::groups_of;
 use cairn_merkle::walk::Walk;
 use cairn_merkle::{BlockStore, Head, HeadSwap, PutHint, Sealed};
 use cairn_store::{RocksStore, StoreOptions};
@@ -98,7 +99,11 @@ fn copy(place: &Place, store: &RocksStore, claim: HeadClaim, bar: &Bytes) -> Res
         blocks += 1;
         bytes += stored.len() as u64;
         batch_bytes += stored.len();
-        batch.push(Sealed { cid, bytes: stored });
+        batch.push(Sealed {
+            cid,
+            groups: groups_of(&stored),
+            bytes: stored,
+        });
         if batch_bytes >= BATCH_BYTES {
             store.put(claim.epoch, &batch, PutHint::Bulk).map_err(failed)?;
             (batch, batch_bytes) = (Vec::new(), 0);

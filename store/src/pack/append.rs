@@ -39,6 +39,8 @@ pub(crate) struct Written {
     pub(crate) cid: Cid,
     /// Where it lies.
     pub(crate) place: Place,
+    /// The hashes of its groups, if it came with them.
+    pub(crate) groups: bytes::Bytes,
 }
 
 /// Makes the index know blocks.
@@ -391,6 +393,7 @@ fn write_run(pool: &Arc<Pool>, pack: &Pack, offset: u64, run: &[Queued], index: 
                 offset: offset + at as u64,
                 len: own.len() as u32,
             },
+            groups: block.groups.clone(),
         });
         at += units_of(block);
     }

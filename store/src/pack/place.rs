@@ -1,5 +1,8 @@
 //! Where a block lies: what the index says of each name.
 
+use cairn_merkle::group::groups_len;
+use std::ops::Range;
+
 /// Blocks begin at multiples of this: what direct I/O asks of most devices. The rest of a block's last unit is zeros.
 pub(crate) const UNIT: u64 = 512;
 
@@ -28,16 +31,30 @@ impl Place {
         bytes
     }
 
-    /// `None` for anything [`Self::encode`] does not write.
-    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
-        let bytes: &[u8; Self::LEN] = bytes.try_into().ok()?;
+    /// The place at the start of an index entry, and the group hashes behind it: those of all its groups, or none. `None`
+    /// for anything else.
+    pub(crate) fn decode(entry: &[u8]) -> Option<(Self, &[u8])> {
+        let (bytes, groups) = entry.split_first_chunk::<{ Self::LEN }>()?;
         let number = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
         let place = Self {
             pack: number(0),
             offset: u64::from(number(4)) * UNIT,
             len: number(8),
         };
-        (place.len as usize <= cairn_merkle::MAX_STORED).then_some(place)
+        let len = place.len as usize;
+        let fits = groups.is_empty() || groups.len() == groups_len(len);
+        (fits && len <= cairn_merkle::MAX_STORED).then_some((place, groups))
+    }
+
+    /// Where a part of the block lies, whose range begins at a multiple of [`UNIT`].
+    pub(crate) fn part(self, range: &Range<usize>) -> Option<Self> {
+        let is_within = range.start < range.end && range.end <= self.len as usize;
+        let starts_well = (range.start as u64).is_multiple_of(UNIT);
+        (is_within && starts_well).then(|| Self {
+            offset: self.offset + range.start as u64,
+            len: range.len() as u32,
+            ..self
+        })
     }
 
     /// Where the next block may begin.
@@ -57,7 +74,16 @@ mod tests {
             offset: 3 * UNIT,
             len: 700,
         };
-        assert_eq!(Place::decode(&place.encode()), Some(place));
+        assert_eq!(Place::decode(&place.encode()), Some((place, &[][..])));
+        let large = Place {
+            len: 131_120,
+            ..place
+        };
+        let entry = [&large.encode()[..], &[7; 9 * 32]].concat();
+        assert_eq!(Place::decode(&entry), Some((large, &[7; 9 * 32][..])));
+        assert_eq!(Place::decode(&entry[..entry.len() - 1]), None);
+        assert_eq!(Place::decode(&[&entry[..], &[7; 32]].concat()), None);
+        assert_eq!(Place::decode(&[&place.encode()[..], &[7; 32]].concat()), None);
         assert_eq!(place.end(), 5 * UNIT);
         assert_eq!(Place::decode(&place.encode()[1..]), None);
         let huge = Place {

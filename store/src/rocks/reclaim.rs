@@ -51,7 +51,7 @@ impl RocksStore {
         let numbers: Vec<_> = packs.iter().map(|(number, _)| *number).collect();
         let mut live = Live::of(&numbers);
         self.walk(verb, self.blocks(), (keys::BLOCKS, &[keys::BLOCKS]), |iter| {
-            if let Some(place) = iter.value().and_then(Place::decode) {
+            if let Some((place, _)) = iter.value().and_then(Place::decode) {
                 live.note(place);
             }
             true
