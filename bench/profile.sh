@@ -92,9 +92,13 @@ awk -v n="$count" -v s="$(echo "$t1 - $t0" | bc)" -v c=$((c1 - c0)) -v r=$((r1 -
 }'
 if command -v perf >/dev/null; then
     again
-    perf record -q -e cpu-clock -F 1999 -g -p "$daemon" -o "$dir/perf" >/dev/null 2>&1 &
-    recorder=$!
-    sleep 0.5
+    # It gives up when a thread ends while it looks at all of them.
+    for _ in 1 2 3 4 5; do
+        perf record -q -e cpu-clock -F 1999 -g -p "$daemon" -o "$dir/perf" >/dev/null 2>&1 &
+        recorder=$!
+        sleep 0.5
+        kill -0 $recorder 2>/dev/null && break
+    done
     work >/dev/null
     kill -INT $recorder
     wait $recorder || true

@@ -11,6 +11,7 @@ mod apps;
 mod commit;
 mod copy;
 mod database;
+mod engine;
 mod files;
 mod grow;
 mod publish;
@@ -169,6 +170,7 @@ impl Case {
 /// Every case, in the order of tables.
 pub(crate) static ALL: &[&Case] = &[
     &raw::RAW,
+    &engine::ENGINE,
     &stream::STREAM,
     &stream::RANDOM,
     &stream::FSYNC,

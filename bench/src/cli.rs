@@ -40,13 +40,17 @@ pub(crate) enum Command {
     },
     /// Write a run's report again: report.html, report.md, summary.json, plots
     #[command(after_help = "Examples:\n  cairn-bench report bench/results/monday\n  \
-        cairn-bench report bench/results/monday --docs docs/benchmarks.md")]
+        cairn-bench report bench/results/monday --docs docs/benchmarks.md\n  \
+        cairn-bench report bench/results/monday --guest bench/results/uml")]
     Report {
         /// Directory of the run
         run: PathBuf,
         /// Also write the text as this file, with one plot beside it
         #[arg(long, value_name = "FILE")]
         docs: Option<PathBuf>,
+        /// Add ZFS as a multiple of ext4, from a run in a guest: `bench/zfs/uml.sh`
+        #[arg(long, value_name = "RUN")]
+        guest: Option<PathBuf>,
     },
     /// List systems (and why some cannot be measured here), workloads, rows and targets
     List {

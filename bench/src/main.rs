@@ -47,9 +47,11 @@ fn main() -> ExitCode {
             systems,
             json,
         } => compare::compare(&before, &after, &systems, json),
-        Command::Report { run, docs } => report::write(&run, docs.as_deref()).map(|files| {
-            files.iter().for_each(|file| println!("{}", file.display()));
-        }),
+        Command::Report { run, docs, guest } => {
+            report::write(&run, docs.as_deref(), guest.as_deref()).map(|files| {
+                files.iter().for_each(|file| println!("{}", file.display()));
+            })
+        }
         Command::List { json, cairn } => list::list(json, cairn.as_deref()),
         Command::Cell { spec, answer } => cell::play(&spec, &answer),
         Command::NullFs { mnt } => system::serve_null(&mnt),

@@ -23,10 +23,16 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use document::number;
 
-/// Writes all of a run's reports; answers the files. `docs` gets the text too, with one plot beside it.
-pub(crate) fn write(run: &Path, docs: Option<&Path>) -> Result<Vec<PathBuf>> {
-    let (dir, run) = RunDir::open(run)?;
-    let table = Table::new(run, dir.cells()?);
+/// Writes all of a run's reports; answers the files. `docs` gets the text too, with one plot beside it. `guest` is a run of
+/// ZFS and ext4 in a guest: its ratios are shown, and none of its figures.
+pub(crate) fn write(run: &Path, docs: Option<&Path>, guest: Option<&Path>) -> Result<Vec<PathBuf>> {
+    let load = |path: &Path| -> Result<(RunDir, Table)> {
+        let (dir, run) = RunDir::open(path)?;
+        let table = Table::new(run, dir.cells()?);
+        Ok((dir, table))
+    };
+    let (dir, table) = load(run)?;
+    let guest = guest.map(load).transpose()?.map(|(_, table)| table);
     let plots = plot::all(&table);
     let mut files = Vec::new();
     let mut keep = |path: PathBuf, bytes: &[u8]| -> Result<()> {
@@ -40,7 +46,7 @@ pub(crate) fn write(run: &Path, docs: Option<&Path>) -> Result<Vec<PathBuf>> {
         keep(folder.join(format!("{name}.svg")), svg.as_bytes())?;
         keep(folder.join(format!("{name}.png")), &plot::png(svg)?)?;
     }
-    let document: Document = sections::document(&table, &plots);
+    let document: Document = sections::document(&table, guest.as_ref(), &plots);
     keep(dir.path().join("report.html"), document.html(&plots).as_bytes())?;
     keep(
         dir.path().join("report.md"),
@@ -131,8 +137,8 @@ mod tests {
         table.cells.iter().for_each(|cell| dir.save(cell).unwrap());
         let docs = temp.path().join("docs/benchmarks.md");
         fs::create_dir(temp.path().join("docs")).unwrap();
-        write(&run, Some(&docs)).unwrap();
-        write(&run, Some(&docs)).unwrap();
+        write(&run, Some(&docs), None).unwrap();
+        write(&run, Some(&docs), None).unwrap();
         let html = fs::read_to_string(run.join("report.html")).unwrap();
         assert!(
             html.contains("<svg") && html.contains("A &lt;processor&gt;"),
@@ -154,6 +160,7 @@ mod tests {
         ] {
             assert!(text.contains(needed), "{needed} is not in\n{text}");
         }
+        assert!(!text.contains("User-Mode"));
         let summary: Value = serde_json::from_slice(&fs::read(run.join("summary.json")).unwrap()).unwrap();
         let median = summary["rows"]
             .as_array()
@@ -167,5 +174,24 @@ mod tests {
                 .unwrap()
                 .starts_with(b"\x89PNG")
         );
+    }
+
+    #[test]
+    fn of_a_guest_only_ratios_are_shown() {
+        let here = table(&[
+            ("stream.write", "disk", &[1000.0]),
+            ("stream.write", "cairn", &[500.0]),
+        ]);
+        let there = table(&[
+            ("stream.write", "disk", &[311.0]),
+            ("stream.write", "zfs", &[77.75]),
+        ]);
+        let text = sections::document(&here, Some(&there), &[]).markdown("plots");
+        let line = text.lines().find(|line| line.contains("0.250"));
+        assert!(
+            line.is_some_and(|line| line.contains("0.500") && line.contains("2.00")),
+            "{text}"
+        );
+        assert!(!text.contains("311") && !text.contains("77.8"));
     }
 }

@@ -50,7 +50,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
     let specs = plan(&run, &setup, &dir)?;
     let outcome = measure_all(args, &results, &run, specs, &interrupted);
     // What was measured is reported even if the rest was not.
-    let files = report::write(results.path(), None)?;
+    let files = report::write(results.path(), None, None)?;
     outcome?;
     let shown = files
         .iter()

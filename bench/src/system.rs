@@ -29,6 +29,7 @@ use std::time::Duration;
 
 pub(crate) use kernel::mount_image;
 pub(crate) use null::serve as serve_null;
+pub(crate) use zfs::engine_program;
 
 /// Where one volume of a system lives.
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds zlfuse: OpenZFS' engine (libzpool, from Debian's backports) behind a small FUSE front, for machines whose kernel has
-# no ZFS. Installs nothing: packages are fetched by an apt of its own and unpacked below the cache.
+# Builds what stands in for ZFS on machines whose kernel has none, out of OpenZFS' engine (libzpool, from Debian's backports):
+# zlfuse, the engine behind a small FUSE front, and zpoolbench, which measures it alone. Installs nothing: packages are fetched by an apt of its own and unpacked below the cache.
 #
 #   bench/zfs/build.sh            builds into ${CAIRN_CACHE:-~/.cache/cairn}/zlfuse, where cairn-bench looks for it
 #
@@ -37,10 +37,17 @@ mkdir -p "$out/lib"
 cp -P "$lib"/*.so.* "$out/lib"
 libs=()
 for name in libzpool libnvpair; do libs+=("$(find "$out/lib" -name "$name.so.[0-9]" | head -n 1)"); done
-cc -O2 -D_GNU_SOURCE -DDEBUG -DZFS_DEBUG -w \
-    -I"$work/inc" -I"$work/root/usr/include/libzfs" -I"$work/root/usr/include/libspl" -I"$work/root/usr/include/fuse3" \
-    "$here/zlfuse.c" -o "$out/zlfuse.new" "${libs[@]}" -l:libfuse3.so.3 -lpthread -Wl,-rpath-link,"$out/lib"
+compile() { # NAME LIBRARIES...
+    local name=$1
+    shift
+    cc -O2 -D_GNU_SOURCE -DDEBUG -DZFS_DEBUG -w \
+        -I"$work/inc" -I"$work/root/usr/include/libzfs" -I"$work/root/usr/include/libspl" -I"$work/root/usr/include/fuse3" \
+        "$here/$name.c" -o "$out/$name.new" "${libs[@]}" "$@" -lpthread -Wl,-rpath-link,"$out/lib"
+}
+compile zpoolbench
+compile zlfuse -l:libfuse3.so.3
 dpkg-deb -f "$work"/debs/libzpool6linux*.deb Version >"$out/version"
 # Last: what cairn-bench looks for is there only when everything is.
+mv "$out/zpoolbench.new" "$out/zpoolbench"
 mv "$out/zlfuse.new" "$out/zlfuse"
 echo "$out/zlfuse"

@@ -10,7 +10,7 @@ use crate::table::{Metric, Table};
 use crate::target::{self, OURS, Outcome, Verdict};
 
 /// The whole report.
-pub(super) fn document(table: &Table, plots: &[(String, String)]) -> Document {
+pub(super) fn document(table: &Table, guest: Option<&Table>, plots: &[(String, String)]) -> Document {
     let mut out = Document::default();
     let verdicts = target::judge(table);
     out.heading(1, "Benchmarks");
@@ -37,9 +37,49 @@ pub(super) fn document(table: &Table, plots: &[(String, String)]) -> Document {
             ));
         }
     }
+    if let Some(guest) = guest {
+        in_a_guest(&mut out, table, guest);
+    }
     trouble(&mut out, table);
     repeat(&mut out, table);
     out
+}
+
+/// ZFS where no kernel has it: the real module in a guest that is slower than the machine, so only beside ext4 there.
+fn in_a_guest(out: &mut Document, table: &Table, guest: &Table) {
+    out.heading(2, "The real ZFS module in a guest");
+    out.text(format!(
+        "This machine's kernel has no ZFS. `bench/zfs/uml.sh` runs the real module in User-Mode Linux {} (depth {}, {} rounds, `{}`). The guest is two to four \
+         times slower than the machine, so none of its figures is shown: only ZFS as a multiple of ext4 *in that guest*, and Cairn as a multiple of ext4 *here*. \
+         Above 1 is better than ext4, whatever the unit. The last column divides the two; it is an estimate across two machines, not a measurement.",
+        guest.run.machine.kernel,
+        guest.run.depth.name(),
+        guest.run.rounds,
+        guest.run.command
+    ));
+    let ratio = |table: &Table, row, system| table.ratio(row, system, "disk");
+    for system in ["zfs", "zfs-blake3", "zfs-plain"] {
+        let rows = case::ALL.iter().flat_map(|case| case.rows);
+        let lines = rows.filter_map(|row| {
+            let there = ratio(guest, row, system)?;
+            let here = ratio(table, row, target::OURS);
+            let shown = |value: Option<String>| value.unwrap_or_else(|| "–".into());
+            Some(vec![
+                row.title.to_owned(),
+                with_range(&there),
+                shown(here.as_ref().map(with_range)),
+                shown(here.map(|here| number(here.median / there.median))),
+            ])
+        });
+        let lines: Vec<_> = lines.collect();
+        if let (Ok(about), false) = (system::by_id(&Setup::default(), system), lines.is_empty()) {
+            let zfs = format!("{} / ext4, in the guest", about.about().title);
+            out.table(
+                &["row", &zfs, "Cairn / ext4, here", "Cairn / ZFS, estimated"],
+                lines,
+            );
+        }
+    }
 }
 
 fn opening(out: &mut Document, table: &Table, verdicts: &[Verdict]) {

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | the kernel's own module | `/dev/zfs` exists | ZFS |
 //! | OpenZFS' engine (libzpool) behind a small FUSE front, `bench/zfs/zlfuse.c` | built by `bench/zfs/build.sh` | zlfuse, never ZFS |
+//! | that engine alone, `bench/zfs/zpoolbench.c`, no filesystem: the workload `engine` | the same | the engine, a floor |
 //!
 //! The front's file layer is not ZFS's own (no ZPL, no replay of its log), so its figures stand for the engine:
 //! DMU, ARC, ZIL, checksums and encryption.
@@ -211,23 +212,35 @@ fn engine_dir() -> Option<PathBuf> {
     Some(cache.join("zlfuse"))
 }
 
+/// One of the programs that `bench/zfs/build.sh` builds around the engine.
+pub(crate) fn engine_program(name: &str) -> Result<Command> {
+    let dir = engine_dir().context("neither CAIRN_CACHE nor HOME is set")?;
+    let program = dir.join(name);
+    ensure!(
+        program.is_file(),
+        "{name} is not built: bench/zfs/build.sh builds it from Debian's packages, and installs nothing"
+    );
+    let mut command = Command::new(program);
+    command
+        .env("LD_LIBRARY_PATH", dir.join("lib"))
+        // Its ARC allocates and frees records without end: with the default settings that is most of its time.
+        .env("MALLOC_ARENA_MAX", "2")
+        .env(
+            "GLIBC_TUNABLES",
+            "glibc.malloc.mmap_threshold=33554432:glibc.malloc.trim_threshold=4294967296",
+        );
+    Ok(command)
+}
+
 impl Engine {
     /// Creates or imports a pool and serves it.
     fn serve(&self, place: &Place, verb: &str) -> Result<()> {
-        let dir = engine_dir().context("neither CAIRN_CACHE nor HOME is set")?;
         let log = fs::File::options()
             .create(true)
             .append(true)
             .open(place.file("log"))?;
-        let mut command = Command::new(dir.join("zlfuse"));
+        let mut command = engine_program("zlfuse")?;
         command
-            .env("LD_LIBRARY_PATH", dir.join("lib"))
-            // Its ARC allocates and frees records without end: with the default settings that is most of its time.
-            .env("MALLOC_ARENA_MAX", "2")
-            .env(
-                "GLIBC_TUNABLES",
-                "glibc.malloc.mmap_threshold=33554432:glibc.malloc.trim_threshold=4294967296",
-            )
             .arg(verb)
             .arg(place.store().join("pool"))
             .arg(POOL_MIB.to_string())
@@ -261,10 +274,7 @@ impl System for Engine {
 
     fn version(&self) -> Result<String> {
         let dir = engine_dir().context("neither CAIRN_CACHE nor HOME is set")?;
-        ensure!(
-            dir.join("zlfuse").is_file(),
-            "it is not built: bench/zfs/build.sh builds it from Debian's packages, and installs nothing"
-        );
+        engine_program("zlfuse")?;
         Ok(format!(
             "libzpool {}",
             fs::read_to_string(dir.join("version")).unwrap_or_default().trim()
