@@ -7,27 +7,15 @@
 # Needs apt-get, dpkg, a C compiler, and the package fuse3. Licences: libzpool is CDDL; nothing of it is in this repository.
 set -euo pipefail
 
-suite=${ZLFUSE_SUITE:-bookworm-backports}
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+source "$here/fetch.sh"
 out=${CAIRN_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/cairn}/zlfuse
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# An apt with sources, lists and archives of its own: the machine's stay as they are.
-apt=(apt-get -qq
-    -o "Dir::Etc::SourceList=$work/sources.list" -o Dir::Etc::SourceParts=- -o "Dir::State::Lists=$work/lists"
-    -o "Dir::Cache::PkgCache=" -o "Dir::Cache::SrcPkgCache=" -o APT::Sandbox::User=root)
-mkdir -p "$work/lists/partial" "$work/debs" "$work/root"
-keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-{
-    echo "deb [signed-by=$keyring] http://deb.debian.org/debian $suite main contrib"
-    echo "deb [signed-by=$keyring] http://deb.debian.org/debian ${suite%-backports} main"
-} >"$work/sources.list"
-"${apt[@]}" update
-packages=(libzfslinux-dev libzpool6linux libnvpair3linux libzfs6linux libuutil3linux)
-for package in "${packages[@]}"; do wanted+=("$package/$suite"); done
-(cd "$work/debs" && "${apt[@]}" download "${wanted[@]}" libfuse3-dev)
-for deb in "$work"/debs/*.deb; do dpkg -x "$deb" "$work/root"; done
+wanted=(libfuse3-dev)
+for package in libzfslinux-dev libzpool6linux libnvpair3linux libzfs6linux libuutil3linux; do wanted+=("$package/$suite"); done
+fetch "$work" "${wanted[@]}"
 
 # libzpool's headers expect to be found as <sys/...>, before the system's.
 mkdir "$work/inc"

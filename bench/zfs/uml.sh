@@ -12,32 +12,12 @@
 set -euo pipefail
 
 kernel=6.1
-suite=bookworm-backports
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+source "$here/fetch.sh"
 out=${CAIRN_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/cairn}/uml
 
 say() { echo "uml: $*" >&2; }
 need() { command -v "$1" >/dev/null || { echo "$1 is missing: apt install $2" >&2; exit 1; }; }
-
-# Packages by an apt of its own: the machine's stays as it is.
-fetch() { # DIRECTORY
-    local dir=$1 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-    local apt=(apt-get -qq
-        -o "Dir::Etc::SourceList=$dir/sources.list" -o Dir::Etc::SourceParts=- -o "Dir::State::Lists=$dir/lists"
-        -o "Dir::Cache::PkgCache=" -o "Dir::Cache::SrcPkgCache=" -o APT::Sandbox::User=root)
-    mkdir -p "$dir/lists/partial" "$dir/debs"
-    {
-        echo "deb [signed-by=$keyring] http://deb.debian.org/debian $suite main contrib"
-        echo "deb [signed-by=$keyring] http://deb.debian.org/debian ${suite%-backports} main"
-    } >"$dir/sources.list"
-    "${apt[@]}" update
-    local wanted=(linux-source-$kernel kmod libkmod2)
-    for package in zfs-dkms zfsutils-linux libzfs6linux libzpool6linux libnvpair3linux libuutil3linux; do
-        wanted+=("$package/$suite")
-    done
-    (cd "$dir/debs" && "${apt[@]}" download "${wanted[@]}")
-    for deb in "$dir"/debs/*.deb; do dpkg -x "$deb" "$dir/root"; done
-}
 
 build() {
     need gcc gcc && need make make && need bc bc && need flex flex && need bison bison
@@ -45,7 +25,11 @@ build() {
     work=$(mktemp -d "${UML_DIR:-/var/tmp}/cairn-uml.XXXXXX")
     trap 'rm -rf "$work"' EXIT
     say "fetching packages"
-    fetch "$work"
+    local package wanted=(linux-source-$kernel kmod libkmod2)
+    for package in zfs-dkms zfsutils-linux libzfs6linux libzpool6linux libnvpair3linux libuutil3linux; do
+        wanted+=("$package/$suite")
+    done
+    fetch "$work" "${wanted[@]}"
     tar -C "$work" -xf "$work/root/usr/src/linux-source-$kernel.tar.xz"
     local source=$work/linux-source-$kernel
     # The static libc has had no such symbol since glibc 2.33.
@@ -106,7 +90,7 @@ run() { # OUT FLAGS...
     mke2fs -q -t ext4 "$work/image"
     {
         echo '#!/bin/bash'
-        echo "export work=$work CAIRN_CACHE=${out%/uml} HOME=/root"
+        echo "export work=$work CAIRN_CACHE=${out%/uml} HOME=$work"
         echo "bash $here/uml.sh guest"
         echo "echo o >/proc/sysrq-trigger; sleep 60"
     } >"$work/init"
