@@ -55,17 +55,25 @@ pub fn groups_around(range: &Range<usize>, stored_len: usize) -> Range<usize> {
 
 /// A block's hash, and those of its groups if it has any.
 pub(crate) fn hash(stored: &[u8]) -> ([u8; 32], Bytes) {
-    if groups_len(stored.len()) == 0 {
-        return (*blake3::hash(stored).as_bytes(), Bytes::new());
-    }
-    let groups = stored.chunks(GROUP_BYTES).enumerate();
-    let groups: Vec<ChainingValue> = groups.map(|(number, bytes)| group_hash(number, bytes)).collect();
-    (root(&groups, stored.len() as u64), groups.concat().into())
+    let groups = group_hashes(stored);
+    let hash = match groups.is_empty() {
+        true => *blake3::hash(stored).as_bytes(),
+        false => root(&groups, stored.len() as u64),
+    };
+    (hash, groups.concat().into())
 }
 
 /// The hashes of a block's groups, for a store that was not told them; empty if it has none.
 pub fn groups_of(stored: &[u8]) -> Bytes {
-    hash(stored).1
+    group_hashes(stored).concat().into()
+}
+
+fn group_hashes(stored: &[u8]) -> Vec<ChainingValue> {
+    if groups_len(stored.len()) == 0 {
+        return Vec::new();
+    }
+    let groups = stored.chunks(GROUP_BYTES).enumerate();
+    groups.map(|(number, bytes)| group_hash(number, bytes)).collect()
 }
 
 /// Whether a part is what it should be of the block of this name and length.

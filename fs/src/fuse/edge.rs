@@ -449,9 +449,12 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
             let _next = Lingering(&self.linger, After::Read);
             return reply.data(&bytes);
         }
-        let size = self.fs.getattr(ino(node)).map_or(0, |attr| attr.size);
-        let small = len < self.fs.read_unit() && (len as u64) < size;
-        let fills = small && flags.0 & libc::O_DIRECT == 0 && self.filler.is_worth_it(size);
+        let unit = self.fs.read_unit();
+        let size = || self.fs.getattr(ino(node)).map_or(0, |attr| attr.size);
+        let size = if len < unit { size() } else { 0 };
+        let small = (len as u64) < size;
+        let direct = flags.0 & libc::O_DIRECT != 0;
+        let fills = small && !direct && self.filler.will_fill(node, size, unit, offset, len);
         let part = Part {
             node,
             offset,

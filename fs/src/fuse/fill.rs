@@ -56,25 +56,13 @@ impl Filler {
         })
     }
 
-    /// Whether the page cache may still hold what is filled of a file of `size` bytes when somebody comes back for it.
-    pub(super) fn is_worth_it(&self, size: u64) -> bool {
-        size <= self.file_bytes_max
-    }
-
-    /// Whether the record around `offset` holds more of the file than a read of `len` bytes brings.
-    pub(super) fn has_more<O: Operations + ?Sized>(
-        &self,
-        fs: &O,
-        node: INodeNo,
-        offset: u64,
-        len: usize,
-    ) -> bool {
-        let unit = fs.read_unit() as u64;
-        let start = offset - offset % unit;
-        let end = fs
-            .getattr(InodeNo(node.0))
-            .map_or(0, |attr| attr.size.min(start + unit));
-        offset > start || offset + (len as u64) < end
+    /// Whether the record around `offset` of a file of `size` bytes is filled after a read of `len` bytes, unless too many
+    /// wait: nobody writes to the file, the page cache may still hold it when somebody comes back, and there is more of it
+    /// than the read brings.
+    pub(super) fn will_fill(&self, node: INodeNo, size: u64, unit: usize, offset: u64, len: usize) -> bool {
+        let start = offset - offset % unit as u64;
+        let has_more = offset > start || offset + (len as u64) < size.min(start + unit as u64);
+        has_more && size <= self.file_bytes_max && !self.writers.any(node)
     }
 
     /// Fills the record around `offset`, unless somebody writes to the file or too many fills wait already.

@@ -36,7 +36,7 @@ impl Part {
     }
 
     pub(super) fn fill<O: Operations + ?Sized>(self, fs: &Arc<O>, filler: &Filler) {
-        if self.fills && filler.has_more(&**fs, self.node, self.offset, self.len) {
+        if self.fills {
             filler.fill(fs, self.node, self.offset);
         }
     }
