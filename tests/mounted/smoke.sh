@@ -68,6 +68,8 @@ code 2 "a malformed key file" "$cairn" mount "$store" "$mnt" --key-file "$work/s
 ok "status without a key" "$cairn" status "$store"
 
 ok "mount" up
+bdi=/sys/class/bdi/$(stat -c %Hd:%Ld "$mnt")
+ok "the kernel grants the mount its dirty pages" test "$(cat "$bdi"/{max,min}_ratio | xargs)" = "15 15"
 ok "it is a mount" mountpoint -q "$mnt"
 ok "write" bash -c "seq 200000 > '$mnt/numbers' && mkdir '$mnt/dir' && ln '$mnt/numbers' '$mnt/dir/link' && ln -s numbers '$mnt/sym'"
 code 6 "a second mount is refused" "$cairn" mount "$store" "$work/second" --key-file "$key"

@@ -80,15 +80,20 @@ pub(crate) fn serve(mnt: &Path) -> Result<()> {
     config.n_threads = Some(2);
     config.clone_fd = true;
     let session = fuser::spawn_mount(Empty::new(), mnt, &config)?;
-    raise_readahead(mnt);
+    tune(mnt);
     Ok(session.join()?)
 }
 
-/// The kernel's 128 KiB would cut reads into requests of that size. Needs root; without it reads cost more.
-fn raise_readahead(mnt: &Path) {
-    if let Ok(meta) = std::fs::metadata(mnt) {
-        let (major, minor) = (rustix::fs::major(meta.dev()), rustix::fs::minor(meta.dev()));
-        let _ = std::fs::write(format!("/sys/class/bdi/{major}:{minor}/read_ahead_kb"), "4096");
+/// What Cairn sets for its mount: readahead, and how much may be dirty. Needs root; without it requests are smaller.
+fn tune(mnt: &Path) {
+    let Ok(meta) = std::fs::metadata(mnt) else { return };
+    let (major, minor) = (rustix::fs::major(meta.dev()), rustix::fs::minor(meta.dev()));
+    for (name, value) in [
+        ("read_ahead_kb", "4096"),
+        ("max_ratio", "15"),
+        ("min_ratio", "15"),
+    ] {
+        let _ = std::fs::write(format!("/sys/class/bdi/{major}:{minor}/{name}"), value);
     }
 }
 

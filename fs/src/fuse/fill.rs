@@ -9,8 +9,9 @@
 //! and does not wait for the rest. Of a file that the page cache cannot hold he would lose it before he comes back:
 //! there the page that is asked for is read alone ([`Operations::read_part`]).
 //!
-//! One thread does it, behind a short queue: it waits for pages that reads under way have locked, and no answer to
-//! those reads may ever queue behind it. What does not fit the queue is not filled, which costs time only.
+//! Threads of their own do it, behind a short queue: they wait for the device, and for pages that reads under way have
+//! locked, and no answer to those reads may ever queue behind that. What does not fit the queue is not filled, which
+//! costs time only.
 
 use super::{ops::Operations, pool::Pool, writers::Writers};
 use crate::InodeNo;
@@ -21,10 +22,13 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
+    thread,
 };
 
-/// Fills that may wait.
-const QUEUE_MAX: usize = 4;
+/// Threads that fill, at most. One alone waits for the device half its time: with two a file is in memory twice as soon.
+const THREADS_MAX: usize = 4;
+/// Fills that may wait for each of them. Longer queues hold what was asked for too long ago: measured, they help less.
+const QUEUE_MAX: usize = 8;
 
 /// The page cache is thought to hold files of up to one in so many bytes of the machine's memory.
 const MEMORY_SHARE: u64 = 4;
@@ -35,10 +39,11 @@ fn memory_bytes() -> u64 {
     (system.totalram as u64).saturating_mul(system.mem_unit.into())
 }
 
-/// The thread that fills, and its queue.
+/// The threads that fill, and their queue.
 pub(super) struct Filler {
     pool: Pool,
     queued: Arc<AtomicUsize>,
+    queue_max: usize,
     /// Larger files are not filled.
     file_bytes_max: u64,
     notifier: Arc<OnceLock<Notifier>>,
@@ -47,9 +52,13 @@ pub(super) struct Filler {
 
 impl Filler {
     pub(super) fn start(notifier: Arc<OnceLock<Notifier>>, writers: Arc<Writers>) -> io::Result<Self> {
+        let threads = thread::available_parallelism()
+            .map_or(1, usize::from)
+            .min(THREADS_MAX);
         Ok(Self {
-            pool: Pool::start("cairn-fill", 1)?,
+            pool: Pool::start("cairn-fill", threads)?,
             queued: Arc::default(),
+            queue_max: threads * QUEUE_MAX,
             file_bytes_max: memory_bytes() / MEMORY_SHARE,
             notifier,
             writers,
@@ -70,7 +79,7 @@ impl Filler {
         if self.writers.any(node) {
             return;
         }
-        if self.queued.fetch_add(1, Relaxed) >= QUEUE_MAX {
+        if self.queued.fetch_add(1, Relaxed) >= self.queue_max {
             self.queued.fetch_sub(1, Relaxed);
             return;
         }

@@ -55,8 +55,10 @@ pub struct MountOptions {
     pub threads_blocking: usize,
     /// Readahead of the mount. The kernel's own 128 KiB would cut cold reads into requests of that size.
     pub read_ahead_kib: u32,
-    /// Share of the machine's dirty pages that may be this mount's, in percent. The kernel's 1 % for FUSE makes it
-    /// write scattered pages back at once, one request each; far more, and a stream waits for its fsync to be written.
+    /// Share of the machine's dirty pages that is this mount's, in percent: it may have as many, and has them whoever
+    /// else writes. The kernel's 1 % for FUSE, and its wait until a mount has written much before it trusts it with
+    /// more, make it write scattered pages back at once, one request each; far more, and a stream waits for its fsync
+    /// to be written.
     pub dirty_percent: u32,
 }
 
@@ -70,7 +72,7 @@ impl Default for MountOptions {
             threads: (1 + processors() / 4).min(4),
             threads_blocking: 8,
             read_ahead_kib: 4096,
-            dirty_percent: 10,
+            dirty_percent: 15,
         }
     }
 }
@@ -228,5 +230,11 @@ fn tune(mountpoint: &Path, options: &MountOptions) -> io::Result<()> {
     let device = fs::metadata(mountpoint)?.dev();
     let dir = PathBuf::from(format!("/sys/class/bdi/{}:{}", major(device), minor(device)));
     fs::write(dir.join("read_ahead_kb"), options.read_ahead_kib.to_string())?;
-    fs::write(dir.join("max_ratio"), options.dirty_percent.to_string())
+    fs::write(dir.join("max_ratio"), options.dirty_percent.to_string())?;
+    // Shares that are promised add up to 100 at most: with many mounts the last ones go without the promise.
+    let promised = fs::write(dir.join("min_ratio"), options.dirty_percent.to_string());
+    promised.or_else(|error| match error.kind() {
+        io::ErrorKind::InvalidInput => Ok(()),
+        _ => Err(error),
+    })
 }
