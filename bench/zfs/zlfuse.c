@@ -7,34 +7,12 @@
  */
 #define FUSE_USE_VERSION 314
 #include <fuse_lowlevel.h>
-#include <sys/zfs_context.h>
-#include <sys/spa.h>
-#include <sys/dmu.h>
-#include <sys/txg.h>
-#include <sys/zap.h>
-#include <sys/zil.h>
-#include <sys/dsl_prop.h>
-#include <sys/dsl_crypt.h>
-#include <sys/zio_checksum.h>
-#include <sys/zio_compress.h>
-#include <sys/zfs_impl.h>
-#include <sys/fs/zfs.h>
-#include <zfeature_common.h>
-#include <zfs_prop.h>
+#include "pool.h"
 #include <libzutil.h>
-#include <libnvpair.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <fcntl.h>
-#include <unistd.h>
-#include <time.h>
-extern int aes_impl_set(const char *), gcm_impl_set(const char *);
 
 static const char *POOL = "zlpool", *DS = "zlpool/ds", *file;
-static uint8_t wkey[WRAPPING_KEY_LEN] = { 7, 1, 2, 3 };
 static uint64_t recsize = 131072;
 static spa_t *spa; static objset_t *os; static zilog_t *zl;
 static int wback;
@@ -74,21 +52,6 @@ static int get_data(void *arg, uint64_t a2, lr_write_t *lr, char *buf, struct lw
 	get_done(z, e);
 	return (e);
 }
-static dsl_crypto_params_t *mkdcp(int create)
-{
-	dsl_crypto_params_t *dcp;
-	nvlist_t *args = fnvlist_alloc(), *props = create ? fnvlist_alloc() : NULL;
-	fnvlist_add_uint8_array(args, "wkeydata", wkey, WRAPPING_KEY_LEN);
-	if (create) {
-		fnvlist_add_uint64(props, zfs_prop_to_name(ZFS_PROP_ENCRYPTION), ZIO_CRYPT_AES_256_GCM);
-		fnvlist_add_uint64(props, zfs_prop_to_name(ZFS_PROP_KEYFORMAT), ZFS_KEYFORMAT_RAW);
-		fnvlist_add_string(props, zfs_prop_to_name(ZFS_PROP_KEYLOCATION), "prompt");
-		fnvlist_add_uint64(props, zfs_prop_to_name(ZFS_PROP_PBKDF2_SALT), 0ULL);
-		fnvlist_add_uint64(props, zfs_prop_to_name(ZFS_PROP_PBKDF2_ITERS), 0ULL);
-	}
-	VERIFY0(dsl_crypto_params_create_nvlist(DCP_CMD_NONE, props, args, &dcp));
-	return (dcp);
-}
 static void nowt(int64_t *t) { struct timespec s; clock_gettime(CLOCK_REALTIME, &s); t[0] = s.tv_sec; t[1] = s.tv_nsec; }
 static void create_cb(objset_t *o, void *arg, cred_t *cr, dmu_tx_t *tx)
 {
@@ -105,7 +68,7 @@ static void own(void)
 {
 	int e = dmu_objset_own(DS, DMU_OST_OTHER, B_FALSE, B_TRUE, TAG, &os);
 	if (e == EACCES) {
-		VERIFY0(spa_keystore_load_wkey(DS, mkdcp(0), B_FALSE));
+		VERIFY0(spa_keystore_load_wkey(DS, crypto_params(0), B_FALSE));
 		e = dmu_objset_own(DS, DMU_OST_OTHER, B_FALSE, B_TRUE, TAG, &os);
 	}
 	VERIFY0(e);
@@ -340,20 +303,9 @@ int main(int c, char **v)
 	int creat = !strcmp(v[1], "create"); file = v[2]; uint64_t sz = strtoull(v[3], 0, 0) << 20; int enc = !strcmp(v[4], "enc"); const char *ck = v[5]; recsize = strtoull(v[6], 0, 0); const char *mp = v[7]; wback = c > 8 && !strcmp(v[8], "writeback");
 	for (int i = 0; i < NL; i++) pthread_rwlock_init(&lk[i], NULL);
 	gen = time(NULL) * 1000000ULL;
-	if (creat) { int fd = open(file, O_RDWR | O_CREAT | O_TRUNC, 0600); VERIFY0(ftruncate(fd, sz)); close(fd); }
-	kernel_init(SPA_MODE_READ | SPA_MODE_WRITE);
-	(void) aes_impl_set("aesni"); (void) gcm_impl_set("avx");
-	(void) zfs_impl_get_ops("sha256")->setname("shani"); (void) zfs_impl_get_ops("blake3")->setname("avx2");
+	engine_start();
 	if (creat) {
-		nvlist_t *f = fnvlist_alloc(), *root = fnvlist_alloc(), *props = fnvlist_alloc();
-		fnvlist_add_string(f, ZPOOL_CONFIG_TYPE, VDEV_TYPE_FILE); fnvlist_add_string(f, ZPOOL_CONFIG_PATH, file);
-		fnvlist_add_uint64(f, ZPOOL_CONFIG_ASHIFT, 12); fnvlist_add_uint64(f, ZPOOL_CONFIG_IS_LOG, 0);
-		fnvlist_add_string(root, ZPOOL_CONFIG_TYPE, VDEV_TYPE_ROOT); const nvlist_t *ch[1] = { f }; fnvlist_add_nvlist_array(root, ZPOOL_CONFIG_CHILDREN, ch, 1);
-		for (int i = 0; i < SPA_FEATURES; i++) { char b[256]; if (!spa_feature_table[i].fi_zfs_mod_supported) continue; snprintf(b, sizeof (b), "feature@%s", spa_feature_table[i].fi_uname); fnvlist_add_uint64(props, b, 0); }
-		VERIFY0(spa_create(POOL, root, props, NULL, NULL)); VERIFY0(spa_open(POOL, &spa, TAG));
-		VERIFY0(dsl_prop_set_int(POOL, "checksum", ZPROP_SRC_LOCAL, !strcmp(ck, "sha256") ? ZIO_CHECKSUM_SHA256 : !strcmp(ck, "blake3") ? ZIO_CHECKSUM_BLAKE3 : ZIO_CHECKSUM_FLETCHER_4));
-		VERIFY0(dsl_prop_set_int(POOL, "compression", ZPROP_SRC_LOCAL, ZIO_COMPRESS_OFF));
-		VERIFY0(dmu_objset_create(DS, DMU_OST_OTHER, 0, enc ? mkdcp(1) : NULL, create_cb, NULL));
+		pool_create(POOL, DS, file, sz, enc, ck, create_cb, TAG, &spa);
 	} else {	/* the label of the vdev file holds the pool configuration */
 		nvlist_t *lab, *tree, *cfg; int nl, fd = open(file, O_RDONLY); VERIFY0(zpool_read_label(fd, &lab, &nl)); close(fd);
 		VERIFY0(nvlist_lookup_nvlist(lab, ZPOOL_CONFIG_VDEV_TREE, &tree));
