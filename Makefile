@@ -1,7 +1,7 @@
 # Two commands matter: `make up` builds and mounts a volume at ./volume/mnt, `make test` runs every test.
 # `make long` runs those that take hours, PostgreSQL among them (as root).
 # `make devnet` mounts a volume that is anchored on a chain of its own, at ./devnet/mnt; `make devnet-down` ends it.
-# `make bench` measures against other filesystems in three minutes, `make bench-full` in an hour or more (as root).
+# `make bench` measures against other filesystems in three minutes, `make bench-full` everything, which takes hours (as root).
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
