@@ -46,10 +46,10 @@ build() {
     (cd "${zfs[0]}" && export KERNEL_ARCH=um ARCH=um &&
         ./configure -q --with-config=kernel "--with-linux=$source" "--with-linux-obj=$work/linux" && make -s "-j$(nproc)")
     mkdir -p "$out"
+    cp "${zfs[0]}/module/spl.ko" "${zfs[0]}/module/zfs.ko" "$out"
     rm -rf "$out/root"
     mv "$work/root" "$out/root"
     rm -rf "$out/root/usr/src" "$out/root/usr/share"
-    cp "${zfs[0]}/module/spl.ko" "${zfs[0]}/module/zfs.ko" "$out"
     # Last: where it is, everything is.
     cp "$work/linux/linux" "$out/linux"
     echo "$out/linux"
