@@ -10,15 +10,13 @@
 //! A block never changes, so a cached one is right for ever; the cache is bounded in bytes and keyed by name.
 
 mod ahead;
-mod recent;
 mod writer;
 
 use ahead::Ahead;
 use bytes::Bytes;
 use cairn_merkle::group::Part;
-use cairn_merkle::{BlockStore, Cid, Error, Link, Node, NodeSource, Result, open_leaf, open_node};
+use cairn_merkle::{BlockStore, Cid, Error, Link, Node, NodeSource, PartHint, Result, open_leaf, open_node};
 use quick_cache::{Weighter, sync::Cache};
-use recent::Recent;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -70,7 +68,6 @@ pub(crate) struct Blocks {
     pub(crate) store: Arc<dyn BlockStore>,
     cache: Arc<OpenedCache>,
     ahead: Ahead,
-    recent: Recent,
 }
 
 impl Blocks {
@@ -80,7 +77,6 @@ impl Blocks {
         let cache = Arc::new(Cache::with_weighter(count, cache_bytes, Weight));
         Self {
             ahead: Ahead::start(Arc::clone(&store), Arc::clone(&cache)),
-            recent: Recent::new(),
             store,
             cache,
         }
@@ -119,14 +115,9 @@ impl Blocks {
         self.store.get_now(cid).ok().flatten()
     }
 
-    /// Notes that somebody asks for a few bytes of a leaf; whether somebody did lately.
-    pub(crate) fn is_asked_again(&self, cid: &Cid) -> bool {
-        self.recent.note(cid)
-    }
-
     /// A part of a leaf, unverified; `None` says nothing.
-    pub(crate) fn fetch_part(&self, cid: &Cid, range: Range<usize>) -> Option<Part> {
-        self.store.get_part(cid, range).ok().flatten()
+    pub(crate) fn fetch_part(&self, cid: &Cid, range: Range<usize>, hint: PartHint) -> Option<Part> {
+        self.store.get_part(cid, range, hint).ok().flatten()
     }
 
     /// Whether a block is cached: asking for it would not touch the store.

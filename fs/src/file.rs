@@ -81,8 +81,8 @@ impl Engine {
         self.plan(ino, offset, len)?.run_now(&self.blocks)
     }
 
-    /// [`Self::read`], if the range is a small part of a record. Unless `rest_follows` anyway, somebody who comes back to the
-    /// record soon is to read all of it. Whatever else, errors too, is left to [`Self::read`].
+    /// [`Self::read`], if the range is a small part of a record. Unless the whole record is read next (`rest_follows`),
+    /// somebody may come back to that part. Whatever else, errors too, is left to [`Self::read`].
     pub fn read_part(&self, ino: InodeNo, offset: u64, len: usize, rest_follows: bool) -> Option<Buffer> {
         self.plan(ino, offset, len)?.run_part(&self.blocks, rest_follows)
     }

@@ -17,7 +17,7 @@ use crate::layer::{Layer, Rec, Under, plain_len};
 use crate::record::Stored;
 use bytes::Bytes;
 use cairn_merkle::buffer::Buffer;
-use cairn_merkle::{Link, NodeSource, index, open_leaf_into, open_leaf_part, part_for};
+use cairn_merkle::{Link, NodeSource, PartHint, index, open_leaf_into, open_leaf_part, part_for};
 use std::sync::Arc;
 
 /// A part of a leaf is opened alone if it is at most one in so many of it.
@@ -90,8 +90,8 @@ impl Plan {
         self.answer(blocks, &leaves, fetched).ok()
     }
 
-    /// [`Self::run`], if a small part of one large leaf does: opening the rest would cost many times as much. Not a second
-    /// time soon, unless `rest_follows` anyway: then it is worth having. Errors are for [`Self::run`] to find again.
+    /// [`Self::run`], if a small part of one large leaf does: opening the rest would cost many times as much. Unless
+    /// `rest_follows`, the store keeps it at hand. Errors are for [`Self::run`] to find again.
     pub(crate) fn run_part(&self, blocks: &Blocks, rest_follows: bool) -> Option<Buffer> {
         let [record] = &self.records[..] else {
             return None;
@@ -102,10 +102,11 @@ impl Plan {
         if stored.len() * PART_SHARE > link.len as usize || blocks.holds(&link.cid) {
             return None;
         }
-        if !rest_follows && blocks.is_asked_again(&link.cid) {
-            return None;
-        }
-        let part = blocks.fetch_part(&link.cid, stored)?;
+        let hint = match rest_follows {
+            true => PartHint::Once,
+            false => PartHint::Again,
+        };
+        let part = blocks.fetch_part(&link.cid, stored, hint)?;
         let mut bytes = Buffer::stale(self.len);
         open_leaf_part(&link, &part, range.start, &mut bytes).ok()?;
         record.lay_over(&mut bytes);

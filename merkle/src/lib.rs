@@ -62,7 +62,7 @@ pub use clear::{MAX_STORED, node_links};
 pub use epoch::Epoch;
 pub use error::{Error, Result};
 pub use memory::MemoryStore;
-pub use store::{BlockStore, HeadSwap, LogPos, PutHint, Sealed, StoreError, StoreStats};
+pub use store::{BlockStore, HeadSwap, LogPos, PartHint, PutHint, Sealed, StoreError, StoreStats};
 
 #[cfg(feature = "sealing")]
 pub use {

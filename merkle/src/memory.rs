@@ -3,7 +3,7 @@
 //! One lock, so every operation is atomic. What memory holds is as durable as it will ever be: `sync` does nothing.
 
 use crate::group::{Part, groups_of};
-use crate::{BlockStore, Cid, Epoch, HeadSwap, LogPos, PutHint, Sealed, StoreError, StoreStats};
+use crate::{BlockStore, Cid, Epoch, HeadSwap, LogPos, PartHint, PutHint, Sealed, StoreError, StoreStats};
 use bytes::Bytes;
 use parking_lot::RwLock;
 use std::collections::{BTreeMap, BTreeSet};
@@ -70,7 +70,7 @@ impl BlockStore for MemoryStore {
         Ok(self.image.read().blocks.get(cid).cloned())
     }
 
-    fn get_part(&self, cid: &Cid, range: Range<usize>) -> Result<Option<Part>, StoreError> {
+    fn get_part(&self, cid: &Cid, range: Range<usize>, _hint: PartHint) -> Result<Option<Part>, StoreError> {
         let image = self.image.read();
         let stored = image.blocks.get(cid).filter(|stored| range.end <= stored.len());
         Ok(stored.map(|stored| Part {

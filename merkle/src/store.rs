@@ -75,6 +75,15 @@ pub struct LogPos {
     pub seq: u64,
 }
 
+/// Whether a part of a block is asked for again. It changes speed, never meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PartHint {
+    /// Hardly: whoever asks keeps it, or asks for the whole block next.
+    Once,
+    /// Perhaps: worth keeping at hand.
+    Again,
+}
+
 /// How a batch of blocks should be written. It changes speed, never meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PutHint {
@@ -124,8 +133,8 @@ pub trait BlockStore: Send + Sync {
 
     /// A part of the bytes stored under `cid`, of whole groups ([`crate::group::groups_around`]), with the hashes of all groups,
     /// everything unverified. `None` says nothing about what is stored.
-    fn get_part(&self, cid: &Cid, range: Range<usize>) -> Result<Option<Part>, StoreError> {
-        let _ = (cid, range);
+    fn get_part(&self, cid: &Cid, range: Range<usize>, hint: PartHint) -> Result<Option<Part>, StoreError> {
+        let _ = (cid, range, hint);
         Ok(None)
     }
 

@@ -29,7 +29,7 @@ pub(crate) use place::Place;
 use append::Appender;
 use buffer::{Buffer, Pool};
 use bytes::Bytes;
-use cairn_merkle::{Cid, Epoch, Sealed};
+use cairn_merkle::{Cid, Epoch, PartHint, Sealed};
 use file::Pack;
 use parking_lot::Mutex;
 use quick_cache::sync::Cache;
@@ -183,14 +183,16 @@ impl Packs {
         Ok(run.iter().map(part).collect())
     }
 
-    /// A part of a large block, past the page cache: who asks for it wants no more.
-    pub(crate) fn read_part(&self, place: Place) -> io::Result<Option<Bytes>> {
+    /// A part of a large block: through the page cache if somebody may come back for it.
+    pub(crate) fn read_part(&self, place: Place, hint: PartHint) -> io::Result<Option<Bytes>> {
         if !file::is_possible(place) {
             return Ok(None);
         }
-        let read = self
-            .pack(place.pack)
-            .and_then(|pack| self.read_past_cache(&pack, place.offset, place.len as usize));
+        let (offset, len) = (place.offset, place.len as usize);
+        let read = self.pack(place.pack).and_then(|pack| match hint {
+            PartHint::Once => self.read_past_cache(&pack, offset, len),
+            PartHint::Again => read_through_cache(&pack, offset, len),
+        });
         match read {
             Err(error) if is_absence(&error) => Ok(None),
             read => read.map(Some),
@@ -212,9 +214,7 @@ impl Packs {
 
     fn read_from(&self, pack: &Pack, offset: u64, len: usize) -> io::Result<Bytes> {
         if len < DIRECT_BYTES_MIN {
-            let mut bytes = vec![0; len];
-            pack.read_cached(&mut bytes, offset)?;
-            return Ok(bytes.into());
+            return read_through_cache(pack, offset, len);
         }
         self.read_past_cache(pack, offset, len)
     }
@@ -330,6 +330,12 @@ impl Drop for Packs {
             tracing::warn!(%error, "the next reclaim has to look at all packs");
         }
     }
+}
+
+fn read_through_cache(pack: &Pack, offset: u64, len: usize) -> io::Result<Bytes> {
+    let mut bytes = vec![0; len];
+    pack.read_cached(&mut bytes, offset)?;
+    Ok(bytes.into())
 }
 
 /// Where a run begins and how many bytes it has; none if it is empty or cannot lie in a pack.

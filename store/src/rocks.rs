@@ -35,7 +35,9 @@ use crate::pack::{self, Packs, Place, Written};
 use ahead::Ahead;
 use bytes::Bytes;
 use cairn_merkle::group::Part;
-use cairn_merkle::{BlockStore, Cid, Epoch, HeadSwap, LogPos, PutHint, Sealed, StoreError, StoreStats};
+use cairn_merkle::{
+    BlockStore, Cid, Epoch, HeadSwap, LogPos, PartHint, PutHint, Sealed, StoreError, StoreStats,
+};
 use intent::{IntentLog, Soon};
 use parking_lot::Mutex;
 use rocksdb::{
@@ -332,7 +334,7 @@ impl BlockStore for RocksStore {
         Ok(found.filter(|_| self.packs.punches() == punches))
     }
 
-    fn get_part(&self, cid: &Cid, range: Range<usize>) -> Result<Option<Part>, StoreError> {
+    fn get_part(&self, cid: &Cid, range: Range<usize>, hint: PartHint) -> Result<Option<Part>, StoreError> {
         // What is not written yet is in memory, whole.
         if self.packs.pending(cid).is_some() {
             return Ok(None);
@@ -345,7 +347,7 @@ impl BlockStore for RocksStore {
         let Some((place, groups)) = part else {
             return Ok(None);
         };
-        let read = self.packs.read_part(place);
+        let read = self.packs.read_part(place, hint);
         let read = read.map_err(|source| StoreError::io("read a part of a block", source))?;
         let bytes = read.filter(|_| self.packs.punches() == punches);
         Ok(bytes.map(|bytes| Part { range, bytes, groups }))

@@ -7,7 +7,7 @@
 
 use bytes::Bytes;
 use cairn_merkle::group::{GROUP_BYTES, groups_of};
-use cairn_merkle::{BlockStore, Cid, Codec, Epoch, HeadSwap, LogPos, PutHint, Sealed};
+use cairn_merkle::{BlockStore, Cid, Codec, Epoch, HeadSwap, LogPos, PartHint, PutHint, Sealed};
 use cairn_store::{OpenError, RocksStore, StoreOptions};
 use std::{
     fs, path::Path, slice::from_ref, sync::atomic::AtomicBool, sync::atomic::Ordering::SeqCst, time::Instant,
@@ -295,19 +295,24 @@ fn a_block_without_group_hashes_is_read_whole_only() {
         .put(Epoch(1), &[plain.clone(), with_groups.clone()], PutHint::Bulk)
         .unwrap();
     store.sync().unwrap();
-    assert_eq!(store.get_part(&plain.cid, 0..GROUP_BYTES).unwrap(), None);
+    assert_eq!(
+        store
+            .get_part(&plain.cid, 0..GROUP_BYTES, PartHint::Once)
+            .unwrap(),
+        None
+    );
     let part = store
-        .get_part(&with_groups.cid, GROUP_BYTES..2 * GROUP_BYTES)
+        .get_part(&with_groups.cid, GROUP_BYTES..2 * GROUP_BYTES, PartHint::Once)
         .unwrap()
         .unwrap();
     assert_eq!(part.bytes, with_groups.bytes.slice(GROUP_BYTES..2 * GROUP_BYTES));
     assert_eq!(part.groups, with_groups.groups);
     let tail = store
-        .get_part(&with_groups.cid, 8 * GROUP_BYTES..131_120)
+        .get_part(&with_groups.cid, 8 * GROUP_BYTES..131_120, PartHint::Again)
         .unwrap()
         .unwrap();
     assert_eq!(tail.bytes, with_groups.bytes.slice(8 * GROUP_BYTES..));
-    let odd = store.get_part(&with_groups.cid, 3..40).unwrap();
+    let odd = store.get_part(&with_groups.cid, 3..40, PartHint::Once).unwrap();
     assert_eq!(odd, None, "no range of whole groups");
 }
 

@@ -1,7 +1,7 @@
 //! What every store promises, as one function that each implementation's tests call.
 
 use crate::group::{GROUP_BYTES, groups_around, groups_of, is_part_of};
-use crate::{BlockStore, Cid, Codec, Epoch, HeadSwap, LogPos, PutHint, Sealed, StoreError};
+use crate::{BlockStore, Cid, Codec, Epoch, HeadSwap, LogPos, PartHint, PutHint, Sealed, StoreError};
 use bytes::Bytes;
 
 /// Panics, naming the promise, if a store that `make` builds breaks one. `make` must build an empty store each time.
@@ -168,10 +168,15 @@ fn a_part_is_that_of_the_block_or_is_not_given(store: &impl BlockStore) {
             if synced {
                 store.sync().expect("the store syncs");
             }
-            for range in [0..1, 40_000..90_000, 131_072..131_120] {
+            let ranges = [0..1, 40_000..90_000, 131_072..131_120];
+            let hints = [PartHint::Once, PartHint::Again, PartHint::Again];
+            for (range, hint) in ranges
+                .into_iter()
+                .flat_map(|range| hints.map(|hint| (range.clone(), hint)))
+            {
                 let range = groups_around(&range, large.bytes.len());
                 if let Some(part) = store
-                    .get_part(&large.cid, range.clone())
+                    .get_part(&large.cid, range.clone(), hint)
                     .expect("the store reads")
                 {
                     assert_eq!(part.range, range);
@@ -184,7 +189,7 @@ fn a_part_is_that_of_the_block_or_is_not_given(store: &impl BlockStore) {
     }
     assert_eq!(
         store
-            .get_part(&large.cid, 0..GROUP_BYTES)
+            .get_part(&large.cid, 0..GROUP_BYTES, PartHint::Again)
             .expect("the store reads"),
         None
     );
@@ -192,7 +197,12 @@ fn a_part_is_that_of_the_block_or_is_not_given(store: &impl BlockStore) {
         .put(Epoch(1), std::slice::from_ref(&large), PutHint::Bulk)
         .expect("the store takes blocks");
     for beyond in [131_072..147_456, 147_456..163_840] {
-        assert_eq!(store.get_part(&large.cid, beyond).expect("the store reads"), None);
+        assert_eq!(
+            store
+                .get_part(&large.cid, beyond, PartHint::Once)
+                .expect("the store reads"),
+            None
+        );
     }
 }
 

@@ -4,7 +4,7 @@
 //! passed on: an injected failure changes nothing below.
 
 use crate::group::Part;
-use crate::{BlockStore, Cid, Epoch, HeadSwap, LogPos, PutHint, Sealed, StoreError, StoreStats};
+use crate::{BlockStore, Cid, Epoch, HeadSwap, LogPos, PartHint, PutHint, Sealed, StoreError, StoreStats};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -176,9 +176,9 @@ impl<S: BlockStore> BlockStore for FaultStore<S> {
         })
     }
 
-    fn get_part(&self, cid: &Cid, range: Range<usize>) -> Result<Option<Part>, StoreError> {
+    fn get_part(&self, cid: &Cid, range: Range<usize>, hint: PartHint) -> Result<Option<Part>, StoreError> {
         self.enter(Op::GetPart, "read a part of a block")?;
-        let part = self.inner.get_part(cid, range.clone())?;
+        let part = self.inner.get_part(cid, range.clone(), hint)?;
         let tamper = self.state.lock().tampers.get(cid).cloned();
         let (Some(part), Some(tamper)) = (&part, tamper) else {
             return Ok(part);
