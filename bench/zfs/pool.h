@@ -83,3 +83,16 @@ static void pool_create(const char *pool, const char *ds, const char *file, uint
 	VERIFY0(dsl_prop_set_int(pool, "compression", ZPROP_SRC_LOCAL, ZIO_COMPRESS_OFF));
 	VERIFY0(dmu_objset_create(ds, DMU_OST_OTHER, 0, enc ? crypto_params(1) : NULL, fill, NULL));
 }
+
+/* opens the dataset, with its key if it has one */
+static objset_t *pool_own(const char *ds, void *tag)
+{
+	objset_t *os;
+	int e = dmu_objset_own(ds, DMU_OST_OTHER, B_FALSE, B_TRUE, tag, &os);
+	if (e == EACCES) {
+		VERIFY0(spa_keystore_load_wkey(ds, crypto_params(0), B_FALSE));
+		e = dmu_objset_own(ds, DMU_OST_OTHER, B_FALSE, B_TRUE, tag, &os);
+	}
+	VERIFY0(e);
+	return (os);
+}

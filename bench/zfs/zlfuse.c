@@ -66,12 +66,7 @@ static void create_cb(objset_t *o, void *arg, cred_t *cr, dmu_tx_t *tx)
 }
 static void own(void)
 {
-	int e = dmu_objset_own(DS, DMU_OST_OTHER, B_FALSE, B_TRUE, TAG, &os);
-	if (e == EACCES) {
-		VERIFY0(spa_keystore_load_wkey(DS, crypto_params(0), B_FALSE));
-		e = dmu_objset_own(DS, DMU_OST_OTHER, B_FALSE, B_TRUE, TAG, &os);
-	}
-	VERIFY0(e);
+	os = pool_own(DS, TAG);
 	zl = zil_open(os, get_data, NULL);
 	/* importing claimed the log of the last mount; drop it, as zil_replay() does when there is nothing to replay */
 	if (zil_destroy(zl, B_TRUE)) txg_wait_synced(spa_get_dsl(spa), 0);
