@@ -27,6 +27,7 @@ mod linger;
 mod listing;
 mod mount;
 mod ops;
+mod pace;
 mod part;
 mod pool;
 mod reply;

@@ -7,6 +7,7 @@ use super::{
     linger::{After, Linger, Lingering},
     listing,
     ops::Operations,
+    pace::Pace,
     part::Part,
     pool::Pool,
     reply::{self, answer, done},
@@ -24,10 +25,7 @@ use std::{
     io,
     os::unix::ffi::OsStrExt,
     path::Path,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::{Arc, OnceLock},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -38,8 +36,6 @@ const READER: FileHandle = FileHandle(0);
 const WRITER: FileHandle = FileHandle(1);
 /// Inode numbers are never used twice, so one generation does.
 const GENERATION: Generation = Generation(0);
-/// Syncs and reads that take longer are left to another thread.
-pub(super) const HERE_MAX: Duration = Duration::from_millis(1);
 /// Longest copy per request; the caller comes again. Keeps a request's answer in 32 bits, and its wait short.
 const COPY_BYTES_MAX: u64 = 1 << 30;
 /// Unit of `statfs`.
@@ -56,10 +52,9 @@ pub(super) struct Edge<O: ?Sized> {
     filler: Arc<Filler>,
     agreed: Agreed,
     linger: Arc<Linger>,
-    /// The newest sync took more than [`HERE_MAX`].
-    slow_syncs: Arc<AtomicBool>,
-    /// The same of reads of parts of records.
-    slow_reads: Arc<AtomicBool>,
+    syncs: Pace,
+    /// Reads of parts of records.
+    part_reads: Pace,
 }
 
 impl<O: Operations + ?Sized> Edge<O> {
@@ -75,8 +70,8 @@ impl<O: Operations + ?Sized> Edge<O> {
             writers,
             agreed: Agreed::default(),
             linger: Arc::default(),
-            slow_syncs: Arc::default(),
-            slow_reads: Arc::default(),
+            syncs: Pace::default(),
+            part_reads: Pace::default(),
         })
     }
 
@@ -100,10 +95,10 @@ impl<O: Operations + ?Sized> Edge<O> {
     fn sync(&self, what: &'static str, node: INodeNo, data_only: bool, reply: ReplyEmpty) {
         if self.fs.fsync_is_short(ino(node)) {
             let _next = Lingering(&self.linger, After::Sync);
-            let (begun, slow) = (Instant::now(), Arc::clone(&self.slow_syncs));
-            let wanted = slow.load(Relaxed) || self.linger.is_asked();
+            let (begun, pace) = (Instant::now(), self.syncs.clone());
+            let wanted = !pace.is_quick() || self.linger.is_asked();
             let answer = move |synced| {
-                slow.store(begun.elapsed() > HERE_MAX, Relaxed);
+                pace.done_since(begun);
                 done(what, node, reply, synced);
             };
             self.fs.fsync_then(ino(node), data_only, wanted, Box::new(answer));
@@ -462,18 +457,18 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
             fills,
         };
         // One who reads alone waits for the device or for a hop to another thread, which takes as long: as a sync does.
-        let here = small && !self.slow_reads.load(Relaxed) && !self.linger.is_asked();
-        if here && let Some(bytes) = part.read(&*self.fs, &self.slow_reads) {
+        let here = small && self.part_reads.is_quick() && !self.linger.is_asked();
+        if here && let Some(bytes) = part.read(&*self.fs, &self.part_reads) {
             let _next = Lingering(&self.linger, After::Read);
             reply.data(&bytes);
             return part.fill(&self.fs, &self.filler);
         }
         let (fs, filler) = (Arc::clone(&self.fs), Arc::clone(&self.filler));
-        let slow = Arc::clone(&self.slow_reads);
+        let pace = self.part_reads.clone();
         self.pool.run(move || {
             if small
                 && !here
-                && let Some(bytes) = part.read(&*fs, &slow)
+                && let Some(bytes) = part.read(&*fs, &pace)
             {
                 reply.data(&bytes);
                 return part.fill(&fs, &filler);

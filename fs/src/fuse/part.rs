@@ -4,17 +4,11 @@
 //!   READ --a part of the record, verified alone--> answer --worth filling?--> fill thread: the rest, for the page cache
 //! ```
 
-use super::{edge::HERE_MAX, fill::Filler, ops::Operations};
+use super::{fill::Filler, ops::Operations, pace::Pace};
 use crate::InodeNo;
 use cairn_merkle::buffer::Buffer;
 use fuser::INodeNo;
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
 /// A read of a part of a record.
 #[derive(Clone, Copy)]
@@ -28,10 +22,10 @@ pub(super) struct Part {
 
 impl Part {
     /// Reads nothing else, if that can be, and notes whether it took long.
-    pub(super) fn read<O: Operations + ?Sized>(self, fs: &O, slow: &AtomicBool) -> Option<Buffer> {
+    pub(super) fn read<O: Operations + ?Sized>(self, fs: &O, pace: &Pace) -> Option<Buffer> {
         let begun = Instant::now();
         let bytes = fs.read_part(InodeNo(self.node.0), self.offset, self.len, self.fills)?;
-        slow.store(begun.elapsed() > HERE_MAX, Relaxed);
+        pace.done_since(begun);
         Some(bytes)
     }
 
