@@ -22,16 +22,18 @@
 //! another lock; `syncing`, held until the log is durable, then `intent`, then the lock inside `space`.
 
 mod ahead;
+mod index;
 mod intent;
 mod keys;
+mod open;
 mod options;
 mod reclaim;
 mod space;
 
 pub use options::StoreOptions;
 
-use crate::error::{OpenError, failed};
-use crate::pack::{self, Packs, Place, Written};
+use crate::error::failed;
+use crate::pack::{Packs, Place};
 use ahead::Ahead;
 use bytes::Bytes;
 use cairn_merkle::group::Part;
@@ -41,16 +43,14 @@ use cairn_merkle::{
 use intent::{IntentLog, Soon};
 use parking_lot::Mutex;
 use rocksdb::{
-    ColumnFamily, ColumnFamilyDescriptor, DB, DBRawIterator, DEFAULT_COLUMN_FAMILY_NAME, Options,
-    ReadOptions, WriteBatch, WriteOptions, properties,
+    ColumnFamily, DB, DBRawIterator, DEFAULT_COLUMN_FAMILY_NAME, ReadOptions, WriteBatch, WriteOptions,
+    properties,
 };
 use rustc_hash::FxHashMap;
 use space::{Claim, Space};
 use std::{
-    fs, io,
+    io,
     ops::Range,
-    os::unix::fs::DirBuilderExt,
-    path::{Path, PathBuf},
     sync::Arc,
     sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
     time::{Duration, Instant},
@@ -58,10 +58,6 @@ use std::{
 
 /// Name of the column family of the index: places and fresh marks.
 const BLOCKS: &str = "blocks";
-/// What a store of this version says of itself.
-const FORMAT: &str = "cairn-store 3";
-/// Its index has places and no group hashes. It is opened, and is of this version from then on.
-const FORMAT_BEFORE: &str = "cairn-store 2";
 /// How long [`StoreStats`] are believed.
 const STATS_BELIEVED: Duration = Duration::from_secs(1);
 
@@ -87,138 +83,8 @@ pub struct RocksStore {
 }
 
 impl RocksStore {
-    /// Makes a new, empty store in `path`, which must not exist or be an empty directory.
-    pub fn create(path: &Path, options: &StoreOptions) -> Result<Self, OpenError> {
-        let io = |source| OpenError::Io {
-            path: path.to_owned(),
-            source,
-        };
-        match fs::DirBuilder::new().mode(0o700).create(path) {
-            // The new name must survive a crash as well as what will lie below it.
-            Ok(()) => fs::File::open(parent(path))
-                .and_then(|parent| parent.sync_all())
-                .map_err(io)?,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(io(error)),
-        }
-        if fs::read_dir(path).map_err(io)?.next().is_some() {
-            return Err(OpenError::NotEmpty {
-                path: path.to_owned(),
-            });
-        }
-        IntentLog::create(path).map_err(io)?;
-        Packs::create(path).map_err(io)?;
-        let store = Self::start(path, options, true)?;
-        // The marker comes last: a creation cut short leaves what `open` refuses.
-        store
-            .mark_format()
-            .map_err(|error| OpenError::database(path.to_owned(), error))?;
-        Ok(store)
-    }
-
-    fn mark_format(&self) -> Result<(), rocksdb::Error> {
-        let mut batch = WriteBatch::default();
-        batch.put_cf(self.journal(), keys::FORMAT, FORMAT);
-        self.db.write_opt(batch, &synced())
-    }
-
-    /// Opens the store in `path`. Never creates one, and leaves alone what is none.
-    pub fn open(path: &Path, options: &StoreOptions) -> Result<Self, OpenError> {
-        let path_buf = || path.to_owned();
-        match fs::metadata(path) {
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(OpenError::Missing { path: path_buf() });
-            }
-            Err(source) => {
-                return Err(OpenError::Io {
-                    path: path_buf(),
-                    source,
-                });
-            }
-        }
-        if !path.join("CURRENT").is_file() {
-            return Err(OpenError::NotAStore { path: path_buf() });
-        }
-        // Somebody else's RocksDB: this look at it takes no lock and writes nothing.
-        let families =
-            DB::list_cf(&Options::default(), path).map_err(|error| OpenError::database(path_buf(), error))?;
-        if !families.iter().any(|family| family == BLOCKS) || families.len() != 2 {
-            return Err(OpenError::NotAStore { path: path_buf() });
-        }
-        let store = Self::start(path, options, false)?;
-        let format = store
-            .meta("read the format", keys::FORMAT)
-            .map_err(|error| OpenError::Io {
-                path: path_buf(),
-                source: io::Error::other(error),
-            })?;
-        match format {
-            Some(format) if format == FORMAT.as_bytes() => Ok(store),
-            Some(format) if format == FORMAT_BEFORE.as_bytes() => {
-                store
-                    .mark_format()
-                    .map_err(|error| OpenError::database(path_buf(), error))?;
-                Ok(store)
-            }
-            Some(format) => Err(OpenError::UnknownFormat {
-                path: path_buf(),
-                found: String::from_utf8_lossy(&format).into_owned(),
-            }),
-            None => Err(OpenError::NotAStore { path: path_buf() }),
-        }
-    }
-
-    fn start(path: &Path, options: &StoreOptions, create: bool) -> Result<Self, OpenError> {
-        let database = |error| OpenError::database(path.to_owned(), error);
-        let cache = options::cache(options);
-        let families = [
-            ColumnFamilyDescriptor::new(DEFAULT_COLUMN_FAMILY_NAME, options::journal(options, &cache)),
-            ColumnFamilyDescriptor::new(BLOCKS, options::blocks(options, &cache)),
-        ];
-        let db = DB::open_cf_descriptors(&options::database(create), path, families).map_err(database)?;
-        let settled = db
-            .get_cf(
-                db.cf_handle(DEFAULT_COLUMN_FAMILY_NAME)
-                    .expect("every database has it"),
-                keys::SETTLED,
-            )
-            .map_err(database)?;
-        let settled = settled.and_then(|bytes| Some(Epoch(u64::from_be_bytes(bytes.try_into().ok()?))));
-        let intent = IntentLog::open(path, settled).map_err(|source| OpenError::Io {
-            path: path.join(intent::DIR),
-            source,
-        })?;
-        let db = Arc::new(db);
-        let index = Arc::clone(&db);
-        let packs = Packs::open(path, Box::new(move |written| learn(&index, written)));
-        let packs = packs.map_err(|source| OpenError::Io {
-            path: path.join(pack::DIR),
-            source,
-        })?;
-        let store = Self {
-            packs,
-            db,
-            ahead: Ahead::new(path, options.memory_bytes as u64),
-            space: Space::new(path, options.reserve_bytes),
-            intent_bytes: AtomicU64::new(intent.used_bytes()),
-            intent: Mutex::new(intent),
-            syncing: Mutex::new(()),
-            reclaiming: Mutex::new(()),
-            settled: Mutex::new(settled),
-            doomed: Mutex::default(),
-            stats: Mutex::new(None),
-            failed: AtomicBool::new(false),
-        };
-        store
-            .db
-            .set_options_cf(store.blocks(), &options::MEMTABLE_TUNING)
-            .map_err(database)?;
-        Ok(store)
-    }
-
     fn blocks(&self) -> &ColumnFamily {
-        index_of(&self.db)
+        index::of(&self.db)
     }
 
     fn journal(&self) -> &ColumnFamily {
@@ -560,24 +426,6 @@ impl BlockStore for RocksStore {
 }
 
 impl RocksStore {
-    /// Where the index says a block lies.
-    fn place(&self, cid: &Cid) -> Result<Option<Place>, StoreError> {
-        self.entry(cid, |place, _| Some(place))
-    }
-
-    /// What `part` makes of the index's entry of a block.
-    fn entry<T>(
-        &self,
-        cid: &Cid,
-        part: impl FnOnce(Place, &[u8]) -> Option<T>,
-    ) -> Result<Option<T>, StoreError> {
-        self.ahead.looked_up();
-        let found = self.db.get_pinned_cf(self.blocks(), keys::block(cid));
-        let found = found.map_err(|error| failed("look up a block", error))?;
-        let entry = found.as_deref().and_then(Place::decode);
-        Ok(entry.and_then(|(place, groups)| part(place, groups)))
-    }
-
     fn drain(&self, verb: &'static str) -> Result<(), StoreError> {
         let drained = self.packs.drain();
         drained.map_err(|source| StoreError::io(verb, source))
@@ -625,50 +473,6 @@ impl RocksStore {
         trim(&mut intent);
         self.intent_bytes.store(intent.used_bytes(), SeqCst);
     }
-
-    /// Has the index forget blocks; answers where they lay.
-    fn delete_into(&self, batch: &mut WriteBatch, cids: &[Cid]) -> Result<Vec<Place>, StoreError> {
-        if cids.iter().any(|cid| self.packs.pending(cid).is_some()) {
-            // Else the index would learn of the block after it forgot it.
-            self.drain("delete blocks")?;
-        }
-        let doomed = std::mem::take(&mut *self.doomed.lock());
-        let mut places = Vec::with_capacity(cids.len());
-        for cid in cids {
-            let known = doomed.get(cid).copied();
-            if let Some(place) = known.map_or_else(|| self.place(cid), |place| Ok(Some(place)))? {
-                batch.delete_cf(self.blocks(), keys::block(cid));
-                places.push(place);
-            }
-        }
-        // A name given twice lies in one place.
-        places.sort_unstable();
-        places.dedup();
-        Ok(places)
-    }
-}
-
-fn index_of(db: &DB) -> &ColumnFamily {
-    db.cf_handle(BLOCKS)
-        .expect("the database was opened with this column family")
-}
-
-/// Notes where blocks lie, and the epochs they were put in.
-fn learn(db: &DB, written: &[Written]) -> io::Result<()> {
-    let mut batch = WriteBatch::default();
-    for Written {
-        epoch,
-        cid,
-        place,
-        groups,
-    } in written
-    {
-        let entry = [&place.encode()[..], groups].concat();
-        batch.put_cf(index_of(db), keys::block(cid), entry);
-        batch.put_cf(index_of(db), keys::fresh(*epoch, cid), b"");
-    }
-    db.write_opt(batch, &WriteOptions::default())
-        .map_err(io::Error::other)
 }
 
 /// Options of a write that is durable when it returns.
@@ -676,11 +480,4 @@ fn synced() -> WriteOptions {
     let mut options = WriteOptions::default();
     options.set_sync(true);
     options
-}
-
-fn parent(path: &Path) -> PathBuf {
-    match path.parent() {
-        Some(parent) if parent != Path::new("") => parent.to_owned(),
-        _ => PathBuf::from("."),
-    }
 }

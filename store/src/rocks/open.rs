@@ -1,0 +1,166 @@
+//! Making a store and opening one.
+//!
+//! ```text
+//!   create: directory --> intent/, packs/ --> database --> marker of the format, last: without it, nothing opens it
+//!   open:   what is there --> is it a store of ours? of a format that we know? --> database, log, packs
+//! ```
+
+use super::intent::{self, IntentLog};
+use super::space::Space;
+use super::{Ahead, BLOCKS, RocksStore, StoreOptions, index, keys, options, synced};
+use crate::error::OpenError;
+use crate::pack::{self, Packs};
+use cairn_merkle::Epoch;
+use parking_lot::Mutex;
+use rocksdb::{ColumnFamilyDescriptor, DB, DEFAULT_COLUMN_FAMILY_NAME, Options, WriteBatch};
+use std::{
+    fs, io,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    sync::atomic::{AtomicBool, AtomicU64},
+};
+
+/// What a store of this version says of itself.
+const FORMAT: &str = "cairn-store 3";
+/// Its index has places and no group hashes. It is opened, and is of this version from then on.
+const FORMAT_BEFORE: &str = "cairn-store 2";
+
+impl RocksStore {
+    /// Makes a new, empty store in `path`, which must not exist or be an empty directory.
+    pub fn create(path: &Path, options: &StoreOptions) -> Result<Self, OpenError> {
+        let io = |source| OpenError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        match fs::DirBuilder::new().mode(0o700).create(path) {
+            // The new name must survive a crash as well as what will lie below it.
+            Ok(()) => fs::File::open(parent(path))
+                .and_then(|parent| parent.sync_all())
+                .map_err(io)?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(io(error)),
+        }
+        if fs::read_dir(path).map_err(io)?.next().is_some() {
+            return Err(OpenError::NotEmpty {
+                path: path.to_owned(),
+            });
+        }
+        IntentLog::create(path).map_err(io)?;
+        Packs::create(path).map_err(io)?;
+        let store = Self::start(path, options, true)?;
+        // The marker comes last: a creation cut short leaves what `open` refuses.
+        store
+            .mark_format()
+            .map_err(|error| OpenError::database(path.to_owned(), error))?;
+        Ok(store)
+    }
+
+    fn mark_format(&self) -> Result<(), rocksdb::Error> {
+        let mut batch = WriteBatch::default();
+        batch.put_cf(self.journal(), keys::FORMAT, FORMAT);
+        self.db.write_opt(batch, &synced())
+    }
+
+    /// Opens the store in `path`. Never creates one, and leaves alone what is none.
+    pub fn open(path: &Path, options: &StoreOptions) -> Result<Self, OpenError> {
+        let path_buf = || path.to_owned();
+        match fs::metadata(path) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(OpenError::Missing { path: path_buf() });
+            }
+            Err(source) => {
+                return Err(OpenError::Io {
+                    path: path_buf(),
+                    source,
+                });
+            }
+        }
+        if !path.join("CURRENT").is_file() {
+            return Err(OpenError::NotAStore { path: path_buf() });
+        }
+        // Somebody else's RocksDB: this look at it takes no lock and writes nothing.
+        let families =
+            DB::list_cf(&Options::default(), path).map_err(|error| OpenError::database(path_buf(), error))?;
+        if !families.iter().any(|family| family == BLOCKS) || families.len() != 2 {
+            return Err(OpenError::NotAStore { path: path_buf() });
+        }
+        let store = Self::start(path, options, false)?;
+        let format = store
+            .meta("read the format", keys::FORMAT)
+            .map_err(|error| OpenError::Io {
+                path: path_buf(),
+                source: io::Error::other(error),
+            })?;
+        match format {
+            Some(format) if format == FORMAT.as_bytes() => Ok(store),
+            Some(format) if format == FORMAT_BEFORE.as_bytes() => {
+                store
+                    .mark_format()
+                    .map_err(|error| OpenError::database(path_buf(), error))?;
+                Ok(store)
+            }
+            Some(format) => Err(OpenError::UnknownFormat {
+                path: path_buf(),
+                found: String::from_utf8_lossy(&format).into_owned(),
+            }),
+            None => Err(OpenError::NotAStore { path: path_buf() }),
+        }
+    }
+
+    fn start(path: &Path, options: &StoreOptions, create: bool) -> Result<Self, OpenError> {
+        let database = |error| OpenError::database(path.to_owned(), error);
+        let cache = options::cache(options);
+        let families = [
+            ColumnFamilyDescriptor::new(DEFAULT_COLUMN_FAMILY_NAME, options::journal(options, &cache)),
+            ColumnFamilyDescriptor::new(BLOCKS, options::blocks(options, &cache)),
+        ];
+        let db = DB::open_cf_descriptors(&options::database(create), path, families).map_err(database)?;
+        let settled = db
+            .get_cf(
+                db.cf_handle(DEFAULT_COLUMN_FAMILY_NAME)
+                    .expect("every database has it"),
+                keys::SETTLED,
+            )
+            .map_err(database)?;
+        let settled = settled.and_then(|bytes| Some(Epoch(u64::from_be_bytes(bytes.try_into().ok()?))));
+        let intent = IntentLog::open(path, settled).map_err(|source| OpenError::Io {
+            path: path.join(intent::DIR),
+            source,
+        })?;
+        let db = Arc::new(db);
+        let blocks = Arc::clone(&db);
+        let packs = Packs::open(path, Box::new(move |written| index::learn(&blocks, written)));
+        let packs = packs.map_err(|source| OpenError::Io {
+            path: path.join(pack::DIR),
+            source,
+        })?;
+        let store = Self {
+            packs,
+            db,
+            ahead: Ahead::new(path, options.memory_bytes as u64),
+            space: Space::new(path, options.reserve_bytes),
+            intent_bytes: AtomicU64::new(intent.used_bytes()),
+            intent: Mutex::new(intent),
+            syncing: Mutex::new(()),
+            reclaiming: Mutex::new(()),
+            settled: Mutex::new(settled),
+            doomed: Mutex::default(),
+            stats: Mutex::new(None),
+            failed: AtomicBool::new(false),
+        };
+        store
+            .db
+            .set_options_cf(store.blocks(), &options::MEMTABLE_TUNING)
+            .map_err(database)?;
+        Ok(store)
+    }
+}
+
+fn parent(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
