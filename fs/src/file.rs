@@ -55,17 +55,7 @@ impl Engine {
             let (plan, commits) = {
                 let mut state = self.state.lock();
                 self.enter(&mut state, ino)?;
-                let inode = state.inode(ino)?;
-                (
-                    Plan::new(
-                        inode.file()?,
-                        inode.meta.size,
-                        offset,
-                        len as u64,
-                        self.record_size,
-                    ),
-                    state.commits_done,
-                )
+                (self.plan(&state, ino, offset, len)?, state.commits_done)
             };
             match plan.run(&self.blocks) {
                 // A commit may have freed what the plan was about to read; a newer plan knows the newer blocks.
@@ -78,22 +68,26 @@ impl Engine {
 
     /// [`Self::read`], if that takes no wait for a device; an error is left to [`Self::read`] to find.
     pub fn read_now(&self, ino: InodeNo, offset: u64, len: usize) -> Option<Buffer> {
-        self.plan(ino, offset, len)?.run_now(&self.blocks)
+        self.plan_now(ino, offset, len)?.run_now(&self.blocks)
     }
 
     /// [`Self::read`], if the range is a small part of a record. Unless the whole record is read next (`rest_follows`),
     /// somebody may come back to that part. Whatever else, errors too, is left to [`Self::read`].
     pub fn read_part(&self, ino: InodeNo, offset: u64, len: usize, rest_follows: bool) -> Option<Buffer> {
-        self.plan(ino, offset, len)?.run_part(&self.blocks, rest_follows)
+        self.plan_now(ino, offset, len)?
+            .run_part(&self.blocks, rest_follows)
     }
 
     /// Plans a read of a file that is in memory.
-    fn plan(&self, ino: InodeNo, offset: u64, len: usize) -> Option<Plan> {
-        let state = self.state.lock();
-        let inode = state.inode(ino).ok()?;
-        let file = inode.file().ok()?;
-        let plan = Plan::new(file, inode.meta.size, offset, len as u64, self.record_size);
-        Some(plan)
+    /// Plans a read of a file, if it is in memory.
+    fn plan_now(&self, ino: InodeNo, offset: u64, len: usize) -> Option<Plan> {
+        self.plan(&self.state.lock(), ino, offset, len).ok()
+    }
+
+    fn plan(&self, state: &State, ino: InodeNo, offset: u64, len: usize) -> Result<Plan> {
+        let inode = state.inode(ino)?;
+        let (file, size) = (inode.file()?, inode.meta.size);
+        Ok(Plan::new(file, size, offset, len as u64, self.record_size))
     }
 
     /// Writes all of `bytes` at `offset`. Not durable before fsync or the next commit.

@@ -169,6 +169,7 @@ fn a_part_is_that_of_the_block_or_is_not_given(store: &impl BlockStore) {
                 store.sync().expect("the store syncs");
             }
             let ranges = [0..1, 40_000..90_000, 131_072..131_120];
+            // The second `Again` may find what the first one kept.
             let hints = [PartHint::Once, PartHint::Again, PartHint::Again];
             for (range, hint) in ranges
                 .into_iter()
