@@ -165,7 +165,8 @@ impl System for Cryfs {
     }
 }
 
-/// ZeroFS on local files. Not packaged by Debian, and its sync takes seconds: only when asked for.
+/// ZeroFS on local files. Not packaged by Debian, and its sync takes seconds: only when asked for. It is built from its
+/// repository: the crate of its name is older and cannot mount.
 struct Zerofs;
 
 impl Zerofs {
@@ -197,7 +198,14 @@ impl System for Zerofs {
     }
 
     fn version(&self) -> Result<String> {
-        program::version("zerofs", "--version").map_err(|error| error.context("cargo install zerofs"))
+        let version = program::version("zerofs", "--version")?;
+        // What is on crates.io (0.19) serves 9P, NFS and NBD and has no mount of its own.
+        program::run(program::command("zerofs")?.args(["mount", "--help"])).map_err(|error| {
+            error.context(format!(
+                "{version} has no `zerofs mount`: build the one of its repository, 2.x"
+            ))
+        })?;
+        Ok(version)
     }
 
     fn create(&self, place: &Place) -> Result<()> {
