@@ -21,10 +21,16 @@ use cairn_merkle::{Epoch, LogKey, VolumeKey, btree};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
+/// What part of [`Config::memory_bytes`] is for what: one in so many.
+pub(crate) const DIRTY_SHARE: u64 = 2;
+pub(crate) const CACHE_SHARE: u64 = 4;
+pub(crate) const INODES_SHARE: u64 = 4;
+
 /// How much memory the engine takes and how often it commits.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
-    /// Upper bound for dirty data (half of it), caches and inodes (a quarter each) together, without the store's own.
+    /// Upper bound for dirty data (half of it), caches and inodes (a quarter each) together, without the store's own. What
+    /// inodes leave of theirs, dirty data that is synced may take.
     pub memory_bytes: u64,
     /// Inodes in memory that the kernel refers to and nobody uses; more are found again when they are needed.
     pub inodes_max: usize,
@@ -50,7 +56,7 @@ impl Config {
         let workers = std::thread::available_parallelism().map_or(2, usize::from);
         Self {
             memory_bytes,
-            inodes_max: crate::parked::inodes_in(memory_bytes / 4),
+            inodes_max: crate::parked::inodes_in(memory_bytes / INODES_SHARE),
             commit_interval: Duration::from_secs(5),
             workers,
             // 4 GiB of records of the default size: the head's step, for which writers wait, stays below 50 ms.

@@ -133,7 +133,7 @@ impl Engine {
             bulk_puts: state.bulk_puts,
             unsynced: state.bulk_puts > state.bulk_synced,
         };
-        state.log.frozen_end = state.log.pushed;
+        state.log.freeze();
         state.frozen_inodes = frozen.items.len();
         state.frozen_bytes += std::mem::take(&mut state.dirty_bytes);
         state.frozen_put_bytes += std::mem::take(&mut state.put_bytes);

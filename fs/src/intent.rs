@@ -341,11 +341,13 @@ pub(crate) struct LogBuffer {
     /// When the oldest operation was pushed, or before, that is not durable.
     pub(crate) volatile_since: Option<Instant>,
     /// Where the stream stood when the epoch under commit was closed: the commit makes what is before it durable.
-    pub(crate) frozen_end: u64,
+    frozen_end: u64,
     /// Place and tag of the last record written.
     last: Option<(LogPos, [u8; 16])>,
-    /// Bytes of records written since a commit last made some superfluous.
+    /// Bytes of records written that no commit has made superfluous, and of those how many there were when the epoch
+    /// under commit was closed.
     pub(crate) written: u64,
+    frozen_written: u64,
     /// A leader is appending.
     pub(crate) leader: bool,
     /// There is a thread that appends for those in [`Self::waiting`].
@@ -407,9 +409,15 @@ impl LogBuffer {
         records
     }
 
+    /// An epoch is closed: a commit begins, which makes all of it superfluous.
+    pub(crate) fn freeze(&mut self) {
+        self.frozen_end = self.pushed;
+        self.frozen_written = self.written;
+    }
+
     /// A commit made the operations up to `epoch` superfluous.
     pub(crate) fn committed(&mut self, epoch: Epoch) {
-        self.written = 0;
+        self.written -= std::mem::take(&mut self.frozen_written);
         self.unwritten.retain(|(pos, _)| pos.epoch > epoch);
         while self.parts.front().is_some_and(|(first, _)| *first <= epoch) {
             self.parts.pop_front();
@@ -428,4 +436,27 @@ pub(crate) fn gap(pos: LogPos, why: &'static str) -> Error {
         seq: pos.seq,
         why,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cairn_merkle::VolumeKey;
+
+    #[test]
+    fn what_is_written_during_a_commit_counts_towards_the_next() {
+        let key = LogKey::new(&VolumeKey::from_bytes([1; 32]), [2; 32]);
+        let mut log = LogBuffer::default();
+        let write = |log: &mut LogBuffer, epoch, ops| {
+            (0..ops).for_each(|_| log.push(Epoch(epoch), &Op::LocateLinked { ino: InodeNo(7) }));
+            let records = log.seal(&key);
+            records.iter().map(|(_, stored)| stored.len() as u64).sum::<u64>()
+        };
+        let before = write(&mut log, 1, 1000);
+        log.freeze();
+        let meanwhile = write(&mut log, 2, 10);
+        assert_eq!(log.written, before + meanwhile);
+        log.committed(Epoch(1));
+        assert_eq!(log.written, meanwhile);
+    }
 }

@@ -9,7 +9,7 @@
 //! has a gap is an error and not a shorter log.
 
 use crate::blocks::Blocks;
-use crate::engine::{Config, Engine, Signals};
+use crate::engine::{CACHE_SHARE, Config, Engine, Signals};
 use crate::inode::{Home, Inode};
 use crate::intent::{Replayed, decode_record, gap};
 use crate::publication::Standing;
@@ -152,7 +152,7 @@ impl Opening {
         if !config.read_only && !self.settled {
             self.volume.publication.go_on(self.version);
         }
-        let blocks = Blocks::new(self.store, config.memory_bytes / 4);
+        let blocks = Blocks::new(self.store, config.memory_bytes / CACHE_SHARE);
         let snapshots = Snapshots::load(&blocks, self.volume.snapshots.as_ref())?;
         let old_log = LogKey::new(&self.key, self.volume.log_salt);
         let mut salt = [0; 32];

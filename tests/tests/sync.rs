@@ -1,17 +1,21 @@
-//! fsyncs that come together share one append of the log.
+//! fsyncs that come together share one append of the log, and what they made durable waits longer for a commit.
 //!
 //! ```text
 //!  first --append, held at a gate--------|--answered
 //!  ten more --noted, nobody waits--------|----one append--answered
 //! ```
 
-use cairn_fs::{Engine, InodeNo};
+use cairn_fs::{Access, Engine, InodeNo, Quota};
 use cairn_merkle::MemoryStore;
 use cairn_tests::sample::put_file;
-use cairn_tests::volume;
+use cairn_tests::volume::{self, root_at};
 use cairn_tests::watched::{Call, Watched};
 use parking_lot::{Condvar, Mutex};
 use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+/// For what comes at once, or never.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Holds appends while it is shut, and counts them.
 #[derive(Default)]
@@ -119,4 +123,54 @@ fn a_thread_that_is_wanted_elsewhere_leaves_the_append_to_the_logger() {
     let (by, synced) = answers.recv().expect("it is answered");
     synced.expect("a healthy store syncs");
     assert_ne!(by, std::thread::current().id());
+}
+
+/// Of 64 MiB half may be dirty, and what is synced may also take the quarter that is there for inodes: a commit begins at
+/// 36 MiB of it, at 16 of what is not synced.
+#[test]
+fn what_is_synced_fills_more_memory_before_a_commit_begins() {
+    /// Half a record: one that is whole is put at once, and takes no memory.
+    const BYTES: usize = 64 << 10;
+    let (told, commits) = mpsc::channel();
+    let store = Watched::new(Arc::new(MemoryStore::new()), move |call| {
+        if matches!(call, Call::SwapHead) {
+            // Nobody listens to the last ones.
+            let _ = told.send(());
+        }
+    });
+    volume::create_with(&store, Quota::default(), 2 * BYTES as u32).expect("an empty store takes a volume");
+    let engine = volume::open(Arc::new(store), 2).expect("a new volume opens");
+    let file = put_file(&engine, InodeNo::ROOT, "file", b"x").expect("there is room");
+    engine
+        .open_file(file, Access::Write)
+        .expect("the file is in memory");
+    engine.commit().expect("a healthy store commits");
+    while commits.try_recv().is_ok() {}
+    let write = |mib: usize, synced: bool| {
+        for at in 0..(mib << 20) / BYTES {
+            let offset = (at * 2 * BYTES) as u64;
+            engine
+                .write(file, offset, &[1; BYTES], root_at(3), false)
+                .expect("there is room");
+            if synced {
+                engine.fsync(file, true).expect("a healthy store syncs");
+            }
+        }
+    };
+    let epoch = engine.status().epoch;
+    write(34, true);
+    engine.commit().expect("a healthy store commits");
+    assert_eq!(
+        engine.status().epoch,
+        epoch.next(),
+        "no commit but the one asked for"
+    );
+    while commits.try_recv().is_ok() {}
+    write(38, true);
+    commits.recv_timeout(PATIENCE).expect("one begins by itself");
+    engine.commit().expect("a healthy store commits");
+    while commits.try_recv().is_ok() {}
+    write(18, false);
+    commits.recv_timeout(PATIENCE).expect("and sooner without syncs");
+    engine.close().expect("a healthy store closes");
 }
