@@ -51,12 +51,12 @@ impl Engine {
 
     /// Waits while dirty data and dirty inodes take all the memory they may, and has a commit begin at half of it: a
     /// writer fills the rest meanwhile. One who syncs what he writes is slower, and each commit writes whole records for
-    /// what may be a few bytes of each: his begins at three quarters, of more.
+    /// what may be a few bytes of each: his begins at three quarters.
     pub(crate) fn wait_for_room(&self, state: &mut Guard<'_>) -> Result<()> {
+        let limit = self.dirty_max(state);
         let frozen = |state: &State| state.frozen_bytes + state.frozen_inodes as u64 * DIRTY_INODE_BYTES;
         let open = |state: &State| state.dirty_bytes + state.dirty.len() as u64 * DIRTY_INODE_BYTES;
-        let syncs = |state: &State| state.log.written > open(state) / 2;
-        while open(state) + frozen(state) > self.dirty_max(state, syncs(state)) {
+        while open(state) + frozen(state) > limit {
             state.writable()?;
             // Waiting would end when there is room again, which may be never.
             if state.full {
@@ -65,7 +65,7 @@ impl Engine {
             self.want_commit(state);
             self.signals.committed.wait(state);
         }
-        let (syncs, limit) = (syncs(state), self.dirty_max(state, syncs(state)));
+        let syncs = state.log.written > open(state) / 2;
         let enough = if syncs { limit / 4 * 3 } else { limit / 2 };
         if open(state) > enough && !state.full {
             self.want_commit(state);
@@ -73,12 +73,10 @@ impl Engine {
         Ok(())
     }
 
-    /// Bytes that dirty data may take: half of the memory, and for one who syncs what he writes also what inodes leave
-    /// of their share. Another would fill that with what one commit then has to write while he waits.
-    fn dirty_max(&self, state: &State, syncs: bool) -> u64 {
+    /// Bytes that dirty data may take: half of the memory, and what inodes leave of their share.
+    fn dirty_max(&self, state: &State) -> u64 {
         let memory = self.config.memory_bytes;
-        let spare = (memory / INODES_SHARE).saturating_sub(state.inode_bytes());
-        memory / DIRTY_SHARE + if syncs { spare } else { 0 }
+        memory / DIRTY_SHARE + (memory / INODES_SHARE).saturating_sub(state.inode_bytes())
     }
 
     fn want_commit(&self, state: &mut State) {

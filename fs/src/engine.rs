@@ -30,7 +30,7 @@ pub(crate) const INODES_SHARE: u64 = 4;
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
     /// Upper bound for dirty data (half of it), caches and inodes (a quarter each) together, without the store's own. What
-    /// inodes leave of theirs, dirty data that is synced may take.
+    /// inodes leave of theirs, dirty data may take.
     pub memory_bytes: u64,
     /// Inodes in memory that the kernel refers to and nobody uses; more are found again when they are needed.
     pub inodes_max: usize,

@@ -125,8 +125,8 @@ fn a_thread_that_is_wanted_elsewhere_leaves_the_append_to_the_logger() {
     assert_ne!(by, std::thread::current().id());
 }
 
-/// Of 64 MiB half may be dirty, and what is synced may also take the quarter that is there for inodes: a commit begins at
-/// 36 MiB of it, at 16 of what is not synced.
+/// Of 64 MiB half may be dirty, and the quarter that is there for inodes, of which there are few: a commit begins at half
+/// of that, 24 MiB, and at 36 MiB of what is synced.
 #[test]
 fn what_is_synced_fills_more_memory_before_a_commit_begins() {
     /// Half a record: one that is whole is put at once, and takes no memory.
@@ -170,7 +170,7 @@ fn what_is_synced_fills_more_memory_before_a_commit_begins() {
     commits.recv_timeout(PATIENCE).expect("one begins by itself");
     engine.commit().expect("a healthy store commits");
     while commits.try_recv().is_ok() {}
-    write(18, false);
+    write(26, false);
     commits.recv_timeout(PATIENCE).expect("and sooner without syncs");
     engine.close().expect("a healthy store closes");
 }
