@@ -13,13 +13,13 @@ use crate::freeze::{Item, Work};
 use crate::layer::{Dirty, Layer, Rec, Under, plain_len};
 use crate::read::record_of;
 use crate::record::Stored;
+use crate::spread::spread;
 use cairn_merkle::index::{self, IndexRoot};
 use cairn_merkle::{Link, NodeSink};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A file up to this size lies in its inode: half a page, so that a directory's leaf holds several.
 const INLINE_MAX: u64 = 2048;
@@ -118,11 +118,15 @@ pub(crate) fn write(
     }
     // Files made one after the other are often read so: their leaves lie behind each other.
     jobs.sort_unstable_by_key(|(at, recno)| (items[*at].meta.ino, *recno));
-    let seal = |(at, recno): (usize, u64)| match &files[at] {
-        Some(file) => file.seal(writer, blocks, recno, record_size),
-        None => unreachable!("only files have jobs"),
+    let made = Mutex::new(MadeByFile::default());
+    let seal = |(at, recno): &(usize, u64)| {
+        let file = files[*at].as_ref().expect("only files have jobs");
+        let done = file.seal(writer, blocks, *recno, record_size)?;
+        made.lock().entry(*at).or_default().insert(*recno, done);
+        Ok(())
     };
-    let mut made = spread(&jobs, config.workers, &seal)?;
+    spread(&jobs, config.workers, &seal)?;
+    let mut made = made.into_inner();
     let mut budget = config.destroy_leaves;
     let mut contents = Vec::with_capacity(items.len());
     for (at, file) in files.iter().enumerate() {
@@ -141,36 +145,6 @@ pub(crate) fn write(
 }
 
 type MadeByFile = FxHashMap<usize, BTreeMap<u64, Made>>;
-
-/// Runs the jobs on a few threads, large and small alike: whoever is free takes the next.
-fn spread(
-    jobs: &[(usize, u64)],
-    workers: usize,
-    seal: &(dyn Fn((usize, u64)) -> Result<Made> + Sync),
-) -> Result<MadeByFile> {
-    let next = AtomicUsize::new(0);
-    let made = Mutex::new(MadeByFile::default());
-    let work = || -> Result<()> {
-        while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let done = seal(*job)?;
-            made.lock().entry(job.0).or_default().insert(job.1, done);
-        }
-        Ok(())
-    };
-    let threads = workers.clamp(1, jobs.len().max(1));
-    if threads == 1 {
-        work()?;
-    } else {
-        std::thread::scope(|scope| {
-            let running: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-            let results = running
-                .into_iter()
-                .map(|thread| thread.join().expect("sealing does not panic"));
-            results.collect::<Result<Vec<()>>>()
-        })?;
-    }
-    Ok(made.into_inner())
-}
 
 /// What a dead file has is dropped, as far as `budget` leaves reach; the rest is left to the next commits.
 fn drop_dead(

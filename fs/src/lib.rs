@@ -43,6 +43,7 @@ mod read;
 mod record;
 mod recover;
 mod snapshot;
+mod spread;
 mod state;
 mod status;
 mod sync;

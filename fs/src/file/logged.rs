@@ -12,6 +12,7 @@ use crate::intent::{Op, Part, ReplayedPart};
 use crate::layer::{Dirty, Rec, Under};
 use crate::read::Plan;
 use crate::record::Meta;
+use crate::spread::spread;
 use crate::state::State;
 use crate::{Error, InodeNo, Kind, Result};
 use cairn_merkle::{PutHint, seal_leaf};
@@ -38,10 +39,9 @@ impl Engine {
         if dirty.iter().map(|(_, bytes)| bytes).sum::<u64>() < LOG_BYTES_MAX {
             return Ok(());
         }
-        for (recno, _) in dirty {
-            self.seal_record(state, ino, recno)?;
-        }
-        Ok(())
+        // A writer who stops to sync waits for all of it: on as many processors as a commit takes.
+        let seal = |(recno, _): &(u64, u64)| self.seal_record(&mut self.state.lock(), ino, *recno);
+        MutexGuard::unlocked(state, || spread(&dirty, self.config.workers, &seal))
     }
 
     /// Turns a dirty record into a leaf, unless it changes meanwhile.
