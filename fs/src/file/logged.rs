@@ -10,7 +10,6 @@ use crate::engine::{Engine, Guard};
 use crate::inode::{Home, Unlogged};
 use crate::intent::{Op, Part, ReplayedPart};
 use crate::layer::{Dirty, Rec, Under};
-use crate::read::Plan;
 use crate::record::Meta;
 use crate::spread::spread;
 use crate::state::State;
@@ -48,13 +47,9 @@ impl Engine {
     fn seal_record(&self, state: &mut Guard<'_>, ino: InodeNo, recno: u64) -> Result<()> {
         let epoch = self.begin_put(state);
         let found = Self::dirty_version(state, ino, recno).map(|version| {
-            let inode = state.inode(ino)?;
             let start = recno * u64::from(self.record_size);
-            let len = u64::from(self.record_size);
-            Ok::<_, Error>((
-                version,
-                Plan::new(inode.file()?, inode.meta.size, start, len, self.record_size),
-            ))
+            let plan = self.plan(state, ino, start, self.record_size as usize)?;
+            Ok::<_, Error>((version, plan))
         });
         let Some(found) = found else {
             self.end_put(state);
