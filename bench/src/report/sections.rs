@@ -8,6 +8,7 @@ use crate::stats::Summary;
 use crate::system::{self, Setup};
 use crate::table::{Metric, Table};
 use crate::target::{self, OURS, Outcome, Verdict};
+use std::collections::BTreeSet;
 
 /// The whole report.
 pub(super) fn document(table: &Table, guest: Option<&Table>, plots: &[(String, String)]) -> Document {
@@ -195,13 +196,13 @@ fn targets(out: &mut Document, verdicts: &[Verdict]) {
             open,
         ));
     }
-    let mut missed: Vec<&str> = measured
+    // A row may miss a target of two issues, with others between them.
+    let mut told = BTreeSet::new();
+    let missed = measured
         .iter()
         .filter(|verdict| verdict.outcome == Outcome::Missed)
-        .map(|verdict| verdict.row.as_str())
-        .collect();
-    missed.dedup();
-    for row in missed {
+        .map(|verdict| verdict.row.as_str());
+    for row in missed.filter(|row| told.insert(*row)) {
         if let Some(note) = note(row) {
             out.heading(3, &format!("What holds `{row}`"));
             out.text(note);
