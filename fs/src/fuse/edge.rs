@@ -1,32 +1,38 @@
-//! The kernel's requests, one method each: unpack, call, answer.
+//! Where a mount's requests are served, and on which thread.
+//!
+//! ```text
+//!                     .--> answered by the session's thread, which then lingers for the next   (what need not wait)
+//!   kernel --request--+--> pool      syncs, cold reads, copies                                 (what waits for a device)
+//!                     +--> flusher   what must see the pages the kernel still holds, or wait for a fill
+//!                     `--> filler    the rest of a record of which a part was asked for
+//! ```
+//!
+//! What each request says stands in [`requests`]; here is what they have in common.
+
+mod requests;
 
 use super::{
-    convert::{self, caller, ino, name},
+    convert::{self, ino, name},
     fill::Filler,
-    kernel::{self, Agreed},
+    kernel::Agreed,
     linger::{After, Linger, Lingering},
-    listing,
     ops::Operations,
     pace::Pace,
     part::Part,
     pool::Pool,
-    reply::{self, answer, done},
+    reply::{answer, done},
     writers::Writers,
 };
-use crate::{Access, Attr, Caller, Error, InodeNo, Kind, Result, SetAttr};
+use crate::{Access, Attr, Caller, InodeNo, Kind, Result, SetAttr};
 use fuser::{
-    AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, FopenFlags, Generation,
-    INodeNo, IoctlFlags, KernelConfig, LockOwner, Notifier, OpenAccMode, OpenFlags, RenameFlags, ReplyAttr,
-    ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl,
-    ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+    FileHandle, FopenFlags, Generation, INodeNo, Notifier, OpenAccMode, OpenFlags, ReplyData, ReplyEmpty,
+    ReplyEntry,
 };
 use std::{
     ffi::OsStr,
     io,
-    os::unix::ffi::OsStrExt,
-    path::Path,
     sync::{Arc, OnceLock},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 /// How long the kernel may keep what it was told: nobody else changes it.
@@ -36,10 +42,6 @@ const READER: FileHandle = FileHandle(0);
 const WRITER: FileHandle = FileHandle(1);
 /// Inode numbers are never used twice, so one generation does.
 const GENERATION: Generation = Generation(0);
-/// Longest copy per request; the caller comes again. Keeps a request's answer in 32 bits, and its wait short.
-const COPY_BYTES_MAX: u64 = 1 << 30;
-/// Unit of `statfs`.
-const STATFS_BYTES: u32 = 4096;
 
 /// Serves one mount.
 pub(super) struct Edge<O: ?Sized> {
@@ -105,6 +107,41 @@ impl<O: Operations + ?Sized> Edge<O> {
         } else {
             self.blocking(move |fs| done(what, node, reply, fs.fsync(ino(node), data_only)));
         }
+    }
+
+    /// A read of which not all is in memory. One who reads a part of a record alone waits for the device or for a hop to
+    /// another thread, which takes as long: as a sync does.
+    fn read_stored(&self, node: INodeNo, offset: u64, len: usize, direct: bool, reply: ReplyData) {
+        let unit = self.fs.read_unit();
+        let size = || self.fs.getattr(ino(node)).map_or(0, |attr| attr.size);
+        let size = if len < unit { size() } else { 0 };
+        let small = (len as u64) < size;
+        let part = Part {
+            node,
+            offset,
+            len,
+            fills: small && !direct && self.filler.will_fill(node, size, unit, offset, len),
+        };
+        let here = small && self.part_reads.is_quick() && !self.linger.is_asked();
+        if here && let Some(bytes) = part.read(&*self.fs, &self.part_reads) {
+            let _next = Lingering(&self.linger, After::Read);
+            reply.data(&bytes);
+            return part.fill(&self.fs, &self.filler);
+        }
+        let (fs, filler) = (Arc::clone(&self.fs), Arc::clone(&self.filler));
+        let pace = self.part_reads.clone();
+        self.pool.run(move || {
+            if small
+                && !here
+                && let Some(bytes) = part.read(&*fs, &pace)
+            {
+                reply.data(&bytes);
+                return part.fill(&fs, &filler);
+            }
+            let bytes = fs.read(ino(node), offset, len);
+            answer("read", node, reply, bytes, |reply, bytes| reply.data(&bytes));
+            part.fill(&fs, &filler);
+        });
     }
 
     /// Flags of an open file. O_DIRECT bypasses the page cache, and its writes may then run side by side.
@@ -183,501 +220,4 @@ fn entry(what: &'static str, parent: INodeNo, reply: ReplyEntry, result: Result<
         let sent = convert::file_attr(&attr);
         reply.entry_with_ttls(&attr_ttl(attr.ino), &names_ttl(parent), &sent, GENERATION);
     });
-}
-
-impl<O: Operations + ?Sized> Filesystem for Edge<O> {
-    fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
-        self.agreed = kernel::negotiate(config);
-        Ok(())
-    }
-
-    fn lookup(&self, _: &Request, parent: INodeNo, file: &OsStr, reply: ReplyEntry) {
-        let _next = Lingering(&self.linger, After::Step);
-        match name(file).and_then(|name| self.fs.lookup(ino(parent), &name)) {
-            // Inode 0 with a lifetime: the kernel remembers that the name is absent.
-            Err(Error::NoEntry) => {
-                reply.entry(&names_ttl(parent), &convert::bare_attr(InodeNo(0)), GENERATION);
-            }
-            result => entry("lookup", parent, reply, result),
-        }
-    }
-
-    fn forget(&self, _: &Request, node: INodeNo, count: u64) {
-        self.fs.forget(ino(node), count);
-    }
-
-    fn getattr(&self, _: &Request, node: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
-        let _next = Lingering(&self.linger, After::Step);
-        answer(
-            "getattr",
-            node,
-            reply,
-            self.fs.getattr(ino(node)),
-            |reply, attr| {
-                reply.attr(&attr_ttl(attr.ino), &convert::file_attr(&attr));
-            },
-        );
-    }
-
-    fn setattr(
-        &self,
-        request: &Request,
-        node: INodeNo,
-        mode: Option<u32>,
-        uid: Option<u32>,
-        gid: Option<u32>,
-        size: Option<u64>,
-        atime: Option<TimeOrNow>,
-        mtime: Option<TimeOrNow>,
-        ctime: Option<SystemTime>,
-        _: Option<FileHandle>,
-        _: Option<SystemTime>,
-        _: Option<SystemTime>,
-        _: Option<SystemTime>,
-        _: Option<BsdFileFlags>,
-        reply: ReplyAttr,
-    ) {
-        let _next = Lingering(&self.linger, After::Step);
-        let caller = caller(request, 0);
-        let chown = uid.is_some() || gid.is_some();
-        let set = SetAttr {
-            mode: mode.map(|mode| mode & 0o7777),
-            uid,
-            gid,
-            size,
-            atime: atime.map(|given| convert::time_or_now(given, caller.now)),
-            mtime: mtime.map(|given| convert::time_or_now(given, caller.now)),
-            ctime: ctime.map(convert::time),
-            // fuser does not hand on FATTR_KILL_SUIDGID, so its two causes are told apart here.
-            kill_suid_sgid: mode.is_none() && (chown || (size.is_some() && caller.uid != 0)),
-        };
-        let apply = move |fs: &O| {
-            answer(
-                "setattr",
-                node,
-                reply,
-                fs.setattr(ino(node), set, caller),
-                |reply, attr| {
-                    reply.attr(&attr_ttl(attr.ino), &convert::file_attr(&attr));
-                },
-            );
-        };
-        if size.is_none() {
-            return apply(&self.fs);
-        }
-        self.writers.opened(node);
-        let writers = Arc::clone(&self.writers);
-        self.change(node, move |fs| {
-            apply(fs);
-            writers.closed(node);
-        });
-    }
-
-    fn readlink(&self, _: &Request, node: INodeNo, reply: ReplyData) {
-        answer(
-            "readlink",
-            node,
-            reply,
-            self.fs.readlink(ino(node)),
-            |reply, target| reply.data(&target),
-        );
-    }
-
-    fn mknod(
-        &self,
-        request: &Request,
-        parent: INodeNo,
-        file: &OsStr,
-        mode: u32,
-        umask: u32,
-        rdev: u32,
-        reply: ReplyEntry,
-    ) {
-        let made = name(file).and_then(|name| {
-            let kind = convert::node_kind(mode)?;
-            self.fs.mknod(
-                ino(parent),
-                &name,
-                kind,
-                mode & 0o7777,
-                rdev,
-                caller(request, umask),
-            )
-        });
-        entry("mknod", parent, reply, made);
-    }
-
-    fn mkdir(
-        &self,
-        request: &Request,
-        parent: INodeNo,
-        file: &OsStr,
-        mode: u32,
-        umask: u32,
-        reply: ReplyEntry,
-    ) {
-        let _next = Lingering(&self.linger, After::Step);
-        let caller = caller(request, umask);
-        let made = name(file).and_then(|name| self.fs.mkdir(ino(parent), &name, mode & 0o7777, caller));
-        entry("mkdir", parent, reply, made);
-    }
-
-    fn symlink(&self, request: &Request, parent: INodeNo, file: &OsStr, target: &Path, reply: ReplyEntry) {
-        let _next = Lingering(&self.linger, After::Step);
-        let target = target.as_os_str().as_bytes();
-        let made =
-            name(file).and_then(|name| self.fs.symlink(ino(parent), &name, target, caller(request, 0)));
-        entry("symlink", parent, reply, made);
-    }
-
-    fn link(&self, request: &Request, node: INodeNo, parent: INodeNo, file: &OsStr, reply: ReplyEntry) {
-        let caller = caller(request, 0);
-        let made = name(file).and_then(|name| self.fs.link(ino(node), ino(parent), &name, caller));
-        entry("link", parent, reply, made);
-    }
-
-    fn unlink(&self, request: &Request, parent: INodeNo, file: &OsStr, reply: ReplyEmpty) {
-        let _next = Lingering(&self.linger, After::Step);
-        let gone = name(file).and_then(|name| self.fs.unlink(ino(parent), &name, caller(request, 0)));
-        done("unlink", parent, reply, gone);
-    }
-
-    fn rmdir(&self, request: &Request, parent: INodeNo, file: &OsStr, reply: ReplyEmpty) {
-        let _next = Lingering(&self.linger, After::Step);
-        let gone = name(file).and_then(|name| self.fs.rmdir(ino(parent), &name, caller(request, 0)));
-        done("rmdir", parent, reply, gone);
-    }
-
-    fn rename(
-        &self,
-        request: &Request,
-        parent: INodeNo,
-        file: &OsStr,
-        new_parent: INodeNo,
-        new_file: &OsStr,
-        flags: RenameFlags,
-        reply: ReplyEmpty,
-    ) {
-        let _next = Lingering(&self.linger, After::Step);
-        let moved = || {
-            let (from, to, mode) = (name(file)?, name(new_file)?, convert::rename_mode(flags)?);
-            self.fs
-                .rename(ino(parent), &from, ino(new_parent), &to, mode, caller(request, 0))
-        };
-        done("rename", parent, reply, moved());
-    }
-
-    fn open(&self, request: &Request, node: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
-        let _next = Lingering(&self.linger, After::Step);
-        let (caller, how) = (caller(request, 0), self.open_flags(flags.0));
-        if handle(flags.0) == READER {
-            let opened = self.fs.open_file(ino(node), Access::Read);
-            return answer("open", node, reply, opened, |reply, ()| reply.opened(READER, how));
-        }
-        self.writers.opened(node);
-        let writers = Arc::clone(&self.writers);
-        self.change(node, move |fs| {
-            let opened = open_counted(fs, ino(node), flags.0, caller).inspect_err(|_| writers.closed(node));
-            answer("open", node, reply, opened, |reply, ()| reply.opened(WRITER, how));
-        });
-    }
-
-    fn create(
-        &self,
-        request: &Request,
-        parent: INodeNo,
-        file: &OsStr,
-        mode: u32,
-        umask: u32,
-        flags: i32,
-        reply: ReplyCreate,
-    ) {
-        let _next = Lingering(&self.linger, After::Step);
-        let made = self.create_open(parent, file, mode, caller(request, umask));
-        answer("create", parent, reply, made, |reply, attr| {
-            let sent = convert::file_attr(&attr);
-            let handle = handle(flags);
-            if handle == WRITER {
-                self.writers.opened(sent.ino);
-            }
-            reply.created(
-                &names_ttl(parent),
-                &sent,
-                GENERATION,
-                handle,
-                self.open_flags(flags),
-            );
-        });
-    }
-
-    fn release(
-        &self,
-        _: &Request,
-        node: INodeNo,
-        handle: FileHandle,
-        _: OpenFlags,
-        _: Option<LockOwner>,
-        _: bool,
-        reply: ReplyEmpty,
-    ) {
-        let _next = Lingering(&self.linger, After::Step);
-        if handle == WRITER {
-            self.writers.closed(node);
-        }
-        self.fs.release(ino(node));
-        reply.ok();
-    }
-
-    fn read(
-        &self,
-        _: &Request,
-        node: INodeNo,
-        _: FileHandle,
-        offset: u64,
-        size: u32,
-        flags: OpenFlags,
-        _: Option<LockOwner>,
-        reply: ReplyData,
-    ) {
-        let len = usize::try_from(size).unwrap_or(usize::MAX);
-        if let Some(bytes) = self.fs.read_now(ino(node), offset, len) {
-            let _next = Lingering(&self.linger, After::Read);
-            return reply.data(&bytes);
-        }
-        let unit = self.fs.read_unit();
-        let size = || self.fs.getattr(ino(node)).map_or(0, |attr| attr.size);
-        let size = if len < unit { size() } else { 0 };
-        let small = (len as u64) < size;
-        let direct = flags.0 & libc::O_DIRECT != 0;
-        let fills = small && !direct && self.filler.will_fill(node, size, unit, offset, len);
-        let part = Part {
-            node,
-            offset,
-            len,
-            fills,
-        };
-        // One who reads alone waits for the device or for a hop to another thread, which takes as long: as a sync does.
-        let here = small && self.part_reads.is_quick() && !self.linger.is_asked();
-        if here && let Some(bytes) = part.read(&*self.fs, &self.part_reads) {
-            let _next = Lingering(&self.linger, After::Read);
-            reply.data(&bytes);
-            return part.fill(&self.fs, &self.filler);
-        }
-        let (fs, filler) = (Arc::clone(&self.fs), Arc::clone(&self.filler));
-        let pace = self.part_reads.clone();
-        self.pool.run(move || {
-            if small
-                && !here
-                && let Some(bytes) = part.read(&*fs, &pace)
-            {
-                reply.data(&bytes);
-                return part.fill(&fs, &filler);
-            }
-            let bytes = fs.read(ino(node), offset, len);
-            answer("read", node, reply, bytes, |reply, bytes| reply.data(&bytes));
-            part.fill(&fs, &filler);
-        });
-    }
-
-    fn write(
-        &self,
-        request: &Request,
-        node: INodeNo,
-        _: FileHandle,
-        offset: u64,
-        bytes: &[u8],
-        write_flags: WriteFlags,
-        flags: OpenFlags,
-        _: Option<LockOwner>,
-        reply: ReplyWrite,
-    ) {
-        let _next = Lingering(&self.linger, After::Write);
-        let kill = write_flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID);
-        let written = self.fs.write(ino(node), offset, bytes, caller(request, 0), kill);
-        let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        // The kernel follows a synchronous write with an fsync only where it went through the page cache.
-        let direct = flags.0 & libc::O_DIRECT != 0;
-        if direct && flags.0 & (libc::O_SYNC | libc::O_DSYNC) != 0 && written.is_ok() {
-            return self.blocking(move |fs| {
-                let synced = fs.fsync(ino(node), true);
-                answer("write", node, reply, synced, |reply, ()| reply.written(len));
-            });
-        }
-        answer("write", node, reply, written, |reply, ()| reply.written(len));
-    }
-
-    // The kernel writes dirty pages back before it would ask, and after ENOSYS asks no more.
-    fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {
-        let _next = Lingering(&self.linger, After::Step);
-        reply.error(Errno::ENOSYS);
-    }
-
-    fn fsync(&self, _: &Request, node: INodeNo, _: FileHandle, data_only: bool, reply: ReplyEmpty) {
-        self.sync("fsync", node, data_only, reply);
-    }
-
-    fn opendir(&self, _: &Request, node: INodeNo, _: OpenFlags, reply: ReplyOpen) {
-        let _next = Lingering(&self.linger, After::Step);
-        let cached = FopenFlags::FOPEN_CACHE_DIR | FopenFlags::FOPEN_KEEP_CACHE;
-        let snapshots = ino(node) == InodeNo::SNAPSHOTS;
-        reply.opened(READER, if snapshots { FopenFlags::empty() } else { cached });
-    }
-
-    fn readdir(&self, _: &Request, node: INodeNo, _: FileHandle, offset: u64, reply: ReplyDirectory) {
-        listing::plain(&*self.fs, node, offset, reply);
-    }
-
-    fn readdirplus(&self, _: &Request, node: INodeNo, _: FileHandle, offset: u64, reply: ReplyDirectoryPlus) {
-        let _next = Lingering(&self.linger, After::Step);
-        listing::plus(&*self.fs, node, offset, names_ttl(node), reply);
-    }
-
-    fn fsyncdir(&self, _: &Request, node: INodeNo, _: FileHandle, data_only: bool, reply: ReplyEmpty) {
-        self.sync("fsyncdir", node, data_only, reply);
-    }
-
-    fn statfs(&self, _: &Request, node: INodeNo, reply: ReplyStatfs) {
-        answer("statfs", node, reply, self.fs.statfs(), |reply, stat| {
-            let unit = u64::from(STATFS_BYTES);
-            let (total, free) = (stat.total_bytes / unit, stat.free_bytes / unit);
-            let (inodes, inodes_free) = (stat.total_inodes, stat.free_inodes);
-            reply.statfs(
-                total,
-                free,
-                free,
-                inodes,
-                inodes_free,
-                STATFS_BYTES,
-                255,
-                STATFS_BYTES,
-            );
-        });
-    }
-
-    fn setxattr(
-        &self,
-        request: &Request,
-        node: INodeNo,
-        attribute: &OsStr,
-        value: &[u8],
-        flags: i32,
-        _: u32,
-        reply: ReplyEmpty,
-    ) {
-        let set = convert::xattr_mode(flags).and_then(|mode| {
-            self.fs
-                .setxattr(ino(node), attribute.as_bytes(), value, mode, caller(request, 0))
-        });
-        done("setxattr", node, reply, set);
-    }
-
-    fn getxattr(&self, _: &Request, node: INodeNo, attribute: &OsStr, size: u32, reply: ReplyXattr) {
-        let _next = Lingering(&self.linger, After::Step);
-        reply::xattr(
-            "getxattr",
-            node,
-            size,
-            reply,
-            self.fs.getxattr(ino(node), attribute.as_bytes()),
-        );
-    }
-
-    fn listxattr(&self, request: &Request, node: INodeNo, size: u32, reply: ReplyXattr) {
-        let names = self
-            .fs
-            .listxattr(ino(node))
-            .map(|names| convert::xattr_names(&names, request.uid()));
-        reply::xattr("listxattr", node, size, reply, names);
-    }
-
-    fn removexattr(&self, request: &Request, node: INodeNo, attribute: &OsStr, reply: ReplyEmpty) {
-        let removed = self
-            .fs
-            .removexattr(ino(node), attribute.as_bytes(), caller(request, 0));
-        done("removexattr", node, reply, removed);
-    }
-
-    // `default_permissions`: the kernel has checked already.
-    fn access(&self, _: &Request, _: INodeNo, _: AccessFlags, reply: ReplyEmpty) {
-        reply.error(Errno::ENOSYS);
-    }
-
-    fn ioctl(
-        &self,
-        _: &Request,
-        _: INodeNo,
-        _: FileHandle,
-        _: IoctlFlags,
-        _: u32,
-        _: &[u8],
-        _: u32,
-        reply: ReplyIoctl,
-    ) {
-        reply.error(Errno::ENOTTY);
-    }
-
-    fn fallocate(
-        &self,
-        request: &Request,
-        node: INodeNo,
-        _: FileHandle,
-        offset: u64,
-        len: u64,
-        mode: i32,
-        reply: ReplyEmpty,
-    ) {
-        let caller = caller(request, 0);
-        self.blocking(move |fs| {
-            let mode = convert::fallocate(mode);
-            let changed = mode.and_then(|mode| fs.fallocate(ino(node), mode, offset, len, caller));
-            done("fallocate", node, reply, changed);
-        });
-    }
-
-    // The kernel asks without writing its dirty pages back, and the engine would take them for holes: `cp` of a
-    // file that is still being written would lose data. Invalidating the pages writes them; it must not be done
-    // on a session thread, which has to take those writes.
-    fn lseek(&self, _: &Request, node: INodeNo, _: FileHandle, offset: i64, whence: i32, reply: ReplyLseek) {
-        let fs = Arc::clone(&self.fs);
-        let seek = move || {
-            let found =
-                convert::seek(offset, whence).and_then(|(offset, whence)| fs.seek(ino(node), offset, whence));
-            answer("lseek", node, reply, found, |reply, at| {
-                reply.offset(i64::try_from(at).unwrap_or(i64::MAX))
-            });
-        };
-        if !self.writers.any(node) {
-            return seek();
-        }
-        let notifier = Arc::clone(&self.notifier);
-        self.flusher.run(move || {
-            if let Some(Err(error)) = notifier.get().map(|kernel| kernel.inval_inode(node, 0, 0)) {
-                tracing::debug!(ino = node.0, %error, "could not flush before a seek");
-            }
-            seek();
-        });
-    }
-
-    fn copy_file_range(
-        &self,
-        request: &Request,
-        from: INodeNo,
-        _: FileHandle,
-        from_offset: u64,
-        to: INodeNo,
-        _: FileHandle,
-        to_offset: u64,
-        len: u64,
-        _: CopyFileRangeFlags,
-        reply: ReplyWrite,
-    ) {
-        let caller = caller(request, 0);
-        let len = len.min(COPY_BYTES_MAX);
-        self.blocking(move |fs| {
-            let copied = fs.copy_range(ino(from), from_offset, ino(to), to_offset, len, caller);
-            answer("copy_file_range", to, reply, copied, |reply, copied| {
-                reply.written(u32::try_from(copied).unwrap_or(u32::MAX));
-            });
-        });
-    }
 }
