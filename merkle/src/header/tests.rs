@@ -1,0 +1,180 @@
+use super::*;
+use crate::testing::TestRng;
+use proptest::prelude::*;
+
+const PARAMS: HeaderParams = HeaderParams {
+    record_size: 128 << 10,
+    compression: Compression::None,
+};
+#[test]
+fn the_parts_of_a_header_tell_its_hash_and_record_size_and_nothing_of_its_slots() {
+    let mut rng = TestRng::new(9);
+    let slot = SlotKey {
+        kind: SlotKind::KeyFile,
+        kek: Kek::from_bytes([1; 32]),
+    };
+    let (header, _) = Header::create(&mut rng, PARAMS, &[slot]).unwrap();
+    let bytes = header.parts().to_bytes();
+    let parts = HeaderParts::from_bytes(&bytes);
+    assert_eq!(
+        (parts.hash(), parts.record_size().unwrap()),
+        (header.hash(), 128 << 10)
+    );
+    assert_eq!(bytes[..FIXED_LEN], header.encode()[..FIXED_LEN]);
+    for at in 0..bytes.len() {
+        let mut altered = bytes;
+        altered[at] ^= 1;
+        assert_ne!(
+            HeaderParts::from_bytes(&altered).hash(),
+            header.hash(),
+            "byte {at}"
+        );
+    }
+}
+
+const PASSPHRASE: SlotKind = SlotKind::Argon2id {
+    salt: [9; 16],
+    m_kib: 64 << 10,
+    t: 3,
+    p: 4,
+};
+
+fn slots() -> [SlotKey; 2] {
+    let slot = |kind, byte| SlotKey {
+        kind,
+        kek: Kek::from_bytes([byte; 32]),
+    };
+    [slot(SlotKind::KeyFile, 1), slot(PASSPHRASE, 2)]
+}
+
+fn header() -> (Header, VolumeKey) {
+    Header::create(&mut TestRng::new(4), PARAMS, &slots()).unwrap()
+}
+
+fn key_file(kind: &SlotKind) -> Option<Kek> {
+    (*kind == SlotKind::KeyFile).then(|| Kek::from_bytes([1; 32]))
+}
+
+fn passphrase(kind: &SlotKind) -> Option<Kek> {
+    (*kind == PASSPHRASE).then(|| Kek::from_bytes([2; 32]))
+}
+
+#[test]
+fn each_slot_opens_to_the_same_key_and_no_other_key_opens_any() {
+    let (header, key) = header();
+    let header = Header::decode(&header.encode()).unwrap();
+    assert_eq!(header.unlock(key_file).unwrap(), key);
+    assert_eq!(header.unlock(passphrase).unwrap(), key);
+    assert!(matches!(
+        header.unlock(|_| Some(Kek::from_bytes([3; 32]))),
+        Err(Error::WrongKey)
+    ));
+    assert!(matches!(header.unlock(|_| None), Err(Error::WrongKey)));
+}
+
+#[test]
+fn a_rekeyed_header_opens_with_the_new_slots_only() {
+    let (old, key) = header();
+    let rekeyed = old.rekey(&mut TestRng::new(5), &key, &slots()[1..]).unwrap();
+    assert_eq!((rekeyed.volume_id, rekeyed.slots.len()), (old.volume_id, 1));
+    assert_eq!(rekeyed.unlock(passphrase).unwrap(), key);
+    assert!(rekeyed.unlock(key_file).is_err());
+    assert_ne!(rekeyed.hash(), old.hash());
+}
+
+#[test]
+fn any_altered_bit_keeps_some_slot_from_opening_and_nothing_but_its_key_is_spared() {
+    let (header, _) = header();
+    let stored = header.encode();
+    let wrapped_second = stored.len() - WRAPPED_LEN;
+    for bit in 0..stored.len() * 8 {
+        let mut altered = stored.clone();
+        altered[bit / 8] ^= 1 << (bit % 8);
+        let Ok(altered) = Header::decode(&altered) else {
+            continue;
+        };
+        assert_ne!(altered.hash(), header.hash());
+        let first_wrapped = FIXED_LEN + SLOT_CLEAR_LEN..FIXED_LEN + SLOT_LEN;
+        if bit / 8 < wrapped_second {
+            assert!(altered.unlock(key_file).is_err(), "bit {bit}");
+        }
+        if !first_wrapped.contains(&(bit / 8)) {
+            assert!(altered.unlock(passphrase).is_err(), "bit {bit}");
+        }
+    }
+}
+
+#[test]
+fn swapped_and_dropped_slots_open_nothing() {
+    let (header, _) = header();
+    let mut swapped = header.clone();
+    swapped.slots.swap(0, 1);
+    assert!(swapped.unlock(key_file).is_err());
+    let mut dropped = header;
+    dropped.slots.pop();
+    assert!(dropped.unlock(key_file).is_err());
+}
+
+#[test]
+fn costs_sizes_and_counts_out_of_bounds_are_refused() {
+    for (m_kib, t, p) in [
+        (M_KIB_MAX + 1, 1, 1),
+        (64, 17, 1),
+        (1024, 1, 17),
+        (7, 1, 1),
+        (64, 0, 1),
+        (64, 1, 0),
+    ] {
+        let kind = SlotKind::Argon2id {
+            salt: [0; 16],
+            m_kib,
+            t,
+            p,
+        };
+        let slot = SlotKey {
+            kind,
+            kek: Kek::from_bytes([0; 32]),
+        };
+        assert!(Header::create(&mut TestRng::new(1), PARAMS, &[slot]).is_err());
+    }
+    for record_size in [0, 2048, 5000, 2 << 20] {
+        let params = HeaderParams {
+            record_size,
+            ..PARAMS
+        };
+        assert!(Header::create(&mut TestRng::new(1), params, &slots()).is_err());
+    }
+    assert!(Header::create(&mut TestRng::new(1), PARAMS, &[]).is_err());
+    let many: Vec<_> = (0..5).flat_map(|_| slots()).collect();
+    assert!(Header::create(&mut TestRng::new(1), PARAMS, &many).is_err());
+}
+
+#[test]
+fn truncated_and_newer_headers_are_refused() {
+    let mut stored = header().0.encode();
+    for len in 0..stored.len() {
+        assert!(Header::decode(&stored[..len]).is_err());
+    }
+    stored[8] = 2;
+    assert!(matches!(
+        Header::decode(&stored),
+        Err(Error::UnknownVersion { version: 2, .. })
+    ));
+}
+
+proptest! {
+    #[test]
+    fn what_decodes_encodes_to_the_same_bytes(at in any::<prop::sample::Index>(), byte: u8) {
+        let mut stored = header().0.encode();
+        let at = at.index(stored.len());
+        stored[at] = byte;
+        if let Ok(decoded) = Header::decode(&stored) {
+            prop_assert_eq!(decoded.encode(), stored);
+        }
+    }
+
+    #[test]
+    fn no_input_panics(stored in proptest::collection::vec(any::<u8>(), 0..300)) {
+        prop_assert!(Header::decode(&stored).is_err());
+    }
+}
