@@ -11,6 +11,8 @@ use crate::table::{Metric, Table};
 pub(crate) const OURS: &str = "cairn";
 /// The same while it publishes: what that costs is its affair.
 pub(crate) const ANCHORED: &str = "cairn-anchored";
+/// The disk's own filesystem: what figures are shown as multiples of.
+pub(crate) const DISK: &str = "disk";
 /// The best FUSE rival is one of these.
 pub(crate) const RIVALS: [&str; 2] = ["gocryptfs", "securefs"];
 /// Every encrypted form of ZFS.
@@ -59,7 +61,7 @@ const fn rival(issue: u32, row: &'static str, wanted: f64) -> Target {
 }
 
 const fn disk(issue: u32, row: &'static str, wanted: f64) -> Target {
-    target(issue, row, Against::System("disk"), wanted)
+    target(issue, row, Against::System(DISK), wanted)
 }
 
 const fn btrfs(row: &'static str, wanted: f64) -> Target {

@@ -209,11 +209,13 @@ fn overview(table: &Table) -> Option<String> {
         .iter()
         .flat_map(|case| case.rows)
         .filter(|row| {
-            !row.id.starts_with("raw.") && row.unit.compares() && table.value(row.id, "disk").is_some()
+            !row.id.starts_with("raw.")
+                && row.unit.compares()
+                && table.value(row.id, crate::target::DISK).is_some()
         })
         .collect();
     let entries = table.run.systems.iter().map(|entry| entry.id.as_str());
-    let systems: Vec<&str> = entries.filter(|id| *id != "disk").collect();
+    let systems: Vec<&str> = entries.filter(|id| *id != crate::target::DISK).collect();
     if rows.is_empty() || systems.is_empty() {
         return None;
     }
@@ -246,7 +248,7 @@ fn overview(table: &Table) -> Option<String> {
 }
 
 fn dot(body: &mut String, table: &Table, row: &Row, system: &str, y: f64) {
-    let Some(ratio) = table.ratio(row, system, "disk") else {
+    let Some(ratio) = table.ratio(row, system, crate::target::DISK) else {
         return;
     };
     let (x, colour) = (at_ratio(ratio.median), colour(table, system));
