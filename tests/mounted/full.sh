@@ -4,30 +4,19 @@
 set -uo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+# shellcheck source=tests/checks.sh
+source "$root/tests/checks.sh"
 cairn=${CAIRN:-$root/target/release/cairn}
 work=$(mktemp -d)
 mnt=$work/mnt store=$work/device/store key=$work/key
 export CAIRN_RUN_DIR=$work/run
 mkdir "$mnt" "$work/device"
-passed=0 failed=0
 cleanup() {
     "$cairn" umount "$mnt" >/dev/null 2>&1 || umount -l "$mnt" 2>/dev/null
     umount -l "$work/device" 2>/dev/null
     rm -rf "$work"
 }
 trap cleanup EXIT
-
-ok() {
-    local name=$1
-    shift
-    if "$@" >"$work/out" 2>&1; then
-        passed=$((passed + 1))
-    else
-        echo "FAIL $name: $* ended with $?"
-        sed 's/^/    /' "$work/out"
-        failed=$((failed + 1))
-    fi
-}
 
 # Writes files until there is no more room; notes the sums of those that were fsynced.
 fill() {
@@ -71,5 +60,4 @@ for round in 1 2 3; do
 done
 ok "umount" "$cairn" umount "$mnt"
 ok "check" "$cairn" check "$store" --key-file "$key"
-echo "$passed passed, $failed failed"
-((failed == 0))
+finish

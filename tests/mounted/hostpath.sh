@@ -4,6 +4,8 @@
 set -uo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+# shellcheck source=tests/checks.sh
+source "$root/tests/checks.sh"
 cairn=${CAIRN:-$root/target/release/cairn}
 if [[ ${1:-} != inside ]]; then
     # A namespace of our own, whose mounts nobody else sees: it plays the host.
@@ -14,7 +16,6 @@ work=$(mktemp -d)
 chmod 755 "$work"
 export CAIRN_RUN_DIR=$work/run
 share=$work/share mnt=$work/share/vol
-passed=0 failed=0
 mkdir "$share"
 mount --bind "$share" "$share" && mount --make-shared "$share"
 mkdir "$mnt"
@@ -28,21 +29,13 @@ cleanup() {
 }
 trap cleanup EXIT
 
-ok() {
-    local name=$1
-    shift
-    if "$@" >"$work/out" 2>&1; then passed=$((passed + 1)); else
-        echo "FAIL $name: $*"
-        sed 's/^/    /' "$work/out"
-        failed=$((failed + 1))
-    fi
-}
 no() { local name=$1; shift; ok "$name" bash -c '! "$@"' no "$@"; }
 
 # The pod: started first, with mountPropagation: HostToContainer, which is a slave.
 unshare --mount --propagation slave sleep 600 &
 pod=$!
-sleep 0.3
+# It has a namespace of its own when unshare has become what it runs.
+until_ok "the pod runs" grep -qx sleep "/proc/$pod/comm"
 in_pod() { nsenter --mount --target "$pod" "$@"; }
 
 ok "create" "$cairn" create "$work/store" --key-file "$work/key"
@@ -71,5 +64,4 @@ fi
 ok "the running pod has its data back" in_pod grep -q pod "$mnt/pod"
 ok "umount again" "$cairn" umount "$mnt"
 
-echo "$passed passed, $failed failed"
-((failed == 0))
+finish

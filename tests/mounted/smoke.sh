@@ -3,12 +3,13 @@
 set -uo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+# shellcheck source=tests/checks.sh
+source "$root/tests/checks.sh"
 cairn=${CAIRN:-$root/target/release/cairn}
 work=$(mktemp -d)
 store=$work/store mnt=$work/mnt key=$work/key
 export CAIRN_RUN_DIR=$work/run
 mkdir "$mnt" "$work/second"
-passed=0 failed=0
 
 cleanup() {
     umount -l "$mnt" 2>/dev/null
@@ -22,34 +23,6 @@ trap cleanup EXIT
 daemon() { cat "$work"/run/*.json 2>/dev/null | grep -o '"pid":[0-9]*' | grep -o '[0-9]*' | head -n 1; }
 up() { "$cairn" mount "$store" "$mnt" --key-file "$key" "$@"; }
 gone() { for _ in $(seq 200); do kill -0 "$1" 2>/dev/null || return 0; sleep 0.05; done; return 1; }
-
-# ok NAME COMMAND...: must succeed.
-ok() {
-    local name=$1
-    shift
-    if "$@" >"$work/out" 2>&1; then
-        passed=$((passed + 1))
-    else
-        echo "FAIL $name: $* ended with $?"
-        sed 's/^/    /' "$work/out"
-        failed=$((failed + 1))
-    fi
-}
-
-# code N NAME COMMAND...: must end with exit code N and say something.
-code() {
-    local want=$1 name=$2 got
-    shift 2
-    "$@" >"$work/out" 2>&1
-    got=$?
-    if ((got == want)) && [[ -s $work/out ]]; then
-        passed=$((passed + 1))
-    else
-        echo "FAIL $name: $* ended with $got instead of $want"
-        sed 's/^/    /' "$work/out"
-        failed=$((failed + 1))
-    fi
-}
 
 code 5 "a missing store is no volume" up
 code 2 "create wants a key" "$cairn" create "$store"
@@ -147,5 +120,4 @@ truncate -s 100 "$victim"
 got=$?
 ok "a truncated store is named as such ($got)" test "$got" = 4 -o "$got" = 5 -o "$got" = 7
 
-echo "$passed passed, $failed failed"
-((failed == 0))
+finish
