@@ -4,8 +4,9 @@
 //! application --> kernel --/dev/fuse--> here: a lookup in a map, an answer
 //! ```
 //!
-//! It asks the kernel for the same things as Cairn's own edge (writeback cache, long times, 1 MiB requests, two
-//! threads, large readahead). What it costs is the hop, and no FUSE filesystem can be faster on that row.
+//! It asks the kernel for the same things as Cairn's own edge (writeback cache, long times, 1 MiB requests, large
+//! readahead, as many dirty pages) and serves as most daemons do, with two threads that sleep while nobody asks. What it
+//! costs is the hop. A daemon whose thread stays awake between two requests, as Cairn's does, can be faster on a row.
 
 use super::{About, Kind, Place, System, wait_mounted};
 use anyhow::Result;
