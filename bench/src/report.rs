@@ -177,6 +177,22 @@ mod tests {
     }
 
     #[test]
+    fn what_holds_rows_of_one_cause_is_said_once() {
+        let table = table(&[
+            ("small.create", "disk", &[40_000.0]),
+            ("small.create", "cairn", &[10_000.0]),
+            ("tree.copy", "disk", &[1.0]),
+            ("tree.copy", "cairn", &[3.0]),
+        ]);
+        let text = sections::document(&table, None, &[]).markdown("plots");
+        let said: Vec<_> = text
+            .lines()
+            .filter(|line| line.starts_with("### What holds"))
+            .collect();
+        assert_eq!(said, ["### What holds `small.create`, `tree.copy`"], "{text}");
+    }
+
+    #[test]
     fn of_a_guest_only_ratios_are_shown() {
         let here = table(&[
             ("stream.write", "disk", &[1000.0]),

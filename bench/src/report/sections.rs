@@ -194,28 +194,28 @@ fn targets(out: &mut Document, verdicts: &[Verdict]) {
             open,
         ));
     }
-    // A row may miss a target of two issues, with others between them.
+    // A row may miss a target of two issues, and rows may have one cause.
     let mut told = BTreeSet::new();
     let missed = measured
         .iter()
         .filter(|verdict| verdict.outcome == Outcome::Missed)
         .map(|verdict| verdict.row.as_str());
-    for row in missed.filter(|row| told.insert(*row)) {
-        if let Some(note) = note(row) {
-            out.heading(3, &format!("What holds `{row}`"));
-            out.text(note);
-        }
+    for (rows, note) in missed.filter_map(note).filter(|(rows, _)| told.insert(*rows)) {
+        out.heading(3, &format!("What holds `{}`", rows.replace(", ", "`, `")));
+        out.text(note);
     }
 }
 
-/// What `bench/notes.md` says to a row.
-fn note(row: &str) -> Option<String> {
-    let text = include_str!("../../notes.md");
-    let section = text
-        .split("\n## ")
-        .skip(1)
-        .find(|section| section.lines().next() == Some(row))?;
-    Some(section.split_once('\n')?.1.trim().to_owned())
+/// Sections of `bench/notes.md`: the rows each is about, with commas between them, and what it says.
+fn notes() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let sections = include_str!("../../notes.md").split("\n## ").skip(1);
+    sections.filter_map(|section| section.split_once('\n'))
+}
+
+/// What they say to a row.
+fn note(row: &str) -> Option<(&'static str, &'static str)> {
+    let (rows, note) = notes().find(|(rows, _)| rows.split(", ").any(|name| name == row))?;
+    Some((rows, note.trim()))
 }
 
 fn machine(out: &mut Document, table: &Table) {
@@ -478,4 +478,18 @@ fn repeat(out: &mut Document, table: &Table) {
         .map(|(name, value)| vec![format!("`{name}`"), value.to_string()]);
     let head = vec!["size".to_owned(), "value".to_owned()];
     out.push(Block::Folded("Sizes of this run".into(), head, rows.collect()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_note_is_about_rows_there_are() {
+        let rows: Vec<_> = notes().flat_map(|(rows, _)| rows.split(", ")).collect();
+        assert!(rows.len() > 10, "{rows:?}");
+        assert!(rows.iter().all(|row| case::row(row).is_some()), "{rows:?}");
+        let once: BTreeSet<_> = rows.iter().collect();
+        assert_eq!(once.len(), rows.len(), "{rows:?}");
+    }
 }
