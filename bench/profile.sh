@@ -2,7 +2,7 @@
 # Where a workload's time goes, counted: what the daemon costs for each operation, what it asks of the device, which calls
 # it makes, and which functions it is in.
 #
-#   bench/profile.sh fsync1 | fsync4 | fsync16 | random_write | read_cold | stat     one of them, as root
+#   bench/profile.sh fsync1 | fsync4 | fsync16 | random_write | direct_write | read_cold | stat     one of them, as root
 #
 # CAIRN is the program (target/release/cairn); PROFILE_DIR is where the volume lies (/var/tmp: a disk). The program needs
 # its symbols, which our release profile keeps. Wants fio and python3; perf and strace too, and what they would
@@ -56,6 +56,10 @@ fsync1 | fsync4 | fsync16)
 random_write)
     prepare() { write 1 write 1M --end_fsync=1 >/dev/null; }
     work() { echo $(($(write 1 randwrite 4k --end_fsync=1) / 4)); }
+    ;;
+direct_write)
+    prepare() { write 1 write 1M --end_fsync=1 >/dev/null; }
+    work() { echo $(($(write 1 randwrite 16k --direct=1 --end_fsync=1) / 16)); }
     ;;
 read_cold)
     prepare() { create && cold; }
