@@ -209,5 +209,8 @@ mod tests {
             "{text}"
         );
         assert!(!text.contains("311") && !text.contains("77.8"));
+        let failed = table(&[("stream.write", "disk", &[311.0]), ("sqlite.wal", "zfs", &[9.0])]);
+        let text = sections::document(&here, Some(&failed), &[]).markdown("plots");
+        assert!(!text.contains("in the guest |"), "a table without rows:\n{text}");
     }
 }

@@ -4,6 +4,7 @@ use super::document::{escape, number};
 use crate::case::{self, Case, Row};
 use crate::stats::Summary;
 use crate::table::Table;
+use crate::target::{DISK, OURS};
 use anyhow::{Context, Result};
 use resvg::{tiny_skia, usvg};
 use std::fmt::Write;
@@ -60,14 +61,10 @@ pub(super) fn png(svg: &str) -> Result<Vec<u8>> {
 }
 
 fn colour(table: &Table, system: &str) -> &'static str {
-    if system == crate::target::OURS {
+    if system == OURS {
         return COLOURS[0];
     }
-    let others = table
-        .run
-        .systems
-        .iter()
-        .filter(|entry| entry.id != crate::target::OURS);
+    let others = table.run.systems.iter().filter(|entry| entry.id != OURS);
     let index = others
         .into_iter()
         .position(|entry| entry.id == system)
@@ -209,13 +206,11 @@ fn overview(table: &Table) -> Option<String> {
         .iter()
         .flat_map(|case| case.rows)
         .filter(|row| {
-            !row.id.starts_with("raw.")
-                && row.unit.compares()
-                && table.value(row.id, crate::target::DISK).is_some()
+            !row.id.starts_with("raw.") && row.unit.compares() && table.value(row.id, DISK).is_some()
         })
         .collect();
     let entries = table.run.systems.iter().map(|entry| entry.id.as_str());
-    let systems: Vec<&str> = entries.filter(|id| *id != crate::target::DISK).collect();
+    let systems: Vec<&str> = entries.filter(|id| *id != DISK).collect();
     if rows.is_empty() || systems.is_empty() {
         return None;
     }
@@ -234,8 +229,7 @@ fn overview(table: &Table) -> Option<String> {
         );
         line(&mut body, (LEFT, y), (WIDTH - 30.0, y), "stroke=\"#f0f0f0\"");
         // Cairn's dot last, so that none covers it.
-        let (ours, others): (Vec<&str>, Vec<&str>) =
-            systems.iter().partition(|id| **id == crate::target::OURS);
+        let (ours, others): (Vec<&str>, Vec<&str>) = systems.iter().partition(|id| **id == OURS);
         for system in others.into_iter().chain(ours) {
             dot(&mut body, table, row, system, y);
         }
@@ -248,7 +242,7 @@ fn overview(table: &Table) -> Option<String> {
 }
 
 fn dot(body: &mut String, table: &Table, row: &Row, system: &str, y: f64) {
-    let Some(ratio) = table.ratio(row, system, crate::target::DISK) else {
+    let Some(ratio) = table.ratio(row, system, DISK) else {
         return;
     };
     let (x, colour) = (at_ratio(ratio.median), colour(table, system));

@@ -72,11 +72,10 @@ fn in_a_guest(out: &mut Document, table: &Table, guest: &Table) {
                 shown(here.map(|here| number(here.median / there.median))),
             ])
         });
-        let lines: Vec<_> = lines.collect();
         let zfs = format!("{} / ext4, in the guest", system.title);
         out.table(
             &["row", &zfs, "Cairn / ext4, here", "Cairn / ZFS, estimated"],
-            lines,
+            lines.collect(),
         );
     }
 }
