@@ -1,5 +1,6 @@
 # Two commands matter: `make up` builds and mounts a volume at ./volume/mnt, `make test` runs every test.
-# `make long` runs those that take hours, PostgreSQL among them (as root).
+# `make build` builds the command, `make install` installs it: PREFIX (/usr/local) is where to, DESTDIR a root to put before it.
+# `make long` runs the tests that take hours, PostgreSQL among them (as root).
 # `make devnet` mounts a volume that is anchored on a chain of its own, at ./devnet/mnt; `make devnet-down` ends it.
 # `make bench` measures against other filesystems in three minutes, `make bench-full` everything, which takes hours (as root).
 
@@ -7,9 +8,9 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 target := $(or $(CARGO_TARGET_DIR),target)
 cairn := $(target)/release/cairn
-rocksdb = eval "$$(.ci/rocksdb.sh)"
+PREFIX ?= /usr/local
 
-.PHONY: up down devnet devnet-down test mounted long bench bench-full build install clean
+.PHONY: up down devnet devnet-down test mounted long bench bench-full build all deps install clean
 
 up: build
 	@mkdir -p volume/mnt
@@ -32,27 +33,41 @@ devnet-down:
 	@CAIRN=$(cairn) tests/devnet.sh down devnet
 
 test: build
-	@$(rocksdb) && tests/run.sh
+	@.ci/install.sh test
+	@eval "$$(.ci/rocksdb.sh)" && tests/run.sh
 
 mounted: build
+	@.ci/install.sh test
 	@tests/run.sh mounted
 
 long: build
+	@.ci/install.sh test
 	@tests/run.sh long
 
-bench: build
+bench: all
 	@$(target)/release/cairn-bench run --quick --install --cairn $(cairn)
 
-bench-full: build
+bench-full: all
 	@bench/zfs/build.sh || echo "zlfuse cannot be built here: it will be missing from the report"
 	@tests/anvil.sh >/dev/null || echo "anvil cannot be had: anchored Cairn will be missing from the report"
 	@$(target)/release/cairn-bench run --all --install --add cryfs,cairn-anchored --cairn $(cairn)
 
-build: install
-	@$(rocksdb) && cargo build --release --locked
+# The command, and nothing that only tests and benchmarks use.
+build: deps
+	@.ci/build.sh --release -p cairn
 
-install:
+all: deps
+	@.ci/build.sh --release
+
+# What building needs and the machine lacks.
+deps:
+	@echo "== tools: what is missing is installed"
 	@.ci/install.sh
+
+# No dependency on `build`, so that `sudo make install` compiles nothing as root.
+install:
+	@[[ -x $(cairn) ]] || { echo "$(cairn) is missing: make build" >&2; exit 1; }
+	install -D -m 755 $(cairn) $(DESTDIR)$(PREFIX)/bin/cairn
 
 clean:
 	cargo clean

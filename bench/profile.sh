@@ -4,13 +4,13 @@
 #
 #   bench/profile.sh fsync1 | fsync4 | fsync16 | random_write | direct_write | read_cold | stat     one of them, as root
 #
-# CAIRN is the program (target/release/cairn); PROFILE_DIR is where the volume lies (/var/tmp: a disk). The program needs
-# its symbols, which our release profile keeps. Wants fio and python3; perf and strace too, and what they would
+# CAIRN is the program (target/profiling/cairn); PROFILE_DIR is where the volume lies (/var/tmp: a disk). The program needs
+# its symbols: .ci/build.sh --profile profiling -p cairn. Wants fio and python3; perf and strace too, and what they would
 # show is left out, and said to be, where they are missing.
 set -euo pipefail
 what=${1:-}
-cairn=${CAIRN:-$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/target/release/cairn}
-[[ -x $cairn ]] || { echo "$cairn is missing: cargo build --release" >&2; exit 1; }
+cairn=${CAIRN:-$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/target/profiling/cairn}
+[[ -x $cairn ]] || { echo "$cairn is missing: .ci/build.sh --profile profiling -p cairn" >&2; exit 1; }
 dir=$(mktemp -d "${PROFILE_DIR:-/var/tmp}/cairn-profile.XXXXXX")
 mnt=$dir/mnt
 export CAIRN_RUN_DIR=$dir/run

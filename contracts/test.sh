@@ -9,6 +9,7 @@ set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")" || exit 1
 
 cache=${CAIRN_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/cairn}
+PATH=$(../tests/node.sh) || exit 1
 export PATH=$PWD/tools:$PATH FOUNDRY_DISABLE_NIGHTLY_WARNING=1 NO_COLOR=1
 coverage_min=95
 passed=0 failed=0 failures=()

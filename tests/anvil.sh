@@ -9,7 +9,7 @@ find_it() { compgen -G "$contracts/node_modules/@foundry-rs/anvil-linux-*/bin/an
 exec 9<"$contracts/package.json"
 flock 9
 if [[ -z $(find_it) ]]; then
-    command -v npm >/dev/null || { echo "npm is missing: install Node.js 20 or later" >&2; exit 1; }
+    PATH=$("$contracts/../tests/node.sh")
     (cd "$contracts" && npm ci --ignore-scripts --no-audit --no-fund >&2)
 fi
 find_it

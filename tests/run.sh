@@ -9,6 +9,8 @@ set -uo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root" || exit 1
 export CAIRN=${CAIRN:-${CARGO_TARGET_DIR:-$root/target}/release/cairn}
+PATH=$(tests/node.sh) || exit 1
+export PATH
 passed=0 failed=0 failures=()
 
 log=$(mktemp)
@@ -45,9 +47,12 @@ counted() {
 what=${1:-all}
 if [[ $what == all ]]; then
     step "format" cargo fmt --all --check
-    step "lints" cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
+    # In the profile of the tests, so that what both need is built once.
+    step "lints" cargo clippy --workspace --all-targets --all-features --profile checked --locked -- -D warnings
+    step "the shipped program" tests/shipped.sh
     counted "contracts" contracts/test.sh
-    counted "unit and model tests" cargo test --workspace --all-features --release --locked --no-fail-fast
+    counted "unit and model tests" cargo test --workspace --all-features --profile checked --locked --no-fail-fast
+    counted "commands of the README" tests/readme.sh
 fi
 
 if [[ ! -c /dev/fuse ]]; then

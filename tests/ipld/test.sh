@@ -51,11 +51,7 @@ foreign() { node "$here/read.mjs" "$@"; }
 # field NAME FILE: a field of JSON on one line.
 field() { grep -o "\"$1\":[^,}]*" "$2" | head -n 1 | cut -d : -f 2- | tr -d '"'; }
 
-if ! command -v npm >/dev/null; then
-    echo "FAIL npm is missing: install Node.js 20 or later"
-    echo "0 passed, 1 failed"
-    exit 1
-fi
+PATH=$("$root/tests/node.sh") || { echo "0 passed, 1 failed"; exit 1; }
 ok "the foreign readers install" npm --prefix "$here" ci --ignore-scripts --no-audit --no-fund
 
 ok "create" "$cairn" create "$store" --key-file "$key" --record-size 16K
