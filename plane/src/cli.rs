@@ -33,18 +33,19 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Create a volume in a new or empty directory. Nothing else ever formats
-    #[command(
-        after_help = "Examples:\n  cairn create /srv/store --key-file /run/keys/vol\n  \
-        cairn create /srv/store --passphrase --quota 10G --record-size 16K"
-    )]
+    #[command(after_help = "Examples:\n  install -d -m 700 /etc/cairn\n  \
+        cairn create /srv/store --key-file /etc/cairn/volume.key\n  \
+        cairn create /srv/store --passphrase --quota 10G --record-size 16K\n\n\
+        A key file that is not there is made. Without its key the volume is lost. Keep the file where a reboot leaves it,\n\
+        not below /run or /tmp, and a copy on another machine; neither where the store's owner can read it.")]
     Create(CreateArgs),
     /// Mount a volume and return once it serves
     #[command(
-        after_help = "Examples:\n  cairn mount /srv/store /mnt/data --key-file /run/keys/vol\n  \
+        after_help = "Examples:\n  cairn mount /srv/store /mnt/data --key-file /etc/cairn/volume.key\n  \
         cairn mount /srv/store /mnt/data --passphrase --read-only\n  \
-        cairn mount backup.car /mnt/data --key-file /run/keys/vol --read-only\n  \
-        cairn mount /srv/store /mnt/data --key-file /run/keys/vol --foreground --log-format json\n  \
-        cairn mount /srv/store /mnt/data --key-file /run/keys/vol --anchor file:/run/anchor\n\n\
+        cairn mount backup.car /mnt/data --key-file /etc/cairn/volume.key --read-only\n  \
+        cairn mount /srv/store /mnt/data --key-file /etc/cairn/volume.key --foreground --log-format json\n  \
+        cairn mount /srv/store /mnt/data --key-file /etc/cairn/volume.key --anchor file:/var/lib/cairn/anchor\n\n\
         A daemon ends cleanly on SIGTERM, on SIGINT and on umount: it commits first. A second signal ends it at once."
     )]
     Mount(Box<MountArgs>),
@@ -82,8 +83,8 @@ pub(crate) enum Command {
     Snapshot(SnapshotCommand),
     /// Verify every block the volume names, and name the damaged paths
     #[command(
-        after_help = "Examples:\n  cairn check /mnt/data\n  cairn check /srv/store --key-file /run/keys/vol\n  \
-        cairn check backup.car --key-file /run/keys/vol"
+        after_help = "Examples:\n  cairn check /mnt/data\n  cairn check /srv/store --key-file /etc/cairn/volume.key\n  \
+        cairn check backup.car --key-file /etc/cairn/volume.key"
     )]
     Check {
         #[command(flatten)]
@@ -110,7 +111,7 @@ pub(crate) enum Command {
         inodes: Option<Limit>,
     },
     /// List a directory of a volume that is not mounted
-    #[command(after_help = "Example:\n  cairn ls /srv/store / --key-file /run/keys/vol --long")]
+    #[command(after_help = "Example:\n  cairn ls /srv/store / --key-file /etc/cairn/volume.key --long")]
     Ls {
         #[command(flatten)]
         path: PathArgs,
@@ -119,7 +120,7 @@ pub(crate) enum Command {
         long: bool,
     },
     /// Write a file of a volume that is not mounted to standard output
-    #[command(after_help = "Example:\n  cairn cat /srv/store /etc/motd --key-file /run/keys/vol")]
+    #[command(after_help = "Example:\n  cairn cat /srv/store /etc/motd --key-file /etc/cairn/volume.key")]
     Cat(PathArgs),
     /// Verify every hash and every link of a version, without its key
     #[command(
@@ -140,8 +141,8 @@ pub(crate) enum Command {
     Import(ImportArgs),
     /// Prove to somebody without the key what a path leads to, or that it leads to nothing
     #[command(
-        after_help = "Examples:\n  cairn prove /srv/store /etc/motd --key-file /run/keys/vol -o motd.proof\n  \
-        cairn prove backup.car /var/log/app --content --key-file /run/keys/vol -o app.proof\n\n\
+        after_help = "Examples:\n  cairn prove /srv/store /etc/motd --key-file /etc/cairn/volume.key -o motd.proof\n  \
+        cairn prove backup.car /var/log/app --content --key-file /etc/cairn/volume.key -o app.proof\n\n\
         A proof discloses the nodes on the path, and with them the names, the attributes and the contents of up to 2 KiB of\n\
         what else stands in these nodes. docs/threat-model.md says it in full."
     )]
@@ -155,7 +156,7 @@ pub(crate) enum Command {
     /// Verify the version that the chain names against a store or a CAR: without a key every hash and link, with one
     /// every path
     #[command(after_help = "Examples:\n  cairn verify /srv/store --config chain.toml\n  \
-        cairn verify backup.car --config chain.toml --key-file /run/keys/vol\n\n\
+        cairn verify backup.car --config chain.toml --key-file /etc/cairn/volume.key\n\n\
         Ends with the codes of `cairn chain status`, 9 if something was altered and 10 if a block is missing.")]
     Verify(crate::chain::args::VerifyArgs),
     /// Stake, publish and watch on chain
@@ -343,7 +344,7 @@ pub(crate) enum SnapshotCommand {
     /// Hold the volume as it is now
     #[command(
         after_help = "Examples:\n  cairn snapshot create /mnt/data before-upgrade\n  \
-        cairn snapshot create /srv/store nightly --key-file /run/keys/vol"
+        cairn snapshot create /srv/store nightly --key-file /etc/cairn/volume.key"
     )]
     Create {
         #[command(flatten)]

@@ -22,7 +22,10 @@ pub(crate) fn create(args: &crate::cli::CreateArgs, out: &Output) -> Result<()> 
     out.show(&serde_json::json!({ "store": args.store, "volume_id": id, "record_size": header.record_size }), || {
         let store = args.store.display();
         let key = args.key.key_file.as_ref().map_or("the passphrase".into(), |path| path.display().to_string());
-        format!("created volume {id} in {store}\nits key is {key}: without it the volume cannot be read, by anyone")
+        format!(
+            "created volume {id} in {store}\nits key is {key}: without it the volume cannot be read, by anyone. \
+             Keep a copy elsewhere"
+        )
     })
 }
 

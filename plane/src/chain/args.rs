@@ -67,7 +67,7 @@ pub(crate) enum ChainCommand {
     },
     /// Storage plane: publish the newest version of a volume that is not mounted (a mount does by itself)
     #[command(
-        after_help = "Example:\n  cairn chain publish /srv/store --key-file /run/keys/vol --config chain.toml"
+        after_help = "Example:\n  cairn chain publish /srv/store --key-file /etc/cairn/volume.key --config chain.toml"
     )]
     Publish {
         #[command(flatten)]
