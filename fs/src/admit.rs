@@ -1,23 +1,78 @@
 //! Whether there is room: in memory, in the quota, in the store.
 //!
 //! ```text
-//! write --wait_for_room--> memory      waits for a commit; half full or more, it has one begin
-//!       --fits_quota-----> quota       commits, if what was deleted may still count
-//!       --stats----------> the store   refuses before anything is half done
+//! every change --wait_for_room--> memory      waits for a commit; half full or more, it has one begin
+//! write        --fits_quota-----> quota       commits, if what was deleted may still count
+//!              --stats----------> the store   refuses before anything is half done
 //! ```
+//!
+//! In memory until it is committed, all counted in bytes:
+//!
+//! | what | counted as |
+//! |---|---|
+//! | bytes of files | `dirty_bytes` |
+//! | changed inodes, dead ones too | [`DIRTY_INODE_BYTES`] each, and their names and attributes in all copies a commit makes |
+//! | names, records of files, leaves that were replaced | `overhead_bytes` |
+//! | operations that are in no log yet | what the log buffer holds |
+//!
+//! The counts of an epoch only grow: what was written and cut off again is counted until the commit, which frees it.
+//!
+//! **Invariant:** one who waits here holds nothing that a commit needs, and a commit frees all that is counted.
 
 use crate::engine::{DIRTY_SHARE, Engine, Guard, INODES_SHARE};
+use crate::inode::DirKey;
 use crate::state::State;
 use crate::{Error, Result};
+use parking_lot::MutexGuard;
 
-/// What a changed inode takes until it is committed, beside its data: itself, its name, its record on the way into the
-/// tree and the tree's nodes.
-const DIRTY_INODE_BYTES: u64 = 4096;
+/// What a changed inode takes until it is committed, beside its data: itself, its record on the way into the tree and the
+/// tree's nodes.
+const DIRTY_INODE_BYTES: u64 = 3584;
+/// A changed inode's record is in memory so often while it is committed: encoded, as an entry, and in a node.
+pub(crate) const RECORD_COPIES: u64 = 3;
+/// What a leaf takes that was replaced, on its way to being deleted.
+pub(crate) const DROPPED_BYTES: u64 = 384;
+/// Removals may take one in so many of the memory more while the store is full: they are what makes room.
+const REMOVAL_SHARE: u64 = 8;
+/// Whatever inodes take, one in so many of the memory is left to what is dirty.
+const DIRTY_LEAST_SHARE: u64 = 8;
+
+/// What a changed name takes until it is committed.
+pub(crate) fn name_bytes(key: &DirKey) -> u64 {
+    384 + 3 * key.name.as_bytes().len() as u64
+}
+
+/// Whether a change makes the volume larger or smaller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Claim {
+    More,
+    /// It is possible on a full volume.
+    Less,
+}
+
+impl State {
+    /// Memory that the open epoch takes.
+    fn open_bytes(&self) -> u64 {
+        let inodes = self.dirty.len() as u64 * DIRTY_INODE_BYTES;
+        self.dirty_bytes + inodes + self.overhead_bytes + self.log.bytes()
+    }
+
+    /// Memory that the commit under way takes.
+    fn closed_bytes(&self) -> u64 {
+        let inodes = self.frozen_inodes as u64 * DIRTY_INODE_BYTES;
+        self.frozen_bytes + inodes + self.frozen_overhead_bytes
+    }
+
+    /// Memory that inodes and all that no commit holds yet take.
+    pub(crate) fn counted_bytes(&self) -> u64 {
+        self.open_bytes() + self.closed_bytes() + self.inode_bytes() + self.snapshots.bytes()
+    }
+}
 
 impl Engine {
     /// Waits until there is room for more dirty data, and refuses what the quota or the store has none for.
     pub(crate) fn admit_bytes(&self, state: &mut Guard<'_>, len: u64) -> Result<()> {
-        self.wait_for_room(state)?;
+        self.wait_for_room(state, Claim::More)?;
         // What waits may replace bytes that count already, and what was deleted counts until a commit has freed it, a
         // huge file until several have.
         let mut counted = u64::MAX;
@@ -31,13 +86,49 @@ impl Engine {
         if !fits_quota(state, len) {
             return Err(Error::NoSpace);
         }
-        let pending = state.dirty_bytes + state.frozen_bytes + len;
-        // What is dirty will be put, and so will the nodes above it.
-        let stats = self.blocks.store.stats()?;
-        if stats.available_bytes < pending + pending / 64 {
-            return Err(Error::NoSpace);
+        if self.store_takes(state, len)? || (self.give_back(state)? && self.store_takes(state, len)?) {
+            return Ok(());
         }
-        Ok(())
+        Err(Error::NoSpace)
+    }
+
+    /// Whether the store has room for `len` more bytes. What is dirty will be put, and so will the nodes above it.
+    fn store_takes(&self, state: &State, len: u64) -> Result<bool> {
+        let pending = state.dirty_bytes + state.frozen_bytes + len;
+        let stats = self.blocks.store.stats()?;
+        Ok(stats.available_bytes >= pending + pending / 64)
+    }
+
+    /// Has the store give back what was deleted; answers whether there may be more room now. Once after each commit: a
+    /// program that does not take no for an answer must not keep the volume busy.
+    fn give_back(&self, state: &mut Guard<'_>) -> Result<bool> {
+        if state.full || (!state.has_changes() && state.given_back == state.commits_done) {
+            return Ok(false);
+        }
+        self.commit_locked(state)?;
+        MutexGuard::unlocked(state, || self.blocks.store.reclaim())?;
+        state.given_back = state.commits_done;
+        Ok(true)
+    }
+
+    /// Bytes that can still be written, by quota and store.
+    pub fn room(&self) -> u64 {
+        let state = self.state.lock();
+        let pending = state.dirty_bytes + state.frozen_bytes;
+        // A store that cannot say has none: its refusal is to reach the one who writes.
+        let available = self.blocks.store.stats().map_or(0, |stats| stats.available_bytes);
+        let device = available.saturating_sub(pending + pending / 64);
+        match state.volume.quota_bytes {
+            0 => device,
+            quota => device.min(quota.saturating_sub(used_bytes(&state))),
+        }
+    }
+
+    /// [`Self::room`], once all that was deleted or overwritten has made room.
+    pub fn make_room(&self) -> u64 {
+        // One that fails makes none.
+        let _ = self.give_back(&mut self.state.lock());
+        self.room()
     }
 
     /// Refuses an allocation that there is no room for. Nothing is reserved: each write is admitted on its own.
@@ -49,34 +140,47 @@ impl Engine {
         Ok(())
     }
 
-    /// Waits while dirty data and dirty inodes take all the memory they may, and has a commit begin at half of it: a
-    /// writer fills the rest meanwhile. One who syncs what he writes is slower, and each commit writes whole records for
-    /// what may be a few bytes of each: his begins at three quarters.
-    pub(crate) fn wait_for_room(&self, state: &mut Guard<'_>) -> Result<()> {
-        let limit = self.dirty_max(state);
-        let frozen = |state: &State| state.frozen_bytes + state.frozen_inodes as u64 * DIRTY_INODE_BYTES;
-        let open = |state: &State| state.dirty_bytes + state.dirty.len() as u64 * DIRTY_INODE_BYTES;
-        while open(state) + frozen(state) > limit {
+    /// Waits while what is to be committed takes all the memory it may, and has a commit begin at half of it: a writer
+    /// fills the rest meanwhile. One who syncs what he writes is slower, and each commit writes whole records for what may
+    /// be a few bytes of each: his begins at three quarters.
+    pub(crate) fn wait_for_room(&self, state: &mut Guard<'_>, claim: Claim) -> Result<()> {
+        while state.open_bytes() + state.closed_bytes() > self.dirty_max(state) {
             state.writable()?;
             // Waiting would end when there is room again, which may be never.
             if state.full {
-                return Err(Error::NoSpace);
+                return self.admit_when_full(state, claim);
+            }
+            if !state.has_changes() && !state.committing {
+                break;
             }
             self.want_commit(state);
             self.signals.committed.wait(state);
         }
-        let syncs = state.log.written > open(state) / 2;
+        let (open, limit) = (state.open_bytes(), self.dirty_max(state));
+        let syncs = state.log.written > open / 2;
         let enough = if syncs { limit / 4 * 3 } else { limit / 2 };
-        if open(state) > enough && !state.full {
+        if open > enough && !state.full {
             self.want_commit(state);
         }
         Ok(())
     }
 
-    /// Bytes that dirty data may take: half of the memory, and what inodes leave of their share.
+    /// The store has no room for the commit that would free memory.
+    fn admit_when_full(&self, state: &State, claim: Claim) -> Result<()> {
+        let most = self.dirty_max(state) + self.config.memory_bytes / REMOVAL_SHARE;
+        match claim {
+            Claim::Less if state.open_bytes() + state.closed_bytes() <= most => Ok(()),
+            _ => Err(Error::NoSpace),
+        }
+    }
+
+    /// Bytes that dirty data may take: half of the memory, and what inodes leave of their share, or less if they take
+    /// more.
     fn dirty_max(&self, state: &State) -> u64 {
         let memory = self.config.memory_bytes;
-        memory / DIRTY_SHARE + (memory / INODES_SHARE).saturating_sub(state.inode_bytes())
+        let both = memory / DIRTY_SHARE + memory / INODES_SHARE;
+        let taken = state.inode_bytes() + state.snapshots.bytes();
+        both.saturating_sub(taken).max(memory / DIRTY_LEAST_SHARE)
     }
 
     fn want_commit(&self, state: &mut State) {
@@ -92,7 +196,7 @@ impl Engine {
         if quota != 0 && state.volume.inodes >= quota {
             return Err(Error::NoSpace);
         }
-        if self.blocks.store.stats()?.available_bytes < 4096 {
+        if !self.store_takes(state, 4096)? {
             return Err(Error::NoSpace);
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! Attributes: mode, owner, times, size, and extended attributes with the access lists among them.
 
 use crate::acl;
+use crate::admit::Claim;
 use crate::engine::Engine;
 use crate::inode::Inode;
 use crate::intent::Op;
@@ -26,8 +27,14 @@ impl Engine {
     /// [`Error::ReadOnly`], [`Error::NoSpace`] or [`Error::TooLarge`] for a size.
     pub fn setattr(&self, ino: InodeNo, set: SetAttr, caller: Caller) -> Result<Attr> {
         let mut state = self.state.lock();
+        Self::writable(&state, ino)?;
+        let shrinks = |inode: &Inode| set.size.is_some_and(|size| size < inode.meta.size);
+        let claim = match state.inode(ino).is_ok_and(shrinks) {
+            true => Claim::Less,
+            false => Claim::More,
+        };
+        self.wait_for_room(&mut state, claim)?;
         let state = &mut *state;
-        Self::writable(state, ino)?;
         self.enter(state, ino)?;
         if let Some(size) = set.size {
             self.set_size(state, ino, size)?;
@@ -40,6 +47,7 @@ impl Engine {
         if let Ok(file) = inode.file_mut() {
             file.unlogged.meta |= set.size.is_some();
         }
+        state.weigh(ino);
         self.log_attr(state, ino)?;
         Ok(state.inode(ino)?.attr())
     }
@@ -73,6 +81,7 @@ impl Engine {
         inode.meta.mtime = meta.mtime;
         inode.meta.ctime = meta.ctime;
         inode.xattrs = xattrs;
+        state.weigh(meta.ino);
         Ok(())
     }
 
@@ -123,8 +132,9 @@ impl Engine {
             return Err(Error::NotPermitted("attributes in cairn. tell of the volume"));
         }
         let mut state = self.state.lock();
+        Self::writable(&state, ino)?;
+        self.wait_for_room(&mut state, Claim::More)?;
         let state = &mut *state;
-        Self::writable(state, ino)?;
         self.enter(state, ino)?;
         let inode = state.inode(ino)?;
         match (mode, inode.xattrs.contains_key(name)) {
@@ -146,6 +156,7 @@ impl Engine {
             Arc::make_mut(&mut inode.xattrs).insert(name.to_vec(), value.to_vec());
         }
         inode.meta.ctime = caller.now;
+        state.weigh(ino);
         self.log_attr(state, ino)
     }
 
@@ -155,8 +166,9 @@ impl Engine {
     /// [`Error::NoXattr`], [`Error::ReadOnly`].
     pub fn removexattr(&self, ino: InodeNo, name: &[u8], caller: Caller) -> Result<()> {
         let mut state = self.state.lock();
+        Self::writable(&state, ino)?;
+        self.wait_for_room(&mut state, Claim::Less)?;
         let state = &mut *state;
-        Self::writable(state, ino)?;
         self.enter(state, ino)?;
         if !state.inode(ino)?.xattrs.contains_key(name) {
             return Err(Error::NoXattr);
@@ -164,6 +176,7 @@ impl Engine {
         let inode = state.change(ino)?;
         Arc::make_mut(&mut inode.xattrs).remove(name);
         inode.meta.ctime = caller.now;
+        state.weigh(ino);
         self.log_attr(state, ino)
     }
 }

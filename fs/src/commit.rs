@@ -248,6 +248,7 @@ impl Engine {
         state.snapshots.install(written.snapshots);
         state.frozen_bytes = 0;
         state.frozen_inodes = 0;
+        state.frozen_overhead_bytes = 0;
         state.frozen_put_bytes = 0;
         state.bulk_synced = state.bulk_synced.max(frozen.bulk_puts);
         state.log.committed(frozen.epoch);
@@ -263,7 +264,7 @@ impl Engine {
             .map(|item| item.meta.ino)
             .partition(|ino| !left.contains(ino));
         for ino in destroyed {
-            state.inodes.remove(&ino);
+            state.take(ino);
         }
         state.destroying = left.len();
         // Those that are dead and not destroyed yet join the open epoch here.
@@ -302,6 +303,7 @@ fn thaw(state: &mut Guard<'_>, ino: InodeNo, new: Stored, bytes: u64) {
         }
         Content::Fixed(stored) => *stored = new,
     }
+    state.weigh(ino);
 }
 
 type Changes = BTreeMap<Vec<u8>, Option<btree::Entry>>;

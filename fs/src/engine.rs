@@ -214,7 +214,7 @@ impl Engine {
     /// The kernel drops `count` references.
     pub fn forget(&self, ino: InodeNo, count: u64) {
         let mut state = self.state.lock();
-        if state.forget_parked(ino, count) {
+        if state.forget_parked(ino, count, 0) {
             return;
         }
         if let Ok(inode) = state.inode_mut(ino) {
@@ -275,6 +275,9 @@ impl Engine {
     /// A handle was closed.
     pub fn release(&self, ino: InodeNo) {
         let mut state = self.state.lock();
+        if state.forget_parked(ino, 0, 1) {
+            return;
+        }
         if let Ok(inode) = state.inode_mut(ino) {
             inode.opens = inode.opens.saturating_sub(1);
             state.evict_if_idle(ino);

@@ -9,9 +9,10 @@
 
 mod logged;
 
-use crate::engine::Engine;
+use crate::admit::{Claim, DROPPED_BYTES};
+use crate::engine::{Engine, Guard};
 use crate::inode::FileBody;
-use crate::layer::{Rec, Under};
+use crate::layer::{Layer, Rec, Under};
 use crate::read::Plan;
 use crate::state::State;
 use crate::{Caller, Error, Fallocate, InodeNo, Result, Seek, Time};
@@ -21,6 +22,9 @@ use parking_lot::MutexGuard;
 
 /// Largest file: what a 64-bit offset of the kernel reaches.
 const SIZE_MAX: u64 = i64::MAX as u64;
+
+/// Holes that are made at one go: each takes memory until it is committed.
+const HOLES_MAX: u64 = 1024;
 
 /// A part of a write that lies within one record.
 enum Chunk {
@@ -174,12 +178,9 @@ impl Engine {
     }
 
     fn set_record(&self, state: &mut State, ino: InodeNo, recno: u64, rec: Rec) -> Result<()> {
-        let mut dropped = Vec::new();
         let file = state.change(ino)?.file_mut()?;
-        file.open.set(recno, rec, &mut dropped);
         file.unlogged.replace(recno);
-        state.dropped.append(&mut dropped);
-        Ok(())
+        Self::change_layer(state, ino, |open, dropped| open.set(recno, rec, dropped))
     }
 
     pub(crate) fn write_piece(
@@ -192,9 +193,33 @@ impl Engine {
     ) -> Result<()> {
         let file = state.change(ino)?.file_mut()?;
         file.unlogged.touch(recno, offset, offset + bytes.len() as u32);
-        let grown = file.open.write(recno, self.record_size, offset, bytes);
+        let record_size = self.record_size;
+        let grown = Self::change_layer(state, ino, |open, _| {
+            open.write(recno, record_size, offset, bytes)
+        })?;
         state.dirty_bytes += grown as u64;
         Ok(())
+    }
+
+    /// Changes a file's open layer, and counts what that takes. Leaves that go are pushed to the second argument.
+    fn change_layer<T>(
+        state: &mut State,
+        ino: InodeNo,
+        change: impl FnOnce(&mut Layer, &mut Vec<Link>) -> T,
+    ) -> Result<T> {
+        let mut dropped = std::mem::take(&mut state.dropped);
+        let dropped_before = dropped.len();
+        let changed = state.change(ino).and_then(|inode| {
+            let open = &mut inode.file_mut()?.open;
+            let before = open.overhead();
+            let done = change(open, &mut dropped);
+            Ok((done, open.overhead().saturating_sub(before)))
+        });
+        state.overhead_bytes += (dropped.len() - dropped_before) as u64 * DROPPED_BYTES;
+        state.dropped = dropped;
+        let (done, grown) = changed?;
+        state.overhead_bytes += grown;
+        Ok(done)
     }
 
     /// Gives a file another size.
@@ -203,18 +228,16 @@ impl Engine {
             return Err(Error::TooLarge);
         }
         state.inode(ino)?.file()?;
-        let mut dropped = Vec::new();
         let inode = state.change(ino)?;
         let shrinks = size < inode.meta.size;
         inode.meta.size = size;
         let file = inode.file_mut()?;
         file.unlogged.meta = true;
         if shrinks {
-            file.open.cut(size, self.record_size, &mut dropped);
-            file.unlogged
-                .cut(size, size.div_ceil(u64::from(self.record_size)));
+            let record_size = self.record_size;
+            file.unlogged.cut(size, size.div_ceil(u64::from(record_size)));
+            Self::change_layer(state, ino, |open, dropped| open.cut(size, record_size, dropped))?;
         }
-        state.dropped.append(&mut dropped);
         Ok(())
     }
 
@@ -239,6 +262,11 @@ impl Engine {
         }
         let mut state = self.state.lock();
         Self::writable(&state, ino)?;
+        let claim = match mode {
+            Fallocate::PunchHole => Claim::Less,
+            _ => Claim::More,
+        };
+        self.wait_for_room(&mut state, claim)?;
         self.enter(&mut state, ino)?;
         let inode = state.inode(ino)?;
         let size = inode.meta.size;
@@ -262,8 +290,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Makes `from..until` read as zeros: whole records become holes.
-    fn zero(&self, state: &mut State, ino: InodeNo, from: u64, until: u64) -> Result<()> {
+    /// Makes `from..until` read as zeros: whole records become holes, those in the middle as there is memory for them.
+    fn zero(&self, state: &mut Guard<'_>, ino: InodeNo, from: u64, until: u64) -> Result<()> {
         let size = state.inode(ino)?.meta.size;
         let record_size = u64::from(self.record_size);
         // The file's end counts as a record's end: nothing lies behind it.
@@ -277,8 +305,16 @@ impl Engine {
             return self.zero_pieces(state, ino, from, until);
         }
         self.zero_pieces(state, ino, from, first * record_size)?;
-        self.make_holes(state, ino, first, last)?;
-        self.zero_pieces(state, ino, last * record_size, until)
+        self.zero_pieces(state, ino, last * record_size, until)?;
+        // At once, for the file may grow into this record later.
+        self.make_holes(state, ino, last - 1, last)?;
+        let mut made = self.make_holes(state, ino, first, last - 1)?;
+        while let Some(next) = made {
+            self.wait_for_room(state, Claim::Less)?;
+            self.enter(state, ino)?;
+            made = self.make_holes(state, ino, next, last - 1)?;
+        }
+        Ok(())
     }
 
     /// Writes zeros.
@@ -289,20 +325,26 @@ impl Engine {
         Ok(())
     }
 
-    /// Makes holes of the records in `from..until` that are none: those that are cost nothing, however many.
-    fn make_holes(&self, state: &mut State, ino: InodeNo, from: u64, until: u64) -> Result<()> {
-        let mut recno = from;
+    /// Makes holes of the records in `from..until` that are none: those that are cost nothing, however many. Answers where
+    /// to go on, if that were enough of them.
+    fn make_holes(&self, state: &mut State, ino: InodeNo, from: u64, until: u64) -> Result<Option<u64>> {
+        let (mut recno, mut left) = (from, HOLES_MAX);
         while recno < until {
             let (is_data, next) = self.run(state.inode(ino)?.file()?, recno)?;
-            let next = next.min(until);
+            let mut next = next.min(until);
             if is_data {
+                next = next.min(recno + left);
                 for data in recno..next {
                     self.set_record(state, ino, data, Rec::Hole)?;
                 }
+                left -= next - recno;
             }
             recno = next;
+            if left == 0 {
+                return Ok(Some(recno));
+            }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// The next data or hole, to the record.

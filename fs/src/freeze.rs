@@ -9,6 +9,7 @@
 //! read under the open one.
 
 use crate::InodeNo;
+use crate::admit::RECORD_COPIES;
 use crate::engine::{Engine, Guard};
 use crate::held::Holds;
 use crate::inode::{Content, Home, Inode, Names};
@@ -135,6 +136,7 @@ impl Engine {
         };
         state.log.freeze();
         state.frozen_inodes = frozen.items.len();
+        state.frozen_overhead_bytes += std::mem::take(&mut state.overhead_bytes);
         state.frozen_bytes += std::mem::take(&mut state.dirty_bytes);
         state.frozen_put_bytes += std::mem::take(&mut state.put_bytes);
         state.touched = false;
@@ -172,6 +174,8 @@ fn close_over_parents(state: &mut State) {
         };
         let parent = *parent;
         if state.dirty.insert(parent) {
+            let counted = state.inodes.get(&parent).map_or(0, |inode| inode.counted);
+            state.overhead_bytes += RECORD_COPIES * counted;
             rising.push(parent);
         }
     }

@@ -154,6 +154,9 @@ impl Unlogged {
     }
 }
 
+/// What an extended attribute takes beside its name and value.
+const XATTR_BYTES: usize = 128;
+
 /// An inode in memory.
 #[derive(Clone, Debug)]
 pub(crate) struct Inode {
@@ -175,6 +178,8 @@ pub(crate) struct Inode {
     pub(crate) located: Epoch,
     /// When it came into memory; see `parked.rs`.
     pub(crate) stamp: u64,
+    /// What of [`Self::extra_bytes`] the state counts.
+    pub(crate) counted: u64,
 }
 
 impl Inode {
@@ -209,7 +214,30 @@ impl Inode {
             frozen: false,
             located: Epoch(0),
             stamp: 0,
+            counted: 0,
         }
+    }
+
+    /// Bytes of memory it takes beyond what every inode does: its name, its extended attributes, and bytes that lie in it.
+    pub(crate) fn extra_bytes(&self) -> u64 {
+        let name = match &self.home {
+            Home::Entry { key, .. } => key.name.as_bytes().len(),
+            Home::Root | Home::Table | Home::Orphan => 0,
+        };
+        let stored = match &self.content {
+            Content::File(file) => &file.stored,
+            Content::Fixed(stored) => stored,
+            Content::Dir(_) => &Stored::None,
+        };
+        let inline = match stored {
+            Stored::Inline(bytes) => bytes.len(),
+            _ => 0,
+        };
+        let pairs = self.xattrs.iter();
+        let xattrs: usize = pairs
+            .map(|(name, value)| name.len() + value.len() + XATTR_BYTES)
+            .sum();
+        (name + inline + xattrs) as u64
     }
 
     /// Whether nothing outside the tree needs it in memory.

@@ -331,6 +331,8 @@ pub(crate) fn decode_record(plain: &[u8]) -> Result<(Option<LogPos>, Vec<Replaye
 pub(crate) struct LogBuffer {
     /// Unwritten operations by epoch: at most the frozen one and the open one.
     parts: VecDeque<(Epoch, Encoder)>,
+    /// Memory that these take.
+    buffered: usize,
     /// Sealed records that the store had no room for. Their places are taken: they are written as they are, or never.
     pub(crate) unwritten: Vec<(LogPos, Bytes)>,
     /// Among [`Self::parts`] is what must not be written before its blocks or its data are durable too.
@@ -361,6 +363,13 @@ pub(crate) struct LogBuffer {
 
 const RECORD_BYTES_MAX: usize = 1 << 20;
 impl LogBuffer {
+    /// Bytes of memory that operations and records take which are not in the store's log.
+    pub(crate) fn bytes(&self) -> u64 {
+        let unwritten = self.unwritten.iter().map(|(_, stored)| stored.len());
+        let sealed = unwritten.sum::<usize>();
+        (self.buffered + sealed) as u64
+    }
+
     pub(crate) fn push(&mut self, epoch: Epoch, op: &Op<'_>) {
         self.holds_back |= matches!(op, Op::Content { .. } | Op::Rename { .. });
         if self
@@ -368,11 +377,18 @@ impl LogBuffer {
             .back()
             .is_none_or(|(last, out)| *last != epoch || out.0.len() > RECORD_BYTES_MAX)
         {
+            // A part that is complete grows no more.
+            if let Some((_, out)) = self.parts.back_mut() {
+                self.buffered -= out.0.capacity();
+                out.0.shrink_to_fit();
+                self.buffered += out.0.capacity();
+            }
             self.parts.push_back((epoch, Encoder::default()));
         }
         if let Some((_, out)) = self.parts.back_mut() {
-            let before = out.0.len();
+            let (before, capacity) = (out.0.len(), out.0.capacity());
             op.encode(out);
+            self.buffered += out.0.capacity() - capacity;
             self.pushed += (out.0.len() - before) as u64;
         }
         self.volatile_since.get_or_insert_with(Instant::now);
@@ -388,6 +404,7 @@ impl LogBuffer {
     pub(crate) fn seal(&mut self, key: &LogKey) -> Vec<(LogPos, Bytes)> {
         let mut records = std::mem::take(&mut self.unwritten);
         self.holds_back = false;
+        self.buffered = 0;
         for (epoch, ops) in self.parts.drain(..) {
             let (seq, prev) = match self.last {
                 Some((pos, tag)) if pos.epoch == epoch => (pos.seq + 1, tag),
@@ -420,7 +437,8 @@ impl LogBuffer {
         self.written -= std::mem::take(&mut self.frozen_written);
         self.unwritten.retain(|(pos, _)| pos.epoch > epoch);
         while self.parts.front().is_some_and(|(first, _)| *first <= epoch) {
-            self.parts.pop_front();
+            let first = self.parts.pop_front();
+            self.buffered -= first.map_or(0, |(_, out)| out.0.capacity());
         }
         self.durable = self.durable.max(self.frozen_end);
         if self.durable >= self.pushed {

@@ -13,6 +13,12 @@ use crate::pieces::Pieces;
 use cairn_merkle::{LEAF_OVERHEAD, Link};
 use std::collections::BTreeMap;
 
+/// What a changed record takes until it is committed, beside its data: its place here, among what the log lacks, and among
+/// the changes that the commit makes to the index.
+const RECORD_BYTES: u64 = 1024;
+/// What a piece takes beside its bytes: its place here and among what the log lacks.
+const PIECE_BYTES: u64 = 96;
+
 /// Scattered bytes over something older.
 #[derive(Clone, Debug)]
 pub(crate) struct Dirty {
@@ -69,6 +75,13 @@ impl Rec {
             Self::Dirty(dirty) => dirty.pieces.bytes() as u64,
         }
     }
+
+    fn pieces(&self) -> usize {
+        match self {
+            Self::Dirty(dirty) => dirty.pieces.count(),
+            Self::Hole | Self::Clean(_) => 0,
+        }
+    }
 }
 
 /// Changed records of one file in one epoch.
@@ -80,6 +93,8 @@ pub(crate) struct Layer {
     records: BTreeMap<u64, Rec>,
     /// Sum of [`Rec::bytes_held`]: `stat` asks for it, and a file may have a million records.
     bytes_held: u64,
+    /// Sum of [`Rec::pieces`].
+    pieces: usize,
 }
 
 impl Default for Layer {
@@ -88,6 +103,7 @@ impl Default for Layer {
             floor: u64::MAX,
             records: BTreeMap::new(),
             bytes_held: 0,
+            pieces: 0,
         }
     }
 }
@@ -106,6 +122,11 @@ impl Layer {
     /// Bytes of data in this layer.
     pub(crate) fn bytes_held(&self) -> u64 {
         self.bytes_held
+    }
+
+    /// Bytes of memory it takes beside that data, until it is committed.
+    pub(crate) fn overhead(&self) -> u64 {
+        self.records.len() as u64 * RECORD_BYTES + self.pieces as u64 * PIECE_BYTES
     }
 
     /// Overlays `bytes` at `offset` of a record of full length `record_size`. Returns by how many bytes its pieces grew.
@@ -136,6 +157,7 @@ impl Layer {
             .entry(recno)
             .or_insert_with(|| Rec::Dirty(fresh(under)));
         self.bytes_held -= rec.bytes_held();
+        self.pieces -= rec.pieces();
         match rec {
             Rec::Hole => *rec = Rec::Dirty(fresh(Under::Hole)),
             Rec::Clean(link) => *rec = Rec::Dirty(fresh(Under::Leaf(link.clone()))),
@@ -149,14 +171,17 @@ impl Layer {
             Rec::Hole | Rec::Clean(_) => unreachable!("made dirty just above"),
         };
         self.bytes_held += rec.bytes_held();
+        self.pieces += rec.pieces();
         changed
     }
 
     /// Replaces a record; leaves that go are pushed to `dropped`.
     pub(crate) fn set(&mut self, recno: u64, rec: Rec, dropped: &mut Vec<Link>) {
         self.bytes_held += rec.bytes_held();
+        self.pieces += rec.pieces();
         if let Some(replaced) = self.records.insert(recno, rec) {
             self.bytes_held -= replaced.bytes_held();
+            self.pieces -= replaced.pieces();
             dropped.extend(replaced.into_link());
         }
     }
@@ -166,6 +191,7 @@ impl Layer {
         let whole = size.div_ceil(u64::from(record_size));
         for (_, rec) in self.records.split_off(&whole) {
             self.bytes_held -= rec.bytes_held();
+            self.pieces -= rec.pieces();
             dropped.extend(rec.into_link());
         }
         self.floor = self.floor.min(whole);
@@ -230,6 +256,8 @@ mod tests {
                 }
                 let sum: u64 = layer.records().values().map(Rec::bytes_held).sum();
                 prop_assert_eq!(layer.bytes_held(), sum);
+                let pieces: usize = layer.records().values().map(Rec::pieces).sum();
+                prop_assert_eq!(layer.pieces, pieces);
             }
         }
     }

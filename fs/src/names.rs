@@ -7,6 +7,7 @@
 //! ```
 
 use crate::acl;
+use crate::admit::{Claim, name_bytes};
 use crate::engine::Engine;
 use crate::inode::{Child, DirKey, Home, Inode};
 use crate::intent::Op;
@@ -104,7 +105,7 @@ impl Engine {
     fn make(&self, parent: InodeNo, name: &Name, new: NewInode, caller: Caller) -> Result<Attr> {
         let mut state = self.state.lock();
         Self::writable(&state, parent)?;
-        self.wait_for_room(&mut state)?;
+        self.wait_for_room(&mut state, Claim::More)?;
         let state = &mut *state;
         self.enter(state, parent)?;
         let key = self.free_key(state, parent, name)?;
@@ -204,7 +205,10 @@ impl Engine {
         }
         dir.meta.mtime = now;
         dir.meta.ctime = now;
-        dir.dir_mut()?.open.insert(key, child);
+        let bytes = name_bytes(&key);
+        if dir.dir_mut()?.open.insert(key, child).is_none() {
+            state.overhead_bytes += bytes;
+        }
         Ok(())
     }
 
@@ -214,9 +218,10 @@ impl Engine {
     /// [`Error::NotPermitted`] for directories, [`Error::TooManyLinks`], and as [`Self::mknod`].
     pub fn link(&self, ino: InodeNo, new_parent: InodeNo, name: &Name, caller: Caller) -> Result<Attr> {
         let mut state = self.state.lock();
+        Self::writable(&state, new_parent)?;
+        Self::writable(&state, ino)?;
+        self.wait_for_room(&mut state, Claim::More)?;
         let state = &mut *state;
-        Self::writable(state, new_parent)?;
-        Self::writable(state, ino)?;
         self.enter(state, new_parent)?;
         self.revive(state, ino)?;
         let key = self.free_key(state, new_parent, name)?;
@@ -267,6 +272,7 @@ impl Engine {
             key: old_key,
         } = inode.home.clone()
         {
+            state.overhead_bytes += name_bytes(&old_key);
             state.change(old)?.dir_mut()?.open.insert(old_key, Some(child));
             state.rehome(ino, Home::Table)?;
         }
@@ -294,8 +300,9 @@ impl Engine {
 
     fn remove(&self, parent: InodeNo, name: &Name, caller: Caller, directory: bool) -> Result<()> {
         let mut guard = self.state.lock();
+        Self::writable(&guard, parent)?;
+        self.wait_for_room(&mut guard, Claim::Less)?;
         let state = &mut *guard;
-        Self::writable(state, parent)?;
         self.enter(state, parent)?;
         let key = state.key(name);
         let child = self.find(state, parent, &key)?.ok_or(Error::NoEntry)?;
@@ -366,9 +373,10 @@ impl Engine {
         caller: Caller,
     ) -> Result<()> {
         let mut state = self.state.lock();
+        Self::writable(&state, parent)?;
+        Self::writable(&state, new_parent)?;
+        self.wait_for_room(&mut state, Claim::More)?;
         let state = &mut *state;
-        Self::writable(state, parent)?;
-        Self::writable(state, new_parent)?;
         self.enter(state, parent)?;
         self.revive(state, new_parent)?;
         let (key, new_key) = (state.key(name), state.key(new_name));

@@ -183,4 +183,12 @@ impl Operations for Engine {
     fn statfs(&self) -> Result<StatFs> {
         Self::statfs(self)
     }
+
+    fn room(&self) -> u64 {
+        Self::room(self)
+    }
+
+    fn make_room(&self) -> u64 {
+        Self::make_room(self)
+    }
 }

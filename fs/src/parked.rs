@@ -24,8 +24,10 @@ use std::collections::VecDeque;
 
 /// What an inode in memory takes, with its name, its body and its place in the tables.
 pub(crate) const INODE_BYTES: u64 = 800;
-/// What a parked one takes.
-const PARKED_BYTES: usize = 40;
+/// What a place for a parked one takes in a table that is never quite full.
+const PARKED_BYTES: usize = 48;
+/// One that takes this much more than others is parked though it is open.
+const HEAVY_BYTES: u64 = 4096;
 /// Inodes looked at per operation: more than any brings into memory.
 const STEPS: usize = 4;
 
@@ -41,6 +43,8 @@ struct Parked {
     place: Place,
     /// References the kernel holds.
     lookups: u64,
+    /// Open handles.
+    opens: u32,
 }
 
 /// Parked inodes, and the order in which those in memory came.
@@ -51,6 +55,7 @@ pub(crate) struct Parking {
     order: VecDeque<(InodeNo, u64)>,
     stamp: u64,
     inodes_max: usize,
+    bytes_max: u64,
 }
 
 /// As many inodes as fit `bytes`.
@@ -59,9 +64,11 @@ pub(crate) fn inodes_in(bytes: u64) -> usize {
 }
 
 impl Parking {
-    pub(crate) fn new(inodes_max: usize) -> Self {
+    /// For up to `inodes_max` inodes in memory, or as many as take `bytes_max`.
+    pub(crate) fn new(inodes_max: usize, bytes_max: u64) -> Self {
         Self {
             inodes_max,
+            bytes_max,
             ..Self::default()
         }
     }
@@ -73,17 +80,19 @@ impl Parking {
         self.order.push_back((inode.meta.ino, self.stamp));
         let parked = self.parked.remove(&inode.meta.ino);
         inode.lookups += parked.map_or(0, |parked| parked.lookups);
+        inode.opens += parked.map_or(0, |parked| parked.opens);
         parked.is_some()
     }
 
     /// Bytes all this takes.
     pub(crate) fn bytes(&self) -> usize {
-        self.parked.len() * PARKED_BYTES + self.order.len() * size_of::<(InodeNo, u64)>()
+        self.parked.capacity() * PARKED_BYTES + self.order.capacity() * size_of::<(InodeNo, u64)>()
     }
 }
 
 fn place_of(inode: &Inode) -> Option<Place> {
-    let busy = inode.dirty || inode.frozen || inode.opens > 0 || inode.children > 0 || inode.lookups == 0;
+    let open = inode.opens > 0 && inode.counted < HEAVY_BYTES;
+    let busy = inode.dirty || inode.frozen || open || inode.children > 0 || inode.is_idle();
     match &inode.home {
         _ if busy => None,
         Home::Entry { parent, key } => Some(Place::Entry {
@@ -100,7 +109,8 @@ impl State {
     /// in the order of those that left.
     fn park_some(&mut self) {
         for _ in 0..STEPS {
-            let crowded = self.inodes.len() > self.parking.inodes_max;
+            let crowded =
+                self.inodes.len() > self.parking.inodes_max || self.inode_bytes() > self.parking.bytes_max;
             if !crowded && self.parking.order.len() <= 2 * self.inodes.len() + STEPS {
                 return;
             }
@@ -112,22 +122,28 @@ impl State {
             };
             match place_of(inode) {
                 Some(place) if crowded => {
-                    let lookups = inode.lookups;
-                    self.inodes.remove(&ino);
-                    self.parking.parked.insert(ino, Parked { place, lookups });
+                    let (lookups, opens) = (inode.lookups, inode.opens);
+                    let parked = Parked {
+                        place,
+                        lookups,
+                        opens,
+                    };
+                    self.take(ino);
+                    self.parking.parked.insert(ino, parked);
                 }
                 _ => self.parking.order.push_back((ino, stamp)),
             }
         }
     }
 
-    /// The kernel drops references to an inode that may be parked. Answers whether it was.
-    pub(crate) fn forget_parked(&mut self, ino: InodeNo, count: u64) -> bool {
+    /// The kernel drops references to an inode that may be parked, and closes handles. Answers whether it was.
+    pub(crate) fn forget_parked(&mut self, ino: InodeNo, lookups: u64, opens: u32) -> bool {
         let Some(parked) = self.parking.parked.get_mut(&ino) else {
             return false;
         };
-        parked.lookups = parked.lookups.saturating_sub(count);
-        if parked.lookups == 0 {
+        parked.lookups = parked.lookups.saturating_sub(lookups);
+        parked.opens = parked.opens.saturating_sub(opens);
+        if parked.lookups == 0 && parked.opens == 0 {
             let place = parked.place;
             self.parking.parked.remove(&ino);
             if let Place::Entry { parent, .. } = place {

@@ -87,6 +87,11 @@ impl Pieces {
         self.runs.insert(start, piece);
     }
 
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.runs.len()
+    }
+
     /// Forgets everything at and after `keep`.
     pub(crate) fn cut(&mut self, keep: u32) {
         self.runs.split_off(&keep);

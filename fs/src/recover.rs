@@ -9,9 +9,10 @@
 //! has a gap is an error and not a shorter log.
 
 use crate::blocks::Blocks;
-use crate::engine::{CACHE_SHARE, Config, Engine, Signals};
+use crate::engine::{CACHE_SHARE, Config, Engine, INODES_SHARE, Signals};
 use crate::inode::{Home, Inode};
 use crate::intent::{Replayed, decode_record, gap};
+use crate::parked::Parking;
 use crate::publication::Standing;
 use crate::record::Record;
 use crate::snapshot::{CHECK_NAME, Snapshots};
@@ -166,7 +167,7 @@ impl Opening {
                 snapshots,
                 (self.version.epoch, (self.version.root, self.root_len), self.head),
                 self.header.hash(),
-                config.inodes_max,
+                Parking::new(config.inodes_max, config.memory_bytes / INODES_SHARE),
             )),
             blocks,
             key: self.key,

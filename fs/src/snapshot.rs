@@ -24,6 +24,8 @@ pub(crate) const DIR_NAME: &[u8] = b".snapshots";
 
 /// Name of the snapshot that checks held before there were pins; a mount destroys what a crash left of one.
 pub(crate) const CHECK_NAME: &[u8] = b".check";
+/// Snapshots take one in so many of the memory at most.
+const MEMORY_SHARE: u64 = 8;
 /// Numbers of snapshots stay below: an inode number has 24 bits for the snapshot it is seen through.
 const SNAPSHOTS_MAX: u32 = (1 << 24) - 1;
 
@@ -121,6 +123,9 @@ impl Snapshot {
     }
 }
 
+/// What a snapshot takes in memory with its name, twice while a commit is under way.
+const SNAPSHOT_BYTES: u64 = 1280;
+
 /// All snapshots, and what the next commit is to do about them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Snapshots {
@@ -148,6 +153,11 @@ impl Snapshots {
             }),
             Err,
         )
+    }
+
+    /// Bytes of memory they take.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.by_name.len() as u64 * SNAPSHOT_BYTES
     }
 
     /// Whether the next commit has something to do here.
@@ -470,7 +480,8 @@ impl Engine {
                 self.signals.committed.wait(&mut state);
             }
             state.writable()?;
-            if state.volume.next_snapshot >= SNAPSHOTS_MAX {
+            let most = self.config.memory_bytes / MEMORY_SHARE;
+            if state.volume.next_snapshot >= SNAPSHOTS_MAX || state.snapshots.bytes() > most {
                 return Err(Error::NoSpace);
             }
             let stalled = state

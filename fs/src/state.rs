@@ -49,6 +49,12 @@ pub(crate) struct State {
     pub(crate) frozen_bytes: u64,
     /// Inodes of the commit under way.
     pub(crate) frozen_inodes: usize,
+    /// Memory that the open epoch takes beside data, inodes and the log, and that of the commit under way. Only grows
+    /// within an epoch: see `admit.rs`.
+    pub(crate) overhead_bytes: u64,
+    pub(crate) frozen_overhead_bytes: u64,
+    /// Sum of [`Inode::extra_bytes`] of the inodes in memory, as last counted.
+    pub(crate) extra_bytes: u64,
     /// Bytes of files in the epochs closed since the volume was opened.
     pub(crate) written_bytes: u64,
     /// Bytes of leaves put in the open epoch, and in the one that is being committed: what a quota must count.
@@ -72,6 +78,8 @@ pub(crate) struct State {
     pub(crate) join: Join,
     /// Commits that are done, for those who wait.
     pub(crate) commits_done: u64,
+    /// How many commits were done when the store was last asked, for want of room, to give back what was deleted.
+    pub(crate) given_back: u64,
     /// Deleted files of which the last commit left something to the next.
     pub(crate) destroying: usize,
     /// Why nothing may be written.
@@ -90,11 +98,11 @@ impl State {
         snapshots: Snapshots,
         (committed, (root, root_len), head): (Epoch, (Cid, u32), Vec<u8>),
         header_hash: [u8; 32],
-        inodes_max: usize,
+        parking: Parking,
     ) -> Self {
         Self {
             inodes: FxHashMap::default(),
-            parking: Parking::new(inodes_max),
+            parking,
             dirty: FxHashSet::default(),
             left_table: Vec::new(),
             dropped: Vec::new(),
@@ -117,6 +125,9 @@ impl State {
             dirty_bytes: 0,
             frozen_bytes: 0,
             frozen_inodes: 0,
+            overhead_bytes: 0,
+            frozen_overhead_bytes: 0,
+            extra_bytes: 0,
             written_bytes: 0,
             put_bytes: 0,
             frozen_put_bytes: 0,
@@ -130,6 +141,7 @@ impl State {
             committing: false,
             join: Join::default(),
             commits_done: 0,
+            given_back: 0,
             destroying: 0,
             read_only: None,
             replaying: false,
@@ -152,6 +164,7 @@ impl State {
         if !inode.dirty {
             inode.dirty = true;
             self.dirty.insert(ino);
+            self.overhead_bytes += crate::admit::RECORD_COPIES * inode.counted;
         }
         if let Ok(file) = inode.file_mut() {
             file.unlogged.since.get_or_insert_with(Instant::now);
@@ -197,7 +210,31 @@ impl State {
         {
             parent.children += 1;
         }
-        self.inodes.insert(inode.meta.ino, inode);
+        let ino = inode.meta.ino;
+        inode.counted = 0;
+        if let Some(replaced) = self.inodes.insert(ino, inode) {
+            self.extra_bytes -= replaced.counted;
+        }
+        self.weigh(ino);
+    }
+
+    /// Takes an inode out of memory.
+    pub(crate) fn take(&mut self, ino: InodeNo) -> Option<Inode> {
+        let inode = self.inodes.remove(&ino)?;
+        self.extra_bytes -= inode.counted;
+        Some(inode)
+    }
+
+    /// Counts anew what an inode takes. What a dirty one takes more, its commit takes too.
+    pub(crate) fn weigh(&mut self, ino: InodeNo) {
+        if let Some(inode) = self.inodes.get_mut(&ino) {
+            let bytes = inode.extra_bytes();
+            let before = std::mem::replace(&mut inode.counted, bytes);
+            self.extra_bytes = self.extra_bytes + inode.counted - before;
+            if inode.dirty {
+                self.overhead_bytes += crate::admit::RECORD_COPIES * inode.counted;
+            }
+        }
     }
 
     /// Gives an inode another home.
@@ -242,7 +279,7 @@ impl State {
         if let Some(Inode {
             home: Home::Entry { parent, .. },
             ..
-        }) = self.inodes.remove(&ino)
+        }) = self.take(ino)
         {
             self.child_gone(parent);
         }
@@ -250,7 +287,7 @@ impl State {
 
     /// Bytes the inodes in memory take, roughly.
     pub(crate) fn inode_bytes(&self) -> u64 {
-        self.inodes.len() as u64 * INODE_BYTES + self.parking.bytes() as u64
+        self.inodes.len() as u64 * INODE_BYTES + self.extra_bytes + self.parking.bytes() as u64
     }
 
     /// Whether a directory's open or frozen changes or its tree might hold names.

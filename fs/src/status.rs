@@ -43,7 +43,7 @@ impl Engine {
             epoch: state.committed,
             root: state.root,
             dirty_bytes,
-            memory_bytes: dirty_bytes + self.blocks.cached_bytes() + state.inode_bytes(),
+            memory_bytes: state.counted_bytes() + self.blocks.cached_bytes(),
             used_bytes: state.volume.bytes,
             inodes: state.volume.inodes,
             destroying: state.destroying,

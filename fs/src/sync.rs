@@ -26,6 +26,8 @@ pub(crate) struct Waiter {
 
 /// This much log asks for a commit, however few bytes are dirty: it takes room, and time when it is replayed.
 const WRITTEN_MAX: u64 = 256 << 20;
+/// So does this many eighths of the engine's memory: a mount that replays it holds what it says.
+const WRITTEN_EIGHTHS: u64 = 5;
 
 impl Engine {
     /// Makes every operation noted so far durable, together with all who ask at the same time.
@@ -41,7 +43,8 @@ impl Engine {
             let begun = Instant::now();
             let upto = state.log.pushed;
             let records = state.log.seal(&self.log_key);
-            if state.log.written > WRITTEN_MAX && !state.committing {
+            let most = WRITTEN_MAX.min(self.config.memory_bytes / 8 * WRITTEN_EIGHTHS);
+            if state.log.written > most && !state.committing {
                 state.commit_wanted = true;
                 self.signals.wake.notify_all();
             }

@@ -6,6 +6,7 @@
 //! recovery: log --apply_content--> the open layer, as if it had just been written
 //! ```
 
+use crate::admit::DROPPED_BYTES;
 use crate::engine::{Engine, Guard};
 use crate::inode::{Home, Unlogged};
 use crate::intent::{Op, Part, ReplayedPart};
@@ -71,6 +72,7 @@ impl Engine {
         if Self::dirty_version(state, ino, recno) == Some(version) {
             self.set_record(state, ino, recno, Rec::Clean(link))
         } else {
+            state.overhead_bytes += DROPPED_BYTES;
             state.dropped.push(link);
             Ok(())
         }

@@ -149,4 +149,12 @@ pub trait Operations: Send + Sync + 'static {
     fn removexattr(&self, ino: InodeNo, name: &[u8], caller: Caller) -> Result<()>;
     /// Capacity of the volume.
     fn statfs(&self) -> Result<StatFs>;
+    /// Bytes that can still be written, by quota and store, as far as is known.
+    fn room(&self) -> u64 {
+        u64::MAX
+    }
+    /// The same, once all that was deleted or overwritten has made room.
+    fn make_room(&self) -> u64 {
+        self.room()
+    }
 }
