@@ -20,11 +20,13 @@
 
 mod apply;
 mod body;
+mod salvage;
 #[cfg(test)]
 mod tests;
 
 pub use apply::apply;
 pub use body::{ENTRY_COST_MAX, HEIGHT_MAX, KEY_BYTES_MAX, NODE_COST_MAX};
+pub use salvage::{Gap, prune, survey};
 
 use crate::{Link, Node, NodeSink, NodeSource, Result};
 use body::{Body, malformed};

@@ -22,11 +22,13 @@
 //! links it replaced.
 
 mod change;
+mod salvage;
 mod table;
 #[cfg(test)]
 mod tests;
 
 pub use change::{apply, destroy_some, truncate};
+pub use salvage::{Gap, prune, survey};
 pub use table::{FANOUT, HEIGHT_MAX};
 
 use crate::{Link, NodeSource, Result};
