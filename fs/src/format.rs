@@ -91,6 +91,7 @@ fn empty(quota: Quota, owner: Caller) -> Volume {
         dead: None,
         held: Default::default(),
         publication: Default::default(),
+        repairs: Default::default(),
     }
 }
 

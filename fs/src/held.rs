@@ -76,10 +76,19 @@ pub(crate) struct Row {
     freed: Epoch,
     birth: Epoch,
     pub(crate) cid: Cid,
-    len: u32,
+    pub(crate) len: u32,
 }
 
 impl Row {
+    pub(crate) fn new(freed: Epoch, birth: Epoch, cid: Cid, len: u32) -> Self {
+        Self {
+            freed,
+            birth,
+            cid,
+            len,
+        }
+    }
+
     fn key(&self) -> Vec<u8> {
         let mut key = self.freed.0.to_be_bytes().to_vec();
         key.extend_from_slice(&self.birth.0.to_be_bytes());
@@ -87,7 +96,7 @@ impl Row {
         key
     }
 
-    fn encode(&self) -> btree::Entry {
+    pub(crate) fn encode(&self) -> btree::Entry {
         btree::Entry {
             key: self.key(),
             value: self.len.to_le_bytes().to_vec(),
@@ -153,7 +162,7 @@ impl Keeper<'_> {
             // those are nobody's, and the third has nothing to do.
             self.writer.flush()?;
             let changed = std::mem::take(&mut changes).into_iter().collect();
-            list.root = btree::apply(self.blocks, self.writer, list.root.take(), changed)?;
+            list.root = self.writer.change_list(list.root.take(), changed)?;
             freed = self.writer.take_dropped().into_iter().map(Freed::from).collect();
         }
     }
@@ -169,7 +178,12 @@ impl Keeper<'_> {
             return Ok(changes);
         }
         let bytes = &mut list.bytes;
-        btree::walk(self.blocks, list.root.as_ref(), &mut |_| {}, &mut |entry| {
+        // Blocks whose rows cannot be read stay in the store until a repair.
+        let gap = &mut |gap: btree::Gap| {
+            tracing::error!(error = %gap.error, "a part of the held list is left as it is");
+            Ok(())
+        };
+        let each = &mut |entry: btree::Entry| -> cairn_merkle::Result<()> {
             let row = Row::decode(&entry)?;
             if !self.holds.name(row.birth, row.freed) {
                 delete.push(row.cid);
@@ -177,7 +191,8 @@ impl Keeper<'_> {
                 changes.insert(entry.key, None);
             }
             Ok(())
-        })?;
+        };
+        btree::survey(self.blocks, list.root.as_ref(), &mut |_| {}, each, gap)?;
         Ok(changes)
     }
 }

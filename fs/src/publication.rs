@@ -18,7 +18,6 @@ use crate::engine::{Config, Engine, Guard};
 use crate::freeze::Closed;
 use crate::held::Holds;
 use crate::recover::Opening;
-use crate::snapshot::Snapshots;
 use crate::state::State;
 use crate::volume::Volume;
 use crate::{Error, Result};
@@ -369,7 +368,7 @@ impl Engine {
             Ok(past) => past.check(progress),
             Err(error @ Error::Merkle(cairn_merkle::Error::Store(_))) => Err(error),
             Err(Error::Merkle(error)) => Ok(CheckReport {
-                damaged: vec![Damage::of(b"/", "", &error)],
+                damaged: vec![Damage::of(b"/", &error)],
                 ..CheckReport::default()
             }),
             Err(error) => Err(error),
@@ -391,7 +390,7 @@ impl Engine {
     }
 
     /// Commits what is open, and pins it; answers also what the commit says.
-    pub(crate) fn pin_newest(&self) -> Result<(Pin<'_>, Volume, Snapshots)> {
+    pub(crate) fn pin_newest(&self) -> Result<(Pin<'_>, Volume)> {
         let mut state = self.state.lock();
         self.commit_locked(&mut state)?;
         while state.committing {
@@ -401,7 +400,6 @@ impl Engine {
         state.pins.push(version.epoch);
         let mut volume = state.volume.clone();
         volume.inodes = state.committed_inodes;
-        let snapshots = state.snapshots.clone();
         drop(state);
         Ok((
             Pin {
@@ -409,7 +407,6 @@ impl Engine {
                 version,
             },
             volume,
-            snapshots,
         ))
     }
 

@@ -235,12 +235,13 @@ impl Engine {
 
     /// Brings the inodes that were unlinked while open into memory, where the next commit finds them dead.
     fn load_orphans(&self, state: &mut State) -> Result<()> {
-        let orphans = btree::range(
-            &self.blocks,
-            state.volume.orphans.as_ref(),
-            std::ops::Bound::Unbounded,
-            usize::MAX,
-        )?;
+        let mut orphans = Vec::new();
+        let root = state.volume.orphans.as_ref();
+        let each = &mut |entry| {
+            orphans.push(entry);
+            Ok(())
+        };
+        btree::survey(&self.blocks, root, &mut |_| {}, each, &mut |_| Ok(()))?;
         for entry in orphans {
             let record = Record::decode(&entry.value, &entry.links)?;
             let ino = record.meta.ino;

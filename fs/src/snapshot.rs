@@ -59,7 +59,7 @@ impl Snapshot {
         }
     }
 
-    fn encode(&self, name: &Name) -> btree::Entry {
+    pub(crate) fn encode(&self, name: &Name) -> btree::Entry {
         let mut out = Encoder::default();
         out.u32(self.id)
             .u64(self.epoch.0)
@@ -81,7 +81,7 @@ impl Snapshot {
     }
 
     /// Its place in the order of all: one commit may take several, and their numbers tell which came first.
-    fn place(&self) -> (Epoch, u32) {
+    pub(crate) fn place(&self) -> (Epoch, u32) {
         (self.epoch, self.id)
     }
 
@@ -130,25 +130,35 @@ const SNAPSHOT_BYTES: u64 = 1280;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Snapshots {
     by_name: BTreeMap<Name, Snapshot>,
+    /// Some are in a damaged block: nothing is known of those, and so nothing that they may name is freed.
+    unread: bool,
     pub(crate) to_create: Vec<(Name, Time)>,
     pub(crate) to_destroy: Vec<Name>,
 }
 
 impl Snapshots {
-    /// Reads all of them: a mount knows them by heart.
+    /// Reads all of them that can be read: a mount knows them by heart.
     pub(crate) fn load(blocks: &Blocks, root: Option<&Link>) -> Result<Self> {
         let mut by_name = BTreeMap::new();
         let mut failed = None;
-        btree::walk(blocks, root, &mut |_| {}, &mut |entry| {
+        let each = &mut |entry: btree::Entry| {
             match Snapshot::decode(&entry) {
                 Ok((name, snapshot)) => drop(by_name.insert(name, snapshot)),
                 Err(error) => failed = Some(error),
             }
             Ok(())
-        })?;
+        };
+        let mut unread = false;
+        let gap = &mut |gap: btree::Gap| {
+            tracing::error!(error = %gap.error, "the volume goes on without snapshots that cannot be found");
+            unread = true;
+            Ok(())
+        };
+        btree::survey(blocks, root, &mut |_| {}, each, gap)?;
         failed.map_or(
             Ok(Self {
                 by_name,
+                unread,
                 ..Self::default()
             }),
             Err,
@@ -177,6 +187,7 @@ impl Snapshots {
     pub(crate) fn take_requests(&mut self) -> Self {
         Self {
             by_name: self.by_name.clone(),
+            unread: self.unread,
             to_create: std::mem::take(&mut self.to_create),
             to_destroy: std::mem::take(&mut self.to_destroy),
         }
@@ -189,6 +200,13 @@ impl Snapshots {
     /// Takes over what a commit made of [`Self::take_requests`].
     pub(crate) fn install(&mut self, committed: Self) {
         self.by_name = committed.by_name;
+        self.unread = committed.unread;
+    }
+
+    /// Makes these the snapshots that there are.
+    pub(crate) fn replace(&mut self, snapshots: Vec<(Name, Snapshot)>) {
+        self.by_name = snapshots.into_iter().collect();
+        self.unread = false;
     }
 
     pub(crate) fn by_id(&self, id: u32) -> Option<&Snapshot> {
@@ -200,8 +218,23 @@ impl Snapshots {
         self.by_name.iter()
     }
 
-    fn newest(&self) -> Option<&Snapshot> {
-        self.by_name.values().max_by_key(|snapshot| snapshot.place())
+    /// The newest epoch that one of them holds; of those that cannot be read, any.
+    fn newest(&self) -> Epoch {
+        let known = self.by_name.values().map(|snapshot| snapshot.epoch).max();
+        match self.unread {
+            true => Epoch(u64::MAX),
+            false => known.unwrap_or(Epoch(0)),
+        }
+    }
+
+    /// Refuses to take or destroy one while not all are known.
+    fn all_known(&self) -> Result<()> {
+        match self.unread {
+            true => Err(Error::Invalid(
+                "the table of snapshots is damaged: repair the volume",
+            )),
+            false => Ok(()),
+        }
     }
 
     /// The snapshots next to one: the epoch of the one before, and the name of the one after.
@@ -268,10 +301,15 @@ pub(crate) struct Ledger<'a> {
     changes: BTreeMap<Vec<u8>, Option<btree::Entry>>,
 }
 
-fn dead_key(birth: Epoch, cid: &Cid) -> Vec<u8> {
-    let mut key = birth.0.to_be_bytes().to_vec();
-    key.extend_from_slice(&cid.to_bytes());
-    key
+/// A block's row on a dead list.
+pub(crate) fn dead_entry(link: &Link) -> btree::Entry {
+    let mut key = link.birth.0.to_be_bytes().to_vec();
+    key.extend_from_slice(&link.cid.to_bytes());
+    btree::Entry {
+        key,
+        value: link.len.to_le_bytes().to_vec(),
+        links: Vec::new(),
+    }
 }
 
 pub(crate) fn dead_cid(entry: &btree::Entry) -> cairn_merkle::Result<(Epoch, Cid)> {
@@ -313,7 +351,11 @@ impl<'a> Ledger<'a> {
 
     /// Destroys what was asked for.
     pub(crate) fn destroy(&mut self) -> Result<()> {
-        for name in std::mem::take(&mut self.snapshots.to_destroy) {
+        let mut asked = std::mem::take(&mut self.snapshots.to_destroy);
+        if self.snapshots.unread {
+            asked.clear();
+        }
+        for name in asked {
             let Some(snapshot) = self.snapshots.by_name.remove(&name) else {
                 continue;
             };
@@ -366,31 +408,20 @@ impl<'a> Ledger<'a> {
 
     /// Frees blocks that left the live tree, or hands them to the dead list when the newest snapshot names them.
     pub(crate) fn drop_blocks(&mut self, dropped: Vec<Link>) -> Result<()> {
-        let newest = self
-            .snapshots
-            .newest()
-            .map_or(Epoch(0), |snapshot| snapshot.epoch);
+        let newest = self.snapshots.newest();
         let mut held = BTreeMap::new();
         for link in dropped {
             if link.birth > newest {
                 self.freed.push(link.into());
                 continue;
             }
-            let key = dead_key(link.birth, &link.cid);
-            let entry = btree::Entry {
-                key: key.clone(),
-                value: link.len.to_le_bytes().to_vec(),
-                links: Vec::new(),
-            };
-            held.insert(key, Some(entry));
+            let entry = dead_entry(&link);
+            held.insert(entry.key.clone(), Some(entry));
         }
         if !held.is_empty() {
-            self.dead = btree::apply(
-                self.blocks,
-                self.writer,
-                self.dead.take(),
-                held.into_iter().collect(),
-            )?;
+            self.dead = self
+                .writer
+                .change_list(self.dead.take(), held.into_iter().collect())?;
         }
         Ok(())
     }
@@ -479,6 +510,7 @@ impl Engine {
             while state.committing {
                 self.signals.committed.wait(&mut state);
             }
+            state.snapshots.all_known()?;
             state.writable()?;
             let most = self.config.memory_bytes / MEMORY_SHARE;
             if state.volume.next_snapshot >= SNAPSHOTS_MAX || state.snapshots.bytes() > most {
@@ -530,6 +562,7 @@ impl Engine {
         {
             let mut state = self.state.lock();
             state.writable()?;
+            state.snapshots.all_known()?;
             let id = state.snapshots.by_name.get(name).ok_or(Error::NoEntry)?.id;
             state.snapshots.to_destroy.push(name.clone());
             // Whoever still has a file of it open reads EIO from now on, as from any block that is gone.

@@ -30,6 +30,8 @@ pub struct Status {
     pub quota: Quota,
     /// Why the volume cannot be changed, if it cannot.
     pub read_only: Option<&'static str>,
+    /// What repairs took away.
+    pub repaired: Option<crate::repair::Repaired>,
 }
 
 impl Engine {
@@ -52,6 +54,7 @@ impl Engine {
                 inodes: limit(state.volume.quota_inodes),
             },
             read_only: state.read_only,
+            repaired: state.volume.repairs.summary.clone(),
         }
     }
 

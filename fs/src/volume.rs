@@ -6,11 +6,10 @@ use crate::codec::{Decoder, Encoder};
 use crate::held::HeldList;
 use crate::publication::Publication;
 use crate::record::Record;
+use crate::repair::Repairs;
 use cairn_merkle::{Error, Link};
 
-const VERSION: u8 = 2;
-/// What volumes were written with before versions could be published: all but the last three fields.
-const VERSION_WITHOUT_PUBLICATION: u8 = 1;
+const VERSION: u8 = 3;
 
 /// Everything that a commit says about the filesystem.
 #[derive(Clone, Debug)]
@@ -44,6 +43,8 @@ pub(crate) struct Volume {
     pub(crate) held: HeldList,
     /// What is known of the anchor.
     pub(crate) publication: Publication,
+    /// What repairs took away.
+    pub(crate) repairs: Repairs,
 }
 
 impl Volume {
@@ -68,6 +69,7 @@ impl Volume {
             &self.snapshots,
             &self.dead,
             &self.held.root,
+            &self.repairs.root,
         ];
         for tree in trees {
             out.u8(u8::from(tree.is_some()));
@@ -75,13 +77,14 @@ impl Volume {
         }
         out.u64(self.held.bytes);
         self.publication.encode(&mut out);
+        self.repairs.encode(&mut out);
         (out.0, links)
     }
 
     pub(crate) fn decode(body: &[u8], links: &[Link]) -> Result<Self, Error> {
         let mut from = Decoder::new("commit", body);
         let version = from.u8()?;
-        if ![VERSION, VERSION_WITHOUT_PUBLICATION].contains(&version) {
+        if version != VERSION {
             return Err(Error::UnknownVersion {
                 what: "filesystem state",
                 version: version.into(),
@@ -107,14 +110,13 @@ impl Volume {
             Ok(Some(link.clone()))
         };
         let (table, orphans, snapshots, dead) = (tree()?, tree()?, tree()?, tree()?);
-        let (held, publication) = match version {
-            VERSION_WITHOUT_PUBLICATION => Default::default(),
-            _ => {
-                let root = tree()?;
-                let bytes = from.u64()?;
-                (HeldList { root, bytes }, Publication::decode(&mut from)?)
-            }
+        let (held_root, gone) = (tree()?, tree()?);
+        let held = HeldList {
+            root: held_root,
+            bytes: from.u64()?,
         };
+        let publication = Publication::decode(&mut from)?;
+        let repairs = Repairs::decode(&mut from, gone)?;
         if !links.is_empty() {
             return Err(from.error("it has links nobody names"));
         }
@@ -135,6 +137,7 @@ impl Volume {
             dead,
             held,
             publication,
+            repairs,
         })
     }
 }
@@ -143,6 +146,7 @@ impl Volume {
 mod tests {
     use super::*;
     use crate::record::{Stored, Xattrs, tests::meta};
+    use crate::repair::Repaired;
     use cairn_merkle::testing::TestRng;
     use cairn_merkle::{Epoch, Version, seal_leaf};
 
@@ -177,12 +181,20 @@ mod tests {
                 changed: Epoch(6),
                 publishing: true,
             },
+            repairs: Repairs {
+                root: link(),
+                summary: Some(Repaired {
+                    epoch: 6,
+                    files: 3,
+                    ..Repaired::default()
+                }),
+            },
         }
     }
 
     #[test]
     fn a_state_decodes_to_what_was_encoded_and_nothing_shorter_or_longer_does() {
-        let (body, links) = volume().encode();
+        let (mut body, links) = volume().encode();
         let read = Volume::decode(&body, &links).unwrap();
         assert_eq!(read.encode(), (body.clone(), links.clone()));
         for len in 0..body.len() {
@@ -192,25 +204,10 @@ mod tests {
         assert!(Volume::decode(&body, &links[..2]).is_err());
         let more = [&links[..], &links[..1]].concat();
         assert!(Volume::decode(&body, &more).is_err());
-    }
-
-    #[test]
-    fn a_state_written_before_versions_were_published_still_opens() {
-        let unpublished = Volume {
-            held: HeldList::default(),
-            publication: Publication::default(),
-            ..volume()
-        };
-        let (mut body, links) = unpublished.encode();
-        body[0] = VERSION_WITHOUT_PUBLICATION;
-        // Flag and bytes of the held list, the epoch of the last change, whether it publishes, two counts.
-        body.truncate(body.len() - (1 + 8 + 8 + 1 + 1 + 1));
-        let read = Volume::decode(&body, &links).unwrap();
-        assert_eq!(read.encode(), unpublished.encode());
         body[0] = VERSION + 1;
         assert!(matches!(
             Volume::decode(&body, &links),
-            Err(Error::UnknownVersion { version: 3, .. })
+            Err(Error::UnknownVersion { version: 4, .. })
         ));
     }
 }

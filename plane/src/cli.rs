@@ -86,12 +86,7 @@ pub(crate) enum Command {
         after_help = "Examples:\n  cairn check /mnt/data\n  cairn check /srv/store --key-file /etc/cairn/volume.key\n  \
         cairn check backup.car --key-file /etc/cairn/volume.key"
     )]
-    Check {
-        #[command(flatten)]
-        place: PlaceArgs,
-        #[command(flatten)]
-        version: VersionArgs,
-    },
+    Check(CheckArgs),
     /// Give the volume's key a new key file or passphrase; data stays as it is
     #[command(
         after_help = "Examples:\n  cairn rekey /srv/store --key-file old --new-key-file new\n  \
@@ -305,6 +300,27 @@ pub(crate) struct PlaceArgs {
     pub(crate) place: PathBuf,
     #[command(flatten)]
     pub(crate) key: KeyArgs,
+}
+
+/// `check`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+    #[command(flatten)]
+    pub(crate) version: VersionArgs,
+    /// Make the volume in a store whole again by taking away what cannot be read, and list what is gone
+    ///
+    /// First put back from a copy of the store what you can. It shows what is damaged, and asks. Files that lost bytes move to
+    /// /lost+found, with holes; the volume keeps a list of all that is gone.
+    #[arg(long)]
+    pub(crate) repair: bool,
+    /// Repair without asking
+    #[arg(long, requires = "repair")]
+    pub(crate) yes: bool,
+    /// Repair a volume that has been anchored, too
+    #[arg(long, requires = "repair")]
+    pub(crate) force: bool,
 }
 
 /// A path within a volume that is not mounted.

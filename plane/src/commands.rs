@@ -6,9 +6,9 @@ use crate::error::{Error, Result};
 use crate::key::{self, IfAbsent};
 use crate::mountpoint::{self, Unmount};
 use crate::output::{Output, Progress};
-use crate::report::{CheckOutcome, SnapshotReport, hex, human};
+use crate::report::{SnapshotReport, hex, human};
 use crate::state::{self, Record};
-use crate::verify::{self, args::VersionArgs};
+use crate::verify;
 use crate::{tree, volume};
 use cairn_merkle::{BlockStore, SlotKind};
 use cairn_store::StoreOptions;
@@ -74,6 +74,8 @@ pub(crate) fn status(place: &Path, out: &Output) -> Result<()> {
     out.show(&report, || {
         let state = report.read_only.as_ref().map_or("read-write".into(), |why| format!("read-only: {why}"));
         let Report { pid, store, mountpoint, volume_id, epoch, root, .. } = report.as_ref();
+        let repaired = report.repaired.as_ref().map(|repaired| format!("\n{}", repaired.words()));
+        let repaired = repaired.unwrap_or_default();
         let (used, dirty, memory) =
             (human(report.used_bytes), human(report.dirty_bytes), human(report.memory_bytes));
         format!(
@@ -83,13 +85,13 @@ pub(crate) fn status(place: &Path, out: &Output) -> Result<()> {
             mountpoint.display(),
             report.inodes,
             report.freshness.words(),
-        )
+        ) + &repaired
     })
 }
 
 use crate::report::MountReport as Report;
 
-fn unexpected() -> Error {
+pub(crate) fn unexpected() -> Error {
     Error::Usage("the daemon is of another version of cairn and answers something else".into())
 }
 
@@ -212,80 +214,12 @@ fn table(list: &[SnapshotReport]) -> String {
 }
 
 /// The daemon, if one serves `place`; without one, a key must say how to open the store.
-fn served(place: &PlaceArgs) -> Result<Option<Client>> {
+pub(crate) fn served(place: &PlaceArgs) -> Result<Option<Client>> {
     let at = &place.place;
     match Record::find(at)? {
         None if !mountpoint::is_mounted(at) => Ok(None),
         _ => Client::connect(at).map(Some),
     }
-}
-
-/// `check`.
-pub(crate) fn check(place: &PlaceArgs, version: &VersionArgs, out: &Output) -> Result<()> {
-    let progress = Progress::blocks(out);
-    let found = match served(place)? {
-        Some(_) if version.is_given() => {
-            return Err(Error::Usage(
-                "--root and --base go with a store or a CAR that is not mounted".into(),
-            ));
-        }
-        Some(mut client) => {
-            mountpoint::flush_kernel(&client.record().mountpoint)?;
-            match client.ask(&Request::Check, |done, total| progress.set(done, total))? {
-                Answer::Checked(outcome) => outcome,
-                _ => return Err(unexpected()),
-            }
-        }
-        None => verify::with_version(&place.place, version, &place.key, |engine| {
-            control::check(engine, &|p: cairn_fs::CheckProgress| {
-                progress.set(p.blocks_done, p.blocks_total)
-            })
-        })?,
-    };
-    progress.finish();
-    out.show(&found, || check_text(&found))?;
-    match found.damaged.len() {
-        0 => Ok(()),
-        paths => Err(Error::Damaged {
-            store: place.place.clone(),
-            what: format!(
-                "{paths} damaged: restore these paths from a copy, or put the blocks back into the store"
-            ),
-        }),
-    }
-}
-
-/// What people see of a check.
-pub(crate) fn check_text(found: &CheckOutcome) -> String {
-    let mut lines: Vec<_> = found
-        .damaged
-        .iter()
-        .map(|d| format!("damaged: {}: {}", d.path, d.what))
-        .collect();
-    let CheckOutcome {
-        blocks,
-        bytes,
-        inodes,
-        logged_blocks,
-        leaked_blocks,
-        ..
-    } = found;
-    let verdict = if lines.is_empty() { "whole" } else { "DAMAGED" };
-    let leaked = if *leaked_blocks > 0 {
-        format!(", {leaked_blocks} blocks that nothing names")
-    } else {
-        String::new()
-    };
-    let logged = if *logged_blocks > 0 {
-        format!(" ({logged_blocks} of them in the intent log alone)")
-    } else {
-        String::new()
-    };
-    lines.push(format!(
-        "{verdict}: {blocks} blocks{logged}, {}, {inodes} inodes{leaked}",
-        human(*bytes)
-    ));
-    lines.join("\n")
 }
 
 /// `rekey`.

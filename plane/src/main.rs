@@ -14,6 +14,7 @@
 mod anchor;
 mod chain;
 mod challenge;
+mod check;
 mod cli;
 mod commands;
 mod control;
@@ -71,7 +72,7 @@ fn run(command: &Command, out: &Output) -> Result<()> {
             timeout,
         } => commands::sync(dir, *anchored, *timeout, out),
         Command::Snapshot(command) => commands::snapshot(command, out),
-        Command::Check { place, version } => commands::check(place, version, out),
+        Command::Check(args) => check::run(args, out),
         Command::Rekey(args) => commands::rekey(args, out),
         Command::Quota { dir, bytes, inodes } => commands::quota(dir, *bytes, *inodes, out),
         Command::Ls { path, long } => commands::ls(path, *long, out),

@@ -1,9 +1,11 @@
 //! What commands answer with: the same structures go over the control socket, out as JSON, and into words.
 
 mod anchor;
+mod repair;
 
 pub(crate) use anchor::AnchorReport;
 use cairn_fs::{CheckReport, SnapshotInfo, Status};
+pub(crate) use repair::{GoneReport, RepairOutcome, RepairedReport};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -34,6 +36,9 @@ pub(crate) struct MountReport {
     pub(crate) read_only: Option<String>,
     /// How fresh it is.
     pub(crate) freshness: AnchorReport,
+    /// What repairs took away, in numbers.
+    #[serde(default)]
+    pub(crate) repaired: Option<RepairedReport>,
 }
 
 /// One snapshot.
@@ -67,6 +72,15 @@ pub(crate) struct CheckOutcome {
     pub(crate) leaked_blocks: u64,
     /// What is not as it was written.
     pub(crate) damaged: Vec<DamagedPath>,
+    /// How much more of that there is.
+    #[serde(default)]
+    pub(crate) damaged_more: u64,
+    /// What repairs took away, in numbers.
+    #[serde(default)]
+    pub(crate) repaired: Option<RepairedReport>,
+    /// The same one by one, oldest first.
+    #[serde(default)]
+    pub(crate) gone: Vec<GoneReport>,
 }
 
 /// One damaged path.
@@ -79,6 +93,9 @@ pub(crate) struct DamagedPath {
     /// Whether a block is not there, rather than not what was written.
     #[serde(default)]
     pub(crate) missing: bool,
+    /// Of a directory: how many of its names cannot be read.
+    #[serde(default)]
+    pub(crate) names: u64,
 }
 
 impl MountReport {
@@ -97,6 +114,7 @@ impl MountReport {
             inodes: status.inodes,
             read_only: status.read_only.map(str::to_owned),
             freshness,
+            repaired: status.repaired.as_ref().map(RepairedReport::from),
         }
     }
 }
@@ -119,6 +137,7 @@ impl From<CheckReport> for CheckOutcome {
             path: String::from_utf8_lossy(&damage.path).into_owned(),
             what: damage.what,
             missing: damage.missing,
+            names: damage.names,
         });
         Self {
             blocks: report.blocks,
@@ -127,6 +146,9 @@ impl From<CheckReport> for CheckOutcome {
             inodes: report.inodes,
             leaked_blocks: report.leaked_blocks,
             damaged: damaged.collect(),
+            damaged_more: report.damaged_more,
+            repaired: report.repaired.as_ref().map(RepairedReport::from),
+            gone: report.gone.iter().map(GoneReport::from).collect(),
         }
     }
 }

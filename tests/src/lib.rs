@@ -17,6 +17,7 @@ pub mod run;
 pub mod sample;
 pub mod script;
 pub mod tree;
+pub mod various;
 pub mod volume;
 pub mod watched;
 

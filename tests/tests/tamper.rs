@@ -69,7 +69,7 @@ impl Oracle {
     fn require(&self, cid: &Cid, store: Arc<MemoryStore>) -> std::result::Result<(), String> {
         let tampered = Copy::of(&*store);
         let engine = match volume::open(store.clone(), 60) {
-            Ok(_) if self.open.contains(cid) => return Err("the volume opens without it".into()),
+            Ok(engine) if self.open.contains(cid) => return self.require_beside(&engine),
             Ok(engine) => engine,
             Err(error) if self.open.contains(cid) && names(&error, cid) => {
                 return unchanged(&tampered, &*store);
@@ -96,6 +96,23 @@ impl Oracle {
             // A check that could not take its snapshot back could not commit.
             Err(Error::ReadOnly("a commit failed")) if damaged.is_empty() => Ok(()),
             closed => closed.map_err(|error| format!("close: {error}")),
+        }
+    }
+}
+
+impl Oracle {
+    /// A table that is read when the volume is opened: what stands beside it is as it was, and a check says so.
+    fn require_beside(&self, engine: &Engine) -> std::result::Result<(), String> {
+        for (path, (_, expected)) in self.paths.iter().filter(|(path, _)| !path.starts_with('.')) {
+            match sample::read(engine, path) {
+                Ok(seen) if seen == *expected => {}
+                seen => return Err(format!("{path}: {:?}", seen.map(|_| ()))),
+            }
+        }
+        let report = engine.check(&|_| {}).map_err(|error| format!("check: {error}"))?;
+        match report.is_whole() {
+            true => Err("check finds nothing".into()),
+            false => engine.close().map_err(|error| format!("close: {error}")),
         }
     }
 }
@@ -130,18 +147,19 @@ fn require_named(engine: &Engine, damaged: &BTreeSet<&str>) -> std::result::Resu
         note == path || path.starts_with(note) && (note.is_empty() || note.ends_with('/'))
     };
     let within = |note: &str, path: &str| covers(note, path) || note.trim_end_matches('/') == path;
-    // What a snapshot shares with the live tree is noted once, where it is met first; so are two names of one file.
-    let hard = noted.contains("hard") || noted.contains("dir/hard");
-    let live = damaged.iter().filter(|path| !path.starts_with('.'));
-    let live: Vec<_> = live.filter(|path| !(hard && path.ends_with("hard"))).collect();
-    for path in &live {
-        if !noted.iter().any(|note| within(note, path)) {
+    // A listing shows the attributes of what is in a directory, too.
+    let shows = |note: &str, path: &str| {
+        let in_dir = note.strip_prefix(path).map(|rest| rest.trim_start_matches('/'));
+        in_dir.is_some_and(|name| !name.is_empty() && !name.contains('/'))
+    };
+    for path in damaged {
+        if !noted.iter().any(|note| within(note, path) || shows(note, path)) {
             return Err(format!("check notes {noted:?} and not {path}"));
         }
     }
     for note in &noted {
-        let dead_list = note == ".snapshots/";
-        if !dead_list && !damaged.iter().any(|path| within(note, path)) {
+        let list = note.starts_with('(');
+        if !list && !damaged.iter().any(|path| within(note, path)) {
             return Err(format!("check notes {note}, damaged are {damaged:?}"));
         }
     }

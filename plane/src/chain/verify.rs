@@ -12,7 +12,7 @@
 use super::args::VerifyArgs;
 use super::place::Local;
 use super::watch::Report;
-use crate::commands;
+use crate::check;
 use crate::error::{Error, Result};
 use crate::output::Output;
 use crate::report::CheckOutcome;
@@ -178,8 +178,8 @@ impl Local {
 impl Outcome {
     fn words(&self) -> String {
         let mut text = self.report.words();
-        let read = (self.audited.as_ref().map(verify::audit_words))
-            .or(self.checked.as_ref().map(commands::check_text));
+        let read =
+            (self.audited.as_ref().map(verify::audit_words)).or(self.checked.as_ref().map(check::text));
         if let Some(read) = read {
             text = format!("{text}\n{read}");
         }

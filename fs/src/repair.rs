@@ -1,0 +1,131 @@
+//! From a volume with damage to a whole one that says what is gone.
+//!
+//! ```text
+//!  walk (check) --> wounds --> in memory, as operations do it: directories pruned, names removed, files with holes moved
+//!                                to /lost+found (mend.rs)       lists of blocks written anew (lists.rs)
+//!                          --> one commit: the tree, what is gone (gone.rs), and the blocks that nothing names are freed
+//! ```
+//!
+//! A file of which bytes are lost never stays under its name, where it would pass for whole. What is damaged of a snapshot
+//! costs the whole snapshot, for a snapshot never changes. A published version is not touched: nobody could verify it.
+//!
+//! **Invariant:** a repair is one commit. A crash leaves the version before it or the one it makes. The lock is held from
+//! the walk to the commit, and nothing is logged: what a repair does cannot be replayed on another tree.
+
+mod gone;
+mod lists;
+mod marks;
+mod mend;
+
+use crate::check::{CheckProgress, Walk, Wounds, published};
+use crate::engine::{Engine, Guard};
+use crate::{Error, Result, Time};
+use cairn_merkle::Version;
+use lists::Lists;
+use mend::Mender;
+
+pub(crate) use gone::Repairs;
+pub use gone::{Gone, Loss, Repaired};
+
+/// What a repair did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RepairReport {
+    /// What it took away; empty if there was nothing to repair but blocks to free.
+    pub gone: Vec<Gone>,
+    /// Blocks freed that nothing names.
+    pub freed_blocks: u64,
+    /// A published version is damaged, which stays as it is; so nothing was freed that it may name.
+    pub published_damaged: bool,
+}
+
+impl Engine {
+    /// Takes away what cannot be read, so that a check finds the volume whole, and lists it in the version this makes;
+    /// and frees the blocks that nothing names. Nobody else uses the volume meanwhile. With nothing to do, does nothing.
+    ///
+    /// # Errors
+    /// [`Error::ReadOnly`], [`Error::NoSpace`], a store that fails: then the volume is as it was.
+    pub fn repair(&self, now: Time, progress: &dyn Fn(CheckProgress)) -> Result<RepairReport> {
+        let mut state = self.state.lock();
+        while state.committing {
+            self.signals.committed.wait(&mut state);
+        }
+        state.writable()?;
+        self.commit_locked(&mut state)?;
+        // What is half destroyed is no damage, and would be walked as such.
+        self.destroy_all(&mut state)?;
+        let listed = self.list_blocks()?;
+        let newest = Version {
+            epoch: state.committed,
+            root: state.root,
+        };
+        let volume = state.volume.clone();
+        let mut walk = Walk::new(self, &volume, listed.len(), progress);
+        walk.newest(newest, &volume)?;
+        let before = walk.damage_count();
+        for version in published(&volume, newest) {
+            self.check_published(&mut walk, version)?;
+        }
+        walk.wounds.published = walk.damage_count() > before;
+        let Walk { seen, wounds, .. } = walk;
+        let lists = Lists {
+            engine: self,
+            volume: &volume,
+            newest,
+            listed,
+            seen,
+        };
+        // Half of a repair must never be committed.
+        state.replaying = true;
+        let report = self.mend(&mut state, wounds, lists, now);
+        state.replaying = false;
+        let report = report.inspect_err(|error| self.fail(&mut state, "a repair failed", error))?;
+        self.commit_locked(&mut state)?;
+        self.destroy_all(&mut state)?;
+        Ok(report)
+    }
+
+    /// Brings what is mended into memory, where the next commit finds it.
+    fn mend(
+        &self,
+        state: &mut Guard<'_>,
+        wounds: Wounds,
+        lists: Lists<'_>,
+        now: Time,
+    ) -> Result<RepairReport> {
+        let published_damaged = wounds.published;
+        let mut mender = Mender::new(self, state, now);
+        mender.tree(&wounds)?;
+        mender.snapshots_lost(&wounds)?;
+        let (gone, sweep) = mender.finish(&wounds, lists)?;
+        let freed_blocks = sweep.len() as u64;
+        if freed_blocks > 0 {
+            state.stranded.extend(sweep);
+            state.touched = true;
+        }
+        Ok(RepairReport {
+            gone,
+            freed_blocks,
+            published_damaged,
+        })
+    }
+
+    /// Commits until no deleted file is left half destroyed.
+    fn destroy_all(&self, state: &mut Guard<'_>) -> Result<()> {
+        while state.destroying > 0 {
+            let left = state.destroying;
+            self.commit_locked(state)?;
+            if state.destroying >= left && !state.has_changes() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A place in the volume that cannot be found a second time.
+fn vanished() -> Error {
+    Error::Merkle(cairn_merkle::Error::Malformed {
+        what: "tree",
+        why: "what a check found a moment ago is not there",
+    })
+}
