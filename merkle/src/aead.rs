@@ -93,8 +93,24 @@ pub(crate) fn open(key: &[u8; 32], nonce: [u8; 12], aad: &[u8], sealed: &mut Vec
     opened.then_some(())
 }
 
+/// As [`seal`], from one place to another: `sealed` is [`TAG_LEN`] bytes longer than `plain`.
+///
+/// # Panics
+/// If it is not.
+pub(crate) fn seal_into(key: &[u8; 32], nonce: [u8; 12], aad: &[u8], plain: &[u8], sealed: &mut [u8]) {
+    let (ciphertext, tag_place) = sealed.split_at_mut(plain.len());
+    let tag = cipher::seal(key, nonce, aad, plain, ciphertext);
+    tag_place.copy_from_slice(&tag);
+}
+
 /// As [`open`], from one place to another.
-fn open_into(key: &[u8; 32], nonce: [u8; 12], aad: &[u8], sealed: &[u8], plain: &mut [u8]) -> Option<()> {
+pub(crate) fn open_into(
+    key: &[u8; 32],
+    nonce: [u8; 12],
+    aad: &[u8],
+    sealed: &[u8],
+    plain: &mut [u8],
+) -> Option<()> {
     let (ciphertext, tag) = sealed.split_last_chunk()?;
     let opened = ciphertext.len() == plain.len() && cipher::open(key, nonce, aad, (ciphertext, tag), plain);
     if !opened {

@@ -10,9 +10,9 @@
 //! put back whole, is found by the hash of it in each commit ([`crate::Commit::require_header`]).
 
 use crate::aead::{self, ONE_TIME, TAG_LEN};
+use crate::key::leaving_no_trace;
 use crate::{Error, Kek, Result, VolumeKey};
 use rand::CryptoRng;
-use zeroize::{Zeroize, Zeroizing};
 
 const MAGIC: [u8; 8] = *b"cairnvol";
 const VERSION: u16 = 1;
@@ -150,17 +150,9 @@ impl Header {
         header.require_valid()?;
         let aad = header.associated_data();
         for (slot, SlotKey { kek, .. }) in header.slots.iter_mut().zip(slots) {
-            let mut wrapped = Vec::with_capacity(WRAPPED_LEN);
-            wrapped.extend_from_slice(key.as_bytes());
-            aead::seal(
-                kek.wrapping_key(&slot.salt).as_bytes(),
-                ONE_TIME,
-                &aad,
-                &mut wrapped,
-            );
-            slot.wrapped = wrapped
-                .try_into()
-                .expect("a key of 32 bytes and a tag of 16 are 48");
+            let wrapping = kek.wrapping_key(&slot.salt);
+            let (plain, wrapped) = (key.as_bytes(), &mut slot.wrapped);
+            leaving_no_trace(|| aead::seal_into(wrapping.as_bytes(), ONE_TIME, &aad, plain, wrapped));
         }
         Ok(header)
     }
@@ -171,17 +163,12 @@ impl Header {
         let aad = self.associated_data();
         for slot in &self.slots {
             let Some(kek) = kek_of(&slot.kind) else { continue };
-            let mut plain = Zeroizing::new(slot.wrapped.to_vec());
-            let opened = aead::open(
-                kek.wrapping_key(&slot.salt).as_bytes(),
-                ONE_TIME,
-                &aad,
-                &mut plain,
-            );
-            if let (Some(()), Ok(mut key)) = (opened, <[u8; 32]>::try_from(&plain[..])) {
-                let volume_key = VolumeKey::from_bytes(key);
-                key.zeroize();
-                return Ok(volume_key);
+            let wrapping = kek.wrapping_key(&slot.salt);
+            let opened = VolumeKey::try_filled(|key| {
+                aead::open_into(wrapping.as_bytes(), ONE_TIME, &aad, &slot.wrapped, key).ok_or(())
+            });
+            if let Ok(key) = opened {
+                return Ok(key);
             }
         }
         Err(Error::WrongKey)

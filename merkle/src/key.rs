@@ -4,9 +4,19 @@
 //!  key file or passphrase --> Kek --unwraps a slot of the header--> VolumeKey --derive--> SubKey
 //!  randomness ----------------------------------------------------> BlockKey (one block each)
 //! ```
+//!
+//! - *Keys that open everything* ([`Kek`], [`VolumeKey`] and the log's) lie in a locked page of their own each, once:
+//!   they are made there, a clone is a reference to it, and it is wiped with the last one.
+//! - *Keys that open one thing* are made and dropped by the thousand, and lie wherever their owner does.
 
+mod page;
+
+use page::Page;
+pub(crate) use page::leaving_no_trace;
 use rand::CryptoRng;
+use std::convert::Infallible;
 use std::fmt;
+use std::sync::Arc;
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
@@ -14,10 +24,9 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct BlockKey([u8; 32]);
 
-/// The key of a volume. Seals nothing itself: all else is derived from it. A clone is for another reader of the same
-/// volume in this process, and leaves memory on its own.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct VolumeKey([u8; 32]);
+/// The key of a volume. Seals nothing itself: all else is derived from it.
+#[derive(Clone)]
+pub struct VolumeKey(Locked);
 
 /// A key for one purpose, derived from a [`VolumeKey`].
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
@@ -36,8 +45,40 @@ pub(crate) struct NodeKeys {
 }
 
 /// A key-encryption key: what a key file holds, or what a passphrase stretches to.
-#[derive(Zeroize, ZeroizeOnDrop)]
-pub struct Kek([u8; 32]);
+#[derive(Clone)]
+pub struct Kek(Locked);
+
+/// A key in a page of its own.
+#[derive(Clone)]
+pub(crate) struct Locked(Arc<Page>);
+
+impl Locked {
+    fn try_filled<E>(fill: impl FnOnce(&mut [u8; 32]) -> Result<(), E>) -> Result<Self, E> {
+        let page = leaving_no_trace(|| Page::filled(fill))?;
+        Ok(Self(Arc::new(page)))
+    }
+
+    fn filled(fill: impl FnOnce(&mut [u8; 32])) -> Self {
+        let made = Self::try_filled(|bytes| {
+            fill(bytes);
+            Ok::<_, Infallible>(())
+        });
+        match made {
+            Ok(key) => key,
+            Err(never) => match never {},
+        }
+    }
+
+    pub(crate) fn derive(&self, context: &'static str, salt: &[u8]) -> SubKey {
+        let mut key = SubKey([0; 32]);
+        leaving_no_trace(|| derive(context, self.as_bytes(), salt, &mut key.0));
+        key
+    }
+
+    fn as_bytes(&self) -> &[u8; 32] {
+        self.0.bytes()
+    }
+}
 
 impl BlockKey {
     /// A fresh key.
@@ -76,29 +117,52 @@ impl BodyKey {
 impl VolumeKey {
     /// A fresh key.
     pub fn random(rng: &mut (impl CryptoRng + ?Sized)) -> Self {
-        Self(draw(rng))
+        Self(Locked::filled(|bytes| rng.fill_bytes(bytes)))
     }
 
-    /// A key that was kept elsewhere.
+    /// A key that was kept elsewhere: for tests, since the argument is a copy on the stack.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
+        Self(Locked::filled(|place| *place = bytes))
+    }
+
+    /// A key that `fill` writes to where it stays.
+    pub(crate) fn try_filled<E>(fill: impl FnOnce(&mut [u8; 32]) -> Result<(), E>) -> Result<Self, E> {
+        Locked::try_filled(fill).map(Self)
     }
 
     /// The key of one purpose. `context` is a fixed string of the format, `cairn 2026-11 …`, so that no two
     /// purposes ever share a key; `salt` tells apart the uses within one.
     pub fn derive(&self, context: &'static str, salt: &[u8]) -> SubKey {
-        SubKey(derive(context, &self.0, salt))
+        self.0.derive(context, salt)
+    }
+
+    /// The same for a purpose that lasts as long as the volume is open.
+    pub(crate) fn derive_locked(&self, context: &'static str, salt: &[u8]) -> Locked {
+        Locked::filled(|key| derive(context, self.as_bytes(), salt, key))
+    }
+
+    /// The key itself, for tests that look for copies of it.
+    #[cfg(feature = "testing")]
+    pub fn reveal(&self) -> [u8; 32] {
+        *self.as_bytes()
+    }
+
+    /// Whether the kernel keeps the key out of swap; it refuses where `RLIMIT_MEMLOCK` is used up.
+    pub fn is_locked(&self) -> bool {
+        self.0.0.is_locked()
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
+        self.0.as_bytes()
     }
 }
 
 impl SubKey {
     /// A key of a narrower purpose.
     pub fn derive(&self, context: &'static str, salt: &[u8]) -> SubKey {
-        SubKey(derive(context, &self.0, salt))
+        let mut key = SubKey([0; 32]);
+        derive(context, &self.0, salt, &mut key.0);
+        key
     }
 
     /// The keys of a node that this is the key of.
@@ -118,14 +182,27 @@ impl SubKey {
 }
 
 impl Kek {
-    /// The 32 bytes of a key file, or Argon2id's output.
+    /// The 32 bytes of a key file, or Argon2id's output: for tests, since the argument is a copy on the stack.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
+        Self(Locked::filled(|place| *place = bytes))
+    }
+
+    /// The same, written by `fill` to where they stay.
+    ///
+    /// # Errors
+    /// What `fill` fails with: then there is no key.
+    pub fn try_filled<E>(fill: impl FnOnce(&mut [u8; 32]) -> Result<(), E>) -> Result<Self, E> {
+        Locked::try_filled(fill).map(Self)
+    }
+
+    /// The key itself.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        self.0.as_bytes()
     }
 
     /// The key that wraps the volume key in the slot with this salt.
     pub(crate) fn wrapping_key(&self, salt: &[u8; 32]) -> SubKey {
-        SubKey(derive("cairn 2026-11 key slot", &self.0, salt))
+        self.0.derive("cairn 2026-11 key slot", salt)
     }
 }
 
@@ -135,11 +212,11 @@ fn draw(rng: &mut (impl CryptoRng + ?Sized)) -> [u8; 32] {
     bytes
 }
 
-fn derive(context: &'static str, key: &[u8; 32], salt: &[u8]) -> [u8; 32] {
+fn derive(context: &'static str, key: &[u8; 32], salt: &[u8], derived: &mut [u8; 32]) {
     // The key's length is fixed, so key and salt need no separator.
     let mut hasher = blake3::Hasher::new_derive_key(context);
     hasher.update(key).update(salt);
-    *hasher.finalize().as_bytes()
+    hasher.finalize_xof().fill(derived);
 }
 
 /// One output of BLAKE3 is 64 bytes: both keys for the price of one.
@@ -163,7 +240,7 @@ macro_rules! secret {
     ($($key:ident),*) => {$(
         impl PartialEq for $key {
             fn eq(&self, other: &Self) -> bool {
-                self.0.ct_eq(&other.0).into()
+                self.as_bytes().ct_eq(other.as_bytes()).into()
             }
         }
 
@@ -177,7 +254,7 @@ macro_rules! secret {
     )*};
 }
 
-secret!(BlockKey, VolumeKey, SubKey, BodyKey, Kek);
+secret!(BlockKey, VolumeKey, SubKey, BodyKey, Kek, Locked);
 
 #[cfg(test)]
 mod tests {
@@ -190,6 +267,14 @@ mod tests {
             "VolumeKey(..)"
         );
         assert_eq!(format!("{:?}", BlockKey::from_bytes([0xab; 32])), "BlockKey(..)");
+    }
+
+    #[test]
+    fn a_clone_of_a_key_is_the_same_memory() {
+        let key = VolumeKey::from_bytes([0xab; 32]);
+        assert!(std::ptr::eq(key.clone().as_bytes(), key.as_bytes()));
+        let kek = Kek::from_bytes([0xab; 32]);
+        assert!(std::ptr::eq(kek.clone().as_bytes(), kek.as_bytes()));
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //! twice. A mount draws a fresh salt and never takes back a position, not even after an append that failed.
 
 use crate::aead::{self, TAG_LEN};
+use crate::key::Locked;
 use crate::{Error, LogPos, Result, SubKey, VolumeKey};
 use bytes::Bytes;
 use subtle::ConstantTimeEq;
@@ -22,12 +23,12 @@ const PREFIX_LEN: usize = 1 + TAG_LEN;
 
 /// Seals and opens the intent log of one mount.
 #[derive(Debug)]
-pub struct LogKey(SubKey);
+pub struct LogKey(Locked);
 
 impl LogKey {
     /// The key of the mount that drew `salt`.
     pub fn new(key: &VolumeKey, salt: [u8; 32]) -> Self {
-        Self(key.derive(CONTEXT, &salt))
+        Self(key.derive_locked(CONTEXT, &salt))
     }
 
     /// Seals a record that follows the one with the tag `prev`; zeros for the first one of a mount. Returns the

@@ -6,15 +6,19 @@
 //! ```
 //!
 //! Other sources (a key broker, a sealed key of the TEE) become further implementations of [`KeyProvider`].
-//! **Invariant:** secrets are zeroized when dropped, are never logged, and never stand in a command line.
+//!
+//! **Invariant:** secrets are zeroized when dropped, are never logged, and never stand in a command line. They pass
+//! through no buffer of a library: what reads ahead keeps a copy. A key is written straight to where it stays ([`Kek`]).
 
 use crate::cli::KeyArgs;
 use crate::error::{Error, Result};
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use cairn_merkle::{Kek, SlotKey, SlotKind};
-use rand::Rng;
+use rand::rngs::SysRng;
+use rand::{Rng, TryRng};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use std::fs::{self, File};
-use std::io::{BufRead, IsTerminal, Read, Write};
+use std::io::{IsTerminal, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use zeroize::{Zeroize, Zeroizing};
@@ -27,7 +31,7 @@ const M_KIB: u32 = 64 * 1024;
 const PASSES: u32 = 3;
 const LANES: u32 = 1;
 /// Longer than any passphrase, shorter than what hurts.
-const SECRET_BYTES_MAX: u64 = 64 * 1024;
+const SECRET_BYTES_MAX: usize = 64 << 10;
 
 /// Something that gives the key-encryption key of a volume.
 pub(crate) trait KeyProvider {
@@ -42,7 +46,7 @@ pub(crate) trait KeyProvider {
 /// 32 random bytes in a file.
 pub(crate) struct FileKey {
     path: PathBuf,
-    key: Zeroizing<[u8; 32]>,
+    key: Kek,
 }
 
 /// Words somebody remembers.
@@ -99,31 +103,68 @@ pub(crate) fn passphrase(
 /// Asks on the terminal; without one, takes a line of standard input, so that scripts (and the parent of a daemon)
 /// can hand it over without an argument that everybody sees.
 fn ask(what: &str, if_absent: IfAbsent) -> Result<Zeroizing<Vec<u8>>> {
-    let failed = |error| Error::io("cannot read the passphrase", error);
     if !std::io::stdin().is_terminal() {
-        let mut line = Zeroizing::new(Vec::new());
-        std::io::stdin()
-            .lock()
-            .take(SECRET_BYTES_MAX)
-            .read_until(b'\n', &mut line)
-            .map_err(failed)?;
-        line.pop_if(|&mut b| b == b'\n');
-        return require_words(line);
+        return require_words(read_line()?);
     }
-    let words = Zeroizing::new(
-        rpassword::prompt_password(format!("{what}: "))
-            .map_err(failed)?
-            .into_bytes(),
-    );
-    if if_absent == IfAbsent::Create {
-        let again = Zeroizing::new(rpassword::prompt_password(format!("{what} again: ")).map_err(failed)?);
-        if again.as_bytes() != words.as_slice() {
-            return Err(Error::Usage(
-                "the two passphrases differ: nothing was done".into(),
-            ));
-        }
+    let words = prompt(what)?;
+    if if_absent == IfAbsent::Create && *prompt(&format!("{what} again"))? != *words {
+        return Err(Error::Usage(
+            "the two passphrases differ: nothing was done".into(),
+        ));
     }
     require_words(words)
+}
+
+/// Asks on the terminal that standard input is, without an echo.
+fn prompt(what: &str) -> Result<Zeroizing<Vec<u8>>> {
+    let silent = Silence::begin().map_err(|error| Error::io("cannot silence the terminal", error))?;
+    eprint!("{what}: ");
+    let words = read_line();
+    drop(silent);
+    eprintln!();
+    words
+}
+
+/// While it lives the terminal shows nothing of what is typed.
+struct Silence(Termios);
+
+impl Silence {
+    fn begin() -> rustix::io::Result<Self> {
+        let before = tcgetattr(rustix::stdio::stdin())?;
+        let mut silent = before.clone();
+        silent.local_modes.remove(LocalModes::ECHO);
+        tcsetattr(rustix::stdio::stdin(), OptionalActions::Flush, &silent)?;
+        Ok(Self(before))
+    }
+}
+
+impl Drop for Silence {
+    fn drop(&mut self) {
+        // A terminal that is gone needs no echo.
+        let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, &self.0);
+    }
+}
+
+/// A line of standard input, byte by byte: Rust's own buffer for it would keep the words for as long as the process
+/// lives.
+fn read_line() -> Result<Zeroizing<Vec<u8>>> {
+    let mut line = Zeroizing::new(Vec::with_capacity(SECRET_BYTES_MAX + 1));
+    let mut byte = [0];
+    loop {
+        let read = rustix::io::retry_on_intr(|| rustix::io::read(rustix::stdio::stdin(), &mut byte));
+        let read = read.map_err(|error| Error::io("cannot read the passphrase", error))?;
+        if read == 0 || byte == *b"\n" {
+            return Ok(line);
+        }
+        if line.len() == SECRET_BYTES_MAX {
+            return Err(too_long("the passphrase"));
+        }
+        line.push(byte[0]);
+    }
+}
+
+fn too_long(what: &str) -> Error {
+    Error::Usage(format!("{what} is longer than 64 KiB"))
 }
 
 fn require_words(words: Zeroizing<Vec<u8>>) -> Result<Zeroizing<Vec<u8>>> {
@@ -151,11 +192,19 @@ fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
             mode & 0o777
         );
     }
-    let mut bytes = Zeroizing::new(Vec::with_capacity(1024));
-    file.take(SECRET_BYTES_MAX)
+    if ![0, rustix::process::geteuid().as_raw()].contains(&metadata.uid()) {
+        let (path, uid) = (path.display(), metadata.uid());
+        eprintln!("warning: {path} belongs to another user (uid {uid}), who can change it: chown it");
+    }
+    // All of it at once: a buffer that grows leaves its smaller ones behind, and those are not wiped.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(SECRET_BYTES_MAX + 64));
+    file.take(SECRET_BYTES_MAX as u64 + 1)
         .read_to_end(&mut bytes)
         .map_err(Error::at("read", path))?;
-    Ok(bytes)
+    match bytes.len() {
+        ..=SECRET_BYTES_MAX => Ok(bytes),
+        _ => Err(too_long(&path.display().to_string())),
+    }
 }
 
 impl FileKey {
@@ -179,11 +228,10 @@ impl FileKey {
 
     /// Draws a key and makes it durable before anything is sealed with it: a volume whose key is lost is lost.
     pub(crate) fn create(path: &Path) -> Result<Self> {
-        let mut key = Zeroizing::new([0; 32]);
-        rand::rng().fill_bytes(&mut key[..]);
-        let mut text = Zeroizing::new(String::with_capacity(65));
-        key.iter().for_each(|byte| text.push_str(&format!("{byte:02x}")));
-        text.push('\n');
+        // From the system itself: a generator in this process keeps what it has drawn.
+        let key = Kek::try_filled(|key| SysRng.try_fill_bytes(key))
+            .map_err(|error| Error::io("cannot draw a key", std::io::Error::other(error)))?;
+        let text = hex_line(&key);
         let mut options = fs::OpenOptions::new();
         let mut file = options
             .write(true)
@@ -191,7 +239,7 @@ impl FileKey {
             .mode(0o600)
             .open(path)
             .map_err(Error::at("create", path))?;
-        file.write_all(text.as_bytes())
+        file.write_all(&text)
             .and_then(|()| file.sync_all())
             .map_err(Error::at("write", path))?;
         let absolute = std::path::absolute(path).map_err(Error::at("find", path))?;
@@ -206,26 +254,40 @@ impl FileKey {
     }
 }
 
-fn parse_hex(text: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
-    let mut key = Zeroizing::new([0; 32]);
+/// What a key file holds.
+fn hex_line(key: &Kek) -> Zeroizing<Vec<u8>> {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = Zeroizing::new(Vec::with_capacity(65));
+    for byte in key.as_bytes() {
+        text.extend([byte >> 4, byte & 15].map(|digit| DIGITS[usize::from(digit)]));
+    }
+    text.push(b'\n');
+    text
+}
+
+fn parse_hex(text: &[u8]) -> Option<Kek> {
     if text.len() != 64 || !text.iter().all(u8::is_ascii_hexdigit) {
         return None;
     }
-    for (byte, digits) in key.iter_mut().zip(text.chunks_exact(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
-    }
-    Some(key)
+    let digits = |pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    let parse = |key: &mut [u8; 32]| {
+        for (byte, pair) in key.iter_mut().zip(text.chunks_exact(2)) {
+            *byte = digits(pair).ok_or(())?;
+        }
+        Ok::<_, ()>(())
+    };
+    Kek::try_filled(parse).ok()
 }
 
 impl KeyProvider for FileKey {
     fn kek(&self, kind: &SlotKind) -> Result<Option<Kek>> {
-        Ok(matches!(kind, SlotKind::KeyFile).then(|| Kek::from_bytes(*self.key)))
+        Ok(matches!(kind, SlotKind::KeyFile).then(|| self.key.clone()))
     }
 
     fn new_slot(&self) -> Result<SlotKey> {
         Ok(SlotKey {
             kind: SlotKind::KeyFile,
-            kek: Kek::from_bytes(*self.key),
+            kek: self.key.clone(),
         })
     }
 
@@ -241,13 +303,14 @@ impl KeyProvider for Passphrase {
         };
         let failed = |error| Error::Usage(format!("the passphrase cannot be stretched: {error}"));
         let params = Params::new(m_kib, t, p, Some(32)).map_err(failed)?;
-        let mut key = [0; 32];
-        Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-            .hash_password_into(&self.words, &salt, &mut key)
-            .map_err(failed)?;
-        let kek = Kek::from_bytes(key);
-        key.zeroize();
-        Ok(Some(kek))
+        let mut memory = vec![Block::default(); params.block_count()];
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let kek = Kek::try_filled(|key| {
+            argon2.hash_password_into_with_memory(&self.words, &salt, key, &mut memory)
+        });
+        // The key is a hash of the last of it.
+        memory.iter_mut().for_each(Zeroize::zeroize);
+        kek.map(Some).map_err(failed)
     }
 
     fn new_slot(&self) -> Result<SlotKey> {
@@ -280,7 +343,7 @@ mod tests {
         let path = dir.path().join("key");
         let made = FileKey::open(&path, IfAbsent::Create).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
-        assert_eq!(*FileKey::open(&path, IfAbsent::Refuse).unwrap().key, *made.key);
+        assert!(FileKey::open(&path, IfAbsent::Refuse).unwrap().key == made.key);
         assert!(
             FileKey::create(&path).is_err(),
             "an existing key is never overwritten"
@@ -293,6 +356,12 @@ mod tests {
         assert!(parse_hex(&hex).is_some());
         assert!(parse_hex(&hex[1..]).is_none());
         assert!(parse_hex(&[b'+'; 64]).is_none());
+    }
+
+    #[test]
+    fn a_secret_that_never_ends_is_refused_and_not_cut() {
+        let refused = read_secret(Path::new("/dev/zero")).unwrap_err();
+        assert!(refused.to_string().contains("64 KiB"), "{refused}");
     }
 
     #[test]
