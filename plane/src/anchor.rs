@@ -14,7 +14,7 @@ use clap::{Args, ValueEnum};
 use file::FileAnchor;
 use std::ffi::OsString;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -108,6 +108,14 @@ impl Spec {
         match self {
             Self::File(path) => Ok(Self::File(whole(path)?)),
             Self::Eth(path) => Ok(Self::Eth(whole(path)?)),
+        }
+    }
+
+    /// The file that is written to at each publication, if there is one.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Eth(_) => None,
         }
     }
 

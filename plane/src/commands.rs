@@ -4,7 +4,7 @@ use crate::cli::{KeyArgs, Limit, PathArgs, PlaceArgs, RekeyArgs, SnapshotCommand
 use crate::control::{self, Answer, Client, Request};
 use crate::error::{Error, Result};
 use crate::key::{self, IfAbsent};
-use crate::mountpoint::{self, Unmount};
+use crate::mountpoint;
 use crate::output::{Output, Progress};
 use crate::report::{SnapshotReport, hex, human};
 use crate::state::{self, Record};
@@ -27,40 +27,6 @@ pub(crate) fn create(args: &crate::cli::CreateArgs, out: &Output) -> Result<()> 
              Keep a copy elsewhere"
         )
     })
-}
-
-/// `umount`.
-pub(crate) fn umount(dir: &Path, lazy: bool, out: &Output) -> Result<()> {
-    let how = if lazy { Unmount::Lazy } else { Unmount::Whole };
-    let mut client = match Client::connect(dir) {
-        Ok(client) => client,
-        // What a killed daemon left, or a mount of another user: take it away all the same.
-        Err(_) => {
-            mountpoint::unmount(dir, how)?;
-            return out.done("unmounted", dir);
-        }
-    };
-    let mountpoint = client.record().mountpoint.clone();
-    client.send(&Request::AwaitEnd)?;
-    client.next()?;
-    mountpoint::unmount(&mountpoint, how)?;
-    if lazy {
-        return out.done("detached", &mountpoint);
-    }
-    let progress = Progress::spinner(out, "committing");
-    let ended = client.next();
-    // The answer comes a moment before the store's lock goes; whoever mounts next should not have to wait for it.
-    client.record().ends_within(Duration::from_secs(3));
-    progress.finish();
-    ended.map_err(|error| Error::Remote {
-        exit: error.exit(),
-        message: format!(
-            "unmounted {}, but nothing was committed at the end: {error}; what was committed or fsynced before is \
-             there at the next mount",
-            mountpoint.display()
-        ),
-    })?;
-    out.done("unmounted", &mountpoint)
 }
 
 /// `status`.

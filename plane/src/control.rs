@@ -5,7 +5,8 @@
 //!                  <--progress lines, then one answer--
 //! ```
 //!
-//! Whoever may open the socket may administer the mount: the same user, or root. Requests carry no key.
+//! The same user, or root, may administer the mount: the socket's mode says so from the moment others can reach it.
+//! Requests carry no key.
 //! **Invariant:** a client that hangs, lies or goes away costs the daemon one thread and nothing else.
 
 use crate::error::{Error, Exit, Result};
@@ -14,9 +15,10 @@ use crate::report::{AnchorReport, CheckOutcome, MountReport, SnapshotReport};
 use crate::state::{self, Record};
 use crate::volume;
 use cairn_fs::{CheckProgress, Engine, Name, Quota};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::{Deserialize, Serialize};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -61,8 +63,10 @@ pub(crate) enum Request {
         /// Inodes.
         inodes: Option<u64>,
     },
-    /// Answer when the volume has been closed.
+    /// Answer when the volume has been closed. Progress tells of two steps: the mount has ended, the volume is closed.
     AwaitEnd,
+    /// Commit, and end although the mount is in use.
+    End,
 }
 
 /// What the daemon says.
@@ -110,6 +114,7 @@ pub(crate) struct Server {
     engine: Arc<Engine>,
     record: Record,
     freshness: Freshness,
+    end_mount: Box<dyn Fn() + Send + Sync>,
     end: Mutex<End>,
     changed: Condvar,
 }
@@ -118,22 +123,25 @@ pub(crate) struct Server {
 #[derive(Default)]
 struct End {
     waiting: usize,
+    /// The mount is gone from every namespace, and the volume is being closed.
+    closing: bool,
     result: Option<std::result::Result<(), (String, Exit)>>,
 }
 
 impl Server {
-    /// Serves from now on, on threads of its own.
-    pub(crate) fn start(engine: Arc<Engine>, record: Record, freshness: Freshness) -> Result<Arc<Self>> {
-        let path = state::file(&record.mountpoint, "sock")?;
-        let _ = std::fs::remove_file(&path);
-        let listener = UnixListener::bind(&path).map_err(Error::at("listen on", &path))?;
-        // The directory is 0700 already; this keeps the socket private in one that somebody opened up.
-        let private = std::fs::Permissions::from_mode(0o600);
-        std::fs::set_permissions(&path, private).map_err(Error::at("protect", &path))?;
+    /// Serves from now on, on threads of its own. `end_mount` is asked when a client wants the mount to end.
+    pub(crate) fn start(
+        engine: Arc<Engine>,
+        record: Record,
+        freshness: Freshness,
+        end_mount: impl Fn() + Send + Sync + 'static,
+    ) -> Result<Arc<Self>> {
+        let listener = listen(&state::file(&record.mountpoint, "sock")?)?;
         let server = Arc::new(Self {
             engine,
             record,
             freshness,
+            end_mount: Box::new(end_mount),
             end: Mutex::default(),
             changed: Condvar::new(),
         });
@@ -148,6 +156,12 @@ impl Server {
             }
         })?;
         Ok(server)
+    }
+
+    /// Tells those who wait that the mount has ended, and that closing the volume takes what time is left.
+    pub(crate) fn closing(&self) {
+        self.lock().closing = true;
+        self.changed.notify_all();
     }
 
     /// Tells those who wait how the volume was closed, and gives them a moment to hear it.
@@ -203,7 +217,12 @@ impl Server {
         let mut end = self.lock();
         end.waiting += 1;
         // From here on the end cannot be missed: the client may unmount.
-        send(stream, &Answer::Progress { done: 0, total: 0 });
+        send(stream, &Answer::Progress { done: 0, total: 2 });
+        end = self
+            .changed
+            .wait_while(end, |end| !end.closing && end.result.is_none())
+            .unwrap_or_else(PoisonError::into_inner);
+        send(stream, &Answer::Progress { done: 1, total: 2 });
         end = self
             .changed
             .wait_while(end, |end| end.result.is_none())
@@ -262,6 +281,11 @@ impl Server {
                 })?;
                 Answer::Done
             }
+            Request::End => {
+                self.engine.commit()?;
+                (self.end_mount)();
+                Answer::Done
+            }
             Request::AwaitEnd => Answer::Done,
         })
     }
@@ -286,6 +310,22 @@ pub(crate) fn snapshot_create(engine: &Engine, name: &str) -> Result<SnapshotRep
 /// All snapshots; the same with and without a daemon.
 pub(crate) fn snapshot_list(engine: &Engine) -> Result<Vec<SnapshotReport>> {
     Ok(engine.snapshot_list().iter().map(SnapshotReport::from).collect())
+}
+
+/// A socket at `path` that is private before it is there: it is made in a directory that nobody else can enter.
+fn listen(path: &Path) -> Result<UnixListener> {
+    let private = path.with_extension("new");
+    let socket = private.join("s");
+    // What a daemon that was killed meanwhile left behind.
+    let _ = std::fs::remove_dir_all(&private);
+    let made = std::fs::DirBuilder::new().mode(0o700).create(&private);
+    made.map_err(Error::at("create", &private))?;
+    let listener = UnixListener::bind(&socket).map_err(Error::at("listen on", &socket))?;
+    let mode = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(&socket, mode).map_err(Error::at("protect", &socket))?;
+    std::fs::rename(&socket, path).map_err(Error::at("rename", &socket))?;
+    let _ = std::fs::remove_dir(&private);
+    Ok(listener)
 }
 
 /// A client that went away does not matter: what it asked for is done all the same.
@@ -318,6 +358,11 @@ impl Client {
                 "no daemon of yours serves {at}: mount the volume, or name the store of one that is not mounted"
             )));
         };
+        Self::of(record)
+    }
+
+    /// Reaches the daemon with this record.
+    pub(crate) fn of(record: Record) -> Result<Self> {
         let path = state::file(&record.mountpoint, "sock")?;
         let stream = UnixStream::connect(&path).map_err(|error| {
             Error::NotMounted(format!(
@@ -346,6 +391,13 @@ impl Client {
             .get_mut()
             .write_all(&line)
             .map_err(|error| Error::io("cannot ask the daemon", error))
+    }
+
+    /// Whether the daemon says something within `time`.
+    pub(crate) fn says_within(&self, time: Duration) -> bool {
+        let mut heard = [PollFd::new(self.stream.get_ref(), PollFlags::IN)];
+        let time = Timespec::try_from(time).ok();
+        !self.stream.buffer().is_empty() || matches!(poll(&mut heard, time.as_ref()), Ok(1..))
     }
 
     /// The next line of the daemon. A failure it reports is this command's failure.

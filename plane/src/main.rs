@@ -30,6 +30,7 @@ mod report;
 mod serve;
 mod state;
 mod tree;
+mod unmount;
 mod verify;
 mod volume;
 
@@ -64,7 +65,7 @@ fn run(command: &Command, out: &Output) -> Result<()> {
         Command::Create(args) => commands::create(args, out),
         Command::Mount(args) if args.foreground => serve::serve(args),
         Command::Mount(args) => daemon::start(args),
-        Command::Umount { dir, lazy } => commands::umount(dir, *lazy, out),
+        Command::Umount(args) => unmount::umount(args, out),
         Command::Status { place } => commands::status(place, out),
         Command::Sync {
             dir,

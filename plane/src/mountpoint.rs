@@ -1,13 +1,21 @@
 //! The directory a volume is mounted on: what is there, what was left there, and how it is taken away again.
+//!
+//! **Invariant:** nothing is unmounted here but a mount of Cairn, whatever lies on the directory by then.
+
+mod apart;
+mod table;
 
 use crate::error::{Error, Result};
+use crate::state::{self, Record};
+pub(crate) use apart::{require_not_below, require_store_apart};
 use rustix::fs::{IFlags, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::process::Command;
+pub(crate) use table::{Entry, Holder, elsewhere};
 
 /// Whether the unmount may leave open files behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,31 +28,46 @@ pub(crate) enum Unmount {
 
 /// Whether something is mounted exactly at `path`.
 pub(crate) fn is_mounted(path: &Path) -> bool {
-    let path = crate::state::resolve(path);
-    let Ok(table) = std::fs::read("/proc/self/mountinfo") else {
-        return false;
+    table::top(&table::own(), &state::resolve(path)).is_some()
+}
+
+/// Whether a daemon's mount is in this namespace, be it below another one.
+pub(crate) fn serves(record: &Record) -> bool {
+    let own = |entry: &Entry| entry.at == record.mountpoint && record.is_of(&entry.device);
+    table::own().iter().any(own)
+}
+
+/// The mount of Cairn that a call on `dir` meets; `None` if nothing is mounted there.
+///
+/// # Errors
+/// What is there instead, if it is something else.
+pub(crate) fn cairn_at(dir: &Path) -> Result<Option<Entry>> {
+    let (dir, table) = (state::resolve(dir), table::own());
+    let records = Record::all()?;
+    let is_cairn = |entry: &Entry| {
+        let recorded = |record: &Record| record.mountpoint == entry.at && record.is_of(&entry.device);
+        entry.looks_like_cairn() || (entry.kind == "fuse" && records.iter().any(recorded))
     };
-    table.split(|&b| b == b'\n').any(|line| {
-        let field = line.split(|&b| b == b' ').nth(4);
-        field.is_some_and(|field| unescape(field).as_path() == path)
+    let Some(top) = table::top(&table, &dir) else {
+        return Ok(None);
+    };
+    if is_cairn(top) {
+        return Ok(Some(top.clone()));
+    }
+    let (at, Entry { kind, source, .. }) = (dir.display(), top);
+    let other = format!("what is mounted at {at} is not Cairn's: type {kind}, source {source}");
+    let covered = table.iter().any(|entry| entry.at == dir && is_cairn(entry));
+    Err(match covered {
+        true => Error::Busy(format!(
+            "{other}. It lies over a mount of Cairn, which goes on: take it away first with `umount {at}`"
+        )),
+        false => Error::NotMounted(format!("{other}. Nothing was done; `umount {at}` takes it away")),
     })
 }
 
-/// mountinfo writes blanks, tabs, newlines and backslashes as three octal digits.
-fn unescape(field: &[u8]) -> PathBuf {
-    let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((&first, tail)) = rest.split_first() {
-        let octal = tail
-            .get(..3)
-            .filter(|_| first == b'\\')
-            .and_then(|digits| std::str::from_utf8(digits).ok());
-        match octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(byte) => (bytes.push(byte), rest = &tail[3..]),
-            None => (bytes.push(first), rest = tail),
-        };
-    }
-    PathBuf::from(std::ffi::OsString::from_vec(bytes))
+/// The device of the filesystem that is mounted at `dir`.
+pub(crate) fn device(dir: &Path) -> Option<String> {
+    table::top(&table::own(), &state::resolve(dir)).map(|entry| entry.device.clone())
 }
 
 /// Makes `dir` ready: a directory, nothing served on it. What a killed daemon left behind is taken away, since it
@@ -57,8 +80,11 @@ pub(crate) fn prepare(dir: &Path) -> Result<()> {
         if error.raw_os_error() != Some(Errno::NOTCONN.raw_os_error()) {
             return Err(Error::at("use the mount point", dir)(error));
         }
-        unmount(dir, Unmount::Lazy)?;
-        tracing::warn!(mountpoint = %dir.display(), "took away a mount whose daemon was gone");
+        let dead = cairn_at(dir).map_err(|other| Error::Busy(other.to_string()))?;
+        if dead.is_some() {
+            unmount(dir, Unmount::Lazy)?;
+            tracing::warn!(mountpoint = %dir.display(), "took away a mount whose daemon was gone");
+        }
     }
     let metadata = std::fs::metadata(dir).map_err(Error::at("use the mount point", dir))?;
     if !metadata.is_dir() {
@@ -95,8 +121,19 @@ fn open_dir(dir: &Path) -> Result<OwnedFd> {
     rustix::fs::open(dir, flags, Mode::empty()).map_err(Error::at("open", dir))
 }
 
-/// Unmounts; without root, through the setuid helper that FUSE brings.
-pub(crate) fn unmount(dir: &Path, how: Unmount) -> Result<()> {
+/// Unmounts the mount with this device, if it is still what lies on `dir`.
+pub(crate) fn unmount_device(dir: &Path, device: Option<&str>, how: Unmount) -> Result<()> {
+    match cairn_at(dir)? {
+        Some(entry) if device.is_none_or(|device| device == entry.device) => unmount(dir, how),
+        _ => Err(Error::NotMounted(format!(
+            "the mount at {} is gone already",
+            dir.display()
+        ))),
+    }
+}
+
+/// Unmounts; without root, through the setuid helper that FUSE brings. The caller has seen that it is Cairn's.
+fn unmount(dir: &Path, how: Unmount) -> Result<()> {
     if !rustix::process::geteuid().is_root() {
         return unmount_as_user(dir, how);
     }
@@ -144,7 +181,8 @@ fn busy(dir: &Path) -> Error {
     };
     let dir = dir.display();
     Error::Busy(format!(
-        "{dir} is in use{who}: end what uses it, or detach it with `cairn umount --lazy {dir}`"
+        "{dir} is in use{who}: end what uses it, detach it with `cairn umount --lazy {dir}`, or commit and end it \
+         under its users with `cairn umount --force {dir}`"
     ))
 }
 
@@ -171,21 +209,4 @@ fn users(dir: &Path) -> Vec<String> {
         }
     }
     found
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn mountinfo_escapes_are_undone() {
-        assert_eq!(unescape(br"/mnt/a\040b\134c"), PathBuf::from(r"/mnt/a b\c"));
-        assert_eq!(unescape(br"/mnt/\0"), PathBuf::from(r"/mnt/\0"));
-    }
-
-    #[test]
-    fn proc_is_a_mount_and_its_files_are_not() {
-        assert!(is_mounted(Path::new("/proc")));
-        assert!(!is_mounted(Path::new("/proc/self/status")));
-    }
 }

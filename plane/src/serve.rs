@@ -16,7 +16,7 @@ use crate::freshness::{self, Access, Freshness, Trust};
 use crate::mountpoint::{self, Unmount};
 use crate::publish::Publisher;
 use crate::state::{self, Record};
-use crate::{anchor, challenge, daemon, memory, verify, volume};
+use crate::{anchor, challenge, daemon, memory, unmount, verify, volume};
 use cairn_fs::{Config, Engine, Opening};
 use cairn_merkle::Cancel;
 use cairn_store::StoreOptions;
@@ -34,6 +34,8 @@ enum Event {
     SessionEnded,
     /// SIGTERM or SIGINT.
     Signal(i32),
+    /// `cairn umount --force`.
+    Asked,
 }
 
 /// Mounts and serves until the end.
@@ -76,6 +78,7 @@ fn start(args: &MountArgs) -> Result<Mount> {
             "something is mounted at {dir} already: `cairn umount {dir}` first"
         )));
     }
+    require_apart(args)?;
     let (sender, events) = mpsc::channel();
     let starting = Cancel::new();
     watch_signals(sender.clone(), starting.clone())?;
@@ -107,6 +110,19 @@ fn start(args: &MountArgs) -> Result<Mount> {
         session,
         events,
     })
+}
+
+/// Refuses a mount that would hide what its daemon works with.
+fn require_apart(args: &MountArgs) -> Result<()> {
+    // A CAR is open before it is hidden, and is never opened again.
+    if !args.store.is_file() {
+        mountpoint::require_store_apart(&args.dir, &args.store)?;
+    }
+    mountpoint::require_not_below(&args.dir, "the run directory", &state::run_dir()?)?;
+    match args.anchor.anchor.as_ref().and_then(anchor::Spec::file) {
+        Some(path) => mountpoint::require_not_below(&args.dir, "the anchor", path),
+        None => Ok(()),
+    }
 }
 
 /// Opens the volume once its anchor, if it has one, says that it is the newest; starts to publish what changes.
@@ -203,16 +219,23 @@ fn attach(
     if args.protect_mountpoint {
         mountpoint::protect(&args.dir)?;
     }
-    let record = Record {
+    let mut record = Record {
         pid: std::process::id(),
         store: state::resolve(&args.store),
         mountpoint: state::resolve(&args.dir),
+        device: None,
     };
     record.save()?;
-    let session = mount(args, engine, events).inspect_err(|_| record.remove())?;
-    let server = Server::start(Arc::clone(engine), record.clone(), freshness.clone()).inspect_err(|_| {
+    let ended = events.clone();
+    let session = mount(args, engine, ended).inspect_err(|_| record.remove())?;
+    record.device = mountpoint::device(&record.mountpoint);
+    let end_mount = move || drop(events.send(Event::Asked));
+    let server = record
+        .save()
+        .and_then(|()| Server::start(Arc::clone(engine), record.clone(), freshness.clone(), end_mount));
+    let server = server.inspect_err(|_| {
         record.remove();
-        let _ = mountpoint::unmount(&record.mountpoint, Unmount::Lazy);
+        let _ = mountpoint::unmount_device(&record.mountpoint, record.device.as_deref(), Unmount::Lazy);
     })?;
     Ok((record, server, session))
 }
@@ -268,10 +291,19 @@ fn watch_signals(events: Sender<Event>, starting: Cancel) -> Result<()> {
 
 impl Mount {
     fn run(mut self) -> Result<()> {
-        if let Ok(Event::Signal(signal)) = self.events.recv() {
-            tracing::info!(signal, "ending; a second signal ends at once");
-            self.leave();
+        match self.events.recv() {
+            Ok(Event::Signal(signal)) => {
+                tracing::info!(signal, "ending; a second signal ends at once");
+                self.leave();
+            }
+            Ok(Event::Asked) => {
+                tracing::info!("asked to end although the mount is in use");
+                self.leave();
+            }
+            // Usually the mount is gone; if the session failed it is there, and answers nothing any more.
+            Ok(Event::SessionEnded) | Err(_) => self.take_away_dead(),
         }
+        self.server.closing();
         if let Some(watcher) = self.watcher.take() {
             watcher.finish();
         }
@@ -295,21 +327,43 @@ impl Mount {
         closed
     }
 
-    /// Takes the mount away although nobody unmounted it. Files may be open: then the name goes, and their holders
-    /// get errors once this process is gone.
+    fn take_away_dead(&self) {
+        let Record {
+            mountpoint: dir,
+            device,
+            ..
+        } = &self.record;
+        if device.is_some() && mountpoint::device(dir) == *device {
+            let _ = mountpoint::unmount_device(dir, device.as_deref(), Unmount::Lazy);
+        }
+    }
+
+    /// Takes the mount away although nobody unmounted it. Files may be open, and other namespaces may have copies: then
+    /// only the name goes, and their holders get errors once this process is gone.
     fn leave(&self) {
-        let dir = &self.record.mountpoint;
+        let Record {
+            mountpoint: dir,
+            device,
+            ..
+        } = &self.record;
+        if mountpoint::device(dir) != *device {
+            tracing::warn!(mountpoint = %dir.display(), "not mounted here any more, or below another mount: left alone");
+            return;
+        }
         if let Err(error) = mountpoint::flush_kernel(dir) {
             tracing::warn!(%error, "the kernel could not hand over all it held");
         }
-        match mountpoint::unmount(dir, Unmount::Whole) {
+        let take_away = |how| mountpoint::unmount_device(dir, device.as_deref(), how);
+        match take_away(Unmount::Whole) {
             Ok(()) => {
-                // The session ends by itself: it has handed over every request by then.
-                let _ = self.events.recv_timeout(Duration::from_secs(10));
+                // The session ends by itself: it has handed over every request by then. But for a copy elsewhere.
+                let held = unmount::lives_elsewhere(&self.record);
+                let patience = Duration::from_secs(if held { 1 } else { 10 });
+                let _ = self.events.recv_timeout(patience);
             }
             Err(error) => {
                 tracing::warn!(%error, "detaching");
-                if let Err(error) = mountpoint::unmount(dir, Unmount::Lazy) {
+                if let Err(error) = take_away(Unmount::Lazy) {
                     tracing::warn!(%error, "cannot detach");
                 }
             }

@@ -8,18 +8,24 @@
 //!
 //! The directory is `$CAIRN_RUN_DIR`, else `/run/cairn` for root, else `$XDG_RUNTIME_DIR/cairn`, else
 //! `~/.local/state/cairn`. It lies inside the trusted environment: never beside the store, which anybody may write.
+//! One that another user owns or may write to is refused: records and sockets in it could be that user's.
 //!
 //! **Invariant:** a record is a hint. Whether a volume is open is decided by the store's lock alone.
 
 use crate::error::{Error, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
 use std::fs;
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// Far longer than a pid and two paths.
+const RECORD_BYTES_MAX: u64 = 64 << 10;
 
 /// One daemon.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -30,6 +36,8 @@ pub(crate) struct Record {
     pub(crate) store: PathBuf,
     /// The mount point, absolute.
     pub(crate) mountpoint: PathBuf,
+    /// The device number of the mount, once it is there.
+    pub(crate) device: Option<String>,
 }
 
 /// The directory of the records, made if it is missing.
@@ -53,7 +61,37 @@ pub(crate) fn run_dir() -> Result<PathBuf> {
         .mode(0o700)
         .create(&dir)
         .map_err(Error::at("create", &dir))?;
+    require_own(&dir)?;
     Ok(dir)
+}
+
+/// Refuses a directory in which another user could put records, sockets or links of its own: in a place that all may
+/// write to, it may have been made by anyone.
+fn require_own(dir: &Path) -> Result<()> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    // As the path says, and with its last link followed: either must be the user's own, or root's.
+    let link = fs::symlink_metadata(dir).map_err(Error::at("look at", dir))?;
+    let target = rustix::fs::open(dir, flags, Mode::empty()).map_err(Error::at("open", dir))?;
+    let target = fs::File::from(target)
+        .metadata()
+        .map_err(Error::at("look at", dir))?;
+    let trusted = [0, rustix::process::geteuid().as_raw()];
+    let foreign = [&link, &target].map(MetadataExt::uid);
+    let foreign = foreign.into_iter().find(|uid| !trusted.contains(uid));
+    let why = match foreign {
+        Some(uid) => format!("it belongs to uid {uid}"),
+        None if target.mode() & 0o022 != 0 => {
+            format!(
+                "others may write to it (mode {:03o}): chmod 700 it",
+                target.mode() & 0o777
+            )
+        }
+        None => return Ok(()),
+    };
+    Err(Error::Usage(format!(
+        "the run directory {} is not safe to use: {why}",
+        dir.display()
+    )))
 }
 
 /// The path of `mountpoint`'s file with this extension.
@@ -119,29 +157,73 @@ impl Record {
         matches!(poll(&mut ended, time.as_ref()), Ok(1))
     }
 
+    /// Whether the mount with this device number is this daemon's.
+    pub(crate) fn is_of(&self, device: &str) -> bool {
+        self.device.as_deref() == Some(device)
+    }
+
     /// The daemon that serves `path`, which may be its mount point or its store.
     pub(crate) fn find(path: &Path) -> Result<Option<Self>> {
         let path = resolve(path);
+        let serves = |record: &Self| record.mountpoint == path || record.store == path;
+        Ok(Self::all()?
+            .into_iter()
+            .find(|record| serves(record) && record.alive()))
+    }
+
+    /// All records, those that daemons left behind when they were killed included.
+    pub(crate) fn all() -> Result<Vec<Self>> {
         let dir = run_dir()?;
+        let mut records = Vec::new();
         for entry in fs::read_dir(&dir).map_err(Error::at("list", &dir))?.flatten() {
-            if entry
-                .path()
-                .extension()
-                .is_none_or(|extension| extension != "json")
-            {
-                continue;
-            }
-            // A record being replaced, or one cut short by a full disk, is as good as none.
-            let Ok(text) = fs::read(entry.path()) else {
-                continue;
-            };
-            let Ok(record) = serde_json::from_slice::<Self>(&text) else {
-                continue;
-            };
-            if (record.mountpoint == path || record.store == path) && record.alive() {
-                return Ok(Some(record));
+            let path = entry.path();
+            if path.extension().is_some_and(|extension| extension == "json") {
+                // A record being replaced, or one cut short by a full disk, is as good as none.
+                records.extend(Self::read(&path));
             }
         }
-        Ok(None)
+        Ok(records)
+    }
+
+    fn read(path: &Path) -> Option<Self> {
+        let mut text = Vec::new();
+        let file = fs::File::open(path).ok()?;
+        file.take(RECORD_BYTES_MAX).read_to_end(&mut text).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt, chown, symlink};
+
+    #[test]
+    fn a_run_directory_that_others_own_or_write_to_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("run");
+        fs::create_dir(&dir).unwrap();
+        let allow = |mode| fs::set_permissions(&dir, fs::Permissions::from_mode(mode)).unwrap();
+        for (mode, safe) in [
+            (0o700, true),
+            (0o755, true),
+            (0o770, false),
+            (0o777, false),
+            (0o1777, false),
+        ] {
+            allow(mode);
+            assert_eq!(require_own(&dir).is_ok(), safe, "{mode:o}");
+        }
+        allow(0o700);
+        let link = root.path().join("link");
+        symlink(&dir, &link).unwrap();
+        assert!(require_own(&link).is_ok());
+        // Only root can give files away, and needs the test.
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::lchown(&link, Some(65_534), None).unwrap();
+            assert!(require_own(&link).is_err(), "the link of another user");
+            chown(&dir, Some(65_534), None).unwrap();
+            assert!(require_own(&dir).is_err(), "the directory of another user");
+        }
     }
 }

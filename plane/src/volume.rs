@@ -10,9 +10,12 @@
 use crate::cli::{CreateArgs, KeyArgs};
 use crate::error::{Error, Result};
 use crate::key::{self, IfAbsent, KeyProvider};
+use crate::unmount::{lives_elsewhere, whereabouts};
 use cairn_fs::{Caller, Config, Engine, Opening, Quota, Time};
 use cairn_merkle::{BlockStore, Compression, Header, HeaderParams, VolumeKey};
 use cairn_store::{OpenError, RocksStore, StoreOptions};
+use rand::rand_core::UnwrapErr;
+use rand::rngs::SysRng;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -47,7 +50,9 @@ pub(crate) fn create(args: &CreateArgs) -> Result<Header> {
         record_size,
         compression: Compression::None,
     };
-    let (header, key) = Header::create(&mut rand::rng(), params, &[slot]).map_err(cairn_fs::Error::from)?;
+    // From the system itself: a generator in this process keeps what it has drawn.
+    let (header, key) =
+        Header::create(&mut UnwrapErr(SysRng), params, &[slot]).map_err(cairn_fs::Error::from)?;
     let store = RocksStore::create(&args.store, &StoreOptions::default())
         .map_err(|error| store_error(&args.store, &error))?;
     let quota = Quota {
@@ -111,7 +116,7 @@ pub(crate) fn open_store_patiently(path: &Path, options: &StoreOptions) -> Resul
 /// commits and ends, and one without a record is just ending, or starting.
 fn patience(store: &Path) -> Duration {
     match crate::state::Record::find(store).ok().flatten() {
-        Some(record) if crate::mountpoint::is_mounted(&record.mountpoint) => Duration::ZERO,
+        Some(record) if crate::mountpoint::serves(&record) || lives_elsewhere(&record) => Duration::ZERO,
         Some(_) => ENDING_MAX,
         None => UNKNOWN_MAX,
     }
@@ -137,7 +142,14 @@ pub(crate) fn unlock(header: &Header, path: &Path, provider: &dyn KeyProvider) -
         })
     });
     match (key, failure) {
-        (Ok(key), _) => Ok(key),
+        (Ok(key), _) => {
+            if !key.is_locked() {
+                eprintln!(
+                    "cairn: warning: the volume's key may be swapped out: the limit of locked memory (ulimit -l) is used up"
+                );
+            }
+            Ok(key)
+        }
         (Err(_), Some(failure)) => Err(failure),
         (Err(error), None) => Err(explain(path, &provider.describe(), error.into())),
     }
@@ -217,13 +229,7 @@ pub(crate) fn store_error(path: &Path, error: &OpenError) -> Error {
         },
         OpenError::NotEmpty { .. } => Error::NotEmpty(what),
         OpenError::Locked { .. } => Error::Busy(match crate::state::Record::find(path) {
-            Ok(Some(record)) => {
-                let (store, at) = (path.display(), record.mountpoint.display());
-                format!(
-                    "the volume in {store} is in use: pid {} serves it at {at}",
-                    record.pid
-                )
-            }
+            Ok(Some(record)) => whereabouts(&record, path),
             _ => format!("the volume in {} is in use by another process", path.display()),
         }),
         // RocksDB's own kinds are no part of the store's interface; its words begin with the kind.

@@ -126,8 +126,13 @@ impl Mount {
     ///
     /// # Errors
     /// What ended the session, if it was anything but an unmount.
-    pub fn join(self) -> io::Result<()> {
-        self.session.join()
+    pub fn join(mut self) -> io::Result<()> {
+        // Dropped, fuser's session unmounts whatever lies on the directory: by then that may be another's.
+        let nothing = std::thread::spawn(|| Ok(()));
+        let thread = std::mem::replace(&mut self.session.guard, nothing);
+        std::mem::forget(self.session);
+        let ended = thread.join();
+        ended.map_err(|_| io::Error::other("the session's thread panicked"))?
     }
 
     /// Unmounts and waits.
