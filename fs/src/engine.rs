@@ -9,7 +9,8 @@
 //! Locks: [`Engine::state`] is the only one that is ever held while another is taken (those inside the caches).
 //! Sealing, hashing and reading file data happen outside of it; directory nodes are read inside, from a cache.
 //!
-//! **Invariant:** the engine has no clock; times come with each call, so a log replays to the same tree.
+//! **Invariant:** the engine never reads the time of day; times come with each call, so a log replays to the same tree. It
+//! measures how long things take, to pace itself; nothing that is stored depends on that.
 
 use crate::blocks::Blocks;
 use crate::inode::{Child, DirKey, Home, Inode};

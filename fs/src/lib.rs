@@ -9,7 +9,7 @@
 //!                                           `-- recover, check      after a crash, and for certainty
 //! ```
 //!
-//! The crate knows no RocksDB and no clock: blocks go through [`cairn_merkle::BlockStore`], times come with each call.
+//! The crate knows no RocksDB, and its engine no time of day: blocks go through [`cairn_merkle::BlockStore`], times come with each call.
 
 mod acl;
 mod admit;

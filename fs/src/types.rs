@@ -155,7 +155,7 @@ pub struct SetAttr {
     pub kill_suid_sgid: bool,
 }
 
-/// Who asks, and when: the engine has no clock of its own, so that a log replays exactly.
+/// Who asks, and when: the engine does not read the time of day itself, so that a log replays exactly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caller {
     /// Effective user.
