@@ -3,6 +3,7 @@
 //! What is read has passed an AEAD, so it is ours; it is still parsed as if it were not, since a bug of an older
 //! writer must surface as an error that names the structure and never as a panic.
 
+use crate::Time;
 use cairn_merkle::Error;
 
 /// Appends fields.
@@ -25,9 +26,10 @@ impl Encoder {
         self
     }
 
-    pub(crate) fn i64(&mut self, value: i64) -> &mut Self {
-        self.0.extend_from_slice(&value.to_le_bytes());
-        self
+    /// Whole seconds, signed, and the nanoseconds above them.
+    pub(crate) fn time(&mut self, time: Time) -> &mut Self {
+        let (seconds, nanoseconds) = time.parts();
+        self.raw(&seconds.to_le_bytes()).u32(nanoseconds)
     }
 
     /// Fixed-length bytes: the reader knows how many.
@@ -85,8 +87,12 @@ impl<'a> Decoder<'a> {
         Ok(u64::from_le_bytes(self.array()?))
     }
 
-    pub(crate) fn i64(&mut self) -> Result<i64, Error> {
-        Ok(i64::from_le_bytes(self.array()?))
+    pub(crate) fn time(&mut self) -> Result<Time, Error> {
+        let (seconds, nanoseconds) = (i64::from_le_bytes(self.array()?), self.u32()?);
+        if nanoseconds >= 1_000_000_000 {
+            return Err(self.error("a time has too many nanoseconds"));
+        }
+        Ok(Time::new(seconds, nanoseconds))
     }
 
     pub(crate) fn bytes(&mut self) -> Result<&'a [u8], Error> {

@@ -120,10 +120,10 @@ impl Op<'_> {
                     .u64(ino.0)
                     .u64(parent.0)
                     .bytes(name.as_bytes())
-                    .i64(now.0);
+                    .time(*now);
             }
             Self::Unlink { parent, name, now } => {
-                out.u8(5).u64(parent.0).bytes(name.as_bytes()).i64(now.0);
+                out.u8(5).u64(parent.0).bytes(name.as_bytes()).time(*now);
             }
             Self::Rename { from, to, mode, now } => {
                 out.u8(6)
@@ -131,7 +131,7 @@ impl Op<'_> {
                     .bytes(from.1.as_bytes())
                     .u64(to.0.0)
                     .bytes(to.1.as_bytes());
-                out.u8(*mode as u8).i64(now.0);
+                out.u8(*mode as u8).time(*now);
             }
             Self::Attr { meta, xattrs } => {
                 out.u8(7);
@@ -237,7 +237,7 @@ fn name(from: &mut Decoder<'_>) -> Result<Name> {
 }
 
 fn time(from: &mut Decoder<'_>) -> Result<Time> {
-    Ok(Time(from.i64()?))
+    Ok(from.time()?)
 }
 
 impl Replayed {

@@ -114,10 +114,10 @@ impl Meta {
             .u32(self.uid)
             .u32(self.gid);
         out.u32(self.rdev).u32(self.nlink).u64(self.size).u64(self.stored);
-        out.i64(self.atime.0)
-            .i64(self.mtime.0)
-            .i64(self.ctime.0)
-            .i64(self.btime.0);
+        out.time(self.atime)
+            .time(self.mtime)
+            .time(self.ctime)
+            .time(self.btime);
     }
 
     pub(crate) fn decode(from: &mut Decoder<'_>) -> Result<Self, Error> {
@@ -131,10 +131,10 @@ impl Meta {
             nlink: from.u32()?,
             size: from.u64()?,
             stored: from.u64()?,
-            atime: Time(from.i64()?),
-            mtime: Time(from.i64()?),
-            ctime: Time(from.i64()?),
-            btime: Time(from.i64()?),
+            atime: from.time()?,
+            mtime: from.time()?,
+            ctime: from.time()?,
+            btime: from.time()?,
         })
     }
 }
@@ -209,6 +209,10 @@ impl Record {
 
 /// A directory entry's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most are of the large kind, and none is kept"
+)]
 pub(crate) enum Dentry {
     /// The inode itself: it has this one name.
     Embedded(Record),

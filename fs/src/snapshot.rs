@@ -63,7 +63,7 @@ impl Snapshot {
         let mut out = Encoder::default();
         out.u32(self.id)
             .u64(self.epoch.0)
-            .i64(self.created.0)
+            .time(self.created)
             .u64(self.inodes)
             .u64(self.bytes);
         let (root, mut links) = self.root.encode();
@@ -87,7 +87,7 @@ impl Snapshot {
 
     pub(crate) fn decode(entry: &btree::Entry) -> Result<(Name, Self)> {
         let mut from = Decoder::new("snapshot", &entry.value);
-        let (id, epoch, created) = (from.u32()?, Epoch(from.u64()?), Time(from.i64()?));
+        let (id, epoch, created) = (from.u32()?, Epoch(from.u64()?), from.time()?);
         let (inodes, bytes, root) = (from.u64()?, from.u64()?, from.bytes()?);
         let count = usize::from(from.u8()?);
         let (own, links) = entry

@@ -103,7 +103,7 @@ impl Runner {
     /// Does one operation to both. An error says how they differ.
     pub fn step(&mut self, op: &Op) -> Outcome {
         self.now += 1;
-        self.model.set_now(Time(self.now));
+        self.model.set_now(Time(self.now.into()));
         match op {
             Op::Fsync(target) => return self.fsync(target),
             Op::Commit => return self.commit(),
@@ -358,7 +358,7 @@ impl Runner {
     }
 
     fn snapshot_create(&mut self, name: &Name) -> Outcome {
-        let created = self.engine.snapshot_create(name, Time(self.now));
+        let created = self.engine.snapshot_create(name, Time(self.now.into()));
         if self.may_be_full(&created) {
             return Ok(());
         }
@@ -464,7 +464,9 @@ impl Runner {
         match op {
             Op::Chmod(_, mode) => (set.mode, inode.mode) = (Some(*mode), *mode),
             Op::Chown(_, uid) => (set.uid, inode.uid) = (Some(*uid), *uid),
-            Op::Utimens(_, time) => (set.mtime, inode.mtime) = (Some(Time(*time)), Time(*time)),
+            Op::Utimens(_, time) => {
+                (set.mtime, inode.mtime) = (Some(Time((*time).into())), Time((*time).into()))
+            }
             _ => {}
         }
         self.model.touch_attributes(ino);

@@ -66,7 +66,7 @@ pub fn key_of(store: &dyn BlockStore) -> Result<VolumeKey> {
 /// Opens the volume in `store` with the settings of [`config`].
 pub fn open(store: Arc<dyn BlockStore>, now: i64) -> Result<Arc<Engine>> {
     let key = key_of(&*store)?;
-    Engine::open(store, key, config(), Time(now))
+    Engine::open(store, key, config(), Time(now.into()))
 }
 
 /// Makes a volume in `store` and opens it.

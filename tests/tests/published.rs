@@ -73,7 +73,7 @@ fn open(store: Arc<dyn BlockStore>, now: i64) -> cairn_fs::Result<Arc<Engine>> {
         destroy_leaves: usize::MAX,
         ..volume::config()
     };
-    Engine::open(store, key, config, Time(now))
+    Engine::open(store, key, config, Time(now.into()))
 }
 
 fn create_and_open(store: Arc<dyn BlockStore>) -> cairn_fs::Result<Arc<Engine>> {
