@@ -8,6 +8,7 @@
 
 use crate::layer::Layer;
 use crate::record::{Meta, Stored, Xattrs};
+use crate::slots::Slots;
 use crate::{Attr, InodeNo, Kind, Name};
 use cairn_merkle::{Epoch, Link};
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,9 +18,12 @@ use std::time::Instant;
 /// Place of a name in its directory's order: keyed hash, then the name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct DirKey {
-    pub(crate) hash: u64,
+    pub(crate) hash: u32,
     pub(crate) name: Name,
 }
+
+/// Bits of a name's hash: with the slot of a name among those of one hash they make a cookie of 31 (slots.rs).
+pub(crate) const HASH_BITS: u32 = 27;
 
 impl DirKey {
     /// Key of a name in any directory of the volume whose key for names is `secret`.
@@ -28,7 +32,7 @@ impl DirKey {
         let (first, _) = hash.as_bytes().split_first_chunk().expect("a hash has 32 bytes");
         // 62 bits, and above the cookies of `.` and `..`: telldir has 63 to offer.
         Self {
-            hash: (u64::from_be_bytes(*first) >> 2) | 16,
+            hash: (u32::from_be_bytes(*first) >> (32 - HASH_BITS)).max(1),
             name: name.clone(),
         }
     }
@@ -42,8 +46,9 @@ impl DirKey {
 
     pub(crate) fn decode(key: &[u8]) -> Option<Self> {
         let (hash, name) = key.split_first_chunk()?;
-        Some(Self {
-            hash: u64::from_be_bytes(*hash),
+        let hash = u32::from_be_bytes(*hash);
+        (1..1 << HASH_BITS).contains(&hash).then_some(Self {
+            hash,
             name: Name::new(name).ok()?,
         })
     }
@@ -93,6 +98,8 @@ pub(crate) struct DirBody {
     pub(crate) stored: Option<Link>,
     pub(crate) frozen: Option<Arc<Names>>,
     pub(crate) open: Names,
+    /// Places of names of one hash that came or went while it was open.
+    pub(crate) slots: Slots,
 }
 
 /// What an inode leads to.

@@ -43,6 +43,7 @@ mod read;
 mod record;
 mod recover;
 mod repair;
+mod slots;
 mod snapshot;
 mod spread;
 mod state;

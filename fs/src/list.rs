@@ -2,18 +2,19 @@
 //!
 //! ```text
 //!  stored names (a page of the tree) <-- names of the commit under way <-- names of the open epoch
-//!                       `-- one page in the order of hash and name; a cookie is a hash, and the next page begins after it
+//!                       `-- whole hashes, in the order of hash and name; the next page begins with the next hash
 //! ```
 //!
 //! **Invariant:** a name that is there from start to end is listed exactly once, whatever comes and goes meanwhile: its
-//! place depends on nothing but itself.
+//! place depends on nothing but itself, and where it shares that with others, [`crate::slots`] tells them apart.
 
 use crate::engine::Engine;
 use crate::inode::{Child, DirKey, Home, Inode, Names};
 use crate::record::{Dentry, Record};
+use crate::slots::{self, Slots};
 use crate::state::{State, in_view, view_of};
 use crate::{Attr, DirCookie, DirEntry, Error, InodeNo, Name, Result};
-use cairn_merkle::btree;
+use cairn_merkle::{Link, btree};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
@@ -35,28 +36,29 @@ impl Engine {
             return Ok(state.snapshots.list_dir(after, count_max));
         }
         self.enter(state, ino)?;
-        let mut listed = Vec::new();
-        let mut after = after;
-        let rows = loop {
-            let page = self.list(state, ino, after, count_max)?;
-            match page.next {
-                Some(next) if page.rows.is_empty() => after = next,
-                _ => break page.rows,
+        let (mut listed, mut from) = (Vec::new(), Some(slots::hash_of(after)));
+        while let Some(hash) = from
+            && listed.len() < count_max
+        {
+            let page = self.list(state, ino, hash, count_max)?;
+            from = page.next;
+            let slots = &state.inode(ino)?.dir()?.slots;
+            let mut rows = with_cookies(slots, page.rows, after);
+            rows.truncate(count_max - listed.len());
+            for (cookie, (key, child, record)) in rows {
+                let attr = if with_attr {
+                    Some(self.attr_of(state, child, record)?)
+                } else {
+                    None
+                };
+                listed.push(DirEntry {
+                    ino: child.ino,
+                    kind: child.kind,
+                    cookie,
+                    name: key.name,
+                    attr,
+                });
             }
-        };
-        for (key, child, record) in rows {
-            let attr = if with_attr {
-                Some(self.attr_of(state, child, record)?)
-            } else {
-                None
-            };
-            listed.push(DirEntry {
-                ino: child.ino,
-                kind: child.kind,
-                cookie: DirCookie(key.hash),
-                name: key.name,
-                attr,
-            });
         }
         Ok(listed)
     }
@@ -74,18 +76,19 @@ impl Engine {
         }
     }
 
-    /// Names after a place, overlaid: stored ones under frozen ones under open ones.
-    fn list(&self, state: &State, ino: InodeNo, after: DirCookie, count_max: usize) -> Result<Page> {
+    /// Names from a hash on, overlaid: stored ones under frozen ones under open ones. As many as `count_max` stored ones
+    /// reach, by whole hashes.
+    fn list(&self, state: &State, ino: InodeNo, from: u32, count_max: usize) -> Result<Page> {
         let dir = state.inode(ino)?.dir()?;
         let view = view_of(ino);
-        let first = (after.0 + 1).to_be_bytes();
-        let stored = btree::range(
-            &self.blocks,
-            dir.stored.as_ref(),
-            Bound::Included(&first),
-            count_max,
-        )?;
-        let whole = stored.len() < count_max;
+        let (stored, mut until) = self.whole_hashes(dir.stored.as_ref(), from, count_max)?;
+        let layers: [Option<&Names>; 2] = [dir.frozen.as_deref(), Some(&dir.open)];
+        for names in layers.into_iter().flatten() {
+            let last = of_hashes(names, from, until)
+                .nth(count_max)
+                .map(|(key, _)| key.hash);
+            until = last.unwrap_or(until);
+        }
         let mut rows = BTreeMap::new();
         for entry in stored {
             let key = DirKey::decode(&entry.key).ok_or(cairn_merkle::Error::Malformed {
@@ -115,17 +118,11 @@ impl Engine {
             };
             rows.insert(key, row);
         }
-        // Beyond the last stored entry that was read, changes cannot be placed yet, unless there is no more stored.
-        let until = if whole {
-            u64::MAX
-        } else {
-            rows.last_key_value().map_or(u64::MAX, |(key, _)| key.hash)
-        };
-        let layers: [Option<&Names>; 2] = [dir.frozen.as_deref(), Some(&dir.open)];
+        rows.retain(|key: &DirKey, _| key.hash <= until);
         for (key, change) in layers
             .into_iter()
             .flatten()
-            .flat_map(|names| after_hash(names, after.0, until))
+            .flat_map(|names| of_hashes(names, from, until))
         {
             match change {
                 Some(child) => drop(rows.insert(key.clone(), (*child, None))),
@@ -134,12 +131,55 @@ impl Engine {
         }
         let rows = rows
             .into_iter()
-            .take(count_max)
             .map(|(key, (child, record))| (key, child, record));
         Ok(Page {
             rows: rows.collect(),
-            next: (!whole).then_some(DirCookie(until)),
+            next: (until < u32::MAX).then(|| until + 1),
         })
+    }
+
+    /// About `count` stored names from a hash on, and the last hash of which they are all.
+    fn whole_hashes(&self, tree: Option<&Link>, from: u32, count: usize) -> Result<(Vec<btree::Entry>, u32)> {
+        let first = from.to_be_bytes();
+        let mut count = count.saturating_add(2);
+        loop {
+            let mut stored = btree::range(&self.blocks, tree, Bound::Included(&first), count)?;
+            if stored.len() < count {
+                return Ok((stored, u32::MAX));
+            }
+            // The rest of the last hash may lie behind what was read.
+            let hash = |entry: &btree::Entry| {
+                entry
+                    .key
+                    .first_chunk()
+                    .map_or(0, |hash| u32::from_be_bytes(*hash))
+            };
+            let cut = stored.last().map_or(0, hash);
+            stored.retain(|entry| hash(entry) != cut);
+            if cut > from {
+                return Ok((stored, cut - 1));
+            }
+            count = count.saturating_mul(2);
+        }
+    }
+
+    /// A name comes to a directory or goes: one that is being listed remembers where the others of its hash were.
+    pub(crate) fn note_slots(
+        &self,
+        state: &mut State,
+        dir: InodeNo,
+        key: &DirKey,
+        comes: bool,
+    ) -> Result<()> {
+        if state.inode(dir)?.opens == 0 {
+            return Ok(());
+        }
+        let rows = self.list(state, dir, key.hash, 1)?.rows;
+        let others = rows.into_iter().map(|(other, ..)| other);
+        let others = others.filter(|other| other.hash == key.hash && other.name != key.name);
+        let others = others.map(|other| other.name).collect();
+        state.inode_mut(dir)?.dir_mut()?.slots.change(key, others, comes);
+        Ok(())
     }
 
     /// The kernel keeps an entry that was listed: one more reference, as by [`Self::lookup`].
@@ -151,24 +191,41 @@ impl Engine {
     }
 }
 
+/// A name, with the record if its newest attributes are the stored ones.
+type Row = (DirKey, Child, Option<Record>);
+
 /// Part of a directory, in its order.
 struct Page {
-    /// With the record of those whose newest attributes are the stored ones.
-    rows: Vec<(DirKey, Child, Option<Record>)>,
-    /// Where to go on; `None` at the end. All rows of a page may have been removed and not yet committed.
-    next: Option<DirCookie>,
+    rows: Vec<Row>,
+    /// The hash to go on with; `None` at the end.
+    next: Option<u32>,
 }
 
-/// The changes of a layer whose hashes lie in `after + 1 ..= until`.
-fn after_hash(names: &Names, after: u64, until: u64) -> impl Iterator<Item = (&DirKey, &Option<Child>)> {
+/// The changes of a layer with hashes of `from..=until`.
+fn of_hashes(names: &Names, from: u32, until: u32) -> impl Iterator<Item = (&DirKey, &Option<Child>)> {
     let least = Name::new(b"\x01").ok();
-    let from = least.map(|name| DirKey {
-        hash: after + 1,
-        name,
-    });
-    let rows = match from {
-        Some(from) => names.range(from..),
+    let first = least.map(|name| DirKey { hash: from, name });
+    let rows = match first {
+        Some(first) => names.range(first..),
         None => names.range::<DirKey, _>(..),
     };
     rows.take_while(move |(key, _)| key.hash <= until)
 }
+
+/// What of a page comes after a place, by place: names of one hash lie by name, and their slots may not.
+fn with_cookies(slots: &Slots, rows: Vec<Row>, after: DirCookie) -> Vec<(DirCookie, Row)> {
+    let mut last = (0, 0);
+    let mut placed: Vec<_> = rows
+        .into_iter()
+        .map(|row| {
+            last = (row.0.hash, if row.0.hash == last.0 { last.1 + 1 } else { 0 });
+            (slots.cookie(&row.0, last.1), row)
+        })
+        .filter(|(cookie, _)| *cookie > after)
+        .collect();
+    placed.sort_by_key(|(cookie, _)| *cookie);
+    placed
+}
+
+#[cfg(test)]
+mod tests;

@@ -197,6 +197,9 @@ impl Engine {
         now: Time,
     ) -> Result<()> {
         let had = self.child(state, parent, &key)?.is_some();
+        if had != child.is_some() {
+            self.note_slots(state, parent, &key, !had)?;
+        }
         let dir = state.change(parent)?;
         match (had, child.is_some()) {
             (false, true) => dir.meta.size += 1,

@@ -34,7 +34,7 @@ const STEPS: usize = 4;
 /// Where a parked inode is found.
 #[derive(Clone, Copy, Debug)]
 enum Place {
-    Entry { parent: InodeNo, hash: u64 },
+    Entry { parent: InodeNo, hash: u32 },
     Table,
 }
 
@@ -173,7 +173,7 @@ impl Engine {
         }
     }
 
-    fn load_entry(&self, state: &mut State, ino: InodeNo, parent: InodeNo, hash: u64) -> Result<()> {
+    fn load_entry(&self, state: &mut State, ino: InodeNo, parent: InodeNo, hash: u32) -> Result<()> {
         let root = state.inode(parent)?.dir()?.stored.clone();
         // Downwards from the end of the hash's range, which reads what a lookup of the name would read, and no more.
         let mut above = (hash + 1).to_be_bytes().to_vec();

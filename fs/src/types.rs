@@ -183,7 +183,7 @@ pub struct DirEntry {
     pub attr: Option<Attr>,
 }
 
-/// A place in a directory's order. Fits the 63 bits that `telldir` has.
+/// A place in a directory's order. Fits the 31 bits that `telldir` has for programs of 32 bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DirCookie(pub u64);
 

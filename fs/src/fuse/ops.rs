@@ -77,7 +77,8 @@ pub trait Operations: Send + Sync + 'static {
     ) -> Result<Vec<DirEntry>>;
     /// Counts one reference to an entry that is about to be handed to the kernel.
     fn retain(&self, parent: InodeNo, entry: &DirEntry) -> Result<Attr>;
-    /// An open file keeps its inode. Opening what cannot change for writing is refused.
+    /// An open file or directory keeps its inode, and a directory the places of its names. Opening what cannot change for
+    /// writing is refused.
     fn open_file(&self, ino: InodeNo, access: Access) -> Result<()>;
     /// Ends one [`open_file`](Self::open_file).
     fn release(&self, ino: InodeNo);

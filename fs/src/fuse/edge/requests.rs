@@ -325,8 +325,18 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
     fn opendir(&self, _: &Request, node: INodeNo, _: OpenFlags, reply: ReplyOpen) {
         let _next = Lingering(&self.linger, After::Step);
         let cached = FopenFlags::FOPEN_CACHE_DIR | FopenFlags::FOPEN_KEEP_CACHE;
-        let snapshots = ino(node) == InodeNo::SNAPSHOTS;
-        reply.opened(READER, if snapshots { FopenFlags::empty() } else { cached });
+        let opened = self.fs.open_file(ino(node), Access::Read);
+        answer("opendir", node, reply, opened, |reply, ()| {
+            reply.opened(READER, cached)
+        });
+    }
+
+    fn releasedir(&self, _: &Request, node: INodeNo, _: FileHandle, _: OpenFlags, reply: ReplyEmpty) {
+        let _next = Lingering(&self.linger, After::Step);
+        if ino(node) != InodeNo::SNAPSHOTS {
+            self.fs.release(ino(node));
+        }
+        reply.ok();
     }
 
     fn readdir(&self, _: &Request, node: INodeNo, _: FileHandle, offset: u64, reply: ReplyDirectory) {
