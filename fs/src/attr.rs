@@ -8,16 +8,51 @@ use crate::intent::Op;
 use crate::publication::VERSION_XATTRS;
 use crate::record::Xattrs;
 use crate::state::State;
-use crate::{Attr, Caller, Error, InodeNo, Kind, Result, SetAttr, XattrMode};
+use crate::{Attr, Caller, Error, InodeNo, Kind, Result, SetAttr, SetIdBits, XattrMode};
 use std::sync::Arc;
 
 /// Bytes of names and values that one inode may carry: an inode must fit a node of the tree.
 const XATTR_BYTES_MAX: usize = 128 << 10;
 
-/// Mode bits after somebody without privilege wrote to the file.
-pub(crate) fn without_set_id(mode: u32) -> u32 {
-    let group = if mode & 0o010 != 0 { 0o2000 } else { 0 };
-    mode & !(0o4000 | group)
+/// Extended attribute with the capabilities that a program has when it is run.
+const CAPABILITY: &[u8] = b"security.capability";
+
+/// Mode bits of an inode after a change that leaves it these set-id bits.
+fn mode_left(inode: &Inode, set_id: SetIdBits) -> u32 {
+    let mode = inode.meta.mode;
+    match set_id {
+        _ if inode.meta.kind == Kind::Directory => mode,
+        SetIdBits::Keep => mode,
+        SetIdBits::DropForMember if mode & 0o010 == 0 => mode & !0o4000,
+        SetIdBits::DropForMember | SetIdBits::Drop => mode & !0o6000,
+    }
+}
+
+/// Set-id bits that a change of owner or size leaves.
+fn left_by(inode: &Inode, set: &SetAttr, caller: Caller) -> SetIdBits {
+    let chown = set.uid.is_some() || set.gid.is_some() || is_to_nobody(inode, set);
+    let known = |gid| gid == inode.meta.gid || gid == caller.gid;
+    let strange_group = set.gid.is_some_and(|gid| !known(gid));
+    match caller.set_id {
+        SetIdBits::Keep if chown => SetIdBits::DropForMember,
+        // A mode that changes is held against the new group, and nothing is known of the caller and that one.
+        SetIdBits::DropForMember if strange_group && inode.meta.mode & 0o4000 != 0 => SetIdBits::Drop,
+        other => other,
+    }
+}
+
+/// What a program may do by being run goes when its file is changed: set-id bits unless they may stay, capabilities in
+/// any case. Answers whether anything went.
+fn drop_privileges(inode: &mut Inode, set_id: SetIdBits) -> bool {
+    if inode.meta.kind == Kind::Directory {
+        return false;
+    }
+    let mode = mode_left(inode, set_id);
+    let capable = inode.xattrs.contains_key(CAPABILITY);
+    if capable {
+        Arc::make_mut(&mut inode.xattrs).remove(CAPABILITY);
+    }
+    std::mem::replace(&mut inode.meta.mode, mode) != mode || capable
 }
 
 impl Engine {
@@ -36,11 +71,18 @@ impl Engine {
         self.wait_for_room(&mut state, claim)?;
         let state = &mut *state;
         self.enter(state, ino)?;
+        // The kernel has not looked: it took out what a `chown` to nobody does before it checked.
+        let inode = state.inode(ino)?;
+        let strange = caller.uid != 0 && caller.uid != inode.meta.uid;
+        let left = left_by(inode, &set, caller);
+        if strange && is_to_nobody(inode, &set) && mode_left(inode, left) != inode.meta.mode {
+            return Err(Error::NotPermitted(
+                "set-id bits are taken away by a file's owner",
+            ));
+        }
         if let Some(size) = set.size {
             self.set_size(state, ino, size)?;
-            if set.mtime.is_none() {
-                self.touch(state, ino, caller.now)?;
-            }
+            self.stamp(state, ino, caller)?;
         }
         let inode = state.change(ino)?;
         apply(inode, &set, caller);
@@ -50,6 +92,25 @@ impl Engine {
         state.weigh(ino);
         self.log_attr(state, ino)?;
         Ok(state.inode(ino)?.attr())
+    }
+
+    /// After a change of a file's bytes: its times, unless the kernel keeps them.
+    pub(crate) fn stamp(&self, state: &mut State, ino: InodeNo, caller: Caller) -> Result<()> {
+        let inode = state.change(ino)?;
+        if !caller.kernel_stamps {
+            inode.meta.mtime = caller.now;
+            inode.meta.ctime = caller.now;
+        }
+        inode.file_mut()?.unlogged.meta = true;
+        Ok(())
+    }
+
+    /// After a change of a file's bytes: what its program may no longer do.
+    pub(crate) fn unprivilege(&self, state: &mut State, ino: InodeNo, caller: Caller) -> Result<()> {
+        if drop_privileges(state.change(ino)?, caller.set_id) {
+            self.log_attr(state, ino)?;
+        }
+        Ok(())
     }
 
     /// Notes all attributes but the size, which goes with the content.
@@ -152,7 +213,7 @@ impl Engine {
             return Err(Error::XattrTooLarge);
         }
         let inode = state.change(ino)?;
-        if set_list(inode, name, value)? {
+        if set_list(inode, name, value, caller.set_id)? {
             Arc::make_mut(&mut inode.xattrs).insert(name.to_vec(), value.to_vec());
         }
         inode.meta.ctime = caller.now;
@@ -171,7 +232,9 @@ impl Engine {
         let state = &mut *state;
         self.enter(state, ino)?;
         if !state.inode(ino)?.xattrs.contains_key(name) {
-            return Err(Error::NoXattr);
+            // As local filesystems have it: afterwards there is no list, and tools rely on that.
+            let is_list = name == acl::ACCESS || name == acl::DEFAULT;
+            return if is_list { Ok(()) } else { Err(Error::NoXattr) };
         }
         let inode = state.change(ino)?;
         Arc::make_mut(&mut inode.xattrs).remove(name);
@@ -182,7 +245,7 @@ impl Engine {
 }
 
 /// Takes an access list into the mode bits; answers whether the attribute is to be kept as well.
-fn set_list(inode: &mut Inode, name: &[u8], value: &[u8]) -> Result<bool> {
+fn set_list(inode: &mut Inode, name: &[u8], value: &[u8], set_id: SetIdBits) -> Result<bool> {
     if name == acl::DEFAULT {
         if inode.meta.kind != Kind::Directory || !acl::is_valid(value) {
             return Err(Error::Invalid(
@@ -196,21 +259,28 @@ fn set_list(inode: &mut Inode, name: &[u8], value: &[u8]) -> Result<bool> {
     }
     let (mode, minimal) =
         acl::mode_of(value, inode.meta.mode).ok_or(Error::Invalid("no well-formed access list"))?;
-    inode.meta.mode = mode;
+    // An owner outside the file's group cannot lend it out.
+    let lent = if set_id == SetIdBits::Drop { 0o2000 } else { 0 };
+    inode.meta.mode = mode & !lent;
     if minimal {
         Arc::make_mut(&mut inode.xattrs).remove(name);
     }
     Ok(!minimal)
 }
 
+/// See [`SetAttr::names_nothing`].
+fn is_to_nobody(inode: &Inode, set: &SetAttr) -> bool {
+    set.names_nothing && (set.ctime.is_some() || inode.meta.kind != Kind::File)
+}
+
 fn apply(inode: &mut Inode, set: &SetAttr, caller: Caller) {
+    let is_file = inode.meta.kind == Kind::File;
+    if set.uid.is_some() || set.gid.is_some() || set.size.is_some() || set.names_nothing {
+        drop_privileges(inode, left_by(inode, set, caller));
+    }
     let meta = &mut inode.meta;
     meta.uid = set.uid.unwrap_or(meta.uid);
     meta.gid = set.gid.unwrap_or(meta.gid);
-    let owner_changes = set.uid.is_some() || set.gid.is_some();
-    if (owner_changes || set.kill_suid_sgid) && meta.kind == Kind::File {
-        meta.mode = without_set_id(meta.mode);
-    }
     if let Some(mode) = set.mode {
         meta.mode = mode & 0o7777;
         if let Some(list) = inode
@@ -224,5 +294,14 @@ fn apply(inode: &mut Inode, set: &SetAttr, caller: Caller) {
     let meta = &mut inode.meta;
     meta.atime = set.atime.unwrap_or(meta.atime);
     meta.mtime = set.mtime.unwrap_or(meta.mtime);
-    meta.ctime = set.ctime.unwrap_or(caller.now);
+    // Where the kernel keeps times and names none, it has moved none: a truncation to the same size.
+    let now = if caller.kernel_stamps && is_file {
+        meta.ctime
+    } else {
+        caller.now
+    };
+    meta.ctime = set.ctime.unwrap_or(now);
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,7 @@ use crate::inode::FileBody;
 use crate::layer::{Layer, Rec, Under};
 use crate::read::Plan;
 use crate::state::State;
-use crate::{Caller, Error, Fallocate, InodeNo, Result, Seek, Time};
+use crate::{Caller, Error, Fallocate, InodeNo, Result, Seek};
 use cairn_merkle::buffer::Buffer;
 use cairn_merkle::{Link, PutHint, index, seal_leaf};
 use parking_lot::MutexGuard;
@@ -94,7 +94,8 @@ impl Engine {
         Ok(Plan::new(file, size, offset, len as u64, self.record_size))
     }
 
-    /// Writes all of `bytes` at `offset`. Not durable before fsync or the next commit.
+    /// Writes all of `bytes` at `offset`. Not durable before fsync or the next commit. `unprivileges` if it is the caller who
+    /// changes them, and not a cache that writes back what was changed before.
     ///
     /// # Errors
     /// [`Error::NoSpace`], [`Error::TooLarge`], [`Error::ReadOnly`].
@@ -104,7 +105,7 @@ impl Engine {
         offset: u64,
         bytes: &[u8],
         caller: Caller,
-        kill_suid_sgid: bool,
+        unprivileges: bool,
     ) -> Result<()> {
         let end = offset
             .checked_add(bytes.len() as u64)
@@ -129,12 +130,10 @@ impl Engine {
         }
         let inode = state.change(ino)?;
         inode.meta.size = inode.meta.size.max(end);
-        inode.meta.mtime = caller.now;
-        inode.meta.ctime = caller.now;
-        if kill_suid_sgid {
-            inode.meta.mode = crate::attr::without_set_id(inode.meta.mode);
+        self.stamp(state, ino, caller)?;
+        if unprivileges {
+            self.unprivilege(state, ino, caller)?;
         }
-        inode.file_mut()?.unlogged.meta = true;
         Ok(())
     }
 
@@ -283,11 +282,8 @@ impl Engine {
         if grows {
             self.set_size(&mut state, ino, end)?;
         }
-        let inode = state.change(ino)?;
-        inode.meta.mtime = caller.now;
-        inode.meta.ctime = caller.now;
-        inode.file_mut()?.unlogged.meta = true;
-        Ok(())
+        self.stamp(&mut state, ino, caller)?;
+        self.unprivilege(&mut state, ino, caller)
     }
 
     /// Makes `from..until` read as zeros: whole records become holes, those in the middle as there is memory for them.
@@ -437,13 +433,5 @@ impl Engine {
             copied += bytes.len() as u64;
         }
         Ok(copied)
-    }
-
-    /// Stamps a file's times after a change of its content.
-    pub(crate) fn touch(&self, state: &mut State, ino: InodeNo, now: Time) -> Result<()> {
-        let inode = state.change(ino)?;
-        inode.meta.mtime = now;
-        inode.meta.ctime = now;
-        Ok(())
     }
 }

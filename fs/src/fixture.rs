@@ -1,6 +1,6 @@
 //! What unit tests of several modules begin with.
 
-use crate::{Caller, Time};
+use crate::{Caller, SetIdBits, Time};
 use cairn_merkle::{Compression, Header, HeaderParams, Kek, SlotKey, SlotKind, VolumeKey};
 
 /// Root, at the first moment.
@@ -10,6 +10,8 @@ pub(crate) fn caller() -> Caller {
         gid: 0,
         umask: 0o022,
         now: Time(1),
+        set_id: SetIdBits::Keep,
+        kernel_stamps: false,
     }
 }
 

@@ -31,6 +31,8 @@ mod pace;
 mod part;
 mod pool;
 mod reply;
+mod rights;
+mod told;
 mod writers;
 
 pub use mount::{Mount, MountFlag, MountOptions, Unmounter, mount};

@@ -30,7 +30,7 @@ impl DirKey {
     pub(crate) fn new(secret: &[u8; 32], name: &Name) -> Self {
         let hash = blake3::keyed_hash(secret, name.as_bytes());
         let (first, _) = hash.as_bytes().split_first_chunk().expect("a hash has 32 bytes");
-        // 62 bits, and above the cookies of `.` and `..`: telldir has 63 to offer.
+        // Not 0: its cookies are those of `.` and `..`.
         Self {
             hash: (u32::from_be_bytes(*first) >> (32 - HASH_BITS)).max(1),
             name: name.clone(),
@@ -294,17 +294,26 @@ impl Inode {
         } else {
             meta.size
         };
-        meta.attr(size, self.bytes_held())
+        let (bytes, settled) = self.bytes_held();
+        Attr {
+            settled,
+            ..meta.attr(size, bytes)
+        }
     }
 
-    /// Stored bytes and, for what is not yet committed, an upper bound that ignores overlap, but never more than
-    /// the file could hold.
-    fn bytes_held(&self) -> u64 {
+    /// Bytes in blocks once everything is committed, or an upper bound, and whether it is exact. Never more than the file
+    /// could hold.
+    fn bytes_held(&self) -> (u64, bool) {
         let Content::File(file) = &self.content else {
-            return 0;
+            return (0, true);
         };
+        let size = self.meta.size;
         let layers = [file.frozen.as_deref(), Some(&file.open)];
-        let pending: u64 = layers.into_iter().flatten().map(Layer::bytes_held).sum();
-        (self.meta.stored + pending).min(self.meta.size.next_multiple_of(4096))
+        let (mut bytes, mut settled) = (self.meta.stored, true);
+        for layer in layers.into_iter().flatten() {
+            let (over, exact) = layer.bytes_held(bytes, size);
+            (bytes, settled) = (over, settled && exact);
+        }
+        (bytes.min(size), settled)
     }
 }

@@ -67,20 +67,43 @@ impl Rec {
         }
     }
 
-    /// Bytes of data in it.
-    fn bytes_held(&self) -> u64 {
+    /// What it adds to its layer's [`Held`].
+    fn held(&self) -> Held {
         match self {
-            Self::Hole => 0,
-            Self::Clean(link) => plain_len(link),
-            Self::Dirty(dirty) => dirty.pieces.bytes() as u64,
+            Self::Hole => Held::default(),
+            Self::Clean(link) => Held {
+                sealed_bytes: plain_len(link),
+                ..Held::default()
+            },
+            Self::Dirty(dirty) => Held {
+                dirty_records: 1,
+                pieces: dirty.pieces.count(),
+                ..Held::default()
+            },
         }
     }
+}
 
-    fn pieces(&self) -> usize {
-        match self {
-            Self::Dirty(dirty) => dirty.pieces.count(),
-            Self::Hole | Self::Clean(_) => 0,
-        }
+/// What a layer's records come to: `stat` asks for it, and a file may have a million of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Held {
+    sealed_bytes: u64,
+    /// Each is sealed as a whole, however little of it was written.
+    dirty_records: u64,
+    pieces: usize,
+}
+
+impl Held {
+    fn add(&mut self, other: Self) {
+        self.sealed_bytes += other.sealed_bytes;
+        self.dirty_records += other.dirty_records;
+        self.pieces += other.pieces;
+    }
+
+    fn remove(&mut self, other: Self) {
+        self.sealed_bytes -= other.sealed_bytes;
+        self.dirty_records -= other.dirty_records;
+        self.pieces -= other.pieces;
     }
 }
 
@@ -91,10 +114,9 @@ pub(crate) struct Layer {
     pub(crate) floor: u64,
     /// By record number.
     records: BTreeMap<u64, Rec>,
-    /// Sum of [`Rec::bytes_held`]: `stat` asks for it, and a file may have a million records.
-    bytes_held: u64,
-    /// Sum of [`Rec::pieces`].
-    pieces: usize,
+    held: Held,
+    /// Bytes of a whole record, once there is one that is not sealed.
+    record_size: u32,
 }
 
 impl Default for Layer {
@@ -102,8 +124,8 @@ impl Default for Layer {
         Self {
             floor: u64::MAX,
             records: BTreeMap::new(),
-            bytes_held: 0,
-            pieces: 0,
+            held: Held::default(),
+            record_size: 0,
         }
     }
 }
@@ -119,14 +141,26 @@ impl Layer {
         &self.records
     }
 
-    /// Bytes of data in this layer.
-    pub(crate) fn bytes_held(&self) -> u64 {
-        self.bytes_held
+    /// Bytes that a file of `size` bytes has in blocks once this layer is committed, over `below` bytes in blocks below it:
+    /// no fewer, as a record may lie over another. And whether no more either.
+    pub(crate) fn bytes_held(&self, below: u64, size: u64) -> (u64, bool) {
+        if self.is_empty() {
+            return (below, true);
+        }
+        let record_size = u64::from(self.record_size);
+        let below = below.min(self.floor.saturating_mul(record_size.max(1)));
+        let tail = size.checked_div(record_size).unwrap_or(0);
+        let beyond_end = match self.records.get(&tail) {
+            Some(Rec::Dirty(_)) => record_size - size % record_size,
+            _ => 0,
+        };
+        let dirty = self.held.dirty_records * record_size - beyond_end;
+        (below + self.held.sealed_bytes + dirty, below == 0)
     }
 
     /// Bytes of memory it takes beside that data, until it is committed.
     pub(crate) fn overhead(&self) -> u64 {
-        self.records.len() as u64 * RECORD_BYTES + self.pieces as u64 * PIECE_BYTES
+        self.records.len() as u64 * RECORD_BYTES + self.held.pieces as u64 * PIECE_BYTES
     }
 
     /// Overlays `bytes` at `offset` of a record of full length `record_size`. Returns by how many bytes its pieces grew.
@@ -152,12 +186,12 @@ impl Layer {
             pieces: Pieces::default(),
             version: 0,
         };
-        let rec = self
-            .records
-            .entry(recno)
-            .or_insert_with(|| Rec::Dirty(fresh(under)));
-        self.bytes_held -= rec.bytes_held();
-        self.pieces -= rec.pieces();
+        let rec = self.records.entry(recno).or_insert_with(|| {
+            self.held.dirty_records += 1;
+            Rec::Dirty(fresh(under))
+        });
+        self.record_size = record_size;
+        self.held.remove(rec.held());
         match rec {
             Rec::Hole => *rec = Rec::Dirty(fresh(Under::Hole)),
             Rec::Clean(link) => *rec = Rec::Dirty(fresh(Under::Leaf(link.clone()))),
@@ -170,28 +204,25 @@ impl Layer {
             }
             Rec::Hole | Rec::Clean(_) => unreachable!("made dirty just above"),
         };
-        self.bytes_held += rec.bytes_held();
-        self.pieces += rec.pieces();
+        self.held.add(rec.held());
         changed
     }
 
     /// Replaces a record; leaves that go are pushed to `dropped`.
     pub(crate) fn set(&mut self, recno: u64, rec: Rec, dropped: &mut Vec<Link>) {
-        self.bytes_held += rec.bytes_held();
-        self.pieces += rec.pieces();
+        self.held.add(rec.held());
         if let Some(replaced) = self.records.insert(recno, rec) {
-            self.bytes_held -= replaced.bytes_held();
-            self.pieces -= replaced.pieces();
+            self.held.remove(replaced.held());
             dropped.extend(replaced.into_link());
         }
     }
 
     /// Everything from byte `size` on is gone.
     pub(crate) fn cut(&mut self, size: u64, record_size: u32, dropped: &mut Vec<Link>) {
+        self.record_size = record_size;
         let whole = size.div_ceil(u64::from(record_size));
         for (_, rec) in self.records.split_off(&whole) {
-            self.bytes_held -= rec.bytes_held();
-            self.pieces -= rec.pieces();
+            self.held.remove(rec.held());
             dropped.extend(rec.into_link());
         }
         self.floor = self.floor.min(whole);
@@ -254,10 +285,9 @@ mod tests {
                     Change::Set(recno, false) => layer.set(recno, Rec::Hole, &mut dropped),
                     Change::Cut(size) => layer.cut(size, RECORD, &mut dropped),
                 }
-                let sum: u64 = layer.records().values().map(Rec::bytes_held).sum();
-                prop_assert_eq!(layer.bytes_held(), sum);
-                let pieces: usize = layer.records().values().map(Rec::pieces).sum();
-                prop_assert_eq!(layer.pieces, pieces);
+                let mut sum = Held::default();
+                layer.records().values().for_each(|rec| sum.add(rec.held()));
+                prop_assert_eq!(layer.held, sum);
             }
         }
     }

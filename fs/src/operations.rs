@@ -120,9 +120,9 @@ impl Operations for Engine {
         offset: u64,
         bytes: &[u8],
         caller: Caller,
-        kill_suid_sgid: bool,
+        unprivileges: bool,
     ) -> Result<()> {
-        Self::write(self, ino, offset, bytes, caller, kill_suid_sgid)
+        Self::write(self, ino, offset, bytes, caller, unprivileges)
     }
 
     fn fsync_is_short(&self, ino: InodeNo) -> bool {

@@ -104,6 +104,7 @@ impl Meta {
             mtime: self.mtime,
             ctime: self.ctime,
             btime: self.btime,
+            settled: true,
         }
     }
 

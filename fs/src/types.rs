@@ -97,8 +97,8 @@ impl Time {
         let (seconds, rest) = (self.0.div_euclid(Self::SECOND), self.0.rem_euclid(Self::SECOND));
         let edge = if seconds < 0 { i64::MIN } else { i64::MAX };
         (
-            self.0.div_euclid(1_000_000_000),
-            u32::try_from(nanoseconds).unwrap_or(0),
+            i64::try_from(seconds).unwrap_or(edge),
+            u32::try_from(rest).unwrap_or(0),
         )
     }
 }
@@ -132,6 +132,8 @@ pub struct Attr {
     pub ctime: Time,
     /// Creation.
     pub btime: Time,
+    /// Whether the next commit will say the same of `blocks`.
+    pub settled: bool,
 }
 
 /// What `chmod`, `chown`, `truncate` and `utimensat` change; `None` leaves a field alone.
@@ -151,8 +153,21 @@ pub struct SetAttr {
     pub mtime: Option<Time>,
     /// New change time (the kernel owns it under the writeback cache).
     pub ctime: Option<Time>,
-    /// Drop set-id bits as write and truncate by an unprivileged caller do.
-    pub kill_suid_sgid: bool,
+    /// The kernel names nothing but perhaps the time of change: that is a `chown` to nobody, which drops set-id bits as
+    /// every other. Or, of a regular file and without the time, that the caller is about to change its bytes.
+    pub names_nothing: bool,
+}
+
+/// Set-id bits that stay when a file is changed, as ext4 has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SetIdBits {
+    /// All: the caller holds CAP_FSETID.
+    #[default]
+    Keep,
+    /// Set-group-id where the group may not execute: the caller is in that group.
+    DropForMember,
+    /// None.
+    Drop,
 }
 
 /// Who asks, and when: the engine does not read the time of day itself, so that a log replays exactly.
@@ -166,6 +181,10 @@ pub struct Caller {
     pub umask: u32,
     /// Time of the call.
     pub now: Time,
+    /// Set-id bits that stay on a file it changes.
+    pub set_id: SetIdBits,
+    /// The kernel stamps changes of a file's bytes by its own clock, and tells the times by `setattr`.
+    pub kernel_stamps: bool,
 }
 
 /// One line of a directory.

@@ -11,7 +11,7 @@ use crate::cli::{CreateArgs, KeyArgs};
 use crate::error::{Error, Result};
 use crate::key::{self, IfAbsent, KeyProvider};
 use crate::unmount::{lives_elsewhere, whereabouts};
-use cairn_fs::{Caller, Config, Engine, Opening, Quota, Time};
+use cairn_fs::{Caller, Config, Engine, Opening, Quota, SetIdBits, Time};
 use cairn_merkle::{BlockStore, Compression, Header, HeaderParams, VolumeKey};
 use cairn_store::{OpenError, RocksStore, StoreOptions};
 use rand::rand_core::UnwrapErr;
@@ -64,6 +64,8 @@ pub(crate) fn create(args: &CreateArgs) -> Result<Header> {
         gid: rustix::process::getgid().as_raw(),
         umask: 0o022,
         now: now(),
+        set_id: SetIdBits::Keep,
+        kernel_stamps: false,
     };
     cairn_fs::format(&store, &header, &key, quota, owner)?;
     Ok(header)

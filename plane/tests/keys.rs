@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used)] // Helpers of tests, outside of test functions.
 
-use cairn_fs::{Caller, Config, Engine, InodeNo, Kind, Name, Time};
+use cairn_fs::{Caller, Config, Engine, InodeNo, Kind, Name, SetIdBits, Time};
 use cairn_merkle::{BlockStore, Header, Kek, VolumeKey};
 use cairn_store::{RocksStore, StoreOptions};
 use std::fs::{self, File};
@@ -83,6 +83,8 @@ impl Place {
             gid: 0,
             umask: 0o022,
             now: Time(1),
+            set_id: SetIdBits::Keep,
+            kernel_stamps: false,
         };
         let name = Name::new(b"large").unwrap();
         let made = engine.mknod(InodeNo::ROOT, &name, Kind::File, 0o644, 0, caller);

@@ -1,6 +1,6 @@
 //! Volumes to test on: made over any store, closed, reopened, copied.
 
-use cairn_fs::{Caller, CheckReport, Config, Engine, Quota, Result, Time};
+use cairn_fs::{Caller, CheckReport, Config, Engine, Quota, Result, SetIdBits, Time};
 use cairn_merkle::testing::{CrashStore, TestRng};
 use cairn_merkle::{
     BlockStore, Cid, Codec, Compression, Epoch, HeadSwap, Header, HeaderParams, Kek, LogPos, PutHint, Sealed,
@@ -19,7 +19,9 @@ pub fn root_at(now: i64) -> Caller {
         uid: 0,
         gid: 0,
         umask: 0,
-        now: Time(now),
+        now: Time(now.into()),
+        set_id: SetIdBits::Keep,
+        kernel_stamps: false,
     }
 }
 

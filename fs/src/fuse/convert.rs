@@ -1,7 +1,9 @@
 //! The kernel's words as ours, and ours as the kernel's. Nothing here can fail but on an argument that has no
 //! meaning, and nothing panics.
 
-use crate::{Attr, Caller, Error, Fallocate, InodeNo, Kind, Name, RenameMode, Result, Seek, Time, XattrMode};
+use crate::{
+    Attr, Caller, Error, Fallocate, InodeNo, Kind, Name, RenameMode, Result, Seek, SetIdBits, Time, XattrMode,
+};
 use fuser::{FileAttr, FileType, INodeNo, RenameFlags, Request, TimeOrNow};
 use std::{
     ffi::OsStr,
@@ -28,6 +30,9 @@ pub(super) fn caller(request: &Request, umask: u32) -> Caller {
         gid: request.gid(),
         umask: umask & 0o777,
         now: now(),
+        // What it may keep is looked up where there is something to keep (rights.rs).
+        set_id: SetIdBits::Drop,
+        kernel_stamps: false,
     }
 }
 

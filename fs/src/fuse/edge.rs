@@ -3,16 +3,18 @@
 //! ```text
 //!                     .--> answered by the session's thread, which then lingers for the next   (what need not wait)
 //!   kernel --request--+--> pool      syncs, cold reads, copies                                 (what waits for a device)
+//!                     +--> streams   large writes out of the kernel's cache, which wait for the device
 //!                     +--> flusher   what must see the pages the kernel still holds, or wait for a fill
 //!                     `--> filler    the rest of a record of which a part was asked for
 //! ```
 //!
 //! What each request says stands in [`requests`]; here is what they have in common.
 
+mod files;
 mod requests;
 
 use super::{
-    convert::{self, ino, name},
+    convert::{ino, name},
     fill::Filler,
     kernel::Agreed,
     linger::{After, Linger, Lingering},
@@ -21,9 +23,10 @@ use super::{
     part::Part,
     pool::Pool,
     reply::{answer, done},
+    told::{self, TTL},
     writers::Writers,
 };
-use crate::{Access, Attr, Caller, InodeNo, Kind, Result, SetAttr};
+use crate::{Access, Attr, Caller, InodeNo, Kind, Result};
 use fuser::{
     FileHandle, FopenFlags, Generation, INodeNo, Notifier, OpenAccMode, OpenFlags, ReplyData, ReplyEmpty,
     ReplyEntry,
@@ -35,11 +38,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long the kernel may keep what it was told: nobody else changes it.
-const TTL: Duration = Duration::from_secs(24 * 60 * 60);
 /// Handles carry no state but this: inode numbers are never reused, and every request names its inode.
 const READER: FileHandle = FileHandle(0);
 const WRITER: FileHandle = FileHandle(1);
+/// What is said of every open file. FOPEN_DIRECT_IO with O_DIRECT would have writes move no times: the kernel goes round
+/// its cache without it too.
+const CACHED: FopenFlags = FopenFlags::FOPEN_KEEP_CACHE;
 /// Inode numbers are never used twice, so one generation does.
 const GENERATION: Generation = Generation(0);
 
@@ -47,6 +51,8 @@ const GENERATION: Generation = Generation(0);
 pub(super) struct Edge<O: ?Sized> {
     fs: Arc<O>,
     pool: Pool,
+    /// As many threads as take requests: more would seal at the cost of those who write.
+    streams: Pool,
     /// A thread of its own: it waits for pages that cold reads have locked, and those must not queue behind it.
     flusher: Pool,
     notifier: Arc<OnceLock<Notifier>>,
@@ -60,12 +66,13 @@ pub(super) struct Edge<O: ?Sized> {
 }
 
 impl<O: Operations + ?Sized> Edge<O> {
-    pub(super) fn new(fs: Arc<O>, threads: usize) -> io::Result<Self> {
+    pub(super) fn new(fs: Arc<O>, threads: usize, threads_blocking: usize) -> io::Result<Self> {
         let notifier = Arc::default();
         let writers = Arc::new(Writers::new());
         Ok(Self {
             fs,
-            pool: Pool::start("cairn-wait", threads)?,
+            pool: Pool::start("cairn-wait", threads_blocking)?,
+            streams: Pool::start("cairn-stream", threads)?,
             flusher: Pool::start("cairn-flush", 1)?,
             filler: Arc::new(Filler::start(Arc::clone(&notifier), Arc::clone(&writers))?),
             notifier,
@@ -85,6 +92,12 @@ impl<O: Operations + ?Sized> Edge<O> {
     /// What looks for the next request, once it knows where.
     pub(super) fn linger(&self) -> Arc<Linger> {
         Arc::clone(&self.linger)
+    }
+
+    /// Writes of a stream wait for the device, dozens at a time: whoever makes a file meanwhile shall not.
+    fn stream(&self, job: impl FnOnce(&O) + Send + 'static) {
+        let fs = Arc::clone(&self.fs);
+        self.streams.run(move || job(&fs));
     }
 
     fn blocking(&self, job: impl FnOnce(&O) + Send + 'static) {
@@ -144,15 +157,6 @@ impl<O: Operations + ?Sized> Edge<O> {
         });
     }
 
-    /// Flags of an open file. O_DIRECT bypasses the page cache, and its writes may then run side by side.
-    fn open_flags(&self, flags: i32) -> FopenFlags {
-        if flags & libc::O_DIRECT != 0 && self.agreed.direct_io {
-            FopenFlags::FOPEN_DIRECT_IO | FopenFlags::FOPEN_PARALLEL_DIRECT_WRITES
-        } else {
-            FopenFlags::FOPEN_KEEP_CACHE
-        }
-    }
-
     /// Runs `change` as one that an announced writer makes: on another thread if it has to wait for a fill.
     fn change(&self, node: INodeNo, change: impl FnOnce(&O) + Send + 'static) {
         if !self.writers.filling(node) {
@@ -181,22 +185,6 @@ fn handle(flags: i32) -> FileHandle {
     if reads { READER } else { WRITER }
 }
 
-/// `open` of a writer who is announced: truncates where asked, and takes the count back if that fails.
-fn open_counted<O: Operations + ?Sized>(fs: &O, ino: InodeNo, flags: i32, caller: Caller) -> Result<()> {
-    fs.open_file(ino, Access::Write)?;
-    if flags & libc::O_TRUNC == 0 {
-        return Ok(());
-    }
-    let set = SetAttr {
-        size: Some(0),
-        kill_suid_sgid: caller.uid != 0,
-        ..SetAttr::default()
-    };
-    fs.setattr(ino, set, caller)
-        .map(drop)
-        .inspect_err(|_| fs.release(ino))
-}
-
 /// How long names in a directory may be kept.
 fn names_ttl(parent: INodeNo) -> Duration {
     if ino(parent) == InodeNo::SNAPSHOTS {
@@ -206,18 +194,10 @@ fn names_ttl(parent: INodeNo) -> Duration {
     }
 }
 
-fn attr_ttl(of: InodeNo) -> Duration {
-    if of == InodeNo::SNAPSHOTS {
-        Duration::ZERO
-    } else {
-        TTL
-    }
-}
-
 /// Answers a request that made or found a name.
-fn entry(what: &'static str, parent: INodeNo, reply: ReplyEntry, result: Result<Attr>) {
+fn entry(what: &'static str, parent: INodeNo, writers: &Writers, reply: ReplyEntry, result: Result<Attr>) {
     answer(what, parent, reply, result, |reply, attr| {
-        let sent = convert::file_attr(&attr);
-        reply.entry_with_ttls(&attr_ttl(attr.ino), &names_ttl(parent), &sent, GENERATION);
+        let told = told::of_found(&attr, writers);
+        reply.entry_with_ttls(&told.ttl, &names_ttl(parent), &told.sent, GENERATION);
     });
 }

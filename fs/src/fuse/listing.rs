@@ -4,8 +4,8 @@
 //! offset 0 --> "." (next: 1) --> ".." (next: 2) --> first entry (next: its cookie, 16 or more) --> ...
 //! ```
 
-use super::{convert, ops::Operations, reply};
-use crate::{DirCookie, DirEntry, Error, InodeNo, Kind, Result};
+use super::{convert, ops::Operations, reply, told, writers::Writers};
+use crate::{DirCookie, DirEntry, Error, InodeNo, Result};
 use fuser::{FileType, Generation, INodeNo, ReplyDirectory, ReplyDirectoryPlus};
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt, time::Duration};
 
@@ -40,6 +40,7 @@ pub(super) fn plain(fs: &(impl Operations + ?Sized), ino: INodeNo, offset: u64, 
 /// Names with attributes, each a reference that the kernel will forget some day.
 pub(super) fn plus(
     fs: &(impl Operations + ?Sized),
+    writers: &Writers,
     ino: INodeNo,
     offset: u64,
     ttl: Duration,
@@ -47,6 +48,7 @@ pub(super) fn plus(
 ) {
     let mut sink = Plus {
         fs,
+        writers,
         parent: convert::ino(ino),
         ttl,
         taken: false,
@@ -105,6 +107,7 @@ impl Sink for ReplyDirectory {
 
 struct Plus<'a, O: ?Sized> {
     fs: &'a O,
+    writers: &'a Writers,
     parent: InodeNo,
     ttl: Duration,
     /// Whether a reference has gone into the reply.
@@ -132,19 +135,16 @@ impl<O: Operations + ?Sized> Sink for Plus<'_, O> {
             Err(Error::NoEntry) => return Ok(Room::Left),
             Err(error) => return Err(error),
         };
-        let ttl = if attr.kind == Kind::Directory && attr.ino == InodeNo::SNAPSHOTS {
-            Duration::ZERO
-        } else {
-            self.ttl
-        };
+        let told = told::of_found(&attr, self.writers);
+        // One lifetime for the name and the attributes.
+        let ttl = self.ttl.min(told.ttl);
         let name = OsStr::from_bytes(entry.name.as_bytes());
-        let sent = convert::file_attr(&attr);
         let full = self.reply.add(
             INodeNo(attr.ino.0),
             entry.cookie.0,
             name,
             &ttl,
-            &sent,
+            &told.sent,
             Generation(0),
         );
         if full {

@@ -210,7 +210,7 @@ pub fn mount<O: Operations + ?Sized>(
     options: &MountOptions,
 ) -> io::Result<Mount> {
     let mountpoint = mountpoint.canonicalize()?;
-    let edge = Edge::new(fs, options.threads_blocking)?;
+    let edge = Edge::new(fs, options.threads.max(1), options.threads_blocking)?;
     let (notifier, linger) = (edge.notifier(), edge.linger());
     let session = Session::new(edge, &mountpoint, &options.config())?;
     // Fails only when it is set already, and nobody else sets it.

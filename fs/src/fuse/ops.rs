@@ -32,7 +32,7 @@ pub trait Operations: Send + Sync + 'static {
     /// `stat`.
     fn getattr(&self, ino: InodeNo) -> Result<Attr>;
     /// `chmod`, `chown`, `truncate`, `utimensat`, and the times that the kernel's writeback cache owns.
-    /// `kill_suid_sgid` means nothing for a directory.
+    /// A change of owner or size drops file capabilities, and set-id bits as [`Caller::set_id`] says; directories have none.
     fn setattr(&self, ino: InodeNo, set: SetAttr, caller: Caller) -> Result<Attr>;
     /// Creates anything but a directory or a symbolic link. Counts one reference.
     fn mknod(
@@ -96,14 +96,15 @@ pub trait Operations: Send + Sync + 'static {
     }
     /// Unit that a read opens as a whole, in bytes: what else it holds may be handed to the kernel at little cost.
     fn read_unit(&self) -> usize;
-    /// Writes all of `bytes`, and drops set-id bits when told so.
+    /// Writes all of `bytes`. `unprivileges`: drops file capabilities, and set-id bits as [`Caller::set_id`] says, as a write
+    /// does; the kernel's cache writes back what has done so before.
     fn write(
         &self,
         ino: InodeNo,
         offset: u64,
         bytes: &[u8],
         caller: Caller,
-        kill_suid_sgid: bool,
+        unprivileges: bool,
     ) -> Result<()>;
     /// Makes a file or a directory durable, together with every earlier change of names.
     fn fsync(&self, ino: InodeNo, data_only: bool) -> Result<()>;
@@ -119,11 +120,11 @@ pub trait Operations: Send + Sync + 'static {
         let _ = ino;
         false
     }
-    /// Changes the allocation of a range. Drops set-id bits unless the caller is root.
+    /// Changes the allocation of a range. Drops file capabilities and set-id bits as a write does.
     fn fallocate(&self, ino: InodeNo, mode: Fallocate, offset: u64, len: u64, caller: Caller) -> Result<()>;
     /// `SEEK_DATA` and `SEEK_HOLE`.
     fn seek(&self, ino: InodeNo, offset: u64, whence: Seek) -> Result<u64>;
-    /// Copies a range and says how much of it. Drops set-id bits of the target unless the caller is root.
+    /// Copies a range and says how much of it. Drops file capabilities and set-id bits of the target as a write does.
     fn copy_range(
         &self,
         from: InodeNo,

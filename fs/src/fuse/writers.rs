@@ -14,6 +14,7 @@
 
 use fuser::INodeNo;
 use parking_lot::{Condvar, Mutex};
+use rustc_hash::FxHashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
@@ -29,6 +30,8 @@ struct Slot {
 /// missed one; in return there is no growth.
 pub(super) struct Writers {
     slots: Box<[Slot]>,
+    /// Files opened for writing of which the kernel has kept attributes since before.
+    remembered: Mutex<FxHashSet<INodeNo>>,
     lock: Mutex<()>,
     filled: Condvar,
 }
@@ -43,6 +46,7 @@ impl Writers {
     pub(super) fn new() -> Self {
         Self {
             slots: (0..SLOTS).map(|_| Slot::default()).collect(),
+            remembered: Mutex::default(),
             lock: Mutex::default(),
             filled: Condvar::default(),
         }
@@ -50,6 +54,16 @@ impl Writers {
 
     pub(super) fn opened(&self, ino: INodeNo) {
         self.slot(ino).writers.fetch_add(1, SeqCst);
+    }
+
+    /// The kernel keeps attributes of a file that was just opened for writing.
+    pub(super) fn remembers(&self, ino: INodeNo) {
+        self.remembered.lock().insert(ino);
+    }
+
+    /// Whether it still does when the first write arrives: once.
+    pub(super) fn outdates(&self, ino: INodeNo) -> bool {
+        self.remembered.lock().remove(&ino)
     }
 
     pub(super) fn closed(&self, ino: INodeNo) {

@@ -1,6 +1,6 @@
 //! The kernel's requests, one method each: unpack, call, answer.
 
-use super::{Edge, GENERATION, READER, WRITER, attr_ttl, entry, handle, names_ttl, open_counted};
+use super::{CACHED, Edge, GENERATION, READER, WRITER, entry, files::How, handle, names_ttl};
 use crate::fuse::{
     convert::{self, caller, ino, name},
     kernel,
@@ -8,6 +8,7 @@ use crate::fuse::{
     listing,
     ops::Operations,
     reply::{self, answer, done},
+    told,
 };
 use crate::{Access, Error, InodeNo, SetAttr};
 use fuser::{
@@ -36,7 +37,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
             Err(Error::NoEntry) => {
                 reply.entry(&names_ttl(parent), &convert::bare_attr(InodeNo(0)), GENERATION);
             }
-            result => entry("lookup", parent, reply, result),
+            result => entry("lookup", parent, &self.writers, reply, result),
         }
     }
 
@@ -44,17 +45,8 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
         self.fs.forget(ino(node), count);
     }
 
-    fn getattr(&self, _: &Request, node: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
-        let _next = Lingering(&self.linger, After::Step);
-        answer(
-            "getattr",
-            node,
-            reply,
-            self.fs.getattr(ino(node)),
-            |reply, attr| {
-                reply.attr(&attr_ttl(attr.ino), &convert::file_attr(&attr));
-            },
-        );
+    fn getattr(&self, _: &Request, node: INodeNo, handle: Option<FileHandle>, reply: ReplyAttr) {
+        self.tell(node, handle.is_some(), reply);
     }
 
     fn setattr(
@@ -76,39 +68,19 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
         reply: ReplyAttr,
     ) {
         let _next = Lingering(&self.linger, After::Step);
-        let caller = caller(request, 0);
-        let chown = uid.is_some() || gid.is_some();
+        let now = convert::now();
+        let told = mode.is_some() || size.is_some() || atime.is_some() || mtime.is_some();
         let set = SetAttr {
             mode: mode.map(|mode| mode & 0o7777),
             uid,
             gid,
             size,
-            atime: atime.map(|given| convert::time_or_now(given, caller.now)),
-            mtime: mtime.map(|given| convert::time_or_now(given, caller.now)),
+            atime: atime.map(|given| convert::time_or_now(given, now)),
+            mtime: mtime.map(|given| convert::time_or_now(given, now)),
             ctime: ctime.map(convert::time),
-            // fuser does not hand on FATTR_KILL_SUIDGID, so its two causes are told apart here.
-            kill_suid_sgid: mode.is_none() && (chown || (size.is_some() && caller.uid != 0)),
+            names_nothing: !told && uid.is_none() && gid.is_none(),
         };
-        let apply = move |fs: &O| {
-            answer(
-                "setattr",
-                node,
-                reply,
-                fs.setattr(ino(node), set, caller),
-                |reply, attr| {
-                    reply.attr(&attr_ttl(attr.ino), &convert::file_attr(&attr));
-                },
-            );
-        };
-        if size.is_none() {
-            return apply(&self.fs);
-        }
-        self.writers.opened(node);
-        let writers = Arc::clone(&self.writers);
-        self.change(node, move |fs| {
-            apply(fs);
-            writers.closed(node);
-        });
+        self.set(request, node, set, reply);
     }
 
     fn readlink(&self, _: &Request, node: INodeNo, reply: ReplyData) {
@@ -142,7 +114,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
                 caller(request, umask),
             )
         });
-        entry("mknod", parent, reply, made);
+        entry("mknod", parent, &self.writers, reply, made);
     }
 
     fn mkdir(
@@ -157,7 +129,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
         let _next = Lingering(&self.linger, After::Step);
         let caller = caller(request, umask);
         let made = name(file).and_then(|name| self.fs.mkdir(ino(parent), &name, mode & 0o7777, caller));
-        entry("mkdir", parent, reply, made);
+        entry("mkdir", parent, &self.writers, reply, made);
     }
 
     fn symlink(&self, request: &Request, parent: INodeNo, file: &OsStr, target: &Path, reply: ReplyEntry) {
@@ -165,13 +137,13 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
         let target = target.as_os_str().as_bytes();
         let made =
             name(file).and_then(|name| self.fs.symlink(ino(parent), &name, target, caller(request, 0)));
-        entry("symlink", parent, reply, made);
+        entry("symlink", parent, &self.writers, reply, made);
     }
 
     fn link(&self, request: &Request, node: INodeNo, parent: INodeNo, file: &OsStr, reply: ReplyEntry) {
         let caller = caller(request, 0);
         let made = name(file).and_then(|name| self.fs.link(ino(node), ino(parent), &name, caller));
-        entry("link", parent, reply, made);
+        entry("link", parent, &self.writers, reply, made);
     }
 
     fn unlink(&self, request: &Request, parent: INodeNo, file: &OsStr, reply: ReplyEmpty) {
@@ -207,16 +179,12 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
 
     fn open(&self, request: &Request, node: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         let _next = Lingering(&self.linger, After::Step);
-        let (caller, how) = (caller(request, 0), self.open_flags(flags.0));
-        if handle(flags.0) == READER {
-            let opened = self.fs.open_file(ino(node), Access::Read);
-            return answer("open", node, reply, opened, |reply, ()| reply.opened(READER, how));
+        if handle(flags.0) == WRITER {
+            return self.open_to_write(request, node, flags.0, reply);
         }
-        self.writers.opened(node);
-        let writers = Arc::clone(&self.writers);
-        self.change(node, move |fs| {
-            let opened = open_counted(fs, ino(node), flags.0, caller).inspect_err(|_| writers.closed(node));
-            answer("open", node, reply, opened, |reply, ()| reply.opened(WRITER, how));
+        let opened = self.fs.open_file(ino(node), Access::Read);
+        answer("open", node, reply, opened, |reply, ()| {
+            reply.opened(READER, CACHED)
         });
     }
 
@@ -233,18 +201,13 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
         let _next = Lingering(&self.linger, After::Step);
         let made = self.create_open(parent, file, mode, caller(request, umask));
         answer("create", parent, reply, made, |reply, attr| {
-            let sent = convert::file_attr(&attr);
             let handle = handle(flags);
             if handle == WRITER {
-                self.writers.opened(sent.ino);
+                self.writers.opened(INodeNo(attr.ino.0));
             }
-            reply.created(
-                &names_ttl(parent),
-                &sent,
-                GENERATION,
-                handle,
-                self.open_flags(flags),
-            );
+            // One lifetime for name and attributes: the kernel asks once more for both.
+            let told = told::of(&attr, handle == WRITER);
+            reply.created(&told.ttl, &told.sent, GENERATION, handle, CACHED);
         });
     }
 
@@ -261,6 +224,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
         let _next = Lingering(&self.linger, After::Step);
         if handle == WRITER {
             self.writers.closed(node);
+            self.writers.outdates(node);
         }
         self.fs.release(ino(node));
         reply.ok();
@@ -297,19 +261,8 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
         _: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        let _next = Lingering(&self.linger, After::Write);
-        let kill = write_flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID);
-        let written = self.fs.write(ino(node), offset, bytes, caller(request, 0), kill);
-        let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        // The kernel follows a synchronous write with an fsync only where it went through the page cache.
-        let direct = flags.0 & libc::O_DIRECT != 0;
-        if direct && flags.0 & (libc::O_SYNC | libc::O_DSYNC) != 0 && written.is_ok() {
-            return self.blocking(move |fs| {
-                let synced = fs.fsync(ino(node), true);
-                answer("write", node, reply, synced, |reply, ()| reply.written(len));
-            });
-        }
-        answer("write", node, reply, written, |reply, ()| reply.written(len));
+        let how = How::new(write_flags, flags.0);
+        self.write_bytes(request, node, (offset, bytes), how, reply);
     }
 
     // The kernel writes dirty pages back before it would ask, and after ENOSYS asks no more.
@@ -324,6 +277,9 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
 
     fn opendir(&self, _: &Request, node: INodeNo, _: OpenFlags, reply: ReplyOpen) {
         let _next = Lingering(&self.linger, After::Step);
+        if ino(node) == InodeNo::SNAPSHOTS {
+            return reply.opened(READER, FopenFlags::empty());
+        }
         let cached = FopenFlags::FOPEN_CACHE_DIR | FopenFlags::FOPEN_KEEP_CACHE;
         let opened = self.fs.open_file(ino(node), Access::Read);
         answer("opendir", node, reply, opened, |reply, ()| {
@@ -345,7 +301,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
 
     fn readdirplus(&self, _: &Request, node: INodeNo, _: FileHandle, offset: u64, reply: ReplyDirectoryPlus) {
         let _next = Lingering(&self.linger, After::Step);
-        listing::plus(&*self.fs, node, offset, names_ttl(node), reply);
+        listing::plus(&*self.fs, &self.writers, node, offset, names_ttl(node), reply);
     }
 
     fn fsyncdir(&self, _: &Request, node: INodeNo, _: FileHandle, data_only: bool, reply: ReplyEmpty) {
@@ -380,9 +336,10 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
         _: u32,
         reply: ReplyEmpty,
     ) {
+        let caller = self.changer(request, node);
         let set = convert::xattr_mode(flags).and_then(|mode| {
             self.fs
-                .setxattr(ino(node), attribute.as_bytes(), value, mode, caller(request, 0))
+                .setxattr(ino(node), attribute.as_bytes(), value, mode, caller)
         });
         done("setxattr", node, reply, set);
     }
@@ -442,7 +399,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
         mode: i32,
         reply: ReplyEmpty,
     ) {
-        let caller = caller(request, 0);
+        let caller = self.changer(request, node);
         self.blocking(move |fs| {
             let mode = convert::fallocate(mode);
             let changed = mode.and_then(|mode| fs.fallocate(ino(node), mode, offset, len, caller));
@@ -487,7 +444,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
         _: CopyFileRangeFlags,
         reply: ReplyWrite,
     ) {
-        let caller = caller(request, 0);
+        let caller = self.changer(request, to);
         let len = len.min(COPY_BYTES_MAX);
         self.blocking(move |fs| {
             let copied = fs.copy_range(ino(from), from_offset, ino(to), to_offset, len, caller);

@@ -1,0 +1,233 @@
+//! Set-id bits, capabilities and lists, without a kernel.
+
+use super::*;
+use crate::fixture::{caller, header_of};
+use crate::{Config, Fallocate, Name, Quota, Time};
+use cairn_merkle::MemoryStore;
+use std::sync::Arc;
+
+fn volume() -> (Arc<MemoryStore>, Arc<Engine>) {
+    let (store, (header, key)) = (Arc::new(MemoryStore::new()), header_of(4096));
+    crate::format(&*store, &header, &key, Quota::default(), caller()).unwrap();
+    let engine = Engine::open(store.clone(), key, Config::default(), Time(1)).unwrap();
+    (store, engine)
+}
+
+fn made(engine: &Engine, name: &[u8], kind: Kind, mode: u32) -> InodeNo {
+    let name = Name::new(name).unwrap();
+    let attr = engine.mknod(InodeNo::ROOT, &name, kind, mode, 0, caller());
+    attr.unwrap().ino
+}
+
+fn by(set_id: SetIdBits) -> Caller {
+    Caller { set_id, ..caller() }
+}
+
+type Change = fn(&Engine, InodeNo, Caller);
+
+#[test]
+fn every_change_of_bytes_leaves_the_set_id_bits_that_its_caller_may_keep_and_no_capability() {
+    let changes: [Change; 6] = [
+        |engine, ino, caller| engine.write(ino, 0, b"x", caller, true).unwrap(),
+        |engine, ino, caller| {
+            let set = SetAttr {
+                size: Some(1),
+                ..SetAttr::default()
+            };
+            engine.setattr(ino, set, caller).unwrap();
+        },
+        |engine, ino, caller| engine.fallocate(ino, Fallocate::Allocate, 0, 9, caller).unwrap(),
+        |engine, ino, caller| engine.fallocate(ino, Fallocate::PunchHole, 0, 9, caller).unwrap(),
+        |engine, ino, caller| engine.fallocate(ino, Fallocate::ZeroRange, 0, 9, caller).unwrap(),
+        |engine, ino, caller| assert_eq!(engine.copy_range(ino, 0, ino, 5, 3, caller).unwrap(), 3),
+    ];
+    let left = [
+        (SetIdBits::Keep, 0o6755, 0o6755),
+        (SetIdBits::DropForMember, 0o6755, 0o755),
+        (SetIdBits::DropForMember, 0o6745, 0o2745),
+        (SetIdBits::Drop, 0o6745, 0o745),
+    ];
+    let (_, engine) = volume();
+    for (at, change) in changes.iter().enumerate() {
+        for (set_id, before, after) in left {
+            let ino = made(&engine, b"file", Kind::File, before);
+            engine.write(ino, 0, b"program", caller(), false).unwrap();
+            engine
+                .setxattr(ino, CAPABILITY, b"all", XattrMode::Set, caller())
+                .unwrap();
+            change(&engine, ino, by(set_id));
+            assert_eq!(
+                engine.getattr(ino).unwrap().mode,
+                after,
+                "change {at}, {set_id:?}"
+            );
+            assert!(
+                matches!(engine.getxattr(ino, CAPABILITY), Err(Error::NoXattr)),
+                "change {at}"
+            );
+            engine
+                .unlink(InodeNo::ROOT, &Name::new(b"file").unwrap(), caller())
+                .unwrap();
+        }
+    }
+}
+
+#[test]
+fn what_a_cache_writes_back_takes_no_privilege_away() {
+    let (_, engine) = volume();
+    let ino = made(&engine, b"file", Kind::File, 0o6755);
+    engine
+        .setxattr(ino, CAPABILITY, b"all", XattrMode::Set, caller())
+        .unwrap();
+    engine
+        .write(ino, 0, b"program", by(SetIdBits::Drop), false)
+        .unwrap();
+    assert_eq!(engine.getattr(ino).unwrap().mode, 0o6755);
+    assert_eq!(engine.getxattr(ino, CAPABILITY).unwrap(), b"all");
+}
+
+#[test]
+fn a_lost_capability_is_lost_after_a_crash_too() {
+    let (store, engine) = volume();
+    let ino = made(&engine, b"file", Kind::File, 0o6755);
+    engine
+        .setxattr(ino, CAPABILITY, b"all", XattrMode::Set, caller())
+        .unwrap();
+    engine.commit().unwrap();
+    engine
+        .write(ino, 0, b"mine now", by(SetIdBits::Drop), true)
+        .unwrap();
+    engine.fsync(ino, false).unwrap();
+    let key = engine.key.clone();
+    std::mem::forget(engine);
+    let engine = Engine::open(store, key, Config::default(), Time(2)).unwrap();
+    let attr = engine
+        .lookup(InodeNo::ROOT, &Name::new(b"file").unwrap())
+        .unwrap();
+    assert_eq!(attr.mode, 0o755);
+    assert!(engine.getxattr(attr.ino, CAPABILITY).is_err());
+}
+
+#[test]
+fn a_chown_takes_set_id_bits_from_all_but_directories() {
+    let (_, engine) = volume();
+    let chown = |uid, names_nothing| SetAttr {
+        uid,
+        names_nothing,
+        ctime: names_nothing.then_some(Time(9)),
+        ..SetAttr::default()
+    };
+    for kind in [
+        Kind::File,
+        Kind::Fifo,
+        Kind::Socket,
+        Kind::CharDevice,
+        Kind::BlockDevice,
+    ] {
+        for set in [chown(Some(7), false), chown(None, true)] {
+            let ino = made(&engine, b"node", kind, 0o6711);
+            assert_eq!(
+                engine.setattr(ino, set, caller()).unwrap().mode,
+                0o711,
+                "{kind:?}"
+            );
+            engine
+                .unlink(InodeNo::ROOT, &Name::new(b"node").unwrap(), caller())
+                .unwrap();
+        }
+    }
+    let ino = made(&engine, b"moved", Kind::File, 0o6701);
+    let set = SetAttr {
+        gid: Some(9),
+        ..SetAttr::default()
+    };
+    assert_eq!(
+        engine
+            .setattr(ino, set, by(SetIdBits::DropForMember))
+            .unwrap()
+            .mode,
+        0o701
+    );
+    let ino = made(&engine, b"node", Kind::File, 0o6711);
+    let stranger = Caller {
+        uid: 7,
+        ..by(SetIdBits::Drop)
+    };
+    let refused = engine.setattr(ino, chown(None, true), stranger);
+    assert!(matches!(refused, Err(Error::NotPermitted(_))));
+    assert_eq!(engine.getattr(ino).unwrap().mode, 0o6711);
+    let name = Name::new(b"dir").unwrap();
+    let dir = engine.mkdir(InodeNo::ROOT, &name, 0o6711, caller()).unwrap().ino;
+    let set = chown(Some(7), false);
+    assert_eq!(
+        engine.setattr(dir, set, by(SetIdBits::Drop)).unwrap().mode,
+        0o6711
+    );
+}
+
+#[test]
+fn an_access_list_that_is_not_there_can_be_removed() {
+    let (_, engine) = volume();
+    let ino = made(&engine, b"file", Kind::File, 0o644);
+    let before = engine.getattr(ino).unwrap();
+    for name in [acl::ACCESS, acl::DEFAULT] {
+        engine.removexattr(ino, name, caller()).unwrap();
+        engine.removexattr(InodeNo::ROOT, name, caller()).unwrap();
+    }
+    assert_eq!(engine.getattr(ino).unwrap(), before);
+    assert!(matches!(
+        engine.removexattr(ino, b"user.a", caller()),
+        Err(Error::NoXattr)
+    ));
+}
+
+#[test]
+fn the_kernels_times_stay_where_it_keeps_them() {
+    let (_, engine) = volume();
+    let ino = made(&engine, b"file", Kind::File, 0o644);
+    let before = engine.getattr(ino).unwrap();
+    let late = Caller {
+        now: Time(1000),
+        kernel_stamps: true,
+        ..caller()
+    };
+    engine.write(ino, 0, b"bytes", late, false).unwrap();
+    engine.fallocate(ino, Fallocate::Allocate, 0, 100, late).unwrap();
+    let set = SetAttr {
+        size: Some(100),
+        ..SetAttr::default()
+    };
+    let after = engine.setattr(ino, set, late).unwrap();
+    assert_eq!((after.mtime, after.ctime), (before.mtime, before.ctime));
+}
+
+#[test]
+fn blocks_are_those_of_the_next_commit_where_nothing_lies_below() {
+    let (_, engine) = volume();
+    for (size, at, len) in [
+        (0, 0, 10),
+        (0, 0, 100_000),
+        (50_000, 20_000, 10),
+        (9_000, 8_500, 200),
+        (1, 4096, 4096),
+    ] {
+        let ino = made(&engine, b"file", Kind::File, 0o644);
+        let set = SetAttr {
+            size: Some(size),
+            ..SetAttr::default()
+        };
+        engine.setattr(ino, set, caller()).unwrap();
+        engine.write(ino, at, &vec![7; len], caller(), false).unwrap();
+        let before = engine.getattr(ino).unwrap();
+        engine.commit().unwrap();
+        assert_eq!(
+            (before.blocks, before.settled),
+            (engine.getattr(ino).unwrap().blocks, true)
+        );
+        engine.write(ino, 0, b"over it", caller(), false).unwrap();
+        assert!(!engine.getattr(ino).unwrap().settled);
+        engine
+            .unlink(InodeNo::ROOT, &Name::new(b"file").unwrap(), caller())
+            .unwrap();
+    }
+}

@@ -1,0 +1,221 @@
+//! Files: their attributes, opening them to write, writing.
+//!
+//! ```text
+//!   stat of a file that is open for writing --> flusher: the kernel writes its end back, then the answer
+//!   open to write, existing file ----------> the kernel shall ask for its blocks anew (told.rs)
+//!   write --large, out of the kernel's cache--> streams
+//!         --synchronous, round the cache------> pool, with an fsync
+//!         --else------------------------------> here
+//! ```
+
+use super::{CACHED, Edge, WRITER};
+use crate::fuse::{
+    convert::{self, ino},
+    linger::{After, Lingering},
+    ops::Operations,
+    reply::answer,
+    rights, told,
+    writers::Writers,
+};
+use crate::{Access, Attr, Caller, Result, SetAttr, SetIdBits};
+use fuser::{INodeNo, Notifier, ReplyAttr, ReplyOpen, ReplyWrite, Request, WriteFlags};
+use std::sync::{Arc, OnceLock};
+
+/// What the kernel writes back in requests of this size or more is a stream.
+const STREAM_BYTES_MIN: usize = 128 << 10;
+
+/// Where a write comes from.
+#[derive(Clone, Copy)]
+pub(super) struct How {
+    /// From the caller itself, and not out of the kernel's cache.
+    by_caller: bool,
+    /// The kernel says that the caller may keep no set-id bits.
+    unprivileged: bool,
+    /// It is durable when it is answered. The kernel follows a synchronous write with an fsync only where it waits for it
+    /// itself: not for one round its cache that was submitted to be completed later.
+    synced: bool,
+}
+
+impl How {
+    pub(super) fn new(write: WriteFlags, open: i32) -> Self {
+        Self {
+            by_caller: !write.contains(WriteFlags::FUSE_WRITE_CACHE),
+            unprivileged: write.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID),
+            synced: open & libc::O_DIRECT != 0 && open & (libc::O_SYNC | libc::O_DSYNC) != 0,
+        }
+    }
+}
+
+impl<O: Operations + ?Sized> Edge<O> {
+    /// The process behind a request. It keeps no set-id bits: where there may be some, see [`Self::changer`].
+    fn caller(&self, request: &Request) -> Caller {
+        Caller {
+            kernel_stamps: self.agreed.writeback,
+            ..convert::caller(request, 0)
+        }
+    }
+
+    /// The same, of a request that changes a file which may have set-id bits.
+    pub(super) fn changer(&self, request: &Request, node: INodeNo) -> Caller {
+        let file = self.fs.getattr(ino(node));
+        Caller {
+            set_id: file.map_or(SetIdBits::Drop, |file| rights::of(request, &file)),
+            ..self.caller(request)
+        }
+    }
+
+    /// `stat`. A writer names its handle and wants to know no blocks; all others do.
+    pub(super) fn tell(&self, node: INodeNo, to_writer: bool, reply: ReplyAttr) {
+        let is_written = self.writers.any(node);
+        if to_writer || !is_written {
+            let _next = Lingering(&self.linger, After::Step);
+            return attributes("getattr", node, is_written, reply, self.fs.getattr(ino(node)));
+        }
+        let (fs, notifier) = (Arc::clone(&self.fs), Arc::clone(&self.notifier));
+        self.flusher.run(move || {
+            if let Some(kernel) = notifier.get() {
+                told::flush_tail(&*fs, kernel, node);
+            }
+            attributes("getattr", node, is_written, reply, fs.getattr(ino(node)));
+        });
+    }
+
+    /// fuser does not hand on FATTR_KILL_SUIDGID, so its causes are told apart here.
+    pub(super) fn set(&self, request: &Request, node: INodeNo, set: SetAttr, reply: ReplyAttr) {
+        let kills = set.uid.is_some() || set.gid.is_some() || set.size.is_some() || set.names_nothing;
+        let caller = if kills {
+            self.changer(request, node)
+        } else {
+            self.caller(request)
+        };
+        let is_written = self.writers.any(node);
+        let apply = move |fs: &O| {
+            attributes(
+                "setattr",
+                node,
+                is_written,
+                reply,
+                fs.setattr(ino(node), set, caller),
+            );
+        };
+        if set.size.is_none() {
+            return apply(&self.fs);
+        }
+        self.writers.opened(node);
+        let writers = Arc::clone(&self.writers);
+        self.change(node, move |fs| {
+            apply(fs);
+            writers.closed(node);
+        });
+    }
+
+    pub(super) fn open_to_write(&self, request: &Request, node: INodeNo, flags: i32, reply: ReplyOpen) {
+        let caller = if flags & libc::O_TRUNC != 0 {
+            self.changer(request, node)
+        } else {
+            self.caller(request)
+        };
+        self.writers.opened(node);
+        let (writers, notifier) = (Arc::clone(&self.writers), Arc::clone(&self.notifier));
+        self.change(node, move |fs| {
+            let opened = open_counted(fs, node, flags, caller).inspect_err(|_| writers.closed(node));
+            if opened.is_ok() {
+                forget_blocks(fs, &notifier, &writers, node);
+            }
+            answer("open", node, reply, opened, |reply, ()| {
+                reply.opened(WRITER, CACHED)
+            });
+        });
+    }
+
+    pub(super) fn write_bytes(
+        &self,
+        request: &Request,
+        node: INodeNo,
+        (offset, bytes): (u64, &[u8]),
+        how: How,
+        reply: ReplyWrite,
+    ) {
+        if self.writers.outdates(node) {
+            let notifier = Arc::clone(&self.notifier);
+            self.flusher.run(move || forget_attr(&notifier, node));
+        }
+        let caller = if how.unprivileged {
+            self.changer(request, node)
+        } else {
+            Caller {
+                set_id: SetIdBits::Keep,
+                ..self.caller(request)
+            }
+        };
+        let streams = !how.by_caller && bytes.len() >= STREAM_BYTES_MIN;
+        if !how.synced && !streams {
+            let _next = Lingering(&self.linger, After::Write);
+            let done = self.fs.write(ino(node), offset, bytes, caller, how.by_caller);
+            return written(node, bytes.len(), reply, done);
+        }
+        let bytes = bytes.to_vec();
+        let write = move |fs: &O| {
+            let mut done = fs.write(ino(node), offset, &bytes, caller, how.by_caller);
+            if how.synced {
+                done = done.and_then(|()| fs.fsync(ino(node), true));
+            }
+            written(node, bytes.len(), reply, done);
+        };
+        if streams {
+            self.stream(write);
+        } else {
+            self.blocking(write);
+        }
+    }
+}
+
+fn attributes(what: &'static str, node: INodeNo, is_written: bool, reply: ReplyAttr, result: Result<Attr>) {
+    answer(what, node, reply, result, |reply, attr| {
+        let told = told::of(&attr, is_written);
+        reply.attr(&told.ttl, &told.sent);
+    });
+}
+
+fn written(node: INodeNo, len: usize, reply: ReplyWrite, result: Result<()>) {
+    answer("write", node, reply, result, |reply, ()| {
+        reply.written(u32::try_from(len).unwrap_or(u32::MAX));
+    });
+}
+
+/// `open` of a writer who is announced: truncates where asked, and takes the count back if that fails.
+fn open_counted<O: Operations + ?Sized>(fs: &O, node: INodeNo, flags: i32, caller: Caller) -> Result<()> {
+    fs.open_file(ino(node), Access::Write)?;
+    if flags & libc::O_TRUNC == 0 {
+        return Ok(());
+    }
+    let set = SetAttr {
+        size: Some(0),
+        ..SetAttr::default()
+    };
+    fs.setattr(ino(node), set, caller)
+        .map(drop)
+        .inspect_err(|_| fs.release(ino(node)))
+}
+
+/// The kernel asks for a file's attributes again.
+fn forget_attr(notifier: &OnceLock<Notifier>, node: INodeNo) {
+    if let Some(Err(error)) = notifier.get().map(|kernel| kernel.inval_inode(node, -1, 0)) {
+        tracing::debug!(ino = node.0, %error, "the kernel keeps old attributes");
+    }
+}
+
+/// A file that the kernel has known for long is opened for writing: it is to ask for blocks anew, at once if it knows of
+/// none, else when the first bytes arrive. The one who opens the file keeps the kernel's inode, so this may be said on a
+/// session thread: it waits for nothing.
+fn forget_blocks<O: Operations + ?Sized>(
+    fs: &O,
+    notifier: &OnceLock<Notifier>,
+    writers: &Writers,
+    node: INodeNo,
+) {
+    match fs.getattr(ino(node)) {
+        Ok(attr) if attr.blocks == 0 => forget_attr(notifier, node),
+        _ => writers.remembers(node),
+    }
+}
