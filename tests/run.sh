@@ -52,6 +52,7 @@ if [[ $what == all ]]; then
     step "the shipped program" tests/shipped.sh
     counted "contracts" contracts/test.sh
     counted "unit and model tests" cargo test --workspace --all-features --profile checked --locked --no-fail-fast
+    counted "fuzzing" tests/fuzz.sh
     counted "commands of the README" tests/readme.sh
 fi
 

@@ -37,7 +37,7 @@ pub struct Found<E> {
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Log {
+pub(crate) struct Log {
     address: Address,
     topics: Vec<H256>,
     data: Bytes,

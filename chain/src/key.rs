@@ -137,7 +137,7 @@ impl fmt::Debug for Key {
     }
 }
 
-fn parse(text: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
+pub(crate) fn parse(text: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
     let text = text.trim_ascii();
     let digits = text.strip_prefix(b"0x").unwrap_or(text);
     let mut bytes = Zeroizing::new([0; 32]);

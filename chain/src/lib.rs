@@ -18,6 +18,8 @@ pub mod config;
 pub mod contract;
 pub mod create;
 pub mod error;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod history;
 pub mod key;
 pub mod message;

@@ -25,6 +25,8 @@ pub const ANSWER_BYTES_MAX: u64 = 4 << 20;
 const IN_FLIGHT_MAX: usize = 8;
 /// The code geth, anvil and others give to a call that reverted.
 const REVERTED: i64 = 3;
+/// The method of [`Endpoint::call`].
+const CALL: &str = "eth_call";
 
 /// An endpoint of the chain's network.
 pub struct Endpoint {
@@ -94,8 +96,13 @@ impl Endpoint {
 
     /// Asks, and parses the answer as `T`.
     pub fn ask<T: DeserializeOwned>(&self, method: &'static str, params: &Value) -> Result<T> {
-        let body = self.exchange(method, params)?;
-        match self.answer(&body)? {
+        let (id, body) = self.exchange(method, params)?;
+        self.parse(method, id, &body)
+    }
+
+    /// The answer in `body` to question `id`.
+    pub(crate) fn parse<T: DeserializeOwned>(&self, method: &'static str, id: u64, body: &[u8]) -> Result<T> {
+        match self.answer(id, body)? {
             Ok(result) => {
                 serde_json::from_str(result.get()).map_err(|error| self.nonsense(&error.to_string()))
             }
@@ -105,9 +112,13 @@ impl Endpoint {
 
     /// `eth_call`: a revert is an answer too.
     pub fn call(&self, params: &Value) -> Result<Called> {
-        const METHOD: &str = "eth_call";
-        let body = self.exchange(METHOD, params)?;
-        match self.answer(&body)? {
+        let (id, body) = self.exchange(CALL, params)?;
+        self.parse_call(id, &body)
+    }
+
+    /// As [`Self::parse`], of a call.
+    pub(crate) fn parse_call(&self, id: u64, body: &[u8]) -> Result<Called> {
+        match self.answer(id, body)? {
             Ok(result) => {
                 let bytes: ethers_core::types::Bytes =
                     serde_json::from_str(result.get()).map_err(|error| self.nonsense(&error.to_string()))?;
@@ -115,7 +126,7 @@ impl Endpoint {
             }
             Err(failure) => match failure.revert() {
                 Some(data) => Ok(Called::Reverted(data)),
-                None => Err(self.refused(METHOD, &failure)),
+                None => Err(self.refused(CALL, &failure)),
             },
         }
     }
@@ -151,17 +162,14 @@ impl Endpoint {
         Ok((id, bytes))
     }
 
-    fn answer<'a>(
-        &self,
-        (id, body): &'a (u64, Vec<u8>),
-    ) -> Result<std::result::Result<&'a RawValue, Failure>> {
+    fn answer<'a>(&self, id: u64, body: &'a [u8]) -> Result<std::result::Result<&'a RawValue, Failure>> {
         let envelope: Envelope<'a> =
             serde_json::from_slice(body).map_err(|error| self.nonsense(&error.to_string()))?;
         match envelope {
             Envelope {
                 error: Some(failure), ..
             } => Ok(Err(failure)),
-            Envelope { id: found, .. } if found != Some(*id) => {
+            Envelope { id: found, .. } if found != Some(id) => {
                 Err(self.nonsense("the answer belongs to another question"))
             }
             // What is not there (a receipt, a block) is `null`, which serde reads as `None` here.

@@ -44,7 +44,7 @@ pub struct View {
 /// As it comes over the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Block {
+pub(crate) struct Block {
     number: U64,
     hash: H256,
     timestamp: U64,

@@ -95,6 +95,15 @@ impl<'a> Decoder<'a> {
         Ok(Time::new(seconds, nanoseconds))
     }
 
+    /// A byte that is 0 or 1: of two encodings of one thing, one is none.
+    pub(crate) fn flag(&mut self) -> Result<bool, Error> {
+        match self.u8()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(self.error("a flag is neither 0 nor 1")),
+        }
+    }
+
     pub(crate) fn bytes(&mut self) -> Result<&'a [u8], Error> {
         let len = self.u32()? as usize;
         self.raw(len)

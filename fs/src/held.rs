@@ -108,7 +108,7 @@ impl Row {
         let row = || {
             let (freed, rest) = entry.key.split_first_chunk()?;
             let (birth, cid) = rest.split_first_chunk()?;
-            Some(Self {
+            entry.links.is_empty().then_some(Self {
                 freed: Epoch(u64::from_be_bytes(*freed)),
                 birth: Epoch(u64::from_be_bytes(*birth)),
                 cid: Cid::from_bytes(cid)?,

@@ -92,7 +92,7 @@ fn encode_link(out: &mut Encoder, link: Option<&Link>) {
 }
 
 fn decode_link(from: &mut Decoder<'_>) -> cairn_merkle::Result<Option<Link>> {
-    if from.u8()? == 0 {
+    if !from.flag()? {
         return Ok(None);
     }
     let cid = Cid::from_bytes(from.raw(Cid::LEN)?).ok_or(from.error("a link's name is none of ours"))?;
@@ -100,7 +100,7 @@ fn decode_link(from: &mut Decoder<'_>) -> cairn_merkle::Result<Option<Link>> {
 }
 
 impl Op<'_> {
-    fn encode(&self, out: &mut Encoder) {
+    pub(crate) fn encode(&self, out: &mut Encoder) {
         match self {
             Self::Locate { ino, parent, name } => {
                 out.u8(1).u64(ino.0).u64(parent.0).bytes(name.as_bytes());
@@ -309,12 +309,23 @@ fn decode_content(from: &mut Decoder<'_>) -> Result<Replayed> {
     Ok(Replayed::Content { meta, low, parts })
 }
 
+/// A record: the place of its predecessor, then its operations, which are encoded already.
+pub(crate) fn encode_record(before: Option<LogPos>, operations: &[u8]) -> Vec<u8> {
+    let mut plain = Encoder::default();
+    match before {
+        None => drop(plain.u8(0)),
+        Some(pos) => drop(plain.u8(1).u64(pos.epoch.0).u64(pos.seq)),
+    }
+    plain.raw(operations);
+    plain.0
+}
+
 /// A record's place of its predecessor, and its operations.
 pub(crate) fn decode_record(plain: &[u8]) -> Result<(Option<LogPos>, Vec<Replayed>)> {
     let mut from = Decoder::new("log record", plain);
-    let before = match from.u8()? {
-        0 => None,
-        _ => Some(LogPos {
+    let before = match from.flag()? {
+        false => None,
+        true => Some(LogPos {
             epoch: Epoch(from.u64()?),
             seq: from.u64()?,
         }),
@@ -411,14 +422,9 @@ impl LogBuffer {
                 Some((_, tag)) => (0, tag),
                 None => (0, [0; 16]),
             };
-            let mut plain = Encoder::default();
-            match self.last {
-                None => drop(plain.u8(0)),
-                Some((pos, _)) => drop(plain.u8(1).u64(pos.epoch.0).u64(pos.seq)),
-            }
-            plain.raw(&ops.0);
+            let plain = encode_record(self.last.map(|(pos, _)| pos), &ops.0);
             let pos = LogPos { epoch, seq };
-            let (stored, tag) = key.seal(pos, prev, &plain.0);
+            let (stored, tag) = key.seal(pos, prev, &plain);
             self.last = Some((pos, tag));
             self.written += stored.len() as u64;
             records.push((pos, stored));

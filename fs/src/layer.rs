@@ -18,6 +18,8 @@ use std::collections::BTreeMap;
 const RECORD_BYTES: u64 = 1024;
 /// What a piece takes beside its bytes: its place here and among what the log lacks.
 const PIECE_BYTES: u64 = 96;
+/// Records of a layer that are added up where assertions are on.
+const ASSERTED_MAX: usize = 32;
 
 /// Scattered bytes over something older.
 #[derive(Clone, Debug)]
@@ -205,7 +207,21 @@ impl Layer {
             Rec::Hole | Rec::Clean(_) => unreachable!("made dirty just above"),
         };
         self.held.add(rec.held());
+        self.assert_sum();
         changed
+    }
+
+    /// What is counted is what the records hold. A layer of many is too long to add up at each change.
+    fn assert_sum(&self) {
+        let sum = || {
+            let mut sum = Held::default();
+            self.records.values().for_each(|rec| sum.add(rec.held()));
+            sum
+        };
+        debug_assert!(
+            self.records.len() > ASSERTED_MAX || self.held == sum(),
+            "a count is not the sum"
+        );
     }
 
     /// Replaces a record; leaves that go are pushed to `dropped`.
@@ -215,6 +231,7 @@ impl Layer {
             self.held.remove(replaced.held());
             dropped.extend(replaced.into_link());
         }
+        self.assert_sum();
     }
 
     /// Everything from byte `size` on is gone.

@@ -28,6 +28,8 @@ mod fixture;
 mod format;
 mod freeze;
 mod fuse;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod held;
 mod inode;
 mod intent;

@@ -31,7 +31,21 @@ impl Pieces {
     pub(crate) fn write(&mut self, offset: u32, bytes: Vec<u8>) -> usize {
         let grown = self.overlay(offset, bytes);
         self.bytes += grown;
+        self.assert_apart();
         grown
+    }
+
+    /// Pieces neither overlap nor touch, and their count is their sum; checked while there are few.
+    fn assert_apart(&self) {
+        let apart = || {
+            let ends = self.runs.iter().map(|(start, piece)| end(*start, piece));
+            ends.zip(self.runs.keys().skip(1)).all(|(end, next)| end < *next)
+        };
+        let sum = || self.runs.values().map(Vec::len).sum::<usize>();
+        debug_assert!(
+            self.runs.len() > 32 || apart() && sum() == self.bytes,
+            "pieces overlap, touch or are miscounted"
+        );
     }
 
     fn overlay(&mut self, offset: u32, bytes: Vec<u8>) -> usize {

@@ -156,7 +156,14 @@ pub(crate) fn decode_xattrs(from: &mut Decoder<'_>) -> Result<Xattrs, Error> {
     let count = from.u32()?;
     let mut xattrs = BTreeMap::new();
     for _ in 0..count {
-        xattrs.insert(from.bytes()?.to_vec(), from.bytes()?.to_vec());
+        let (name, value) = (from.bytes()?, from.bytes()?);
+        if xattrs
+            .last_key_value()
+            .is_some_and(|(last, _): (&Vec<u8>, _)| name <= &last[..])
+        {
+            return Err(from.error("its extended attributes are out of order"));
+        }
+        xattrs.insert(name.to_vec(), value.to_vec());
     }
     Ok(Arc::new(xattrs))
 }
@@ -203,6 +210,9 @@ impl Record {
             4 => Stored::Tree(link(&from)?),
             _ => return Err(from.error("its content is of an unknown kind")),
         };
+        if links.len() != usize::from(!matches!(stored, Stored::None | Stored::Inline(_))) {
+            return Err(from.error("it has links nobody names"));
+        }
         from.finish()?;
         Ok(Self { meta, xattrs, stored })
     }
@@ -244,6 +254,7 @@ impl Dentry {
         };
         match value.split_last() {
             Some((0, record)) => Ok(Self::Embedded(Record::decode(record, links)?)),
+            Some((1, _)) if !links.is_empty() => Err(malformed("it has links nobody names")),
             Some((1, value)) => {
                 let mut from = Decoder::new("directory entry", value);
                 let linked = Self::Linked {

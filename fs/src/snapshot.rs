@@ -96,7 +96,7 @@ impl Snapshot {
             .ok_or(from.error("the root's link is missing"))?;
         let mut links = links.iter().cloned();
         let mut tree = || -> Result<Option<Link>> {
-            if from.u8()? == 0 {
+            if !from.flag()? {
                 return Ok(None);
             }
             Ok(Some(links.next().ok_or(from.error("a tree's link is missing"))?))
@@ -312,23 +312,20 @@ pub(crate) fn dead_entry(link: &Link) -> btree::Entry {
     }
 }
 
-pub(crate) fn dead_cid(entry: &btree::Entry) -> cairn_merkle::Result<(Epoch, Cid)> {
-    let malformed = cairn_merkle::Error::Malformed {
-        what: "dead list",
-        why: "a key is no birth and name",
+/// What [`dead_entry`] tells: birth, name and length.
+pub(crate) fn decode_dead(entry: &btree::Entry) -> cairn_merkle::Result<(Epoch, Cid, u32)> {
+    let row = || {
+        let (birth, cid) = entry.key.split_first_chunk()?;
+        let birth = Epoch(u64::from_be_bytes(*birth));
+        let len = u32::from_le_bytes(entry.value.as_slice().try_into().ok()?);
+        entry
+            .links
+            .is_empty()
+            .then_some((birth, Cid::from_bytes(cid)?, len))
     };
-    let Some((birth, cid)) = entry.key.split_first_chunk() else {
-        return Err(malformed);
-    };
-    let cid = Cid::from_bytes(cid).ok_or(malformed)?;
-    Ok((Epoch(u64::from_be_bytes(*birth)), cid))
-}
-
-fn dead_len(entry: &btree::Entry) -> cairn_merkle::Result<u32> {
-    let len = entry.value.as_slice().try_into().map(u32::from_le_bytes);
-    len.map_err(|_| cairn_merkle::Error::Malformed {
+    row().ok_or(cairn_merkle::Error::Malformed {
         what: "dead list",
-        why: "a value is no length",
+        why: "an entry is not a birth, a name and a length",
     })
 }
 
@@ -389,9 +386,8 @@ impl<'a> Ledger<'a> {
         let mut changes = BTreeMap::new();
         let freed = &mut self.freed;
         btree::walk(self.blocks, later.as_ref(), &mut |_| {}, &mut |entry| {
-            let (birth, cid) = dead_cid(&entry)?;
+            let (birth, cid, len) = decode_dead(&entry)?;
             if birth > before {
-                let len = dead_len(&entry)?;
                 freed.push(Freed { cid, birth, len });
                 changes.insert(entry.key, None);
             }

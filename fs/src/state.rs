@@ -166,6 +166,7 @@ impl State {
             self.dirty.insert(ino);
             self.overhead_bytes += crate::admit::RECORD_COPIES * inode.counted;
         }
+        debug_assert!(self.dirty.contains(&ino), "a dirty inode is in the open epoch");
         if let Ok(file) = inode.file_mut() {
             file.unlogged.since.get_or_insert_with(Instant::now);
         }

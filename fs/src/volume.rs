@@ -100,7 +100,7 @@ impl Volume {
             .ok_or(from.error("the root's link is missing"))?;
         let root = Record::decode(root, root_links)?;
         let mut tree = || -> Result<Option<Link>, Error> {
-            if from.u8()? == 0 {
+            if !from.flag()? {
                 return Ok(None);
             }
             let (link, rest) = links

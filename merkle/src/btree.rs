@@ -20,6 +20,8 @@
 
 mod apply;
 mod body;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod salvage;
 #[cfg(test)]
 mod tests;

@@ -17,6 +17,8 @@
 //! The bytes are in `docs/format.md`, section 18.
 
 mod frame;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod index;
 mod layers;
 mod source;

@@ -22,6 +22,8 @@
 //! links it replaced.
 
 mod change;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod salvage;
 mod table;
 #[cfg(test)]

@@ -22,6 +22,8 @@ mod cid;
 pub mod clear;
 mod epoch;
 pub mod error;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod group;
 pub mod memory;
 pub mod store;

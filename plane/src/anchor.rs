@@ -6,7 +6,7 @@
 //!
 //! To add a kind: a variant of [`Spec`], a line in [`Spec::parse`], one in [`Spec`]'s `Display`, and one in [`open`].
 
-mod file;
+pub(crate) mod file;
 
 use crate::error::{Error, Result};
 use cairn_merkle::{Anchor, AnchorError};

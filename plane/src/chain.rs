@@ -19,7 +19,7 @@ mod party;
 mod place;
 mod publish;
 mod respond;
-mod terms;
+pub(crate) mod terms;
 mod verify;
 mod watch;
 

@@ -255,7 +255,7 @@ impl FileKey {
 }
 
 /// What a key file holds.
-fn hex_line(key: &Kek) -> Zeroizing<Vec<u8>> {
+pub(crate) fn hex_line(key: &Kek) -> Zeroizing<Vec<u8>> {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut text = Zeroizing::new(Vec::with_capacity(65));
     for byte in key.as_bytes() {
@@ -265,7 +265,7 @@ fn hex_line(key: &Kek) -> Zeroizing<Vec<u8>> {
     text
 }
 
-fn parse_hex(text: &[u8]) -> Option<Kek> {
+pub(crate) fn parse_hex(text: &[u8]) -> Option<Kek> {
     if text.len() != 64 || !text.iter().all(u8::is_ascii_hexdigit) {
         return None;
     }

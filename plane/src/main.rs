@@ -10,6 +10,7 @@
 //!
 //! This crate is the one place that picks implementations: RocksDB for the store, key files and passphrases for
 //! keys. **Invariant:** nobody uses this crate, and no filesystem logic lives in it.
+#![cfg_attr(cairn_fuzz, no_main, allow(dead_code, unused_imports, unsafe_code))]
 
 mod anchor;
 mod chain;
@@ -21,6 +22,8 @@ mod control;
 mod daemon;
 mod error;
 mod freshness;
+#[cfg(any(test, cairn_fuzz))]
+mod fuzzing;
 mod key;
 mod memory;
 mod mountpoint;
@@ -43,6 +46,7 @@ use error::Result;
 use output::Output;
 use std::process::ExitCode;
 
+#[cfg(not(cairn_fuzz))]
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let out = Output { json: cli.json };

@@ -20,5 +20,11 @@ mod error;
 mod pack;
 mod rocks;
 
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing {
+    //! Each decoder of this crate as a function of bytes, for `tests/fuzz`.
+    pub use crate::rocks::fuzzing::TARGETS;
+}
+
 pub use error::OpenError;
 pub use rocks::{RocksStore, StoreOptions};

@@ -372,6 +372,17 @@ fn take_garbage(dir: &Path) -> io::Result<Garbage> {
     })
 }
 
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing {
+    use super::*;
+
+    /// What a store takes from these bytes of the file `garbage`: whether it knows, and the sum.
+    pub(crate) fn take_garbage(dir: &Path, file: &[u8]) -> (bool, u64) {
+        fs::write(dir.join(GARBAGE), file).expect("a file can be written");
+        super::take_garbage(dir).map_or((false, 0), |garbage| (!garbage.is_unknown(), garbage.bytes()))
+    }
+}
+
 /// Errors that say there is nothing there: what the outside took away is a missing block, not a failed store.
 fn is_absence(error: &io::Error) -> bool {
     matches!(

@@ -22,6 +22,8 @@
 //! another lock; `syncing`, held until the log is durable, then `intent`, then the lock inside `space`.
 
 mod ahead;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod index;
 mod intent;
 mod keys;

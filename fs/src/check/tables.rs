@@ -7,7 +7,7 @@ use super::wounds::Finding;
 use crate::held::Row;
 use crate::record::Record;
 use crate::repair::Gone;
-use crate::snapshot::{Snapshot, dead_cid};
+use crate::snapshot::{Snapshot, decode_dead};
 use crate::{Error, Name, Result};
 use cairn_merkle::{Link, btree};
 use rustc_hash::FxHashMap;
@@ -136,7 +136,7 @@ impl Walk<'_> {
     /// A dead list's own blocks, and those it lists: older snapshots name them, which are walked, or nothing does.
     pub(super) fn dead_list(&mut self, list: &Link) -> Result<bool> {
         self.list(b"(dead list)", list, &mut |walk, entry| {
-            let (_, cid) = dead_cid(&entry)?;
+            let (_, cid, _) = decode_dead(&entry)?;
             walk.seen.insert(digest(&cid));
             Ok(())
         })

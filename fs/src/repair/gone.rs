@@ -91,7 +91,7 @@ impl Loss {
 }
 
 impl Gone {
-    pub(super) fn encode(&self, number: u64) -> btree::Entry {
+    pub(crate) fn encode(&self, number: u64) -> btree::Entry {
         let mut key = self.epoch.to_be_bytes().to_vec();
         key.extend_from_slice(&number.to_be_bytes());
         let mut out = Encoder::default();
@@ -144,12 +144,19 @@ impl Gone {
             6 => Loss::Part,
             _ => return Err(from.error("a loss of an unknown kind")),
         };
-        from.finish()?;
-        Ok(Self {
+        let gone = Self {
             epoch: u64::from_be_bytes(*epoch),
             path,
             loss,
-        })
+        };
+        let number = number
+            .first_chunk()
+            .map_or(0, |number| u64::from_be_bytes(*number));
+        // Also what a loss of this kind has no use for, and what follows it.
+        match gone.encode(number) == *entry {
+            true => Ok(gone),
+            false => Err(from.error("its encoding is not canonical")),
+        }
     }
 }
 

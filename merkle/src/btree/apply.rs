@@ -230,6 +230,11 @@ impl Writer<'_> {
     /// Writes one node: its parent's entry for it.
     fn put(&self, level: u8, entries: Vec<Entry>) -> Result<Entry> {
         let key = entries.first().map(|entry| entry.key.clone()).unwrap_or_default();
+        debug_assert!(!entries.is_empty(), "no node is empty");
+        debug_assert!(
+            entries.is_sorted_by(|a, b| a.key < b.key),
+            "keys strictly increase"
+        );
         let link = self.sink.put_node(encode(level, entries)?)?;
         Ok(Entry {
             key,

@@ -37,6 +37,9 @@ pub(super) fn encode_header(root: Cid) -> Vec<u8> {
 pub(super) fn decode_header(header: &[u8]) -> Result<Cid> {
     let parsed: Header = serde_ipld_dagcbor::from_slice(header)
         .map_err(|_| malformed("its header is not that of a CARv1 of ours"))?;
+    if clear::encode(&parsed) != header {
+        return Err(malformed("its header is not canonical"));
+    }
     match (parsed.version, &parsed.roots[..]) {
         (1, [root]) => Ok(root.0),
         (1, _) => Err(malformed("it has not exactly one root")),

@@ -146,6 +146,7 @@ impl Table {
 
     /// Writes the node after its children. It must not be empty.
     pub(super) fn write(self, sink: &dyn NodeSink) -> Result<Link> {
+        debug_assert!(!self.slots.is_empty(), "no node is empty");
         let mut bitmap = 0_u128;
         let mut links = Vec::with_capacity(self.slots.len());
         for (slot, child) in self.slots {

@@ -214,7 +214,12 @@ fn parse(text: &str, volume_id: [u8; 16]) -> Result<Content, &'static str> {
     if lines.next().is_some() {
         return Err("has lines too many");
     }
-    Ok(Content { instance, version })
+    let content = Content { instance, version };
+    // One content has one text: what a hand or a half-written disk left is not taken for it.
+    match self::text(&content, volume_id) == text {
+        true => Ok(content),
+        false => Err("is not as it was written"),
+    }
 }
 
 fn version(line: &str) -> Option<Version> {
@@ -232,6 +237,32 @@ fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
         *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
     }
     Some(bytes)
+}
+
+#[cfg(any(test, cairn_fuzz))]
+pub(crate) mod fuzzing {
+    use super::*;
+
+    pub(crate) fn run(data: &[u8]) {
+        let parsed = std::str::from_utf8(data).map(|text| (text, parse(text, [7; 16])));
+        if let Ok((text, Ok(content))) = parsed {
+            assert_eq!(self::text(&content, [7; 16]), text);
+        }
+    }
+
+    pub(crate) fn seeds() -> Vec<Vec<u8>> {
+        let versions = [None, Some(Version::from_digest(5, [9; 32]))];
+        let text = |version| {
+            text(
+                &Content {
+                    instance: [1; 32],
+                    version,
+                },
+                [7; 16],
+            )
+        };
+        versions.map(|version| text(version).into_bytes()).into()
+    }
 }
 
 #[cfg(test)]

@@ -89,6 +89,26 @@ impl TermsFile {
     }
 }
 
+#[cfg(any(test, cairn_fuzz))]
+pub(crate) mod fuzzing {
+    use super::*;
+
+    pub(crate) fn run(data: &[u8]) {
+        let parsed = std::str::from_utf8(data)
+            .ok()
+            .and_then(|text| toml::from_str::<TermsFile>(text).ok());
+        if let Some(terms) = parsed {
+            let text = toml::to_string(&terms).ok();
+            assert_eq!(text.and_then(|text| toml::from_str(&text).ok()), Some(terms));
+        }
+    }
+
+    pub(crate) fn seeds() -> Vec<Vec<u8>> {
+        let terms = TermsFile::for_trying_out(Address::repeat_byte(1), Address::repeat_byte(2));
+        vec![toml::to_string(&terms).unwrap_or_default().into_bytes()]
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

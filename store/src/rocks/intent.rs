@@ -63,6 +63,15 @@ pub(super) struct IntentLog {
     buffers: Arc<Pool>,
 }
 
+#[cfg(feature = "fuzzing")]
+pub(super) use segment::sum_again;
+
+/// The file of a slot of the log of `store`.
+#[cfg(feature = "fuzzing")]
+pub(super) fn segment_path(store: &Path, slot: u32) -> PathBuf {
+    segment::path_of(&store.join(DIR), slot)
+}
+
 impl IntentLog {
     /// Makes the directory of an empty log.
     pub(super) fn create(store: &Path) -> io::Result<()> {
@@ -83,9 +92,14 @@ impl IntentLog {
             buffers: Pool::new(64 << 10, 2),
         };
         for entry in fs::read_dir(&log.dir)? {
-            let slot = entry?.file_name().to_str().and_then(|name| name.parse().ok());
-            let Some(slot) = slot else { continue };
-            log.next_slot = log.next_slot.max(slot + 1);
+            let name = entry?.file_name();
+            let slot = name.to_str().and_then(|name| name.parse::<u32>().ok());
+            // A file that nothing here would have named so is none of ours.
+            let ours = slot.filter(|slot| path_of(&log.dir, *slot).file_name() == Some(&name));
+            let Some((slot, next)) = ours.and_then(|slot| Some((slot, slot.checked_add(1)?))) else {
+                continue;
+            };
+            log.next_slot = log.next_slot.max(next);
             let records = &mut log.records;
             let segment = Segment::open(&log.dir, slot, &mut |pos, place| {
                 records.insert(pos, place);

@@ -229,6 +229,30 @@ impl Segment {
     }
 }
 
+/// Makes the checksums of a segment right, as far as its lengths lead to records.
+#[cfg(feature = "fuzzing")]
+pub(in crate::rocks) fn sum_again(segment: &mut [u8]) {
+    let Some((header, _)) = segment.split_first_chunk_mut::<HEADER_LEN>() else {
+        return;
+    };
+    let sum = half(&blake3::hash(&header[..28]));
+    header[28..].copy_from_slice(&sum);
+    let salt: Salt = header[12..28].try_into().expect("28 - 12 are 16 bytes");
+    let mut at = HEADER_LEN;
+    while let Some((frame, rest)) = segment[at..].split_first_chunk_mut::<FRAME_LEN>() {
+        let len = u32::from_le_bytes(frame[..4].try_into().expect("four bytes")) as usize;
+        let number = |at: usize| u64::from_le_bytes(frame[at..at + 8].try_into().expect("eight bytes"));
+        let pos = LogPos {
+            epoch: Epoch(number(4)),
+            seq: number(12),
+        };
+        let Some(bytes) = rest.get(..len) else { return };
+        let sum = checksum(&salt, at as u64, pos, bytes);
+        frame[20..].copy_from_slice(&sum);
+        at += FRAME_LEN + len;
+    }
+}
+
 /// The file of a slot.
 pub(super) fn path_of(dir: &Path, slot: u32) -> PathBuf {
     dir.join(format!("{slot:05}"))

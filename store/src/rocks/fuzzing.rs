@@ -1,0 +1,120 @@
+//! Each decoder of this crate as a function of bytes, for `tests/fuzz` (see [`cairn_merkle::fuzzing`]).
+
+use super::intent::{self, IntentLog, Soon};
+use super::keys;
+use crate::pack::{Place, fuzzing::take_garbage};
+use bytes::Bytes;
+use cairn_merkle::fuzzing::{Target, links};
+use cairn_merkle::{Epoch, LogPos};
+use std::{cell::LazyCell, fs, path::Path};
+use tempfile::TempDir;
+
+/// All decoders of this crate.
+pub const TARGETS: &[Target] = &[
+    Target {
+        name: "place",
+        run: place,
+        seeds: place_seeds,
+    },
+    Target {
+        name: "index_keys",
+        run: index_keys,
+        seeds: index_key_seeds,
+    },
+    Target {
+        name: "garbage",
+        run: garbage,
+        seeds: || vec![b"5 1024\n17 512\n".to_vec()],
+    },
+    Target {
+        name: "log_segment",
+        run: log_segment,
+        seeds: log_segment_seeds,
+    },
+];
+
+thread_local! {
+    /// What is read from files lies in memory, if there is such a place: a look takes microseconds then.
+    static STORE: LazyCell<TempDir> = const { LazyCell::new(|| {
+        let memory = Path::new("/dev/shm");
+        let parent = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+        let dir = TempDir::new_in(parent).expect("a temporary directory can be made");
+        IntentLog::create(dir.path()).expect("it takes a directory");
+        dir
+    }) };
+}
+
+fn place(data: &[u8]) {
+    if let Some((place, groups)) = Place::decode(data) {
+        assert_eq!([&place.encode()[..], groups].concat(), data);
+        assert!(place.end() >= place.offset);
+        for range in [0..0, 0..1, 0..usize::MAX, 512..513, 1..2] {
+            let _ = place.part(&range);
+        }
+    }
+}
+
+fn index_keys(data: &[u8]) {
+    if let Some(cid) = keys::parse_block(data) {
+        assert_eq!(keys::block(&cid), data);
+    }
+    if let Some((epoch, cid)) = keys::parse_fresh(data) {
+        assert_eq!(keys::fresh(epoch, &cid), data);
+        assert!(keys::above(keys::FRESH, epoch)[..] > *data);
+    }
+}
+
+fn garbage(data: &[u8]) {
+    STORE.with(|dir| {
+        let (known, bytes) = take_garbage(dir.path(), data);
+        assert!(known || bytes == 0, "what is not known is not counted");
+    });
+}
+
+/// First byte: whether the checksums are made right, as anyone can. The rest: the segment.
+fn log_segment(data: &[u8]) {
+    let Some((right, segment)) = data.split_first() else {
+        return;
+    };
+    let mut segment = segment.to_vec();
+    if right % 2 == 1 {
+        intent::sum_again(&mut segment);
+    }
+    STORE.with(|dir| {
+        fs::write(intent::segment_path(dir.path(), 0), &segment).expect("a file can be written");
+        let log = IntentLog::open(dir.path(), None).expect("a file can be read");
+        let first = LogPos {
+            epoch: Epoch(0),
+            seq: 0,
+        };
+        let _ = log.read(first, usize::MAX);
+    });
+}
+
+fn place_seeds() -> Vec<Vec<u8>> {
+    let place = |len| Place {
+        pack: 7,
+        offset: 1536,
+        len,
+    };
+    let large = [&place(131_120).encode()[..], &[7; 9 * 32]].concat();
+    vec![place(700).encode().to_vec(), large]
+}
+
+fn index_key_seeds() -> Vec<Vec<u8>> {
+    let cid = links(1)[0].cid;
+    vec![keys::block(&cid), keys::fresh(Epoch(7), &cid)]
+}
+
+fn log_segment_seeds() -> Vec<Vec<u8>> {
+    let dir = TempDir::new().expect("a temporary directory can be made");
+    IntentLog::create(dir.path()).expect("it takes a directory");
+    let mut log = IntentLog::open(dir.path(), None).expect("it was just made");
+    let record = |seq, bytes| (LogPos { epoch: Epoch(5), seq }, Bytes::from_static(bytes));
+    let written = log.write(&[record(0, b"first"), record(1, b"second")], Soon::Later);
+    written.expect("there is room for two records");
+    let mut segment = fs::read(intent::segment_path(dir.path(), 0)).expect("it was just written");
+    // The rest is zeros.
+    segment.truncate(256);
+    vec![[&[1][..], &segment].concat(), [&[0][..], &segment].concat()]
+}
