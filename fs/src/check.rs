@@ -114,6 +114,9 @@ impl Engine {
             // The walk met those of the last commit; the log made some and removed others.
             walk.report.inodes = (walk.report.inodes + inodes).saturating_sub(volume.inodes);
         }
+        if let Some(loss) = self.log_loss.as_ref().filter(|_| self.config.read_only) {
+            walk.damage(b"(intent log)", loss.to_string());
+        }
         if !self.past {
             for version in published(&volume, pin.version()) {
                 self.check_published(&mut walk, version)?;

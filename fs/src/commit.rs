@@ -229,7 +229,9 @@ impl Engine {
             header: frozen.header.as_deref(),
             delete: &delete,
             settled: frozen.epoch,
+            restarts_log: state.restarts_log,
         })?;
+        state.restarts_log = false;
         self.blocks.forget(&delete);
         let from_inodes = written.volume.inodes;
         state.head = head;

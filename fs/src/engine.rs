@@ -16,6 +16,7 @@ use crate::blocks::Blocks;
 use crate::inode::{Child, DirKey, Home, Inode};
 use crate::intent::Op;
 use crate::record::{Dentry, Record};
+use crate::recover::LogLoss;
 use crate::state::{State, in_view, view_of};
 use crate::{Access, Attr, Error, InodeNo, Name, Result};
 use cairn_merkle::{Epoch, LogKey, VolumeKey, btree};
@@ -43,6 +44,9 @@ pub struct Config {
     pub destroy_leaves: usize,
     /// Refuse all changes; nothing at all is written to the store.
     pub read_only: bool,
+    /// Go on, for writing too, with what comes before the damage if the intent log is damaged; otherwise the volume is
+    /// read-only then.
+    pub accept_log_loss: bool,
 }
 
 impl Default for Config {
@@ -63,6 +67,7 @@ impl Config {
             // 4 GiB of records of the default size: the head's step, for which writers wait, stays below 50 ms.
             destroy_leaves: 1 << 15,
             read_only: false,
+            accept_log_loss: false,
         }
     }
 }
@@ -88,6 +93,9 @@ pub struct Engine {
     /// A held version and not the newest one.
     pub(crate) past: bool,
     pub(crate) signals: Signals,
+    /// What replaying the log found: what it lost, and what at its end is no record.
+    pub(crate) log_loss: Option<LogLoss>,
+    pub(crate) log_torn: Option<String>,
     pub(crate) committer: Mutex<Option<std::thread::JoinHandle<()>>>,
     pub(crate) logger: Mutex<Option<std::thread::JoinHandle<()>>>,
 }

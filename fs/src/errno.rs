@@ -25,7 +25,7 @@ impl From<&Error> for Errno {
             Error::NotPermitted(_) => Self::EPERM,
             Error::Unsupported => Self::EOPNOTSUPP,
             Error::NoData => Self::ENXIO,
-            Error::ReadOnly(_) => Self::EROFS,
+            Error::ReadOnly(_) | Error::LogDamaged(_) => Self::EROFS,
             Error::Merkle(error) => of_merkle(error),
         }
     }

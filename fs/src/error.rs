@@ -1,5 +1,7 @@
 //! What can go wrong in the filesystem. `errno.rs` says what the kernel is told.
 
+use crate::LogLoss;
+
 /// An operation's failure; the message names the remedy where there is one.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -51,6 +53,9 @@ pub enum Error {
     /// The volume was mounted read-only, or turned read-only after a failed sync.
     #[error("the volume is read-only: {0}")]
     ReadOnly(&'static str),
+    /// What was synced is lost, and nobody has said that the volume may go on without it.
+    #[error("the intent log is damaged: {0}")]
+    LogDamaged(Box<LogLoss>),
     /// A block, key, header or the store itself.
     #[error(transparent)]
     Merkle(#[from] cairn_merkle::Error),

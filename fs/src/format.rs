@@ -46,6 +46,7 @@ pub fn format(
         header: Some(&header.encode()),
         delete: &[],
         settled: epoch,
+        restarts_log: false,
     })?;
     Ok(())
 }
@@ -101,7 +102,7 @@ fn empty(quota: Quota, owner: Caller) -> Volume {
 /// As [`Engine::open`] and [`Engine::commit`]; the old header stays in place then.
 pub fn rekey(store: Arc<dyn BlockStore>, key: VolumeKey, renewed: &Header, now: Time) -> Result<()> {
     let engine = Engine::open(store, key, Config::default(), now)?;
-    let swapped = engine.put_header(renewed);
+    let swapped = engine.require_log().and_then(|()| engine.put_header(renewed));
     let closed = engine.close();
     swapped.and(closed)
 }

@@ -5,6 +5,7 @@ use crate::held::{HeldList, Row};
 use crate::inode::DirKey;
 use crate::intent::{Op, Part, Replayed, ReplayedPart, decode_record, encode_record};
 use crate::publication::Publication;
+use crate::reach::Reach;
 use crate::record::{Dentry, Meta, Record, Stored, Xattrs};
 use crate::repair::{Gone, Loss, Repairs};
 use crate::snapshot::{Snapshot, dead_entry, decode_dead};
@@ -134,12 +135,14 @@ fn dead(birth: Epoch, cid: Cid, len: u32) -> Link {
 }
 
 fn log_operations(data: &[u8]) {
-    if let Ok((before, operations)) = decode_record(data) {
+    if let Ok(record) = decode_record(data) {
         let mut out = Encoder::default();
-        operations
-            .iter()
-            .for_each(|operation| logged(operation, &mut out));
-        assert_eq!(encode_record(before, &out.0), data);
+        let operations = record.ops.iter();
+        operations.for_each(|operation| logged(operation, &mut out));
+        assert_eq!(
+            encode_record(record.before, record.newest, &record.durable, &out.0),
+            data
+        );
     }
 }
 
@@ -420,8 +423,12 @@ fn log_operation_seeds() -> Vec<Vec<u8>> {
         epoch: Epoch(4),
         seq: 2,
     });
-    let mut seeds: Vec<_> = each.iter().map(|one| encode_record(None, one)).collect();
-    seeds.push(encode_record(before, &each.concat()));
+    let mut durable = Reach::default();
+    let first = |one: &Vec<u8>| encode_record(None, Time(5), &Reach::default(), one);
+    let mut seeds: Vec<_> = each.iter().map(first).collect();
+    durable.add(Epoch(4), 700, Time(5));
+    durable.add(Epoch(5), 100, Time(7));
+    seeds.push(encode_record(before, Time(9), &durable, &each.concat()));
     seeds
 }
 

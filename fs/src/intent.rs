@@ -8,16 +8,18 @@
 //! Operations are facts ("this name now leads to this new inode"), not calls, and are replayed in order. File
 //! content is not logged when written but when its file is fsynced, as of then. A record holds the operations of one
 //! epoch; its plaintext begins with the place of the record before it, so that a missing one is noticed even
-//! where the chain of tags starts anew with an epoch.
+//! where the chain of tags starts anew with an epoch, and repeats how far the log was durable ([`Reach`]), so that one
+//! that was lost is told from one that never was there.
+
+mod buffer;
+
+pub(crate) use buffer::{LogBuffer, NextMark};
 
 use crate::codec::{Decoder, Encoder};
+use crate::reach::Reach;
 use crate::record::{Meta, Record, Xattrs};
-use crate::sync::Waiter;
 use crate::{Error, InodeNo, Name, RenameMode, Result, Time};
-use bytes::Bytes;
-use cairn_merkle::{Cid, Epoch, Link, LogKey, LogPos, SECRET_LEN};
-use std::collections::VecDeque;
-use std::time::Instant;
+use cairn_merkle::{Cid, Epoch, Link, LogPos, SECRET_LEN};
 
 /// One part of [`Op::Content`].
 #[derive(Debug)]
@@ -100,6 +102,16 @@ fn decode_link(from: &mut Decoder<'_>) -> cairn_merkle::Result<Option<Link>> {
 }
 
 impl Op<'_> {
+    /// When it was done, if it says so.
+    fn time(&self) -> Option<Time> {
+        match self {
+            Self::Locate { .. } | Self::LocateLinked { .. } => None,
+            Self::Create { record, .. } => Some(record.meta.ctime),
+            Self::Link { now, .. } | Self::Unlink { now, .. } | Self::Rename { now, .. } => Some(*now),
+            Self::Attr { meta, .. } | Self::Content { meta, .. } => Some(meta.ctime),
+        }
+    }
+
     pub(crate) fn encode(&self, out: &mut Encoder) {
         match self {
             Self::Locate { ino, parent, name } => {
@@ -309,19 +321,36 @@ fn decode_content(from: &mut Decoder<'_>) -> Result<Replayed> {
     Ok(Replayed::Content { meta, low, parts })
 }
 
-/// A record: the place of its predecessor, then its operations, which are encoded already.
-pub(crate) fn encode_record(before: Option<LogPos>, operations: &[u8]) -> Vec<u8> {
+/// What a record says.
+pub(crate) struct LogRecord {
+    /// Place of its predecessor.
+    pub(crate) before: Option<LogPos>,
+    /// Time of the newest operation in it and before.
+    pub(crate) newest: Time,
+    /// What was known to be durable when it was sealed.
+    pub(crate) durable: Reach,
+    pub(crate) ops: Vec<Replayed>,
+}
+
+/// A record, whose operations are encoded already.
+pub(crate) fn encode_record(
+    before: Option<LogPos>,
+    newest: Time,
+    durable: &Reach,
+    operations: &[u8],
+) -> Vec<u8> {
     let mut plain = Encoder::default();
     match before {
         None => drop(plain.u8(0)),
         Some(pos) => drop(plain.u8(1).u64(pos.epoch.0).u64(pos.seq)),
     }
+    plain.time(newest);
+    durable.encode(&mut plain);
     plain.raw(operations);
     plain.0
 }
 
-/// A record's place of its predecessor, and its operations.
-pub(crate) fn decode_record(plain: &[u8]) -> Result<(Option<LogPos>, Vec<Replayed>)> {
+pub(crate) fn decode_record(plain: &[u8]) -> Result<LogRecord> {
     let mut from = Decoder::new("log record", plain);
     let before = match from.flag()? {
         false => None,
@@ -330,127 +359,18 @@ pub(crate) fn decode_record(plain: &[u8]) -> Result<(Option<LogPos>, Vec<Replaye
             seq: from.u64()?,
         }),
     };
+    let newest = time(&mut from)?;
+    let durable = Reach::decode(&mut from)?;
     let mut ops = Vec::new();
     while !from.is_empty() {
         ops.push(Replayed::decode(&mut from)?);
     }
-    Ok((before, ops))
-}
-
-/// Operations that wait for an fsync or for the commit that makes them superfluous.
-#[derive(Default)]
-pub(crate) struct LogBuffer {
-    /// Unwritten operations by epoch: at most the frozen one and the open one.
-    parts: VecDeque<(Epoch, Encoder)>,
-    /// Memory that these take.
-    buffered: usize,
-    /// Sealed records that the store had no room for. Their places are taken: they are written as they are, or never.
-    pub(crate) unwritten: Vec<(LogPos, Bytes)>,
-    /// Among [`Self::parts`] is what must not be written before its blocks or its data are durable too.
-    pub(crate) holds_back: bool,
-    /// Position in the stream of operations: everything pushed, and everything durable, in bytes.
-    pub(crate) pushed: u64,
-    pub(crate) durable: u64,
-    /// When the oldest operation was pushed, or before, that is not durable.
-    pub(crate) volatile_since: Option<Instant>,
-    /// Where the stream stood when the epoch under commit was closed: the commit makes what is before it durable.
-    frozen_end: u64,
-    /// Place and tag of the last record written.
-    last: Option<(LogPos, [u8; 16])>,
-    /// Bytes of records written that no commit has made superfluous, and of those how many there were when the epoch
-    /// under commit was closed.
-    pub(crate) written: u64,
-    frozen_written: u64,
-    /// A leader is appending.
-    pub(crate) leader: bool,
-    /// There is a thread that appends for those in [`Self::waiting`].
-    pub(crate) has_logger: bool,
-    /// Who asked to be told when the log is durable up to a position.
-    pub(crate) waiting: Vec<Waiter>,
-    /// Puts for the open epoch that have not ended, and whether a freeze waits for them.
-    pub(crate) putting: u32,
-    pub(crate) freezing: bool,
-}
-
-const RECORD_BYTES_MAX: usize = 1 << 20;
-impl LogBuffer {
-    /// Bytes of memory that operations and records take which are not in the store's log.
-    pub(crate) fn bytes(&self) -> u64 {
-        let unwritten = self.unwritten.iter().map(|(_, stored)| stored.len());
-        let sealed = unwritten.sum::<usize>();
-        (self.buffered + sealed) as u64
-    }
-
-    pub(crate) fn push(&mut self, epoch: Epoch, op: &Op<'_>) {
-        self.holds_back |= matches!(op, Op::Content { .. } | Op::Rename { .. });
-        if self
-            .parts
-            .back()
-            .is_none_or(|(last, out)| *last != epoch || out.0.len() > RECORD_BYTES_MAX)
-        {
-            // A part that is complete grows no more.
-            if let Some((_, out)) = self.parts.back_mut() {
-                self.buffered -= out.0.capacity();
-                out.0.shrink_to_fit();
-                self.buffered += out.0.capacity();
-            }
-            self.parts.push_back((epoch, Encoder::default()));
-        }
-        if let Some((_, out)) = self.parts.back_mut() {
-            let (before, capacity) = (out.0.len(), out.0.capacity());
-            op.encode(out);
-            self.buffered += out.0.capacity() - capacity;
-            self.pushed += (out.0.len() - before) as u64;
-        }
-        self.volatile_since.get_or_insert_with(Instant::now);
-    }
-
-    /// Everything up to `upto` is durable; what was pushed behind it was pushed after `since`.
-    pub(crate) fn is_durable_to(&mut self, upto: u64, since: Instant) {
-        self.durable = self.durable.max(upto);
-        self.volatile_since = (self.durable < self.pushed).then_some(since);
-    }
-
-    /// Takes all that waits as sealed records.
-    pub(crate) fn seal(&mut self, key: &LogKey) -> Vec<(LogPos, Bytes)> {
-        let mut records = std::mem::take(&mut self.unwritten);
-        self.holds_back = false;
-        self.buffered = 0;
-        for (epoch, ops) in self.parts.drain(..) {
-            let (seq, prev) = match self.last {
-                Some((pos, tag)) if pos.epoch == epoch => (pos.seq + 1, tag),
-                Some((_, tag)) => (0, tag),
-                None => (0, [0; 16]),
-            };
-            let plain = encode_record(self.last.map(|(pos, _)| pos), &ops.0);
-            let pos = LogPos { epoch, seq };
-            let (stored, tag) = key.seal(pos, prev, &plain);
-            self.last = Some((pos, tag));
-            self.written += stored.len() as u64;
-            records.push((pos, stored));
-        }
-        records
-    }
-
-    /// An epoch is closed: a commit begins, which makes all of it superfluous.
-    pub(crate) fn freeze(&mut self) {
-        self.frozen_end = self.pushed;
-        self.frozen_written = self.written;
-    }
-
-    /// A commit made the operations up to `epoch` superfluous.
-    pub(crate) fn committed(&mut self, epoch: Epoch) {
-        self.written -= std::mem::take(&mut self.frozen_written);
-        self.unwritten.retain(|(pos, _)| pos.epoch > epoch);
-        while self.parts.front().is_some_and(|(first, _)| *first <= epoch) {
-            let first = self.parts.pop_front();
-            self.buffered -= first.map_or(0, |(_, out)| out.0.capacity());
-        }
-        self.durable = self.durable.max(self.frozen_end);
-        if self.durable >= self.pushed {
-            self.volatile_since = None;
-        }
-    }
+    Ok(LogRecord {
+        before,
+        newest,
+        durable,
+        ops,
+    })
 }
 
 /// The error of a log that does not continue.
@@ -460,27 +380,4 @@ pub(crate) fn gap(pos: LogPos, why: &'static str) -> Error {
         seq: pos.seq,
         why,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use cairn_merkle::VolumeKey;
-
-    #[test]
-    fn what_is_written_during_a_commit_counts_towards_the_next() {
-        let key = LogKey::new(&VolumeKey::from_bytes([1; 32]), [2; 32]);
-        let mut log = LogBuffer::default();
-        let write = |log: &mut LogBuffer, epoch, ops| {
-            (0..ops).for_each(|_| log.push(Epoch(epoch), &Op::LocateLinked { ino: InodeNo(7) }));
-            let records = log.seal(&key);
-            records.iter().map(|(_, stored)| stored.len() as u64).sum::<u64>()
-        };
-        let before = write(&mut log, 1, 1000);
-        log.freeze();
-        let meanwhile = write(&mut log, 2, 10);
-        assert_eq!(log.written, before + meanwhile);
-        log.committed(Epoch(1));
-        assert_eq!(log.written, meanwhile);
-    }
 }

@@ -6,12 +6,16 @@
 //! ```
 //!
 //! **Invariant:** nothing is written before head, header, commit and the whole log have been verified; a log that
-//! has a gap is an error and not a shorter log.
+//! lost something is read-only, or a shorter one that says so where that was asked for, and never silently shorter.
+
+mod replay;
+
+pub use replay::LogLoss;
 
 use crate::blocks::Blocks;
 use crate::engine::{CACHE_SHARE, Config, Engine, INODES_SHARE, Signals};
 use crate::inode::{Home, Inode};
-use crate::intent::{Replayed, decode_record, gap};
+use crate::intent::Replayed;
 use crate::parked::Parking;
 use crate::publication::Standing;
 use crate::record::Record;
@@ -19,7 +23,7 @@ use crate::snapshot::{CHECK_NAME, Snapshots};
 use crate::state::State;
 use crate::volume::Volume;
 use crate::{Error, Name, Result, Time};
-use cairn_merkle::{BlockStore, Cid, Commit, Epoch, Head, Header, LogKey, LogPos, Version, VolumeKey, btree};
+use cairn_merkle::{BlockStore, Cid, Commit, Epoch, Head, Header, LogKey, Version, VolumeKey, btree};
 use parking_lot::Mutex;
 use rand::Rng;
 use rustc_hash::FxHashSet;
@@ -27,8 +31,6 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-/// Log bytes read at once.
-const LOG_READ_BYTES: usize = 8 << 20;
 /// Commits come this many times as often while deleted files are destroyed.
 const DESTROY_PACE: u32 = 16;
 /// Stranded names asked for at once.
@@ -158,7 +160,7 @@ impl Opening {
         let old_log = LogKey::new(&self.key, self.volume.log_salt);
         let mut salt = [0; 32];
         rand::rng().fill_bytes(&mut salt);
-        let engine = Engine {
+        let mut engine = Engine {
             log_key: LogKey::new(&self.key, salt),
             volume_id: self.header.volume_id,
             record_size: self.header.record_size,
@@ -174,12 +176,14 @@ impl Opening {
             config,
             past: self.past,
             signals: Signals::default(),
+            log_loss: None,
+            log_torn: None,
             committer: Mutex::new(None),
             logger: Mutex::new(None),
         };
         engine.recover(self.version.epoch, &old_log, salt)?;
         let engine = Arc::new(engine);
-        if !config.read_only {
+        if !engine.config.read_only {
             *engine.committer.lock() = Some(engine.start("commit", Engine::run_committer)?);
             *engine.logger.lock() = Some(engine.start("log", Engine::run_logger)?);
             engine.state.lock().log.has_logger = true;
@@ -209,28 +213,87 @@ impl Engine {
         Ok(thread.map_err(|source| cairn_merkle::StoreError::io("start a thread", source))?)
     }
 
-    fn recover(&self, head: Epoch, old_log: &LogKey, salt: [u8; 32]) -> Result<()> {
+    fn recover(&mut self, head: Epoch, old_log: &LogKey, salt: [u8; 32]) -> Result<()> {
+        let outcome = self.restore(head, old_log)?;
+        if let Some(what) = &outcome.torn {
+            tracing::warn!(
+                what,
+                "the end of the intent log does not verify: a write that a crash cut off, or damage"
+            );
+        }
+        if let Some(loss) = &outcome.loss {
+            let LogLoss {
+                records, bytes, what, ..
+            } = loss;
+            tracing::error!(
+                records,
+                bytes,
+                what,
+                "the intent log is damaged: what was synced is lost"
+            );
+        }
+        (self.log_loss, self.log_torn) = (outcome.loss, outcome.torn);
+        // Going on would make final what a mended disk, or a copy of the log, could still bring back.
+        self.config.read_only |= self.log_loss.is_some() && !self.config.accept_log_loss;
+        let mut state = self.state.lock();
+        if self.config.read_only {
+            let lost = self.log_loss.is_some();
+            state.read_only = Some(if lost {
+                "its intent log is damaged, and what is lost was not accepted"
+            } else {
+                "it was mounted read-only"
+            });
+            return Ok(());
+        }
+        state.stranded = self.stranded(head, &outcome.named)?;
+        state.volume.log_salt = salt;
+        state.touched = true;
+        state.restarts_log = true;
+        if let Ok(name) = Name::new(CHECK_NAME) {
+            state.snapshots.to_destroy.push(name);
+        }
+        self.commit_locked(&mut state)
+    }
+
+    /// The state as of the last commit and the log.
+    fn restore(&self, head: Epoch, old_log: &LogKey) -> Result<replay::Outcome> {
         let mut state = self.state.lock();
         let root = state.volume.root.clone();
         state.insert(Inode::new(root.meta, root.xattrs, root.stored, Home::Root));
         state.replaying = true;
         self.load_orphans(&mut state)?;
-        let named = match self.past {
+        let outcome = match self.past {
             false => self.replay(&mut state, head, old_log)?,
-            true => FxHashSet::default(),
+            true => replay::Outcome::default(),
         };
         state.replaying = false;
-        if self.config.read_only {
-            state.read_only = Some("it was mounted read-only");
-            return Ok(());
+        Ok(outcome)
+    }
+
+    /// What of the intent log was durable and is lost, if anything is.
+    pub fn log_loss(&self) -> Option<&LogLoss> {
+        self.log_loss.as_ref()
+    }
+
+    /// Refuses to go on as if the log were whole where something of it is lost and was not accepted as lost.
+    ///
+    /// # Errors
+    /// [`Error::LogDamaged`].
+    pub fn require_log(&self) -> Result<()> {
+        match &self.log_loss {
+            Some(loss) if !self.config.accept_log_loss => Err(Error::LogDamaged(Box::new(loss.clone()))),
+            _ => Ok(()),
         }
-        state.stranded = self.stranded(head, &named)?;
-        state.volume.log_salt = salt;
-        state.touched = true;
-        if let Ok(name) = Name::new(CHECK_NAME) {
-            state.snapshots.to_destroy.push(name);
-        }
-        self.commit_locked(&mut state)
+    }
+
+    /// What is at the end of the intent log and does not verify, but was not known to be durable.
+    pub fn log_torn(&self) -> Option<&str> {
+        self.log_torn.as_deref()
+    }
+
+    /// Whether the volume can be changed.
+    pub fn is_read_only(&self) -> bool {
+        self.config.read_only
     }
 
     /// Brings the inodes that were unlinked while open into memory, where the next commit finds them dead.
@@ -254,56 +317,6 @@ impl Engine {
             state.change(ino)?;
         }
         Ok(())
-    }
-
-    /// Applies the log; answers the blocks it names.
-    fn replay(&self, state: &mut State, head: Epoch, log_key: &LogKey) -> Result<FxHashSet<Cid>> {
-        let mut named = FxHashSet::default();
-        let mut from = LogPos {
-            epoch: head.next(),
-            seq: 0,
-        };
-        let mut last: Option<(LogPos, [u8; 16])> = None;
-        loop {
-            let records = self.blocks.store.log_read(from, LOG_READ_BYTES)?;
-            let Some((end, _)) = records.last() else { break };
-            let end = *end;
-            for (pos, stored) in records {
-                if pos < from {
-                    return Err(gap(pos, "the store answers a record out of order"));
-                }
-                let (plain, tag) = log_key.open(pos, last.map(|(_, tag)| tag), &stored)?;
-                let (before, ops) = decode_record(&plain)?;
-                let follows = match (before, last) {
-                    (before, Some((last, _))) => before == Some(last),
-                    (None, None) => true,
-                    (Some(before), None) => before.epoch <= head,
-                };
-                if !follows {
-                    return Err(gap(pos, "the record before it is missing"));
-                }
-                for op in ops {
-                    self.redo(state, op, &mut named).map_err(|error| match error {
-                        Error::Merkle(error) => Error::Merkle(error),
-                        _ => gap(pos, "it does not fit the tree it was written for"),
-                    })?;
-                }
-                last = Some((pos, tag));
-                from = LogPos {
-                    epoch: pos.epoch,
-                    seq: pos.seq + 1,
-                };
-                state.epoch = state.epoch.max(pos.epoch);
-            }
-            from = LogPos {
-                epoch: end.epoch,
-                seq: end.seq + 1,
-            };
-        }
-        if let Some((pos, _)) = last {
-            tracing::info!(epoch = pos.epoch.0, seq = pos.seq, "replayed the intent log");
-        }
-        Ok(named)
     }
 
     fn redo(&self, state: &mut State, op: Replayed, named: &mut FxHashSet<Cid>) -> Result<()> {

@@ -86,6 +86,8 @@ pub(crate) struct State {
     pub(crate) read_only: Option<&'static str>,
     /// While the log is replayed, operations are not logged again and nothing is evicted.
     pub(crate) replaying: bool,
+    /// The next head makes all of the log past: it was replayed, and nothing was logged since.
+    pub(crate) restarts_log: bool,
     /// Header to be put with the next commit, and the hash of the header that commits carry.
     pub(crate) new_header: Option<Vec<u8>>,
     pub(crate) header_hash: [u8; 32],
@@ -145,6 +147,7 @@ impl State {
             destroying: 0,
             read_only: None,
             replaying: false,
+            restarts_log: false,
             new_header: None,
             header_hash,
         }

@@ -1,7 +1,7 @@
 //! What a volume says about itself.
 
 use crate::engine::{Engine, Quota};
-use crate::{Result, StatFs};
+use crate::{LogLoss, Result, StatFs};
 use cairn_merkle::{Cid, Epoch};
 
 /// Inodes that `statfs` reports when there is no limit.
@@ -32,6 +32,10 @@ pub struct Status {
     pub read_only: Option<&'static str>,
     /// What repairs took away.
     pub repaired: Option<crate::repair::Repaired>,
+    /// What of the intent log was durable and is lost.
+    pub log_loss: Option<LogLoss>,
+    /// What at the end of the intent log did not verify, and was not known to be durable.
+    pub log_torn: Option<String>,
 }
 
 impl Engine {
@@ -55,6 +59,8 @@ impl Engine {
             },
             read_only: state.read_only,
             repaired: state.volume.repairs.summary.clone(),
+            log_loss: self.log_loss.clone(),
+            log_torn: self.log_torn.clone(),
         }
     }
 

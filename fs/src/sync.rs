@@ -1,7 +1,7 @@
 //! fsync: what was noted for the intent log becomes durable, for all who wait at the same time.
 //!
 //! ```text
-//!  fsync, nobody appending --> leader: seal, append, sync --> own answer, and theirs who waited
+//!  fsync, nobody appending --> leader: seal, append, sync, mark --> own answer, and theirs who waited
 //!  fsync, an append under way --> waiting ----------------------^   more wait? the logger leads the next
 //! ```
 //!
@@ -10,6 +10,7 @@
 
 use crate::commit::is_full;
 use crate::engine::{Engine, Guard};
+use crate::intent::NextMark;
 use crate::{Error, InodeNo, Result};
 use parking_lot::MutexGuard;
 use std::time::Instant;
@@ -43,6 +44,7 @@ impl Engine {
             let begun = Instant::now();
             let upto = state.log.pushed;
             let records = state.log.seal(&self.log_key);
+            let mark = state.log.next_mark();
             let most = WRITTEN_MAX.min(self.config.memory_bytes / 8 * WRITTEN_EIGHTHS);
             if state.log.written > most && !state.committing {
                 state.commit_wanted = true;
@@ -55,11 +57,14 @@ impl Engine {
                     self.blocks.store.sync()?;
                 }
                 // Also without records of its own: earlier ones may have been written and not synced.
-                Ok(self.blocks.store.log_append(&records)?)
+                self.blocks.store.log_append(&records)?;
+                self.mark_log(mark);
+                Ok(())
             });
             state.log.leader = false;
             match done {
                 Ok(()) => {
+                    state.log.is_marked();
                     state.bulk_synced = state.bulk_synced.max(puts);
                     state.log.is_durable_to(upto, begun);
                 }
@@ -80,6 +85,15 @@ impl Engine {
             self.answer_waiting(state, None);
         }
         Ok(())
+    }
+
+    /// Writes down how far the log is durable, which it is. Without that, a loss of these records would not be told from a
+    /// power cut before they were synced, until the next record says it: no reason to refuse what is done.
+    fn mark_log(&self, mark: Option<NextMark>) {
+        let Some(mark) = mark else { return };
+        if let Err(error) = self.blocks.store.log_mark(&mark.seal(&self.log_key)) {
+            tracing::warn!(%error, "how far the intent log is durable could not be noted beside it");
+        }
     }
 
     /// Tells those who wait for what is durable now; all of them, if the log `failed`.

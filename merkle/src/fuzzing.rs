@@ -209,10 +209,12 @@ fn log_record(data: &[u8]) {
         epoch: Epoch(5),
         seq: 1,
     };
-    let _ = log.open(pos, None, data);
+    let _ = (log.open(pos, data), log.open_mark(data));
     let (sealed, tag) = log.seal(pos, [4; 16], data);
-    let opened = log.open(pos, Some([4; 16]), &sealed).ok();
-    assert_eq!(opened, Some((data.to_vec(), tag)));
+    let (plain, previous) = (data.to_vec(), [4; 16]);
+    let expected = Opened { plain, previous, tag };
+    assert_eq!(log.open(pos, &sealed).ok(), Some(expected));
+    assert_eq!(log.open_mark(&log.seal_mark(7, data)).as_deref(), Some(data));
 }
 
 fn car(data: &[u8]) {

@@ -64,7 +64,7 @@ pub use clear::{MAX_STORED, node_links};
 pub use epoch::Epoch;
 pub use error::{Error, Result};
 pub use memory::MemoryStore;
-pub use store::{BlockStore, HeadSwap, LogPos, PartHint, PutHint, Sealed, StoreError, StoreStats};
+pub use store::{BlockStore, HeadSwap, LogPos, LogRest, PartHint, PutHint, Sealed, StoreError, StoreStats};
 
 #[cfg(feature = "sealing")]
 pub use {
@@ -74,7 +74,7 @@ pub use {
     key::{BlockKey, BodyKey, Kek, SubKey, VolumeKey},
     leaf::{LEAF_OVERHEAD, open_leaf, open_leaf_into, open_leaf_part, part_for, seal_leaf},
     link::{Link, SECRET_LEN},
-    log::LogKey,
+    log::{LogKey, Opened},
     node::{Node, open_node, seal_node},
     proof::{Proof, ProofSource, Recorder},
     tree::{NodeSink, NodeSource},

@@ -3,27 +3,40 @@
 //! ```text
 //!  volume key --derive(salt of this mount)--> LogKey --derive(epoch)--> one key per epoch, nonce = seq
 //!  record: version | tag of the record before | ciphertext | tag --'
+//!  mark:   version | number | ciphertext | tag      a key of its own, nonce = number
 //! ```
 //!
-//! Each record carries the tag of the one before, so a gap, a swap or a record of another mount ends replay.
+//! Each record carries the tag of the one before, so a gap, a swap or a record of another mount ends replay. A mark
+//! says how far the log is durable; like a record it proves that this mount wrote it, and nothing else.
 //!
-//! **Invariant:** within one salt no position is sealed twice with different bytes, or its nonce would be used
-//! twice. A mount draws a fresh salt and never takes back a position, not even after an append that failed.
+//! **Invariant:** within one salt no position and no mark's number is sealed twice with different bytes, or its nonce
+//! would be used twice. A mount draws a fresh salt and never takes back either, not even after an append that failed.
 
 use crate::aead::{self, TAG_LEN};
 use crate::key::Locked;
 use crate::{Error, LogPos, Result, SubKey, VolumeKey};
 use bytes::Bytes;
-use subtle::ConstantTimeEq;
 
 const CONTEXT: &str = "cairn 2026-11 intent log";
 const CONTEXT_EPOCH: &str = "cairn 2026-11 intent log epoch";
-const VERSION: u8 = 1;
+const CONTEXT_MARK: &str = "cairn 2026-11 intent log mark";
+const VERSION: u8 = 2;
 const PREFIX_LEN: usize = 1 + TAG_LEN;
 
 /// Seals and opens the intent log of one mount.
 #[derive(Debug)]
 pub struct LogKey(Locked);
+
+/// A record that was opened.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// What was sealed.
+    pub plain: Vec<u8>,
+    /// Tag of the record that this one follows; zeros for the first one of a mount.
+    pub previous: [u8; TAG_LEN],
+    /// Its own.
+    pub tag: [u8; TAG_LEN],
+}
 
 impl LogKey {
     /// The key of the mount that drew `salt`.
@@ -38,7 +51,7 @@ impl LogKey {
         sealed.extend_from_slice(plain);
         aead::seal(
             self.epoch_key(pos).as_bytes(),
-            nonce(pos),
+            nonce(pos.seq),
             &associated_data(pos, &prev),
             &mut sealed,
         );
@@ -50,14 +63,8 @@ impl LogKey {
         (stored.into(), tag)
     }
 
-    /// Opens the record at `pos`, and if `prev` is given requires that the record follows the one with that tag.
-    /// Returns the plaintext and this record's tag.
-    pub fn open(
-        &self,
-        pos: LogPos,
-        prev: Option<[u8; TAG_LEN]>,
-        stored: &[u8],
-    ) -> Result<(Vec<u8>, [u8; TAG_LEN])> {
+    /// Opens the record at `pos`. Whether it follows the one before is for the caller to see: [`Opened::previous`].
+    pub fn open(&self, pos: LogPos, stored: &[u8]) -> Result<Opened> {
         let refuse = |why| Error::Log {
             epoch: pos.epoch,
             seq: pos.seq,
@@ -70,22 +77,53 @@ impl LogKey {
                 version: version.into(),
             });
         }
-        let (stored_prev, sealed) = rest
+        let (previous, sealed) = rest
             .split_first_chunk::<TAG_LEN>()
             .ok_or_else(|| refuse("it is cut short"))?;
         let tag = *sealed.last_chunk().ok_or_else(|| refuse("it is cut short"))?;
         let mut plain = sealed.to_vec();
         aead::open(
             self.epoch_key(pos).as_bytes(),
-            nonce(pos),
-            &associated_data(pos, stored_prev),
+            nonce(pos.seq),
+            &associated_data(pos, previous),
             &mut plain,
         )
-        .ok_or_else(|| refuse("it was not written by this mount at this place"))?;
-        if prev.is_some_and(|prev| !bool::from(prev.ct_eq(stored_prev))) {
-            return Err(refuse("it does not follow the record before it"));
-        }
-        Ok((plain, tag))
+        .ok_or_else(|| refuse("it is not what this mount wrote at this place"))?;
+        Ok(Opened {
+            plain,
+            previous: *previous,
+            tag,
+        })
+    }
+
+    /// Seals the mark with this number, which grows by one with each mark of a mount.
+    pub fn seal_mark(&self, number: u64, plain: &[u8]) -> Vec<u8> {
+        let mut sealed = plain.to_vec();
+        aead::seal(
+            self.mark_key().as_bytes(),
+            nonce(number),
+            &mark_data(number),
+            &mut sealed,
+        );
+        [&[VERSION][..], &number.to_le_bytes(), &sealed].concat()
+    }
+
+    /// Opens a mark; `None` for anything that is none of this mount's.
+    pub fn open_mark(&self, stored: &[u8]) -> Option<Vec<u8>> {
+        let (number, sealed) = stored.strip_prefix(&[VERSION])?.split_first_chunk()?;
+        let number = u64::from_le_bytes(*number);
+        let mut plain = sealed.to_vec();
+        aead::open(
+            self.mark_key().as_bytes(),
+            nonce(number),
+            &mark_data(number),
+            &mut plain,
+        )?;
+        Some(plain)
+    }
+
+    fn mark_key(&self) -> SubKey {
+        self.0.derive(CONTEXT_MARK, &[])
     }
 
     fn epoch_key(&self, pos: LogPos) -> SubKey {
@@ -93,10 +131,16 @@ impl LogKey {
     }
 }
 
-fn nonce(pos: LogPos) -> [u8; 12] {
+fn nonce(number: u64) -> [u8; 12] {
     let mut nonce = [0; 12];
-    nonce[..8].copy_from_slice(&pos.seq.to_le_bytes());
+    nonce[..8].copy_from_slice(&number.to_le_bytes());
     nonce
+}
+
+fn mark_data(number: u64) -> [u8; 9] {
+    let mut aad = [VERSION; 9];
+    aad[1..].copy_from_slice(&number.to_le_bytes());
+    aad
 }
 
 fn associated_data(pos: LogPos, prev: &[u8; TAG_LEN]) -> [u8; 33] {
@@ -127,43 +171,56 @@ mod tests {
     }
 
     #[test]
-    fn records_open_in_the_order_they_were_sealed() {
+    fn records_open_at_their_place_and_name_the_one_before() {
         let (first, tag) = log().seal(FIRST, [0; 16], b"first");
         let (second, last) = log().seal(SECOND, tag, b"second");
-        assert_eq!(
-            log().open(FIRST, Some([0; 16]), &first).unwrap(),
-            (b"first".to_vec(), tag)
-        );
-        assert_eq!(
-            log().open(SECOND, Some(tag), &second).unwrap(),
-            (b"second".to_vec(), last)
-        );
-        assert_eq!(log().open(SECOND, None, &second).unwrap().1, last);
+        let opened = |plain: &[u8], previous, tag| Opened {
+            plain: plain.to_vec(),
+            previous,
+            tag,
+        };
+        assert_eq!(log().open(FIRST, &first).unwrap(), opened(b"first", [0; 16], tag));
+        assert_eq!(log().open(SECOND, &second).unwrap(), opened(b"second", tag, last));
     }
 
     #[test]
-    fn a_gap_a_swap_and_a_foreign_record_are_refused() {
-        let (first, tag) = log().seal(FIRST, [0; 16], b"first");
-        let (second, _) = log().seal(SECOND, tag, b"second");
-        assert!(matches!(
-            log().open(SECOND, Some([0; 16]), &second),
-            Err(Error::Log { seq: 1, .. })
-        ));
-        assert!(log().open(SECOND, None, &first).is_err());
-        assert!(
-            log()
-                .open(
-                    LogPos {
-                        epoch: Epoch(6),
-                        seq: 0
-                    },
-                    None,
-                    &first
-                )
-                .is_err()
-        );
+    fn another_place_and_another_mount_are_refused() {
+        let (first, _) = log().seal(FIRST, [0; 16], b"first");
+        let elsewhere = LogPos {
+            epoch: Epoch(6),
+            seq: 0,
+        };
+        for pos in [SECOND, elsewhere] {
+            assert!(log().open(pos, &first).is_err());
+        }
         let other_mount = LogKey::new(&VolumeKey::from_bytes([1; 32]), [3; 32]);
-        assert!(other_mount.open(FIRST, None, &first).is_err());
+        assert!(other_mount.open(FIRST, &first).is_err());
+    }
+
+    #[test]
+    fn a_mark_opens_as_it_was_sealed_and_no_other() {
+        let mark = log().seal_mark(7, b"so far");
+        assert_eq!(log().open_mark(&mark).as_deref(), Some(&b"so far"[..]));
+        for bit in 0..mark.len() * 8 {
+            let mut altered = mark.clone();
+            altered[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(log().open_mark(&altered), None);
+        }
+        for len in 0..mark.len() {
+            assert_eq!(log().open_mark(&mark[..len]), None);
+        }
+        let other_mount = LogKey::new(&VolumeKey::from_bytes([1; 32]), [3; 32]);
+        assert_eq!(other_mount.open_mark(&mark), None);
+        // Neither passes for the other.
+        let (record, _) = log().seal(
+            LogPos {
+                epoch: Epoch(0),
+                seq: 7,
+            },
+            [0; 16],
+            b"so far",
+        );
+        assert_eq!(log().open_mark(&record), None);
     }
 
     #[test]
@@ -172,17 +229,18 @@ mod tests {
         for bit in 0..record.len() * 8 {
             let mut altered = record.to_vec();
             altered[bit / 8] ^= 1 << (bit % 8);
-            assert!(log().open(FIRST, None, &altered).is_err());
+            assert!(log().open(FIRST, &altered).is_err());
         }
         for len in 0..record.len() {
-            assert!(log().open(FIRST, None, &record[..len]).is_err());
+            assert!(log().open(FIRST, &record[..len]).is_err());
         }
     }
 
     proptest! {
         #[test]
         fn no_input_panics(stored in proptest::collection::vec(any::<u8>(), 0..80)) {
-            prop_assert!(log().open(FIRST, None, &stored).is_err());
+            prop_assert!(log().open(FIRST, &stored).is_err());
+            prop_assert!(log().open_mark(&stored).is_none());
         }
     }
 }

@@ -3,7 +3,9 @@
 //! One lock, so every operation is atomic. What memory holds is as durable as it will ever be: `sync` does nothing.
 
 use crate::group::{Part, groups_of};
-use crate::{BlockStore, Cid, Epoch, HeadSwap, LogPos, PartHint, PutHint, Sealed, StoreError, StoreStats};
+use crate::{
+    BlockStore, Cid, Epoch, HeadSwap, LogPos, LogRest, PartHint, PutHint, Sealed, StoreError, StoreStats,
+};
 use bytes::Bytes;
 use parking_lot::RwLock;
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,6 +30,8 @@ pub(crate) struct Image {
     pub(crate) blocks: BTreeMap<Cid, Bytes>,
     pub(crate) fresh: BTreeSet<(Epoch, Cid)>,
     pub(crate) log: BTreeMap<LogPos, Bytes>,
+    /// The newest last.
+    pub(crate) marks: Vec<Bytes>,
     pub(crate) head: Option<Bytes>,
     pub(crate) header: Option<Bytes>,
 }
@@ -47,6 +51,13 @@ impl Image {
         self.log.extend(records.iter().cloned());
     }
 
+    /// Keeps as many marks as a store in a directory does.
+    pub(crate) fn mark(&mut self, mark: &[u8]) {
+        self.marks.push(Bytes::copy_from_slice(mark));
+        let older = self.marks.len().saturating_sub(2);
+        self.marks.drain(..older);
+    }
+
     pub(crate) fn swap(&mut self, swap: &HeadSwap<'_>) {
         self.head = Some(Bytes::copy_from_slice(swap.head));
         if let Some(header) = swap.header {
@@ -54,7 +65,8 @@ impl Image {
         }
         swap.delete.iter().for_each(|cid| self.delete(cid));
         self.fresh.retain(|(epoch, _)| *epoch > swap.settled);
-        self.log.retain(|pos, _| pos.epoch > swap.settled);
+        self.log
+            .retain(|pos, _| pos.epoch > swap.settled && !swap.restarts_log);
     }
 
     #[cfg(feature = "testing")]
@@ -99,6 +111,18 @@ impl BlockStore for MemoryStore {
     fn log_append(&self, records: &[(LogPos, Bytes)]) -> Result<(), StoreError> {
         self.image.write().append(records);
         Ok(())
+    }
+
+    fn log_mark(&self, mark: &[u8]) -> Result<(), StoreError> {
+        self.image.write().mark(mark);
+        Ok(())
+    }
+
+    fn log_rest(&self) -> Result<LogRest, StoreError> {
+        Ok(LogRest {
+            marks: self.image.read().marks.clone(),
+            broken: Vec::new(),
+        })
     }
 
     fn log_read(&self, from: LogPos, bytes_max: usize) -> Result<Vec<(LogPos, Bytes)>, StoreError> {

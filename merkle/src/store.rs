@@ -6,6 +6,7 @@
 //!                                                   |-- deletes what the commit dropped
 //!                                                   |-- settles what was put up to its epoch
 //!                                                   `-- trims the log it makes redundant
+//!   log_mark ---> kept beside the log, durable some time
 //! ```
 //!
 //! Every method may be called from many threads. Nothing a store answers is believed: blocks are checked
@@ -107,6 +108,17 @@ pub struct HeadSwap<'a> {
     pub delete: &'a [Cid],
     /// Puts marked with this epoch or an earlier one are no longer listed by [`BlockStore::fresh`].
     pub settled: Epoch,
+    /// Every log record there is is past, whatever its epoch: a mount has made of the log what can be made of it.
+    pub restarts_log: bool,
+}
+
+/// What a store found of its log besides whole records. None of it is believed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogRest {
+    /// What was given to [`BlockStore::log_mark`] last, as far as it is there: one or more of the newest.
+    pub marks: Vec<Bytes>,
+    /// Places where there is something of a record, but not what would tell which one, as people find them.
+    pub broken: Vec<String>,
 }
 
 /// What a store can tell about itself. Informative only: nothing here is trusted for safety.
@@ -153,17 +165,30 @@ pub trait BlockStore: Send + Sync {
     /// Makes every put and delete that returned before this call durable.
     fn sync(&self) -> Result<(), StoreError>;
 
-    /// Appends log records; durable when it returns, and only in order: after a crash a prefix is there.
-    /// Does not make earlier puts durable.
+    /// Appends log records; durable when it returns, with all that were written before. Of an append that a crash cuts
+    /// off, any record may be there, whole or torn. Does not make earlier puts durable.
     fn log_append(&self, records: &[(LogPos, Bytes)]) -> Result<(), StoreError>;
 
     /// Appends log records that outlive this process when it returns, and a power cut from the next
-    /// [`Self::log_append`] on, which may have none of its own. In order with that: what a crash leaves is a prefix.
+    /// [`Self::log_append`] on, which may have none of its own.
     fn log_write(&self, records: &[(LogPos, Bytes)]) -> Result<(), StoreError> {
         self.log_append(records)
     }
 
-    /// Log records from `from` on in order, stopping after about `bytes_max` (but at least one if there is one).
+    /// Keeps a mark beside the log: what the trusted side says of how far it is durable. It outlives this process when it
+    /// returns, and a power cut perhaps; it makes nothing wait. The newest ones are kept.
+    fn log_mark(&self, mark: &[u8]) -> Result<(), StoreError> {
+        let _ = mark;
+        Ok(())
+    }
+
+    /// The marks, and what of the log is there without being a record.
+    fn log_rest(&self) -> Result<LogRest, StoreError> {
+        Ok(LogRest::default())
+    }
+
+    /// Log records from `from` on in order, stopping after about `bytes_max` (but at least one if there is one). Also
+    /// those that may not be what was written, and those behind them.
     fn log_read(&self, from: LogPos, bytes_max: usize) -> Result<Vec<(LogPos, Bytes)>, StoreError>;
 
     /// The head, or `None` in a store that holds no volume.

@@ -88,6 +88,7 @@ fn records_have_the_bytes_they_always_had() {
     };
     let (record, _) = log.seal(pos, [3; 16], b"write");
     require_golden("log_record", &record);
-    assert_eq!(log.open(pos, None, &record).unwrap().0, b"write");
+    assert_eq!(log.open(pos, &record).unwrap().plain, b"write");
+    require_golden("log_mark", &log.seal_mark(2, b"reach"));
     assert_eq!(Commit::open(&sealed.cid, sealed.bytes, &key).unwrap(), commit);
 }

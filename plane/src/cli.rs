@@ -16,7 +16,7 @@ Exit codes:
  10  stale: older than what is anchored 11  forked from what is anchored
  12  the anchor fails, or is not trusted 13  fenced: another instance has taken over
  14  anchored before: name the anchor   15  a block is missing
- 16  the proof is under another root";
+ 16  the proof is under another root    17  the intent log lost what was synced";
 
 /// A filesystem whose every byte is sealed, and verified against one root.
 #[derive(Debug, Parser)]
@@ -216,6 +216,9 @@ pub(crate) struct MountArgs {
     /// Refuse every change; the same as -o ro
     #[arg(long)]
     pub(crate) read_only: bool,
+    /// If the intent log is damaged: go on for writing without what it lost
+    #[arg(long)]
+    pub(crate) accept_log_loss: bool,
     /// Options of mount(8): ro, rw, nosuid, nodev, noexec, noatime, sync, dirsync and their opposites
     #[arg(short = 'o', long = "options", value_name = "OPTION,...", value_delimiter = ',', value_parser = mount_word)]
     pub(crate) words: Vec<MountWord>,

@@ -9,7 +9,7 @@ use crate::output::{Output, Progress};
 use crate::report::{SnapshotReport, hex, human};
 use crate::state::{self, Record};
 use crate::verify;
-use crate::{tree, volume};
+use crate::{lost, tree, volume};
 use cairn_merkle::{BlockStore, SlotKind};
 use cairn_store::StoreOptions;
 use std::path::Path;
@@ -46,11 +46,12 @@ pub(crate) fn status(place: &Path, out: &Output) -> Result<()> {
             (human(report.used_bytes), human(report.dirty_bytes), human(report.memory_bytes));
         format!(
             "volume      {volume_id}\nstore       {}\nmounted at  {} by pid {pid}, {state}\nepoch       {epoch}\n\
-             root        {root}\nholds       {used} in {} inodes\nnot yet committed {dirty}, memory {memory}\n{}",
+             root        {root}\nholds       {used} in {} inodes\nnot yet committed {dirty}, memory {memory}\n{}{}",
             store.display(),
             mountpoint.display(),
             report.inodes,
             report.freshness.words(),
+            lost::status_lines(report.log_lost.as_ref(), report.log_torn.as_deref()),
         ) + &repaired
     })
 }
@@ -218,20 +219,25 @@ pub(crate) fn rekey(args: &RekeyArgs, out: &Output) -> Result<()> {
 /// `ls`.
 pub(crate) fn ls(args: &PathArgs, long: bool, out: &Output) -> Result<()> {
     require_unmounted(&args.store)?;
-    let entries = verify::with_version(&args.store, &args.version, &args.key, |engine| {
-        tree::list(engine, &args.path)
+    let (entries, lost) = verify::with_version(&args.store, &args.version, &args.key, |engine| {
+        Ok((
+            tree::list(engine, &args.path)?,
+            lost::after_reading(engine, &args.store),
+        ))
     })?;
     let line = |entry: &tree::Entry| if long { entry.long() } else { entry.name.clone() };
     out.show(&entries, || {
         entries.iter().map(line).collect::<Vec<_>>().join("\n")
-    })
+    })?;
+    lost.map_or(Ok(()), Err)
 }
 
 /// `cat`.
 pub(crate) fn cat(args: &PathArgs) -> Result<()> {
     require_unmounted(&args.store)?;
     verify::with_version(&args.store, &args.version, &args.key, |engine| {
-        tree::copy(engine, &args.path, &mut std::io::stdout().lock())
+        tree::copy(engine, &args.path, &mut std::io::stdout().lock())?;
+        lost::after_reading(engine, &args.store).map_or(Ok(()), Err)
     })
 }
 

@@ -14,6 +14,7 @@
 use crate::cli::{LogFormat, MountArgs};
 use crate::error::{Error, Exit, Result};
 use crate::key;
+use crate::lost::Lost;
 use crate::state;
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,13 @@ use tracing_subscriber::EnvFilter;
 enum Start {
     /// The mount serves.
     Ready,
+    /// It serves what there is, and something is lost.
+    Lossy {
+        /// What.
+        message: String,
+        /// The code to end with, unless the loss was accepted.
+        exit: Option<Exit>,
+    },
     /// It will not.
     Failed {
         /// Why.
@@ -93,6 +101,14 @@ pub(crate) fn start(args: &MountArgs) -> Result<()> {
     }
     match serde_json::from_str(&line) {
         Ok(Start::Ready) => Ok(()),
+        Ok(Start::Lossy {
+            message,
+            exit: Some(exit),
+        }) => Err(Error::Remote { message, exit }),
+        Ok(Start::Lossy { message, exit: None }) => {
+            eprintln!("cairn: warning: {message}");
+            Ok(())
+        }
         Ok(Start::Failed { message, exit }) => Err(Error::Remote { message, exit }),
         Err(_) => {
             let status = child
@@ -122,6 +138,7 @@ fn child_args(args: &MountArgs, passphrase: bool) -> Result<Vec<OsString>> {
     flag(true, "--foreground");
     flag(true, "--daemon-child");
     flag(args.read_only, "--read-only");
+    flag(args.accept_log_loss, "--accept-log-loss");
     flag(args.no_allow_other, "--no-allow-other");
     flag(args.protect_mountpoint, "--protect-mountpoint");
     flag(passphrase, "--passphrase");
@@ -155,9 +172,13 @@ pub(crate) fn detach() {
 }
 
 /// In the child: tells the parent how it went, and lets go of its standard output.
-pub(crate) fn report(result: std::result::Result<(), &Error>) {
+pub(crate) fn report(result: std::result::Result<Option<&Lost>, &Error>) {
     let start = match result {
-        Ok(()) => Start::Ready,
+        Ok(None) => Start::Ready,
+        Ok(Some(lost)) => Start::Lossy {
+            message: lost.error.to_string(),
+            exit: (!lost.accepted).then(|| lost.error.exit()),
+        },
         Err(error) => Start::Failed {
             message: error.to_string(),
             exit: error.exit(),

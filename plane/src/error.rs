@@ -43,6 +43,8 @@ pub(crate) enum Exit {
     Incomplete = 15,
     /// A proof is under another root than the one to be trusted.
     OtherRoot = 16,
+    /// The intent log lost what was synced; a mount serves what was there before, read-only.
+    LogDamaged = 17,
 }
 
 /// A command's failure.
@@ -74,6 +76,16 @@ pub(crate) enum Error {
         store: PathBuf,
         /// Why it is none.
         what: String,
+    },
+    /// The intent log lost what was synced.
+    #[error("the intent log of the volume in {} is damaged: {lost}. {remedy}", store.display())]
+    LogDamaged {
+        /// The volume's store.
+        store: PathBuf,
+        /// What is lost, and where.
+        lost: String,
+        /// How it goes on.
+        remedy: String,
     },
     /// In use by somebody else.
     #[error("{0}")]
@@ -192,6 +204,7 @@ impl Error {
             Self::NotAVolume { .. } => Exit::NotAVolume,
             Self::Incomplete { .. } => Exit::Incomplete,
             Self::OtherRoot { .. } => Exit::OtherRoot,
+            Self::LogDamaged { .. } | Self::Fs(cairn_fs::Error::LogDamaged(_)) => Exit::LogDamaged,
             Self::Busy(_) => Exit::Busy,
             Self::Store { .. } => Exit::Store,
             Self::NotEmpty(_) => Exit::NotEmpty,

@@ -25,6 +25,7 @@ mod freshness;
 #[cfg(any(test, cairn_fuzz))]
 mod fuzzing;
 mod key;
+mod lost;
 mod memory;
 mod mountpoint;
 mod output;

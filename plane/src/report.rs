@@ -3,6 +3,7 @@
 mod anchor;
 mod repair;
 
+use crate::lost::LostReport;
 pub(crate) use anchor::AnchorReport;
 use cairn_fs::{CheckReport, SnapshotInfo, Status};
 pub(crate) use repair::{GoneReport, RepairOutcome, RepairedReport};
@@ -34,6 +35,12 @@ pub(crate) struct MountReport {
     pub(crate) inodes: u64,
     /// Why the volume cannot be changed, if it cannot.
     pub(crate) read_only: Option<String>,
+    /// What of the intent log was durable and is lost.
+    #[serde(default)]
+    pub(crate) log_lost: Option<LostReport>,
+    /// What at the end of the intent log did not verify, and was not known to be durable.
+    #[serde(default)]
+    pub(crate) log_torn: Option<String>,
     /// How fresh it is.
     pub(crate) freshness: AnchorReport,
     /// What repairs took away, in numbers.
@@ -113,6 +120,8 @@ impl MountReport {
             used_bytes: status.used_bytes,
             inodes: status.inodes,
             read_only: status.read_only.map(str::to_owned),
+            log_lost: status.log_loss.as_ref().map(LostReport::from),
+            log_torn: status.log_torn.clone(),
             freshness,
             repaired: status.repaired.as_ref().map(RepairedReport::from),
         }

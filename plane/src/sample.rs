@@ -58,6 +58,7 @@ pub(crate) fn copy(store: &MemoryStore) -> Arc<MemoryStore> {
         header: Some(&store.header().unwrap().unwrap()),
         delete: &[],
         settled: Epoch(0),
+        restarts_log: false,
     })
     .unwrap();
     Arc::new(new)

@@ -13,6 +13,7 @@ use crate::cli::MountArgs;
 use crate::control::Server;
 use crate::error::{Error, Result};
 use crate::freshness::{self, Access, Freshness, Trust};
+use crate::lost::Lost;
 use crate::mountpoint::{self, Unmount};
 use crate::publish::Publisher;
 use crate::state::{self, Record};
@@ -42,22 +43,31 @@ enum Event {
 pub(crate) fn serve(args: &MountArgs) -> Result<()> {
     let outcome = start(args);
     if args.daemon_child {
-        daemon::report(outcome.as_ref().map(|_| ()));
+        daemon::report(outcome.as_ref().map(|mount| mount.lost.as_ref()));
     }
-    let mount = outcome?;
+    let mut mount = outcome?;
     tracing::info!(store = %mount.record.store.display(), mountpoint = %mount.record.mountpoint.display(), "mounted");
+    let lost = mount.lost.take();
+    if let Some(lost) = &lost {
+        tracing::error!("{}", lost.error);
+    }
     let ended = mount.run();
     match &ended {
         Ok(()) => tracing::info!("committed and ended"),
         Err(error) => tracing::error!(%error, "ended without a commit"),
     }
-    ended
+    match lost {
+        Some(lost) if !lost.accepted => ended.and(Err(lost.error)),
+        _ => ended,
+    }
 }
 
 /// A mount that serves.
 struct Mount {
     record: Record,
     engine: Arc<Engine>,
+    /// What the intent log lost.
+    lost: Option<Lost>,
     freshness: Freshness,
     watcher: Option<challenge::Watcher>,
     publish_last: Duration,
@@ -100,9 +110,11 @@ fn start(args: &MountArgs) -> Result<Mount> {
         )?),
         _ => None,
     };
+    let lost = Lost::of_mount(&engine, &record.store, &record.mountpoint);
     Ok(Mount {
         record,
         engine,
+        lost,
         freshness,
         watcher,
         publish_last: args.anchor.publish_last,
@@ -156,7 +168,7 @@ fn open_fresh(
         .open(config)
         .map_err(|error| volume::explain(&args.store, "", error))?;
     let publisher = match &anchor {
-        Some(anchor) if trust == Trust::Booted => Some(Publisher::start(
+        Some(anchor) if trust == Trust::Booted && engine.require_log().is_ok() => Some(Publisher::start(
             Arc::clone(&engine),
             Arc::clone(anchor),
             (&args.anchor).into(),
@@ -202,6 +214,7 @@ fn budget(args: &MountArgs) -> (StoreOptions, Config) {
     };
     let mut config = Config::with_memory(divided / 20 * 13);
     config.read_only = args.is_read_only();
+    config.accept_log_loss = args.accept_log_loss;
     config.commit_interval = args.commit_interval;
     if let Some(threads) = args.threads {
         config.workers = threads.into();

@@ -10,6 +10,7 @@
 use crate::cli::{CreateArgs, KeyArgs};
 use crate::error::{Error, Result};
 use crate::key::{self, IfAbsent, KeyProvider};
+use crate::lost;
 use crate::unmount::{lives_elsewhere, whereabouts};
 use cairn_fs::{Caller, Config, Engine, Opening, Quota, SetIdBits, Time};
 use cairn_merkle::{BlockStore, Compression, Header, HeaderParams, VolumeKey};
@@ -198,7 +199,11 @@ pub(crate) fn with<T>(
             "cairn: note: this volume is anchored ({anchored} or later), and no anchor was asked: it may be an old copy"
         );
     }
-    let result = run(&engine);
+    let result = match read_only {
+        true => Ok(()),
+        false => lost::refuse_writing(&engine, path),
+    };
+    let result = result.and_then(|()| run(&engine));
     let closed = engine.close().map_err(|error| explain(path, "", error));
     result.and_then(|value| closed.map(|()| value))
 }

@@ -5,7 +5,7 @@
 //!   delete ------> index                                                           }
 //!   sync --------> packs synced, then the write-ahead log
 //!   swap_head ---> packs synced, then one batch of head, deletes and settled epoch, synced
-//!   log_append --> segments, synced (intent.rs)
+//!   log_append --> segments, synced (log.rs, intent.rs)
 //! ```
 //!
 //! - *The index names a block only after it was written*, and both are durable before a head can name it: packs are
@@ -27,6 +27,7 @@ pub(crate) mod fuzzing;
 mod index;
 mod intent;
 mod keys;
+mod log;
 mod open;
 mod options;
 mod reclaim;
@@ -40,9 +41,9 @@ use ahead::Ahead;
 use bytes::Bytes;
 use cairn_merkle::group::Part;
 use cairn_merkle::{
-    BlockStore, Cid, Epoch, HeadSwap, LogPos, PartHint, PutHint, Sealed, StoreError, StoreStats,
+    BlockStore, Cid, Epoch, HeadSwap, LogPos, LogRest, PartHint, PutHint, Sealed, StoreError, StoreStats,
 };
-use intent::{IntentLog, Soon};
+use intent::{IntentLog, Marks, Soon};
 use parking_lot::Mutex;
 use rocksdb::{
     ColumnFamily, DB, DBRawIterator, DEFAULT_COLUMN_FAMILY_NAME, ReadOptions, WriteBatch, WriteOptions,
@@ -71,6 +72,7 @@ pub struct RocksStore {
     ahead: Ahead,
     space: Space,
     intent: Mutex<IntentLog>,
+    marks: Mutex<Marks>,
     /// Bytes of the intent log's files, for those who must not wait until an append is durable.
     intent_bytes: AtomicU64,
     /// Held while the log is synced: whoever finds nothing to sync knows that no sync of it is under way.
@@ -283,25 +285,23 @@ impl BlockStore for RocksStore {
     }
 
     fn log_append(&self, records: &[(LogPos, Bytes)]) -> Result<(), StoreError> {
-        self.write_records(records, Soon::Now)?;
-        // Outside the log's lock: what comes meanwhile is written beside the sync, and waits for one of its own.
-        let _one = self.syncing.lock();
-        self.check_alive("append to the log")?;
-        let unsynced = self.intent.lock().take_unsynced();
-        let Some(file) = unsynced else { return Ok(()) };
-        rustix::fs::fdatasync(&*file).map_err(|error| {
-            self.failed.store(true, SeqCst);
-            StoreError::io("append to the log", error.into())
-        })
+        self.append_to_log(records)
     }
 
     fn log_write(&self, records: &[(LogPos, Bytes)]) -> Result<(), StoreError> {
         self.write_records(records, Soon::Later)
     }
 
+    fn log_mark(&self, mark: &[u8]) -> Result<(), StoreError> {
+        self.mark_log(mark)
+    }
+
     fn log_read(&self, from: LogPos, bytes_max: usize) -> Result<Vec<(LogPos, Bytes)>, StoreError> {
-        let read = self.intent.lock().read(from, bytes_max);
-        read.map_err(|source| StoreError::io("read the log", source))
+        Ok(self.intent.lock().read(from, bytes_max))
+    }
+
+    fn log_rest(&self) -> Result<LogRest, StoreError> {
+        self.rest_of_log()
     }
 
     fn head(&self) -> Result<Option<Bytes>, StoreError> {
@@ -344,11 +344,12 @@ impl BlockStore for RocksStore {
             batch.delete_range_cf(self.blocks(), from, keys::above(keys::FRESH, swap.settled));
             batch.put_cf(self.journal(), keys::SETTLED, swap.settled.0.to_be_bytes());
         }
+        let floor = self.log_floor(swap, &mut batch);
         self.write(verb, batch, &synced())?;
         *settled = (*settled).max(Some(swap.settled));
         drop(settled);
         self.packs.forget(&forgotten);
-        self.trim_intent(|intent| intent.trim(swap.settled));
+        self.settle_log(floor, swap.settled);
         self.check_background(verb)
     }
 
@@ -447,33 +448,6 @@ impl RocksStore {
             self.failed.store(true, SeqCst);
         }
         error
-    }
-
-    fn write_records(&self, records: &[(LogPos, Bytes)], soon: Soon) -> Result<(), StoreError> {
-        let verb = "append to the log";
-        self.check_alive(verb)?;
-        let mut intent = self.intent.lock();
-        match intent.wants_bytes(records) {
-            0 => {}
-            bytes => self.take_space(verb, Claim::Log, bytes)?,
-        }
-        let written = intent.write(records, soon);
-        // Not out of what is kept back: without it, fsync is slower for a moment and nothing else.
-        let ahead = intent.wants_ahead();
-        if ahead > 0 && self.space.take(Claim::Blocks, ahead).is_ok() {
-            intent.make_ahead();
-        }
-        self.intent_bytes.store(intent.used_bytes(), SeqCst);
-        written.map_err(|source| {
-            self.failed.store(true, SeqCst);
-            StoreError::io(verb, source)
-        })
-    }
-
-    fn trim_intent(&self, trim: impl FnOnce(&mut IntentLog)) {
-        let mut intent = self.intent.lock();
-        trim(&mut intent);
-        self.intent_bytes.store(intent.used_bytes(), SeqCst);
     }
 }
 

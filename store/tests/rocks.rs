@@ -30,6 +30,7 @@ fn swap<'a>(expected: Option<&'a [u8]>, head: &'a [u8], delete: &'a [Cid], settl
         header: None,
         delete,
         settled: Epoch(settled),
+        restarts_log: false,
     }
 }
 

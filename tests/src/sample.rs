@@ -52,10 +52,19 @@ pub fn closed() -> Copy {
 
 /// `base`, mounted and cut off after each of [`LOGGED`] was fsynced, with more of it changed than was committed.
 pub fn crashed(base: &Copy) -> Copy {
+    cut_off(base, 0)
+}
+
+/// The same, killed and not cut off: with all that was written, and with the marks beside the log.
+pub fn killed(base: &Copy) -> Copy {
+    cut_off(base, u64::MAX)
+}
+
+fn cut_off(base: &Copy, seed: u64) -> Copy {
     let store = Arc::new(base.clone().into_crash());
     let engine = volume::open(store.clone(), 20).expect("the sample opens");
     change(&engine).expect("a healthy store takes the changes");
-    let found = store.crash(0);
+    let found = store.crash(seed);
     store.crash_at(0);
     engine.close().expect_err("there is no power");
     Copy::of(&found)

@@ -86,6 +86,9 @@ pub fn create_and_open(store: Arc<dyn BlockStore>) -> Result<Arc<Engine>> {
 /// Has the engine check everything; any damage and any block that nothing names is an error.
 pub fn require_clean(engine: &Engine) -> std::result::Result<CheckReport, String> {
     let report = engine.check(&|_| {}).map_err(|error| format!("check: {error}"))?;
+    if let Some(loss) = engine.log_loss() {
+        return Err(format!("the log lost something: {loss}"));
+    }
     if !report.damaged.is_empty() {
         return Err(format!("check found damage: {:?}", report.damaged));
     }
@@ -127,6 +130,8 @@ pub struct Copy {
     pub blocks: BTreeMap<Cid, (Epoch, bytes::Bytes)>,
     /// The intent log.
     pub log: Vec<(LogPos, bytes::Bytes)>,
+    /// The marks beside it.
+    pub marks: Vec<bytes::Bytes>,
     /// The head, if it is not to be lost.
     pub head: Option<Vec<u8>>,
     /// The header, if it is not to be lost; a store without a head has none either.
@@ -151,6 +156,7 @@ impl Copy {
         Self {
             blocks,
             log: log_of(store),
+            marks: store.log_rest().expect("a store in memory has marks").marks,
             head,
             header,
         }
@@ -178,6 +184,7 @@ impl Copy {
                 header: self.header.as_deref(),
                 delete: &[],
                 settled: Epoch(0),
+                restarts_log: false,
             };
             store.swap_head(&swap).expect("an empty store takes a head");
         }
@@ -185,6 +192,9 @@ impl Copy {
         store
             .log_append(&self.log)
             .expect("a store in memory takes a log");
+        for mark in &self.marks {
+            store.log_mark(mark).expect("a store in memory takes a mark");
+        }
         store.sync().expect("a store in memory syncs");
     }
 

@@ -8,7 +8,9 @@
 //! The test is told outside of any lock, so that it may call the engine and the store again.
 
 use bytes::Bytes;
-use cairn_merkle::{BlockStore, Cid, Epoch, HeadSwap, LogPos, PutHint, Sealed, StoreError, StoreStats};
+use cairn_merkle::{
+    BlockStore, Cid, Epoch, HeadSwap, LogPos, LogRest, PutHint, Sealed, StoreError, StoreStats,
+};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -81,6 +83,14 @@ impl<S: BlockStore> BlockStore for Watched<S> {
     fn log_append(&self, records: &[(LogPos, Bytes)]) -> Result<(), StoreError> {
         (self.tell)(&Call::LogAppend);
         self.inner.log_append(records)
+    }
+
+    fn log_mark(&self, mark: &[u8]) -> Result<(), StoreError> {
+        self.inner.log_mark(mark)
+    }
+
+    fn log_rest(&self) -> Result<LogRest, StoreError> {
+        self.inner.log_rest()
     }
 
     fn log_read(&self, from: LogPos, bytes_max: usize) -> Result<Vec<(LogPos, Bytes)>, StoreError> {

@@ -78,7 +78,7 @@ fn decode_as_anything(input: &[u8], key: &VolumeKey) {
         seq: 0,
     };
     bounded("a log record", input, |input| {
-        drop(LogKey::new(key, [0; 32]).open(pos, None, input))
+        drop(LogKey::new(key, [0; 32]).open(pos, input))
     });
 }
 

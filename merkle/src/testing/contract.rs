@@ -1,7 +1,9 @@
 //! What every store promises, as one function that each implementation's tests call.
 
 use crate::group::{GROUP_BYTES, groups_around, groups_of, is_part_of};
-use crate::{BlockStore, Cid, Codec, Epoch, HeadSwap, LogPos, PartHint, PutHint, Sealed, StoreError};
+use crate::{
+    BlockStore, Cid, Codec, Epoch, HeadSwap, LogPos, LogRest, PartHint, PutHint, Sealed, StoreError,
+};
 use bytes::Bytes;
 
 /// Panics, naming the promise, if a store that `make` builds breaks one. `make` must build an empty store each time.
@@ -15,6 +17,8 @@ pub fn store_contract<S: BlockStore>(make: impl Fn() -> S) {
     the_head_moves_only_from_what_is_expected(&make());
     a_swap_does_all_it_says(&make());
     the_log_is_read_in_order_and_in_portions(&make());
+    the_newest_mark_is_kept(&make());
+    a_swap_begins_the_log_anew_if_it_is_to(&make());
     fresh_and_list_continue_after_the_last(&make());
     many_threads_may_call(&make());
 }
@@ -50,6 +54,7 @@ fn swap<'a>(expected: Option<&'a [u8]>, head: &'a [u8]) -> HeadSwap<'a> {
         header: None,
         delete: &[],
         settled: Epoch(0),
+        restarts_log: false,
     }
 }
 
@@ -337,6 +342,46 @@ fn the_log_is_read_in_order_and_in_portions(store: &impl BlockStore) {
         ok(store.log_read(pos(0, 0), 1 << 20)),
         all,
         "a record sent twice is there once"
+    );
+}
+
+fn the_newest_mark_is_kept(store: &impl BlockStore) {
+    assert_eq!(
+        ok(store.log_rest()),
+        LogRest::default(),
+        "an empty store has no marks"
+    );
+    for mark in [&b"first"[..], b"the second", b"third"] {
+        ok(store.log_mark(mark));
+        let marks = ok(store.log_rest()).marks;
+        assert!(
+            marks.iter().any(|kept| kept == mark),
+            "the newest mark is kept, as it was given"
+        );
+    }
+    assert!(
+        ok(store.log_read(pos(0, 0), 1 << 20)).is_empty(),
+        "a mark is no record"
+    );
+}
+
+fn a_swap_begins_the_log_anew_if_it_is_to(store: &impl BlockStore) {
+    let record = |seq| (pos(7, seq), Bytes::from("record"));
+    ok(store.log_append(&[record(0), record(1)]));
+    ok(store.swap_head(&HeadSwap {
+        restarts_log: true,
+        settled: Epoch(6),
+        ..swap(None, b"head")
+    }));
+    assert!(
+        ok(store.log_read(pos(0, 0), 1 << 20)).is_empty(),
+        "what was there is past, also in epochs that are not settled"
+    );
+    ok(store.log_append(&[record(0)]));
+    assert_eq!(
+        ok(store.log_read(pos(0, 0), 1 << 20)),
+        [record(0)],
+        "what comes then is there"
     );
 }
 

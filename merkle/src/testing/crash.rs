@@ -5,8 +5,9 @@
 //!                     |                 ^
 //!                     `-- Small puts ---+-- swap_head, log_append: durable on return
 //!  log_write --> tail --log_append------'
+//!  log_mark --> marks: durable perhaps
 //!
-//!  crash(seed) = durable + some of the pending + a prefix of the tail + some of the operation cut off half way
+//!  crash(seed) = durable + some of the pending, the tail and the marks + some of the operation cut off half way
 //! ```
 //!
 //! Every operation that writes is an event with an index from 0. [`CrashStore::crash_at`] cuts the power during
@@ -14,7 +15,9 @@
 //! on the seed alone, so a failure replays.
 
 use crate::memory::Image;
-use crate::{BlockStore, Cid, Epoch, HeadSwap, LogPos, MemoryStore, PutHint, Sealed, StoreError, StoreStats};
+use crate::{
+    BlockStore, Cid, Epoch, HeadSwap, LogPos, LogRest, MemoryStore, PutHint, Sealed, StoreError, StoreStats,
+};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::fmt;
@@ -44,6 +47,8 @@ pub struct CrashImage {
     pending: Vec<Pending>,
     /// Log records written and not yet durable.
     tail: Vec<(LogPos, Bytes)>,
+    /// The newest two marks, neither known to be durable.
+    marks: Vec<Bytes>,
     cut_off: Option<CutOff>,
 }
 
@@ -70,6 +75,7 @@ struct OwnedSwap {
     header: Option<Vec<u8>>,
     delete: Vec<Cid>,
     settled: Epoch,
+    restarts_log: bool,
 }
 
 impl CrashStore {
@@ -136,9 +142,9 @@ impl State {
 }
 
 impl CrashImage {
-    /// The store found after the power cut. Each pending operation is kept or lost as `seed` decides; of log
-    /// records cut off a prefix is there, and a swap cut off happened whole or not at all. Seed 0 loses all that
-    /// may be lost, seed `u64::MAX` nothing.
+    /// The store found after the power cut. Each pending operation and each mark is kept or lost as `seed` decides, each log
+    /// record that is not durable is kept, torn or lost, and a swap cut off happened whole or not at all. Seed 0 loses
+    /// all that may be lost, seed `u64::MAX` nothing.
     pub fn crash(&self, seed: u64) -> MemoryStore {
         let mut coin = Coin { seed, state: seed };
         let Self {
@@ -156,8 +162,16 @@ impl CrashImage {
         if let Some(CutOff::Append(records)) = &image.cut_off {
             tail.extend_from_slice(records);
         }
-        let kept = tail.iter().take_while(|_| coin.keeps()).count();
-        image.durable.append(&tail[..kept]);
+        let found: Vec<_> = tail
+            .iter()
+            .filter_map(|(pos, record)| Some((*pos, coin.writes_back(record)?)))
+            .collect();
+        image.durable.append(&found);
+        for mark in std::mem::take(&mut image.marks) {
+            if coin.keeps() {
+                image.durable.mark(&mark);
+            }
+        }
         match image.cut_off.take() {
             Some(CutOff::Append(_)) => {}
             Some(CutOff::Swap(swap)) if coin.keeps() => image.swap(&swap.borrow()),
@@ -195,7 +209,8 @@ impl CrashImage {
         }
         self.pending
             .retain(|pending| !swap.delete.contains(pending.cid()));
-        self.tail.retain(|(pos, _)| pos.epoch > swap.settled);
+        self.tail
+            .retain(|(pos, _)| pos.epoch > swap.settled && !swap.restarts_log);
         self.durable.swap(swap);
     }
 }
@@ -223,6 +238,7 @@ impl OwnedSwap {
             header: swap.header.map(<[u8]>::to_vec),
             delete: swap.delete.to_vec(),
             settled: swap.settled,
+            restarts_log: swap.restarts_log,
         }
     }
 
@@ -233,6 +249,7 @@ impl OwnedSwap {
             header: self.header.as_deref(),
             delete: &self.delete,
             settled: self.settled,
+            restarts_log: self.restarts_log,
         }
     }
 }
@@ -253,6 +270,16 @@ impl Coin {
             u64::MAX => true,
             _ => mixed >> 63 == 1,
         }
+    }
+
+    /// What is on the disk of a record that was not synced: all, its first half, or nothing.
+    fn writes_back(&mut self, record: &Bytes) -> Option<Bytes> {
+        if self.keeps() {
+            return Some(record.clone());
+        }
+        let mut torn = record.to_vec();
+        torn[record.len() / 2..].fill(0);
+        self.keeps().then(|| torn.into())
     }
 }
 
@@ -314,6 +341,21 @@ impl BlockStore for CrashStore {
         self.view.log_append(records)
     }
 
+    fn log_mark(&self, mark: &[u8]) -> Result<(), StoreError> {
+        // No event: a mark makes nothing durable, and a cut right after it is one before what comes next.
+        self.require_power()?;
+        let image = &mut self.state.lock().image;
+        image.marks.push(Bytes::copy_from_slice(mark));
+        let older = image.marks.len().saturating_sub(2);
+        image.marks.drain(..older);
+        self.view.log_mark(mark)
+    }
+
+    fn log_rest(&self) -> Result<LogRest, StoreError> {
+        self.require_power()?;
+        self.view.log_rest()
+    }
+
     fn log_read(&self, from: LogPos, bytes_max: usize) -> Result<Vec<(LogPos, Bytes)>, StoreError> {
         self.require_power()?;
         self.view.log_read(from, bytes_max)
@@ -360,125 +402,4 @@ impl BlockStore for CrashStore {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Codec;
-    use std::sync::Arc;
-
-    const NOTHING_MORE: u64 = 0;
-    const EVERYTHING: u64 = u64::MAX;
-
-    fn block(n: u8) -> Sealed {
-        let bytes = Bytes::from(vec![n; 8]);
-        Sealed::new(Cid::of(Codec::Leaf, &bytes), bytes)
-    }
-
-    fn has(store: &MemoryStore, n: u8) -> bool {
-        store.get(&block(n).cid).unwrap().is_some()
-    }
-
-    fn put(store: &CrashStore, n: u8, hint: PutHint) {
-        store.put(Epoch(1), &[block(n)], hint).unwrap();
-    }
-
-    fn swap(head: &[u8]) -> HeadSwap<'_> {
-        HeadSwap {
-            expected: None,
-            head,
-            header: None,
-            delete: &[],
-            settled: Epoch(0),
-        }
-    }
-
-    #[test]
-    fn with_power_it_keeps_the_contract() {
-        crate::testing::store_contract(CrashStore::new);
-    }
-
-    #[test]
-    fn what_was_synced_survives_and_the_rest_may_not() {
-        let store = CrashStore::new();
-        put(&store, 1, PutHint::Bulk);
-        store.sync().unwrap();
-        put(&store, 2, PutHint::Bulk);
-        store.delete(&[block(1).cid]).unwrap();
-        let lost = store.crash(NOTHING_MORE);
-        assert!(has(&lost, 1) && !has(&lost, 2));
-        let kept = store.crash(EVERYTHING);
-        assert!(!has(&kept, 1) && has(&kept, 2));
-        let outcomes = (1..40)
-            .map(|seed| has(&store.crash(seed), 2))
-            .collect::<std::collections::BTreeSet<_>>();
-        assert_eq!(outcomes.len(), 2);
-    }
-
-    #[test]
-    fn a_swap_makes_small_puts_durable_and_no_others() {
-        let store = CrashStore::new();
-        put(&store, 1, PutHint::Bulk);
-        put(&store, 3, PutHint::Small);
-        store.delete(&[block(2).cid]).unwrap();
-        put(&store, 2, PutHint::Small);
-        store.swap_head(&swap(b"head")).unwrap();
-        for seed in [NOTHING_MORE, 7, EVERYTHING] {
-            let image = store.crash(seed);
-            assert!(has(&image, 2) && has(&image, 3));
-            assert_eq!(image.head().unwrap().as_deref(), Some(&b"head"[..]));
-        }
-        assert!(!has(&store.crash(NOTHING_MORE), 1));
-    }
-
-    #[test]
-    fn after_the_crash_nothing_answers_and_the_operation_cut_off_is_whole_or_absent() {
-        let store = CrashStore::new();
-        store.crash_at(1);
-        let record = |seq| (LogPos { epoch: Epoch(1), seq }, Bytes::from_static(b"record"));
-        store.log_append(&[record(0)]).unwrap();
-        assert!(store.swap_head(&swap(b"head")).is_err());
-        assert!(store.head().is_err() && store.sync().is_err());
-        assert_eq!(store.events(), 2);
-        assert_eq!(store.crash(NOTHING_MORE).head().unwrap(), None);
-        assert_eq!(
-            store.crash(EVERYTHING).head().unwrap().as_deref(),
-            Some(&b"head"[..])
-        );
-        let log = store
-            .crash(NOTHING_MORE)
-            .log_read(
-                LogPos {
-                    epoch: Epoch(0),
-                    seq: 0,
-                },
-                100,
-            )
-            .unwrap();
-        assert_eq!(log, [record(0)]);
-    }
-
-    #[test]
-    fn records_written_are_lost_from_the_end_until_an_append_follows() {
-        let store = CrashStore::new();
-        let pos = |seq| LogPos { epoch: Epoch(1), seq };
-        let record = |seq| (pos(seq), Bytes::from_static(b"record"));
-        let left = |seed| store.crash(seed).log_read(pos(0), 1000).unwrap();
-        store.log_write(&[record(0), record(1)]).unwrap();
-        assert_eq!(left(NOTHING_MORE), []);
-        assert_eq!(left(EVERYTHING), [record(0), record(1)]);
-        store.log_append(&[]).unwrap();
-        store.log_write(&[record(2)]).unwrap();
-        assert_eq!(left(NOTHING_MORE), [record(0), record(1)]);
-    }
-
-    #[test]
-    fn the_hook_sees_each_event_in_flight() {
-        let store = CrashStore::new();
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let log = Arc::clone(&seen);
-        store.set_hook(move |n, image| log.lock().push((n, has(&image.crash(NOTHING_MORE), 1))));
-        put(&store, 1, PutHint::Bulk);
-        store.sync().unwrap();
-        store.sync().unwrap();
-        assert_eq!(*seen.lock(), [(0, false), (1, false), (2, true)]);
-    }
-}
+mod tests;

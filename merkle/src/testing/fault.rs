@@ -4,7 +4,9 @@
 //! passed on: an injected failure changes nothing below.
 
 use crate::group::Part;
-use crate::{BlockStore, Cid, Epoch, HeadSwap, LogPos, PartHint, PutHint, Sealed, StoreError, StoreStats};
+use crate::{
+    BlockStore, Cid, Epoch, HeadSwap, LogPos, LogRest, PartHint, PutHint, Sealed, StoreError, StoreStats,
+};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -26,6 +28,8 @@ pub enum Op {
     Sync,
     /// A batch of log records.
     LogAppend,
+    /// A mark of the log.
+    LogMark,
     /// A swap of the head.
     SwapHead,
 }
@@ -214,6 +218,15 @@ impl<S: BlockStore> BlockStore for FaultStore<S> {
             records.iter().map(|(_, record)| record.len()).sum(),
         )?;
         self.inner.log_append(records)
+    }
+
+    fn log_mark(&self, mark: &[u8]) -> Result<(), StoreError> {
+        self.enter(Op::LogMark, "mark the log")?;
+        self.inner.log_mark(mark)
+    }
+
+    fn log_rest(&self) -> Result<LogRest, StoreError> {
+        self.inner.log_rest()
     }
 
     fn log_read(&self, from: LogPos, bytes_max: usize) -> Result<Vec<(LogPos, Bytes)>, StoreError> {

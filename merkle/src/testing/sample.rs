@@ -101,6 +101,7 @@ impl Sample {
             header: Some(&self.header.encode()),
             delete: &[],
             settled: epoch,
+            restarts_log: false,
         };
         self.store.swap_head(&swap).expect("nobody else moves the head");
         self.root = root;

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::freshness::{self, Access};
 use crate::output::{Output, Progress};
 use crate::publish::{Publisher, Settings};
-use crate::{anchor, volume};
+use crate::{anchor, lost, volume};
 use cairn_fs::{Config, Engine};
 use cairn_merkle::Anchor;
 use cairn_store::StoreOptions;
@@ -33,7 +33,7 @@ pub(super) fn publish(
     let engine = opening
         .open(Config::default())
         .map_err(|error| volume::explain(store, "", error))?;
-    let published = newest(&engine, anchor, timeout);
+    let published = lost::refuse_writing(&engine, store).and_then(|()| newest(&engine, anchor, timeout));
     let standing = engine.standing();
     let closed = engine.close().map_err(|error| volume::explain(store, "", error));
     progress.finish();

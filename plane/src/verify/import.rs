@@ -43,6 +43,7 @@ pub(crate) fn import(args: &ImportArgs, out: &Output) -> Result<()> {
             header: Some(&place.header()?),
             delete: &[],
             settled: claim.epoch,
+            restarts_log: false,
         };
         store
             .swap_head(&swap)

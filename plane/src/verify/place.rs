@@ -170,9 +170,9 @@ impl Place {
             epoch: head.epoch.next(),
             seq: 0,
         };
-        self.store
-            .log_read(after, 1)
-            .is_ok_and(|records| !records.is_empty())
+        let records = self.store.log_read(after, 1);
+        records.is_ok_and(|records| !records.is_empty())
+            || self.store.log_rest().is_ok_and(|rest| !rest.broken.is_empty())
     }
 
     /// Gives a failure the place's name and the exit code of its kind.

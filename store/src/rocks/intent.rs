@@ -1,9 +1,10 @@
 //! The intent log, in files of its own: what an fsync waits for is one write into room that is already there.
 //!
 //! ```text
-//!   intent/00000  header | record | record | record | what an earlier use left, or zeros
-//!   intent/00001  header | record | (end)                <- active: the next append goes here
+//!   intent/00000  record | record | record | record | what an earlier use left, or zeros
+//!   intent/00001  record | record | (end)                <- active: the next append goes here
 //!   intent/00002  zeros                                  <- free, or being made by a thread while 00001 fills
+//!   intent/marks  how far it was durable                 <- after each sync (marks.rs)
 //!
 //!   write --active has room?--> write      sync: fdatasync      trim: segments of settled epochs become free
 //! ```
@@ -12,26 +13,29 @@
 //! below as well; it would also write each record a second time when its memtable is flushed. A segment is written
 //! with zeros once and used again and again: a sync of it has nothing to wait for but the device.
 //!
-//! A header draws a random salt whenever a segment is put to use, and each record's checksum covers that salt, so that
-//! nothing of an earlier use passes for a record. Opening ends the active segment: what lies behind its last whole
-//! record was never acknowledged and is never followed.
+//! Each use of a segment has a number, and each record carries it: so what an earlier use left is never taken for what
+//! came later, and the records of a log that was replayed are past for good ([`IntentLog::restart`]). A record is handed on
+//! whole or not, and so is what lies behind one that is not: the side with the key tells damage from an end.
 //!
 //! What is synced at once is written past the page cache, in sectors: the last one again with the next record, as it was
 //! and more. What only has to outlive the process goes through the page cache, and so does all else until the next sync.
 //!
-//! **Invariant:** nothing is written to a second segment before the first is synced, so what a crash leaves is a prefix.
+//! **Invariant:** nothing is written to a second segment before the first is synced. Opening ends the active segment.
 
+mod marks;
+mod scan;
 mod segment;
 
-pub(super) use segment::Soon;
+pub(super) use marks::Marks;
+pub(super) use segment::{Soon, Use};
 
 use crate::pack::buffer::Pool;
 use bytes::Bytes;
 use cairn_merkle::{Epoch, LogPos};
 use rustix::fs::fdatasync;
-use segment::{HEADER_LEN, Place, SEGMENT_BYTES, Segment, framed_len, path_of};
+use segment::{Place, SEGMENT_BYTES, Segment, framed_len, path_of};
 use std::{
-    collections::BTreeMap,
+    collections::btree_map::{BTreeMap, Entry},
     fs::{self, File},
     io,
     os::unix::fs::FileExt,
@@ -59,7 +63,10 @@ pub(super) struct IntentLog {
     free: Vec<Segment>,
     coming: Option<Coming>,
     next_slot: u32,
+    next_use: Use,
     records: BTreeMap<LogPos, Place>,
+    /// Places where the head of a record is broken, for people.
+    broken: Vec<String>,
     buffers: Arc<Pool>,
 }
 
@@ -75,12 +82,14 @@ pub(super) fn segment_path(store: &Path, slot: u32) -> PathBuf {
 impl IntentLog {
     /// Makes the directory of an empty log.
     pub(super) fn create(store: &Path) -> io::Result<()> {
-        fs::create_dir(store.join(DIR))?;
+        let dir = store.join(DIR);
+        fs::create_dir(&dir)?;
+        Marks::create(&dir)?;
         File::open(store)?.sync_all()
     }
 
-    /// Opens the log and finds its records above `settled`.
-    pub(super) fn open(store: &Path, settled: Option<Epoch>) -> io::Result<Self> {
+    /// Opens the log and finds its records above `settled`, of uses from `floor` on.
+    pub(super) fn open(store: &Path, settled: Option<Epoch>, floor: Use) -> io::Result<Self> {
         let mut log = Self {
             dir: store.join(DIR),
             active: None,
@@ -88,7 +97,9 @@ impl IntentLog {
             free: Vec::new(),
             coming: None,
             next_slot: 0,
+            next_use: floor,
             records: BTreeMap::new(),
+            broken: Vec::new(),
             buffers: Pool::new(64 << 10, 2),
         };
         for entry in fs::read_dir(&log.dir)? {
@@ -101,9 +112,14 @@ impl IntentLog {
             };
             log.next_slot = log.next_slot.max(next);
             let records = &mut log.records;
-            let segment = Segment::open(&log.dir, slot, &mut |pos, place| {
-                records.insert(pos, place);
+            let (segment, broken) = Segment::open(&log.dir, slot, floor, &mut |pos, place| {
+                if Some(pos.epoch) > settled {
+                    insert(records, pos, place);
+                }
             })?;
+            log.next_use = log.next_use.max(Use(segment.used.0 + 1));
+            log.broken
+                .extend(broken.map(|at| format!("{DIR}/{slot:05} at byte {at}")));
             log.full.push(segment);
         }
         if let Some(settled) = settled {
@@ -112,13 +128,34 @@ impl IntentLog {
         Ok(log)
     }
 
+    /// Places where the head of a record that is not past is broken.
+    pub(super) fn broken(&self) -> &[String] {
+        &self.broken
+    }
+
+    /// Every use so far has a number below this one.
+    pub(super) fn next_use(&self) -> Use {
+        self.next_use
+    }
+
+    /// All uses below `floor` are past, whatever their records. Must be durable knowledge.
+    pub(super) fn restart(&mut self, floor: Use) {
+        self.records.retain(|_, place| place.used >= floor);
+        self.broken.clear();
+        // None of it is written to again: the next append begins another use.
+        self.full
+            .extend(self.active.take_if(|active| active.used < floor));
+        for segment in self.full.iter_mut().filter(|segment| segment.used < floor) {
+            segment.newest = Epoch(0);
+        }
+    }
+
     /// Bytes the next append takes from the device: none while there is room in what is already there.
     pub(super) fn wants_bytes(&self, records: &[(LogPos, Bytes)]) -> u64 {
-        let room = |len: u64| len - HEADER_LEN as u64;
         let needed: u64 = records.iter().map(|(_, bytes)| framed_len(bytes)).sum();
         let active = self.active.as_ref().map_or(0, |active| active.len - active.end);
-        let free: u64 = self.free.iter().map(|free| room(free.len)).sum();
-        let coming = self.coming.as_ref().map_or(0, |_| room(SEGMENT_BYTES));
+        let free: u64 = self.free.iter().map(|free| free.len).sum();
+        let coming = self.coming.as_ref().map_or(0, |_| SEGMENT_BYTES);
         match needed.saturating_sub(active + free + coming) {
             0 => 0,
             more => more.max(SEGMENT_BYTES),
@@ -163,7 +200,9 @@ impl IntentLog {
         while let Some((_, first)) = records.first() {
             let written = self.room_for(framed_len(first))?.write(records, soon, &buffers)?;
             records = &records[written.len()..];
-            self.records.extend(written);
+            for (pos, place) in written {
+                insert(&mut self.records, pos, place);
+            }
         }
         Ok(())
     }
@@ -186,7 +225,7 @@ impl IntentLog {
         }
         let active = match self.active.take() {
             Some(active) => active,
-            None => self.next_segment(needed + HEADER_LEN as u64)?,
+            None => self.next_segment(needed)?,
         };
         Ok(self.active.insert(active))
     }
@@ -204,23 +243,28 @@ impl IntentLog {
                 Segment::create(&self.dir, slot, len.max(SEGMENT_BYTES))?
             }
         };
-        segment.use_again();
+        segment.use_again(self.next_use);
+        self.next_use.0 += 1;
         Ok(segment)
     }
 
-    /// Records from `from` on, in order, until `bytes_max` is passed.
-    pub(super) fn read(&self, from: LogPos, bytes_max: usize) -> io::Result<Vec<(LogPos, Bytes)>> {
+    /// Records from `from` on, in order, until `bytes_max` is passed; one that cannot be read is empty.
+    pub(super) fn read(&self, from: LogPos, bytes_max: usize) -> Vec<(LogPos, Bytes)> {
         let (mut found, mut total) = (Vec::new(), 0);
         for (pos, place) in self.records.range(from..) {
             let mut bytes = vec![0; place.len];
-            place.file.read_exact_at(&mut bytes, place.offset)?;
+            if let Err(error) = place.file.read_exact_at(&mut bytes, place.offset) {
+                // Not what was written, like one with a wrong bit: what the others say is worth as much.
+                tracing::warn!(epoch = pos.epoch.0, seq = pos.seq, %error, "a record of the intent log cannot be read");
+                bytes.clear();
+            }
             total += bytes.len();
             found.push((*pos, Bytes::from(bytes)));
             if total >= bytes_max {
                 break;
             }
         }
-        Ok(found)
+        found
     }
 
     /// Records of epochs up to `settled` are needed no more. Must be durable knowledge: they may be overwritten.
@@ -267,6 +311,19 @@ impl IntentLog {
     }
 }
 
+/// Of records with one position, the one written last counts.
+fn insert(records: &mut BTreeMap<LogPos, Place>, pos: LogPos, place: Place) {
+    match records.entry(pos) {
+        Entry::Vacant(entry) => _ = entry.insert(place),
+        Entry::Occupied(mut entry) => {
+            let before = entry.get();
+            if (place.used, place.offset) >= (before.used, before.offset) {
+                entry.insert(place);
+            }
+        }
+    }
+}
+
 impl Drop for IntentLog {
     /// Nothing of a store changes once it is closed.
     fn drop(&mut self) {
@@ -275,188 +332,4 @@ impl Drop for IntentLog {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::segment::{FRAME_LEN, encode_header};
-    use super::*;
-
-    fn pos(epoch: u64, seq: u64) -> LogPos {
-        LogPos {
-            epoch: Epoch(epoch),
-            seq,
-        }
-    }
-
-    fn log() -> (tempfile::TempDir, IntentLog) {
-        let dir = tempfile::tempdir().unwrap();
-        IntentLog::create(dir.path()).unwrap();
-        let log = IntentLog::open(dir.path(), None).unwrap();
-        (dir, log)
-    }
-
-    fn all(log: &IntentLog) -> Vec<(LogPos, Bytes)> {
-        log.read(pos(0, 0), usize::MAX).unwrap()
-    }
-
-    #[test]
-    fn records_follow_each_other_whether_synced_at_once_or_later() {
-        let (dir, mut log) = log();
-        let mut written = Vec::new();
-        for seq in 0..60 {
-            let record = (
-                pos(1, seq),
-                Bytes::from(vec![seq as u8; (seq as usize * 97) % 1500]),
-            );
-            let soon = if seq % 7 < 3 { Soon::Later } else { Soon::Now };
-            log.write(std::slice::from_ref(&record), soon).unwrap();
-            written.push(record);
-            if seq % 5 == 0 {
-                log.take_unsynced();
-            }
-            assert_eq!(all(&IntentLog::open(dir.path(), None).unwrap()), written);
-        }
-        assert_eq!(all(&log), written);
-    }
-
-    fn files(dir: &tempfile::TempDir) -> usize {
-        fs::read_dir(dir.path().join(DIR)).unwrap().count()
-    }
-
-    #[test]
-    fn records_come_back_after_a_reopen_whatever_their_size() {
-        let (dir, mut log) = log();
-        let sizes = [
-            0,
-            1,
-            4096,
-            (SEGMENT_BYTES / 2) as usize,
-            SEGMENT_BYTES as usize,
-            3 << 20,
-            7,
-        ];
-        let records: Vec<_> = sizes
-            .iter()
-            .zip(0..)
-            .map(|(size, seq)| (pos(3, seq), Bytes::from(vec![seq as u8; *size])))
-            .collect();
-        log.write(&records[..3], Soon::Now).unwrap();
-        log.write(&records[3..], Soon::Later).unwrap();
-        assert_eq!(all(&log), records);
-        let again = IntentLog::open(dir.path(), None).unwrap();
-        assert_eq!(all(&again), records);
-        assert!(all(&IntentLog::open(dir.path(), Some(Epoch(3))).unwrap()).is_empty());
-    }
-
-    #[test]
-    fn a_torn_record_ends_the_log_and_nothing_of_it_returns() {
-        let (dir, mut log) = log();
-        let record = |seq| (pos(1, seq), Bytes::from(vec![seq as u8; 100]));
-        log.write(&[record(0), record(1), record(2)], Soon::Now).unwrap();
-        let path = path_of(&dir.path().join(DIR), 0);
-        let file = File::options().write(true).open(&path).unwrap();
-        // Within the second record; the third stays whole behind it.
-        file.write_all_at(b"x", (HEADER_LEN + 2 * FRAME_LEN + 150) as u64)
-            .unwrap();
-        let mut log = IntentLog::open(dir.path(), None).unwrap();
-        assert_eq!(all(&log), [record(0)]);
-        // A record of the same length in its place does not bring the third back.
-        log.write(&[record(7)], Soon::Now).unwrap();
-        assert_eq!(all(&log), [record(0), record(7)]);
-        assert_eq!(
-            all(&IntentLog::open(dir.path(), None).unwrap()),
-            [record(0), record(7)]
-        );
-    }
-
-    #[test]
-    fn segments_are_used_again_and_hold_nothing_of_before() {
-        let (dir, mut log) = log();
-        let big = |epoch, seq| (pos(epoch, seq), Bytes::from(vec![epoch as u8; 1 << 20]));
-        for epoch in 1..=20 {
-            for seq in 0..7 {
-                log.write(&[big(epoch, seq)], Soon::Now).unwrap();
-            }
-            log.trim(Epoch(epoch));
-        }
-        assert!(files(&dir) <= 4, "{} files", files(&dir));
-        assert!(all(&log).is_empty());
-        log.write(&[big(21, 0)], Soon::Now).unwrap();
-        let again = IntentLog::open(dir.path(), Some(Epoch(20))).unwrap();
-        assert_eq!(all(&again), [big(21, 0)]);
-        let again = IntentLog::open(dir.path(), None).unwrap();
-        assert!(
-            all(&again).len() <= 3 * files(&dir),
-            "what was overwritten is not there"
-        );
-    }
-
-    /// A record a little larger than half a segment.
-    fn half(seq: u64) -> (LogPos, Bytes) {
-        (
-            pos(1, seq),
-            Bytes::from(vec![seq as u8; (SEGMENT_BYTES / 2) as usize]),
-        )
-    }
-
-    #[test]
-    fn the_next_segment_is_made_ahead_and_taken_when_it_is_needed() {
-        let (dir, mut log) = log();
-        assert_eq!(log.wants_ahead(), 0);
-        log.write(&[half(0)], Soon::Now).unwrap();
-        assert_eq!(log.wants_ahead(), SEGMENT_BYTES);
-        log.make_ahead();
-        assert_eq!(
-            (log.wants_ahead(), log.wants_bytes(&[half(1)]), log.used_bytes()),
-            (0, 0, 2 * SEGMENT_BYTES)
-        );
-        log.write(&[half(1)], Soon::Now).unwrap();
-        assert_eq!(files(&dir), 2);
-        assert_eq!(all(&log), [half(0), half(1)]);
-        assert_eq!(
-            all(&IntentLog::open(dir.path(), None).unwrap()),
-            [half(0), half(1)]
-        );
-    }
-
-    #[test]
-    fn a_segment_that_could_not_be_made_ahead_is_made_when_it_is_needed() {
-        let (dir, mut log) = log();
-        log.write(&[half(0)], Soon::Now).unwrap();
-        fs::write(path_of(&dir.path().join(DIR), 1), "in the way").unwrap();
-        log.make_ahead();
-        log.write(&[half(1)], Soon::Now).unwrap();
-        assert_eq!(all(&log), [half(0), half(1)]);
-    }
-
-    #[test]
-    fn an_idle_log_gives_its_room_back() {
-        let (dir, mut log) = log();
-        for seq in 0..40 {
-            log.write(&[(pos(1, seq), Bytes::from(vec![0; 1 << 20]))], Soon::Now)
-                .unwrap();
-        }
-        assert!(log.used_bytes() > 40 << 20);
-        log.trim(Epoch(1));
-        log.shrink();
-        assert_eq!(files(&dir), 2);
-        assert_eq!(log.used_bytes(), 2 * SEGMENT_BYTES);
-    }
-
-    #[test]
-    fn rubbish_is_no_record() {
-        let (dir, log) = log();
-        drop(log);
-        let path = dir.path().join(DIR);
-        fs::write(path.join("00000"), b"").unwrap();
-        fs::write(path.join("00001"), vec![0xff; 4096]).unwrap();
-        let mut lying = encode_header(&[1; 16]).to_vec();
-        lying.extend_from_slice(&u32::MAX.to_le_bytes());
-        lying.extend_from_slice(&[0; 64]);
-        fs::write(path.join("00002"), lying).unwrap();
-        fs::write(path.join("notes"), b"not ours").unwrap();
-        let mut log = IntentLog::open(dir.path(), None).unwrap();
-        assert!(all(&log).is_empty());
-        log.write(&[(pos(1, 0), Bytes::from_static(b"record"))], Soon::Now)
-            .unwrap();
-        assert_eq!(all(&log).len(), 1);
-    }
-}
+mod tests;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   column family `blocks`                          column family `default`
-//!   b | hash 32 | codec      -> place               m head, m header, m settled, m format
+//!   b | hash 32 | codec      -> place               m head, m header, m settled, m logfloor, m format
 //!   f | epoch 8 | hash | codec -> nothing
 //! ```
 //!
@@ -14,6 +14,8 @@ use cairn_merkle::{Cid, Epoch};
 pub(crate) const HEAD: &[u8] = b"mhead";
 pub(crate) const HEADER: &[u8] = b"mheader";
 pub(crate) const SETTLED: &[u8] = b"msettled";
+/// The first use of a segment whose records are not past.
+pub(crate) const LOG_FLOOR: &[u8] = b"mlogfloor";
 pub(crate) const FORMAT: &[u8] = b"mformat";
 
 pub(crate) const BLOCKS: u8 = b'b';

@@ -5,7 +5,7 @@
 //!   open:   what is there --> is it a store of ours? of a format that we know? --> database, log, packs
 //! ```
 
-use super::intent::{self, IntentLog};
+use super::intent::{self, IntentLog, Marks, Use};
 use super::space::Space;
 use super::{Ahead, BLOCKS, RocksStore, StoreOptions, index, keys, options, synced};
 use crate::error::OpenError;
@@ -117,18 +117,21 @@ impl RocksStore {
             ColumnFamilyDescriptor::new(BLOCKS, options::blocks(options, &cache)),
         ];
         let db = DB::open_cf_descriptors(&options::database(create), path, families).map_err(database)?;
-        let settled = db
-            .get_cf(
-                db.cf_handle(DEFAULT_COLUMN_FAMILY_NAME)
-                    .expect("every database has it"),
-                keys::SETTLED,
-            )
-            .map_err(database)?;
-        let settled = settled.and_then(|bytes| Some(Epoch(u64::from_be_bytes(bytes.try_into().ok()?))));
-        let intent = IntentLog::open(path, settled).map_err(|source| OpenError::Io {
-            path: path.join(intent::DIR),
+        let number = |key| -> Result<Option<u64>, OpenError> {
+            let journal = db.cf_handle(DEFAULT_COLUMN_FAMILY_NAME);
+            let found = db.get_cf(journal.expect("every database has it"), key);
+            let bytes = found.map_err(database)?;
+            Ok(bytes.and_then(|bytes| Some(u64::from_be_bytes(bytes.try_into().ok()?))))
+        };
+        let settled = number(keys::SETTLED)?.map(Epoch);
+        let floor = number(keys::LOG_FLOOR)?.map_or(Use::FIRST, Use);
+        let log_dir = path.join(intent::DIR);
+        let log_failed = |source| OpenError::Io {
+            path: log_dir.clone(),
             source,
-        })?;
+        };
+        let intent = IntentLog::open(path, settled, floor).map_err(log_failed)?;
+        let marks = Marks::open(&log_dir).map_err(log_failed)?;
         let db = Arc::new(db);
         let blocks = Arc::clone(&db);
         let packs = Packs::open(path, Box::new(move |written| index::learn(&blocks, written)));
@@ -143,6 +146,7 @@ impl RocksStore {
             space: Space::new(path, options.reserve_bytes),
             intent_bytes: AtomicU64::new(intent.used_bytes()),
             intent: Mutex::new(intent),
+            marks: Mutex::new(marks),
             syncing: Mutex::new(()),
             reclaiming: Mutex::new(()),
             settled: Mutex::new(settled),

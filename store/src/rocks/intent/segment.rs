@@ -1,17 +1,19 @@
 //! One file of the intent log: made of zeros, filled from its start, used again.
 //!
 //! ```text
-//!   create: zeros, durable with its name --use_again(new salt)--> header | record | record | ... --full--> used again
+//!   create: zeros, durable with its name --use_again(next number)--> record | record | ... --full--> used again
+//!   open:   head is ours? --> hand it on, hop over its bytes      else: search for the next head (scan.rs)
 //! ```
 //!
-//! Formats (integers little-endian): header `"cairnlog" | version u32 | salt 16 | checksum 16`, record
-//! `length u32 | epoch u64 | seq u64 | checksum 16 | bytes`, each checksum the first half of a BLAKE3.
+//! Format of a record (integers little-endian): `"cairnlog" | length u32 | use u64 | epoch u64 | seq u64 |
+//! checksum 16 | bytes`. The checksum, the first half of a BLAKE3 of the record's offset and of what stands before
+//! it, covers the head alone: whether the bytes are what was written is for the side with the key to say.
 
+use super::scan::Scan;
 use crate::direct;
 use crate::pack::buffer::{ALIGN, Pool};
 use bytes::Bytes;
 use cairn_merkle::{Epoch, LogPos};
-use rand::Rng;
 use std::{
     fs::{File, OpenOptions},
     io,
@@ -26,13 +28,20 @@ pub(super) const SEGMENT_BYTES: u64 = 4 << 20;
 /// What direct I/O writes in.
 const SECTOR: u64 = 512;
 
-const MAGIC: &[u8; 8] = b"cairnlog";
-const VERSION: u32 = 1;
-pub(super) const HEADER_LEN: usize = 44;
-pub(super) const FRAME_LEN: usize = 36;
+pub(super) const MAGIC: &[u8; 8] = b"cairnlog";
+pub(super) const HEAD_LEN: usize = 52;
 const SUM_LEN: usize = 16;
 
-type Salt = [u8; 16];
+/// Number of a use of a segment. They grow, so that what an earlier use left is told from what came after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Use(pub(crate) u64);
+
+impl Use {
+    /// The first one: zeros are of none.
+    pub(crate) const FIRST: Self = Self(1);
+    /// No log ever comes here. What claims to is none of ours, or the numbers would end.
+    pub(super) const MAX: Self = Self(1 << 62);
+}
 
 /// How soon what is written is synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,10 +63,10 @@ pub(super) struct Segment {
     /// Something went through the page cache since the last sync.
     pub(super) cached: bool,
     pub(super) len: u64,
-    salt: Salt,
     /// Where the next record goes.
     pub(super) end: u64,
-    /// Newest epoch in it.
+    /// Newest use and epoch in it.
+    pub(super) used: Use,
     pub(super) newest: Epoch,
     /// Something was written since it was last synced.
     pub(super) unsynced: bool,
@@ -68,6 +77,15 @@ pub(super) struct Place {
     pub(super) file: Arc<File>,
     pub(super) offset: u64,
     pub(super) len: usize,
+    pub(super) used: Use,
+}
+
+/// What stands before a record's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Head {
+    pub(super) len: u32,
+    pub(super) used: Use,
+    pub(super) pos: LogPos,
 }
 
 impl Segment {
@@ -79,8 +97,8 @@ impl Segment {
             tail: Vec::new(),
             cached: false,
             len,
-            salt: Salt::default(),
             end: 0,
+            used: Use(0),
             newest: Epoch(0),
             unsynced: false,
         }
@@ -105,33 +123,41 @@ impl Segment {
         Ok(Self::new(slot, file, direct::open(&path), len))
     }
 
-    /// Opens a file and hands its records to `each`, up to the first that is not whole.
-    pub(super) fn open(dir: &Path, slot: u32, each: &mut dyn FnMut(LogPos, Place)) -> io::Result<Self> {
+    /// Opens a file and hands all its records of uses from `floor` on to `each`, those behind a broken one too. Answers
+    /// also where the head of one is broken.
+    pub(super) fn open(
+        dir: &Path,
+        slot: u32,
+        floor: Use,
+        each: &mut dyn FnMut(LogPos, Place),
+    ) -> io::Result<(Self, Option<u64>)> {
         let path = path_of(dir, slot);
         let file = File::options().read(true).write(true).open(&path)?;
         let len = file.metadata()?.len();
         let mut segment = Self::new(slot, file, direct::open(&path), len);
-        let mut header = [0; HEADER_LEN];
-        if len < HEADER_LEN as u64 {
-            return Ok(segment);
+        let file = Arc::clone(&segment.file);
+        let mut scan = Scan::new(&file, len, floor);
+        while let Some((offset, head)) = scan.next_record()? {
+            if head.used < floor {
+                continue;
+            }
+            segment.end = offset + HEAD_LEN as u64 + u64::from(head.len);
+            segment.newest = segment.newest.max(head.pos.epoch);
+            segment.used = segment.used.max(head.used);
+            let place = Place {
+                file: Arc::clone(&file),
+                offset: offset + HEAD_LEN as u64,
+                len: head.len as usize,
+                used: head.used,
+            };
+            each(head.pos, place);
         }
-        segment.file.read_exact_at(&mut header, 0)?;
-        let Some(salt) = decode_header(&header) else {
-            return Ok(segment);
-        };
-        segment.salt = salt;
-        segment.end = HEADER_LEN as u64;
-        while let Some((pos, place)) = segment.next_record()? {
-            segment.end = place.offset + place.len as u64;
-            segment.newest = segment.newest.max(pos.epoch);
-            each(pos, place);
-        }
-        Ok(segment)
+        Ok((segment, scan.broken()))
     }
 
-    /// Forgets what is in it, and makes sure that nothing of it passes for a record again.
-    pub(super) fn use_again(&mut self) {
-        rand::rng().fill_bytes(&mut self.salt);
+    /// Forgets what is in it; what is written from now on is told from that by the number of this use.
+    pub(super) fn use_again(&mut self, used: Use) {
+        self.used = used;
         self.end = 0;
         self.tail.clear();
         self.newest = Epoch(0);
@@ -146,25 +172,24 @@ impl Segment {
     ) -> io::Result<Vec<(LogPos, Place)>> {
         let begin = self.end;
         let mut out = Vec::new();
-        if begin == 0 {
-            out.extend_from_slice(&encode_header(&self.salt));
-        }
         let mut places = Vec::new();
         for (pos, bytes) in records {
             let offset = begin + out.len() as u64;
             if offset + framed_len(bytes) > self.len {
                 break;
             }
-            let len = u32::try_from(bytes.len()).map_err(|_| io::ErrorKind::FileTooLarge)?;
-            out.extend_from_slice(&len.to_le_bytes());
-            out.extend_from_slice(&pos.epoch.0.to_le_bytes());
-            out.extend_from_slice(&pos.seq.to_le_bytes());
-            out.extend_from_slice(&checksum(&self.salt, offset, *pos, bytes));
+            let head = Head {
+                len: u32::try_from(bytes.len()).map_err(|_| io::ErrorKind::FileTooLarge)?,
+                used: self.used,
+                pos: *pos,
+            };
+            out.extend_from_slice(&head.encode(offset));
             out.extend_from_slice(bytes);
             let place = Place {
                 file: Arc::clone(&self.file),
-                offset: offset + FRAME_LEN as u64,
+                offset: offset + HEAD_LEN as u64,
                 len: bytes.len(),
+                used: self.used,
             };
             places.push((*pos, place));
         }
@@ -197,59 +222,53 @@ impl Segment {
         self.tail.drain(..self.tail.len() - behind);
         Ok(())
     }
-    /// The record at a segment's end, if there is a whole one.
-    fn next_record(&self) -> io::Result<Option<(LogPos, Place)>> {
-        let left = self.len.saturating_sub(self.end);
-        let mut frame = [0; FRAME_LEN];
-        if left < FRAME_LEN as u64 {
-            return Ok(None);
+}
+
+impl Head {
+    pub(super) fn encode(&self, offset: u64) -> [u8; HEAD_LEN] {
+        let mut head = [0; HEAD_LEN];
+        head[..8].copy_from_slice(MAGIC);
+        head[8..12].copy_from_slice(&self.len.to_le_bytes());
+        head[12..20].copy_from_slice(&self.used.0.to_le_bytes());
+        head[20..28].copy_from_slice(&self.pos.epoch.0.to_le_bytes());
+        head[28..36].copy_from_slice(&self.pos.seq.to_le_bytes());
+        let sum = checksum(offset, &head[..36]);
+        head[36..].copy_from_slice(&sum);
+        head
+    }
+
+    /// What stands at `offset`, if it is a head.
+    pub(super) fn decode(head: &[u8; HEAD_LEN], offset: u64) -> Option<Self> {
+        let (said, sum) = head.split_at(36);
+        if said[..8] != *MAGIC || sum != checksum(offset, said) {
+            return None;
         }
-        self.file.read_exact_at(&mut frame, self.end)?;
-        let number = |at: usize| u64::from_le_bytes(frame[at..at + 8].try_into().expect("eight bytes"));
-        let len = u32::from_le_bytes(frame[..4].try_into().expect("four bytes"));
-        if u64::from(len) > left - FRAME_LEN as u64 {
-            return Ok(None);
-        }
-        let pos = LogPos {
-            epoch: Epoch(number(4)),
-            seq: number(12),
+        let found = Self {
+            len: u32::from_le_bytes(*said[8..].first_chunk()?),
+            used: use_in(head),
+            pos: LogPos {
+                epoch: Epoch(u64::from_le_bytes(*said[20..].first_chunk()?)),
+                seq: u64::from_le_bytes(*said[28..].first_chunk()?),
+            },
         };
-        let offset = self.end + FRAME_LEN as u64;
-        let mut bytes = vec![0; len as usize];
-        self.file.read_exact_at(&mut bytes, offset)?;
-        if frame[20..] != checksum(&self.salt, self.end, pos, &bytes) {
-            return Ok(None);
-        }
-        let place = Place {
-            file: Arc::clone(&self.file),
-            offset,
-            len: bytes.len(),
-        };
-        Ok(Some((pos, place)))
+        (found.used < Use::MAX).then_some(found)
     }
 }
 
-/// Makes the checksums of a segment right, as far as its lengths lead to records.
+/// The use that a head claims, be it whole or not.
+pub(super) fn use_in(head: &[u8; HEAD_LEN]) -> Use {
+    Use(u64::from_le_bytes(head[12..20].try_into().expect("eight bytes")))
+}
+
+/// Makes the checksums of heads right, as far as their lengths lead to more.
 #[cfg(feature = "fuzzing")]
 pub(in crate::rocks) fn sum_again(segment: &mut [u8]) {
-    let Some((header, _)) = segment.split_first_chunk_mut::<HEADER_LEN>() else {
-        return;
-    };
-    let sum = half(&blake3::hash(&header[..28]));
-    header[28..].copy_from_slice(&sum);
-    let salt: Salt = header[12..28].try_into().expect("28 - 12 are 16 bytes");
-    let mut at = HEADER_LEN;
-    while let Some((frame, rest)) = segment[at..].split_first_chunk_mut::<FRAME_LEN>() {
-        let len = u32::from_le_bytes(frame[..4].try_into().expect("four bytes")) as usize;
-        let number = |at: usize| u64::from_le_bytes(frame[at..at + 8].try_into().expect("eight bytes"));
-        let pos = LogPos {
-            epoch: Epoch(number(4)),
-            seq: number(12),
-        };
-        let Some(bytes) = rest.get(..len) else { return };
-        let sum = checksum(&salt, at as u64, pos, bytes);
-        frame[20..].copy_from_slice(&sum);
-        at += FRAME_LEN + len;
+    let mut at = 0;
+    while let Some(head) = segment.get_mut(at..at + HEAD_LEN) {
+        let sum = checksum(at as u64, &head[..36]);
+        head[36..].copy_from_slice(&sum);
+        let len = u32::from_le_bytes(*head[8..].first_chunk().expect("a head has a length"));
+        at += HEAD_LEN + len as usize;
     }
 }
 
@@ -260,38 +279,14 @@ pub(super) fn path_of(dir: &Path, slot: u32) -> PathBuf {
 
 /// Bytes a record takes.
 pub(super) fn framed_len(bytes: &Bytes) -> u64 {
-    (FRAME_LEN + bytes.len()) as u64
+    (HEAD_LEN + bytes.len()) as u64
 }
 
-fn half(hash: &blake3::Hash) -> [u8; SUM_LEN] {
+fn checksum(offset: u64, said: &[u8]) -> [u8; SUM_LEN] {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&offset.to_le_bytes());
+    hasher.update(said);
+    let hash = hasher.finalize();
     let (first, _) = hash.as_bytes().split_first_chunk().expect("a hash has 32 bytes");
     *first
-}
-
-fn checksum(salt: &Salt, offset: u64, pos: LogPos, bytes: &[u8]) -> [u8; SUM_LEN] {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(salt);
-    hasher.update(&offset.to_le_bytes());
-    hasher.update(&pos.epoch.0.to_le_bytes());
-    hasher.update(&pos.seq.to_le_bytes());
-    hasher.update(bytes);
-    half(&hasher.finalize())
-}
-
-pub(super) fn encode_header(salt: &Salt) -> [u8; HEADER_LEN] {
-    let mut header = [0; HEADER_LEN];
-    header[..8].copy_from_slice(MAGIC);
-    header[8..12].copy_from_slice(&VERSION.to_le_bytes());
-    header[12..28].copy_from_slice(salt);
-    let sum = half(&blake3::hash(&header[..28]));
-    header[28..].copy_from_slice(&sum);
-    header
-}
-
-/// The salt of a segment that was put to use.
-fn decode_header(header: &[u8; HEADER_LEN]) -> Option<Salt> {
-    let (said, sum) = header.split_at(28);
-    let valid =
-        said[..8] == *MAGIC && said[8..12] == VERSION.to_le_bytes() && sum == half(&blake3::hash(said));
-    valid.then(|| said[12..].try_into().ok()).flatten()
 }

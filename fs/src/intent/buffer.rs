@@ -1,0 +1,212 @@
+//! Operations on their way into the log: buffered, sealed into records, counted.
+//!
+//! ```text
+//!  push --> part --seal--> record, chained to the last one --append, sync--> durable --> mark
+//!                            `-- no room in the store: kept as it is, for the next append
+//! ```
+//!
+//! **Invariant:** what [`LogBuffer::next_mark`] answers is written only after a sync of all that was sealed before.
+
+use super::{Op, encode_record};
+use crate::Time;
+use crate::codec::Encoder;
+use crate::reach::Reach;
+use crate::sync::Waiter;
+use bytes::Bytes;
+use cairn_merkle::{Epoch, LogKey, LogPos};
+use std::collections::VecDeque;
+use std::time::Instant;
+
+/// Operations that wait for an fsync or for the commit that makes them superfluous.
+#[derive(Default)]
+pub(crate) struct LogBuffer {
+    /// Unwritten operations by epoch: at most the frozen one and the open one.
+    parts: VecDeque<Part>,
+    /// Memory that these take.
+    buffered: usize,
+    /// Sealed records that the store had no room for. Their places are taken: they are written as they are, or never.
+    pub(crate) unwritten: Vec<(LogPos, Bytes)>,
+    /// Among [`Self::parts`] is what must not be written before its blocks or its data are durable too.
+    pub(crate) holds_back: bool,
+    /// Position in the stream of operations: everything pushed, and everything durable, in bytes.
+    pub(crate) pushed: u64,
+    pub(crate) durable: u64,
+    /// When the oldest operation was pushed, or before, that is not durable.
+    pub(crate) volatile_since: Option<Instant>,
+    /// Where the stream stood when the epoch under commit was closed: the commit makes what is before it durable.
+    frozen_end: u64,
+    /// Place and tag of the last record written.
+    last: Option<(LogPos, [u8; 16])>,
+    /// All records sealed of epochs that are not settled, and those of them that the last mark covers.
+    sealed: Reach,
+    marked: Reach,
+    /// Marks sealed so far.
+    marks: u64,
+    /// Time of the newest operation pushed.
+    newest: Time,
+    /// Bytes of records written that no commit has made superfluous, and of those how many there were when the epoch
+    /// under commit was closed.
+    pub(crate) written: u64,
+    frozen_written: u64,
+    /// A leader is appending.
+    pub(crate) leader: bool,
+    /// There is a thread that appends for those in [`Self::waiting`].
+    pub(crate) has_logger: bool,
+    /// Who asked to be told when the log is durable up to a position.
+    pub(crate) waiting: Vec<Waiter>,
+    /// Puts for the open epoch that have not ended, and whether a freeze waits for them.
+    pub(crate) putting: u32,
+    pub(crate) freezing: bool,
+}
+
+/// Operations of one record to be.
+struct Part {
+    epoch: Epoch,
+    ops: Encoder,
+    /// Time of the newest operation in it and before.
+    newest: Time,
+}
+
+/// What a mark is to say once all that was sealed is durable.
+pub(crate) struct NextMark {
+    number: u64,
+    plain: Encoder,
+}
+
+impl NextMark {
+    pub(crate) fn seal(&self, key: &LogKey) -> Vec<u8> {
+        key.seal_mark(self.number, &self.plain.0)
+    }
+}
+
+const RECORD_BYTES_MAX: usize = 1 << 20;
+
+impl LogBuffer {
+    /// Bytes of memory that operations and records take which are not in the store's log.
+    pub(crate) fn bytes(&self) -> u64 {
+        let unwritten = self.unwritten.iter().map(|(_, stored)| stored.len());
+        let sealed = unwritten.sum::<usize>();
+        (self.buffered + sealed) as u64
+    }
+
+    pub(crate) fn push(&mut self, epoch: Epoch, op: &Op<'_>) {
+        self.holds_back |= matches!(op, Op::Content { .. } | Op::Rename { .. });
+        self.newest = self.newest.max(op.time().unwrap_or_default());
+        if self
+            .parts
+            .back()
+            .is_none_or(|last| last.epoch != epoch || last.ops.0.len() > RECORD_BYTES_MAX)
+        {
+            // A part that is complete grows no more.
+            if let Some(Part { ops, .. }) = self.parts.back_mut() {
+                self.buffered -= ops.0.capacity();
+                ops.0.shrink_to_fit();
+                self.buffered += ops.0.capacity();
+            }
+            self.parts.push_back(Part {
+                epoch,
+                ops: Encoder::default(),
+                newest: self.newest,
+            });
+        }
+        if let Some(Part { ops, newest, .. }) = self.parts.back_mut() {
+            let (before, capacity) = (ops.0.len(), ops.0.capacity());
+            op.encode(ops);
+            self.buffered += ops.0.capacity() - capacity;
+            self.pushed += (ops.0.len() - before) as u64;
+            *newest = self.newest;
+        }
+        self.volatile_since.get_or_insert_with(Instant::now);
+    }
+
+    /// Everything up to `upto` is durable; what was pushed behind it was pushed after `since`.
+    pub(crate) fn is_durable_to(&mut self, upto: u64, since: Instant) {
+        self.durable = self.durable.max(upto);
+        self.volatile_since = (self.durable < self.pushed).then_some(since);
+    }
+
+    /// Takes all that waits as sealed records.
+    pub(crate) fn seal(&mut self, key: &LogKey) -> Vec<(LogPos, Bytes)> {
+        let mut records = std::mem::take(&mut self.unwritten);
+        self.holds_back = false;
+        self.buffered = 0;
+        for Part { epoch, ops, newest } in self.parts.drain(..) {
+            let (seq, prev) = match self.last {
+                Some((pos, tag)) if pos.epoch == epoch => (pos.seq + 1, tag),
+                Some((_, tag)) => (0, tag),
+                None => (0, [0; 16]),
+            };
+            let before = self.last.map(|(pos, _)| pos);
+            let plain = encode_record(before, newest, &self.marked, &ops.0);
+            let pos = LogPos { epoch, seq };
+            let (stored, tag) = key.seal(pos, prev, &plain);
+            self.last = Some((pos, tag));
+            self.written += stored.len() as u64;
+            self.sealed.add(epoch, stored.len(), newest);
+            records.push((pos, stored));
+        }
+        records
+    }
+
+    /// The mark to be written once what was sealed so far is durable, if there is no such mark yet.
+    pub(crate) fn next_mark(&mut self) -> Option<NextMark> {
+        if self.sealed == self.marked {
+            return None;
+        }
+        let (number, mut plain) = (self.marks, Encoder::default());
+        self.marks += 1;
+        self.sealed.encode(&mut plain);
+        Some(NextMark { number, plain })
+    }
+
+    /// Everything that was sealed is durable.
+    pub(crate) fn is_marked(&mut self) {
+        self.marked = self.sealed.clone();
+    }
+
+    /// An epoch is closed: a commit begins, which makes all of it superfluous.
+    pub(crate) fn freeze(&mut self) {
+        self.frozen_end = self.pushed;
+        self.frozen_written = self.written;
+    }
+
+    /// A commit made the operations up to `epoch` superfluous.
+    pub(crate) fn committed(&mut self, epoch: Epoch) {
+        self.written -= std::mem::take(&mut self.frozen_written);
+        self.unwritten.retain(|(pos, _)| pos.epoch > epoch);
+        self.sealed.settle(epoch);
+        self.marked.settle(epoch);
+        while self.parts.front().is_some_and(|first| first.epoch <= epoch) {
+            let first = self.parts.pop_front();
+            self.buffered -= first.map_or(0, |first| first.ops.0.capacity());
+        }
+        self.durable = self.durable.max(self.frozen_end);
+        if self.durable >= self.pushed {
+            self.volatile_since = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::InodeNo;
+    use cairn_merkle::VolumeKey;
+
+    #[test]
+    fn what_is_written_during_a_commit_counts_towards_the_next() {
+        let key = LogKey::new(&VolumeKey::from_bytes([1; 32]), [2; 32]);
+        let mut log = LogBuffer::default();
+        let write = |log: &mut LogBuffer, epoch, ops| {
+            (0..ops).for_each(|_| log.push(Epoch(epoch), &Op::LocateLinked { ino: InodeNo(7) }));
+            let records = log.seal(&key);
+            records.iter().map(|(_, stored)| stored.len() as u64).sum::<u64>()
+        };
+        let before = write(&mut log, 1, 1000);
+        log.freeze();
+        let meanwhile = write(&mut log, 2, 10);
+        assert_eq!(log.written, before + meanwhile);
+        log.committed(Epoch(1));
+        assert_eq!(log.written, meanwhile);
+    }
+}

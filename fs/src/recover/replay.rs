@@ -1,0 +1,242 @@
+//! What is made of the intent log: its operations done again, and what it lost, told.
+//!
+//! ```text
+//!  records in order --open, follows the one before?--> yes: its operations are done again
+//!        |                                              no: the end. Nothing behind it is done, but all is read on:
+//!        v                                                            what opens tells what was durable
+//!  marks, and what records repeat of them  -  what was done again  =  lost (damage), or nothing (a torn end)
+//! ```
+//!
+//! A whole record behind a broken one proves nothing by itself: what was not synced reaches the disk in any order.
+//!
+//! **Invariant:** only what opens under the log's key counts, for a record and for a mark. What the store says of positions
+//! and lengths does not.
+
+use crate::engine::Engine;
+use crate::intent::{LogRecord, Replayed, decode_record, gap};
+use crate::reach::{Missing, Reach};
+use crate::state::State;
+use crate::{Error, Result, Time};
+use cairn_merkle::{Cid, Epoch, LogKey, LogPos, LogRest};
+use rustc_hash::FxHashSet;
+use std::fmt;
+
+/// Log bytes read at once.
+const LOG_READ_BYTES: usize = 8 << 20;
+
+/// What of the intent log was durable and is lost: it is damaged, or was cut by another hand.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogLoss {
+    /// Records that are not replayed.
+    pub records: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Of these records, how many are whole, but behind one that is not.
+    pub whole: u64,
+    /// Time of the newest operation before what is lost, if there is one in the log.
+    pub from: Option<Time>,
+    /// Time of the newest operation that is lost.
+    pub until: Option<Time>,
+    /// What is wrong, and where.
+    pub what: String,
+}
+
+impl fmt::Display for LogLoss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            records, bytes, what, ..
+        } = self;
+        write!(
+            f,
+            "{records} records ({bytes} bytes) that were synced are lost: {what}"
+        )
+    }
+}
+
+/// What replaying came to.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    /// Blocks that the replayed operations name.
+    pub(crate) named: FxHashSet<Cid>,
+    pub(crate) loss: Option<LogLoss>,
+    /// What is at the end of the log and no record, above every mark: a write that was cut off, or damage.
+    pub(crate) torn: Option<String>,
+}
+
+/// Where the replay ended before the log did.
+struct End {
+    at: LogPos,
+    why: String,
+}
+
+/// A walk over all records.
+struct Walk<'a> {
+    head: Epoch,
+    key: &'a LogKey,
+    /// Place and tag of the last record that was replayed.
+    last: Option<(LogPos, [u8; 16])>,
+    replayed: Reach,
+    /// What was durable, as far as it is known.
+    durable: Reach,
+    end: Option<End>,
+    /// Records behind the end that open, and bytes of those that do not.
+    whole: u64,
+    broken_bytes: u64,
+}
+
+impl Engine {
+    /// Applies the log as far as it is whole.
+    pub(super) fn replay(&self, state: &mut State, head: Epoch, key: &LogKey) -> Result<Outcome> {
+        let mut walk = Walk::new(head, key);
+        let rest = self.blocks.store.log_rest()?;
+        rest.marks.iter().for_each(|mark| walk.mark(mark));
+        let mut named = FxHashSet::default();
+        let mut from = Some(LogPos {
+            epoch: head.next(),
+            seq: 0,
+        });
+        while let Some(least) = from {
+            let records = self.blocks.store.log_read(least, LOG_READ_BYTES)?;
+            from = records.last().and_then(|(pos, _)| after(*pos));
+            let mut least = least;
+            for (pos, stored) in records {
+                if pos < least {
+                    return Err(gap(pos, "the store answers a record out of order"));
+                }
+                least = after(pos).unwrap_or(pos);
+                for op in walk.record(pos, &stored)? {
+                    self.redo(state, op, &mut named).map_err(|error| match error {
+                        Error::Merkle(error) => Error::Merkle(error),
+                        _ => gap(pos, "it does not fit the tree it was written for"),
+                    })?;
+                }
+                if walk.end.is_none() {
+                    state.epoch = state.epoch.max(pos.epoch);
+                }
+            }
+        }
+        Ok(walk.finish(&rest, named))
+    }
+}
+
+/// The next place that a record may have.
+fn after(pos: LogPos) -> Option<LogPos> {
+    match pos.seq.checked_add(1) {
+        Some(seq) => Some(LogPos { seq, ..pos }),
+        None => Some(LogPos {
+            epoch: Epoch(pos.epoch.0.checked_add(1)?),
+            seq: 0,
+        }),
+    }
+}
+
+impl<'a> Walk<'a> {
+    fn new(head: Epoch, key: &'a LogKey) -> Self {
+        Self {
+            head,
+            key,
+            last: None,
+            replayed: Reach::default(),
+            durable: Reach::default(),
+            end: None,
+            whole: 0,
+            broken_bytes: 0,
+        }
+    }
+
+    /// Takes a mark into account if it is one of this log's.
+    fn mark(&mut self, stored: &[u8]) {
+        let plain = self.key.open_mark(stored);
+        let mark =
+            plain.and_then(|plain| Reach::decode(&mut crate::codec::Decoder::new("mark", &plain)).ok());
+        if let Some(mark) = mark {
+            self.durable.merge(&mark);
+        }
+    }
+
+    /// The operations of the next record, if it is to be replayed.
+    fn record(&mut self, pos: LogPos, stored: &[u8]) -> Result<Vec<Replayed>> {
+        let opened = match self.key.open(pos, stored) {
+            Ok(opened) => opened,
+            Err(error) => {
+                self.broken_bytes += stored.len() as u64;
+                self.ends(pos, error.to_string());
+                return Ok(Vec::new());
+            }
+        };
+        let LogRecord {
+            before,
+            newest,
+            durable,
+            ops,
+        } = decode_record(&opened.plain)?;
+        self.durable.merge(&durable);
+        let follows = match (before, self.last) {
+            (before, Some((last, tag))) => before == Some(last) && opened.previous == tag,
+            (None, None) => true,
+            (Some(before), None) => before.epoch <= self.head,
+        };
+        if !follows {
+            self.ends(pos, "the record before it is missing".into());
+        }
+        if self.end.is_some() {
+            self.whole += 1;
+            return Ok(Vec::new());
+        }
+        self.replayed.add(pos.epoch, stored.len(), newest);
+        self.last = Some((pos, opened.tag));
+        Ok(ops)
+    }
+
+    fn ends(&mut self, at: LogPos, why: String) {
+        self.end.get_or_insert(End { at, why });
+    }
+
+    fn finish(mut self, rest: &LogRest, named: FxHashSet<Cid>) -> Outcome {
+        if let Some((pos, _)) = self.last {
+            tracing::info!(epoch = pos.epoch.0, seq = pos.seq, "replayed the intent log");
+        }
+        self.durable.settle(self.head);
+        let loss = self
+            .durable
+            .beyond(&self.replayed)
+            .map(|missing| self.loss(&missing, rest));
+        let torn = match &loss {
+            Some(_) => None,
+            None => self.torn(rest),
+        };
+        Outcome { named, loss, torn }
+    }
+
+    fn loss(&self, missing: &Missing, rest: &LogRest) -> LogLoss {
+        let LogPos { epoch, seq } = missing.first;
+        let mut what = match &self.end {
+            Some(end) if end.at == missing.first => end.why.clone(),
+            _ => format!("record {seq} of the intent log of epoch {epoch} is missing"),
+        };
+        if let Some(place) = rest.broken.first() {
+            what = format!("{what}; something that is no record lies in {place}");
+        }
+        LogLoss {
+            records: missing.records,
+            bytes: missing.bytes,
+            whole: self.whole.min(missing.records),
+            from: self.replayed.newest(),
+            until: self.durable.newest(),
+            what,
+        }
+    }
+
+    /// What is no record, above all that is known to have been durable.
+    fn torn(&self, rest: &LogRest) -> Option<String> {
+        let end = self.end.as_ref().map(|end| {
+            let (whole, bytes) = (self.whole, self.broken_bytes);
+            format!(
+                "{}; {bytes} bytes do not verify, {whole} whole records are behind",
+                end.why
+            )
+        });
+        let broken = rest.broken.first();
+        end.or_else(|| broken.map(|place| format!("something that is no record lies in {place}")))
+    }
+}
