@@ -12,7 +12,7 @@
 //! command makes and destroys snapshots beside the mount, so the kernel asks about its names every time.
 //!
 //! With the writeback cache the kernel owns the size and times of a file until it writes them back; `close` and
-//! `fsync` do so before they return.
+//! `fsync` do so before they return. Where room is short it asks before each write: room.rs.
 //!
 //! A small read leaves the rest of its record in the kernel's page cache (fill.rs).
 //!
@@ -32,6 +32,7 @@ mod part;
 mod pool;
 mod reply;
 mod rights;
+mod room;
 mod told;
 mod writers;
 

@@ -225,6 +225,9 @@ pub(crate) struct MountArgs {
     /// Upper limit of the daemon's memory, 256M at least
     #[arg(long, value_name = "SIZE", default_value = "768M", value_parser = memory)]
     pub(crate) memory: u64,
+    /// Have each write ask for room when less than this is left [default: as much as the kernel may hold of dirty pages, 64M at least]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) full_margin: Option<u64>,
     /// Longest time until a change is durable that nobody fsynced
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = time)]
     pub(crate) commit_interval: Duration,

@@ -157,6 +157,9 @@ fn child_args(args: &MountArgs, passphrase: bool) -> Result<Vec<OsString>> {
         option("--threads", threads.to_string().into());
     }
     option("--memory", args.memory.to_string().into());
+    if let Some(margin) = args.full_margin {
+        option("--full-margin", margin.to_string().into());
+    }
     option(
         "--commit-interval",
         format!("{}ms", args.commit_interval.as_millis()).into(),

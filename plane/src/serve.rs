@@ -262,6 +262,7 @@ fn mount(args: &MountArgs, engine: &Arc<Engine>, events: Sender<Event>) -> Resul
         allow_other: !args.no_allow_other,
         read_only: engine.status().read_only.is_some(),
         flags: args.flags(),
+        full_margin_bytes: args.full_margin,
         ..cairn_fs::MountOptions::default()
     };
     let threads = args.threads.map_or(options.threads, Into::into);

@@ -89,6 +89,11 @@ impl<O: Operations + ?Sized> Edge<O> {
         Arc::clone(&self.notifier)
     }
 
+    /// Who writes what; the margin of their room is known once the kernel has been told what it may hold.
+    pub(super) fn writers(&self) -> Arc<Writers> {
+        Arc::clone(&self.writers)
+    }
+
     /// What looks for the next request, once it knows where.
     pub(super) fn linger(&self) -> Arc<Linger> {
         Arc::clone(&self.linger)

@@ -4,7 +4,7 @@
 //! mount() --> INIT agreed, serving --> Mount --join()--> unmounted by anyone: umount(8), Unmounter, a signal
 //! ```
 
-use super::{edge::Edge, ops::Operations};
+use super::{edge::Edge, ops::Operations, room::MARGIN_MIN};
 use fuser::{BackgroundSession, Config, MountOption, Session, SessionACL};
 use rustix::{
     fs::{major, minor},
@@ -60,6 +60,9 @@ pub struct MountOptions {
     /// more, make it write scattered pages back at once, one request each; far more, and a stream waits for its fsync
     /// to be written.
     pub dirty_percent: u32,
+    /// With less room than this, the kernel asks before each write. `None` for as much as it may hold of this mount's dirty
+    /// pages: 64 MiB, or an eighth of the room there is now if that is more, but no more than `dirty_percent`.
+    pub full_margin_bytes: Option<u64>,
 }
 
 impl Default for MountOptions {
@@ -73,6 +76,7 @@ impl Default for MountOptions {
             threads_blocking: 8,
             read_ahead_kib: 4096,
             dirty_percent: 15,
+            full_margin_bytes: None,
         }
     }
 }
@@ -113,6 +117,9 @@ impl MountOptions {
         config
     }
 }
+
+/// One in so many of the room's bytes may be dirty in the kernel.
+const ROOM_SHARE: u64 = 8;
 
 /// A mounted filesystem. Dropping it unmounts.
 #[derive(Debug)]
@@ -210,8 +217,9 @@ pub fn mount<O: Operations + ?Sized>(
     options: &MountOptions,
 ) -> io::Result<Mount> {
     let mountpoint = mountpoint.canonicalize()?;
-    let edge = Edge::new(fs, options.threads.max(1), options.threads_blocking)?;
-    let (notifier, linger) = (edge.notifier(), edge.linger());
+    let (threads, waiting) = (options.threads.max(1), options.threads_blocking);
+    let edge = Edge::new(Arc::clone(&fs), threads, waiting)?;
+    let (notifier, linger, writers) = (edge.notifier(), edge.linger(), edge.writers());
     let session = Session::new(edge, &mountpoint, &options.config())?;
     // Fails only when it is set already, and nobody else sets it.
     let _ = notifier.set(session.notifier());
@@ -223,6 +231,9 @@ pub fn mount<O: Operations + ?Sized>(
     if let Err(error) = tune(&mountpoint, options) {
         tracing::warn!(%error, "could not set readahead and dirty limit: cold reads and scattered writes will be slower");
     }
+    let margin = options.full_margin_bytes;
+    let margin = margin.unwrap_or_else(|| bound_dirty(&mountpoint, fs.room() / ROOM_SHARE));
+    writers.room().set_margin(margin);
     Ok(Mount { session, mountpoint })
 }
 
@@ -230,10 +241,36 @@ fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
+/// Has the kernel hold no more than `bytes` of a mount's dirty pages, or [`MARGIN_MIN`]; answers how many it may hold.
+fn bound_dirty(mountpoint: &Path, bytes: u64) -> u64 {
+    let bytes = bytes.max(MARGIN_MIN);
+    let held = || -> io::Result<u64> {
+        let dir = device_dir(mountpoint)?;
+        let most = || fs::read_to_string(dir.join("max_bytes"));
+        if most()?.trim().parse().is_ok_and(|most: u64| most > bytes) {
+            // Nothing may be promised above it.
+            fs::write(dir.join("min_ratio"), "0")?;
+            fs::write(dir.join("max_bytes"), bytes.to_string())?;
+        }
+        Ok(most()?.trim().parse().unwrap_or(bytes))
+    };
+    // Only root may ask and set: to others the kernel gives one hundredth of what is dirty.
+    held().map_or(MARGIN_MIN, |held| held.max(MARGIN_MIN))
+}
+
+/// Where the kernel shows and takes what it does for the mount as a device.
+fn device_dir(mountpoint: &Path) -> io::Result<PathBuf> {
+    let device = fs::metadata(mountpoint)?.dev();
+    Ok(PathBuf::from(format!(
+        "/sys/class/bdi/{}:{}",
+        major(device),
+        minor(device)
+    )))
+}
+
 /// Sets what the kernel's defaults for FUSE are too small for; only root may.
 fn tune(mountpoint: &Path, options: &MountOptions) -> io::Result<()> {
-    let device = fs::metadata(mountpoint)?.dev();
-    let dir = PathBuf::from(format!("/sys/class/bdi/{}:{}", major(device), minor(device)));
+    let dir = device_dir(mountpoint)?;
     fs::write(dir.join("read_ahead_kb"), options.read_ahead_kib.to_string())?;
     fs::write(dir.join("max_ratio"), options.dirty_percent.to_string())?;
     // Shares that are promised add up to 100 at most: with many mounts the last ones go without the promise.

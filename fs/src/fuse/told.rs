@@ -3,7 +3,7 @@
 //! ```text
 //!   nothing but requests changes it ------------------> a day
 //!   the next commit counts its blocks anew -----------> a second
-//!   open for writing: the kernel holds bytes of it ---> a moment, and never "no blocks"
+//!   open for writing: the kernel holds bytes of it ---> a moment, or no time where room is short; never "no blocks"
 //!   set-id bits, which a write takes away ------------> asked for each time, before it is run above all
 //! ```
 //!
@@ -21,7 +21,7 @@ pub(super) const TTL: Duration = Duration::from_secs(24 * 60 * 60);
 /// Until the next commit.
 const UNSETTLED_TTL: Duration = Duration::from_secs(1);
 /// While it is written: the kernel asks before each `write` when it is over.
-const WRITTEN_TTL: Duration = Duration::from_millis(10);
+pub(super) const WRITTEN_TTL: Duration = Duration::from_millis(10);
 /// What a file that is open for writing has at least, in units of 512 bytes: a page.
 const WRITTEN_BLOCKS_MIN: u64 = 8;
 /// Bytes written back at a time, and how long that may go on, for one `stat`.
@@ -34,18 +34,19 @@ pub(super) struct Told {
     pub(super) ttl: Duration,
 }
 
-/// The answer to a change or a question about a file that is open for writing, or is not.
-pub(super) fn of(attr: &Attr, is_written: bool) -> Told {
+/// The answer to a change or a question about a file that is open for writing, and then holds as long as [`Writers::ttl`]
+/// says, or is not.
+pub(super) fn of(attr: &Attr, written: Option<Duration>) -> Told {
     let mut sent = convert::file_attr(attr);
     let is_file = attr.kind == Kind::File;
-    let written = is_file && is_written;
-    if written {
+    let written = written.filter(|_| is_file);
+    if written.is_some() {
         sent.blocks = sent.blocks.max(WRITTEN_BLOCKS_MIN);
     }
     let ttl = if attr.ino == InodeNo::SNAPSHOTS || (is_file && attr.mode & 0o6000 != 0) {
         Duration::ZERO
-    } else if written {
-        WRITTEN_TTL
+    } else if let Some(ttl) = written {
+        ttl
     } else if attr.settled {
         TTL
     } else {
@@ -56,7 +57,7 @@ pub(super) fn of(attr: &Attr, is_written: bool) -> Told {
 
 /// The answer to a lookup: the kernel asks again for what has to be flushed before it is right.
 pub(super) fn of_found(attr: &Attr, writers: &Writers) -> Told {
-    let told = of(attr, writers.any(INodeNo(attr.ino.0)));
+    let told = of(attr, writers.ttl(INodeNo(attr.ino.0)));
     let ttl = if told.ttl == WRITTEN_TTL {
         Duration::ZERO
     } else {

@@ -12,11 +12,13 @@
 //! least one of them sees the other. Session threads never wait here: [`Writers::filling`] tells them to hand the
 //! request to a thread that may.
 
+use super::{room::Room, told::WRITTEN_TTL};
 use fuser::INodeNo;
 use parking_lot::{Condvar, Mutex};
 use rustc_hash::FxHashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::time::Duration;
 
 const SLOTS: usize = 1024;
 
@@ -32,6 +34,7 @@ pub(super) struct Writers {
     slots: Box<[Slot]>,
     /// Files opened for writing of which the kernel has kept attributes since before.
     remembered: Mutex<FxHashSet<INodeNo>>,
+    room: Room,
     lock: Mutex<()>,
     filled: Condvar,
 }
@@ -47,6 +50,7 @@ impl Writers {
         Self {
             slots: (0..SLOTS).map(|_| Slot::default()).collect(),
             remembered: Mutex::default(),
+            room: Room::new(),
             lock: Mutex::default(),
             filled: Condvar::default(),
         }
@@ -54,6 +58,7 @@ impl Writers {
 
     pub(super) fn opened(&self, ino: INodeNo) {
         self.slot(ino).writers.fetch_add(1, SeqCst);
+        self.room.opened(ino);
     }
 
     /// The kernel keeps attributes of a file that was just opened for writing.
@@ -68,6 +73,23 @@ impl Writers {
 
     pub(super) fn closed(&self, ino: INodeNo) {
         self.slot(ino).writers.fetch_sub(1, SeqCst);
+        self.room.closed(ino);
+    }
+
+    /// Room for what they write.
+    pub(super) fn room(&self) -> &Room {
+        &self.room
+    }
+
+    /// How long the kernel may keep attributes of a file that somebody has open for writing: where room is short, it asks
+    /// before each write.
+    pub(super) fn ttl(&self, ino: INodeNo) -> Option<Duration> {
+        let ttl = if self.room.is_short() {
+            Duration::ZERO
+        } else {
+            WRITTEN_TTL
+        };
+        self.any(ino).then_some(ttl)
     }
 
     pub(super) fn any(&self, ino: INodeNo) -> bool {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   stat of a file that is open for writing --> flusher: the kernel writes its end back, then the answer
+//!   asked with a writer's handle, room is short --> flusher: what it wrote is fetched, then the answer, or ENOSPC
 //!   open to write, existing file ----------> the kernel shall ask for its blocks anew (told.rs)
 //!   write --large, out of the kernel's cache--> streams
 //!         --synchronous, round the cache------> pool, with an fsync
@@ -13,13 +14,16 @@ use crate::fuse::{
     convert::{self, ino},
     linger::{After, Lingering},
     ops::Operations,
-    reply::answer,
-    rights, told,
+    reply::{answer, logged},
+    rights,
+    room::WRITE_BYTES,
+    told,
     writers::Writers,
 };
-use crate::{Access, Attr, Caller, Result, SetAttr, SetIdBits};
-use fuser::{INodeNo, Notifier, ReplyAttr, ReplyOpen, ReplyWrite, Request, WriteFlags};
+use crate::{Access, Attr, Caller, Error, Result, SetAttr, SetIdBits};
+use fuser::{FileHandle, INodeNo, Notifier, ReplyAttr, ReplyOpen, ReplyWrite, Request, WriteFlags};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 /// What the kernel writes back in requests of this size or more is a stream.
 const STREAM_BYTES_MIN: usize = 128 << 10;
@@ -65,19 +69,45 @@ impl<O: Operations + ?Sized> Edge<O> {
     }
 
     /// `stat`. A writer names its handle and wants to know no blocks; all others do.
-    pub(super) fn tell(&self, node: INodeNo, to_writer: bool, reply: ReplyAttr) {
-        let is_written = self.writers.any(node);
-        if to_writer || !is_written {
+    pub(super) fn tell(&self, node: INodeNo, handle: Option<FileHandle>, reply: ReplyAttr) {
+        if handle == Some(WRITER) && self.writers.room().is_short() {
+            return self.admit_write(node, reply);
+        }
+        let written = self.writers.ttl(node);
+        if handle.is_some() || written.is_none() {
             let _next = Lingering(&self.linger, After::Step);
-            return attributes("getattr", node, is_written, reply, self.fs.getattr(ino(node)));
+            return attributes("getattr", node, written, reply, self.fs.getattr(ino(node)));
         }
         let (fs, notifier) = (Arc::clone(&self.fs), Arc::clone(&self.notifier));
         self.flusher.run(move || {
             if let Some(kernel) = notifier.get() {
                 told::flush_tail(&*fs, kernel, node);
             }
-            attributes("getattr", node, is_written, reply, fs.getattr(ino(node)));
+            attributes("getattr", node, written, reply, fs.getattr(ino(node)));
         });
+    }
+
+    /// The kernel asks before a write (or a seek to the end): refused when there is no room. The answer counts what was
+    /// written before, so its pages are fetched first; not by a session's thread, which has to take them.
+    fn admit_write(&self, node: INodeNo, reply: ReplyAttr) {
+        self.look_at_room();
+        let (fs, notifier) = (Arc::clone(&self.fs), Arc::clone(&self.notifier));
+        let writers = Arc::clone(&self.writers);
+        self.flusher.run(move || {
+            fetch_pages(&notifier, node);
+            if fs.room() < WRITE_BYTES && fs.make_room() < WRITE_BYTES {
+                return reply.error(logged("write", node, &Error::NoSpace));
+            }
+            attributes("getattr", node, writers.ttl(node), reply, fs.getattr(ino(node)));
+        });
+    }
+
+    /// Has the pages of open files fetched, and the kernel ask before each write to them, if room has become short.
+    pub(super) fn look_at_room(&self) {
+        for node in self.writers.room().note(self.fs.room()) {
+            let notifier = Arc::clone(&self.notifier);
+            self.flusher.run(move || fetch_pages(&notifier, node));
+        }
     }
 
     /// fuser does not hand on FATTR_KILL_SUIDGID, so its causes are told apart here.
@@ -88,12 +118,12 @@ impl<O: Operations + ?Sized> Edge<O> {
         } else {
             self.caller(request)
         };
-        let is_written = self.writers.any(node);
+        let written = self.writers.ttl(node);
         let apply = move |fs: &O| {
             attributes(
                 "setattr",
                 node,
-                is_written,
+                written,
                 reply,
                 fs.setattr(ino(node), set, caller),
             );
@@ -116,6 +146,7 @@ impl<O: Operations + ?Sized> Edge<O> {
             self.caller(request)
         };
         self.writers.opened(node);
+        self.look_at_room();
         let (writers, notifier) = (Arc::clone(&self.writers), Arc::clone(&self.notifier));
         self.change(node, move |fs| {
             let opened = open_counted(fs, node, flags, caller).inspect_err(|_| writers.closed(node));
@@ -139,6 +170,9 @@ impl<O: Operations + ?Sized> Edge<O> {
         if self.writers.outdates(node) {
             let notifier = Arc::clone(&self.notifier);
             self.flusher.run(move || forget_attr(&notifier, node));
+        }
+        if self.writers.room().is_due(bytes.len()) {
+            self.look_at_room();
         }
         let caller = if how.unprivileged {
             self.changer(request, node)
@@ -170,9 +204,15 @@ impl<O: Operations + ?Sized> Edge<O> {
     }
 }
 
-fn attributes(what: &'static str, node: INodeNo, is_written: bool, reply: ReplyAttr, result: Result<Attr>) {
+fn attributes(
+    what: &'static str,
+    node: INodeNo,
+    written: Option<Duration>,
+    reply: ReplyAttr,
+    result: Result<Attr>,
+) {
     answer(what, node, reply, result, |reply, attr| {
-        let told = told::of(&attr, is_written);
+        let told = told::of(&attr, written);
         reply.attr(&told.ttl, &told.sent);
     });
 }
@@ -205,8 +245,16 @@ fn forget_attr(notifier: &OnceLock<Notifier>, node: INodeNo) {
     }
 }
 
+/// Has the kernel write a file's dirty pages back, drop all of them and forget its attributes. Not for a session's thread,
+/// which has to take those writes.
+fn fetch_pages(notifier: &OnceLock<Notifier>, node: INodeNo) {
+    if let Some(Err(error)) = notifier.get().map(|kernel| kernel.inval_inode(node, 0, 0)) {
+        tracing::debug!(ino = node.0, %error, "could not fetch a file's pages");
+    }
+}
+
 /// A file that the kernel has known for long is opened for writing: it is to ask for blocks anew, at once if it knows of
-/// none, else when the first bytes arrive. The one who opens the file keeps the kernel's inode, so this may be said on a
+/// none or room is short, else when the first bytes arrive. The one who opens the file keeps the kernel's inode, so this may be said on a
 /// session thread: it waits for nothing.
 fn forget_blocks<O: Operations + ?Sized>(
     fs: &O,
@@ -215,7 +263,7 @@ fn forget_blocks<O: Operations + ?Sized>(
     node: INodeNo,
 ) {
     match fs.getattr(ino(node)) {
-        Ok(attr) if attr.blocks == 0 => forget_attr(notifier, node),
+        Ok(attr) if attr.blocks == 0 || writers.room().is_short() => forget_attr(notifier, node),
         _ => writers.remembers(node),
     }
 }

@@ -46,7 +46,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
     }
 
     fn getattr(&self, _: &Request, node: INodeNo, handle: Option<FileHandle>, reply: ReplyAttr) {
-        self.tell(node, handle.is_some(), reply);
+        self.tell(node, handle, reply);
     }
 
     fn setattr(
@@ -204,9 +204,13 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
             let handle = handle(flags);
             if handle == WRITER {
                 self.writers.opened(INodeNo(attr.ino.0));
+                self.look_at_room();
             }
             // One lifetime for name and attributes: the kernel asks once more for both.
-            let told = told::of(&attr, handle == WRITER);
+            let told = told::of(
+                &attr,
+                self.writers.ttl(INodeNo(attr.ino.0)).filter(|_| handle == WRITER),
+            );
             reply.created(&told.ttl, &told.sent, GENERATION, handle, CACHED);
         });
     }
