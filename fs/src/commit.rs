@@ -10,14 +10,17 @@
 //! deletes must not be looked for afterwards, so inodes learn of their new blocks under the same lock.
 //!
 //! **Invariant:** one commit at a time. When the store is full the epoch stays frozen and is tried again; after
-//! any other failure nothing is written any more.
+//! any other failure nothing is written any more. A damaged block is no failure: it stays as it is, and what belongs into
+//! it is left out and named (losses.rs).
 
 use crate::blocks::Writer;
-use crate::content::{self, NewContent};
+use crate::content::{Contents, NewContent};
+use crate::damage::Table;
 use crate::engine::{Engine, Guard};
 use crate::freeze::{Frozen, Item, Work};
 use crate::held::{Freed, Keeper, commit_block};
 use crate::inode::{Content, Home};
+use crate::losses::Losses;
 use crate::publication::Publication;
 use crate::record::{Dentry, Record, Stored};
 use crate::snapshot::{Ledger, Snapshots};
@@ -37,6 +40,7 @@ struct Written {
     freed: Vec<Cid>,
     /// New content of each frozen inode, and the bytes in it.
     stored: Vec<(InodeNo, Stored, u64)>,
+    losses: Losses,
 }
 
 impl Engine {
@@ -48,6 +52,19 @@ impl Engine {
     pub fn commit(&self) -> Result<()> {
         let mut state = self.state.lock();
         self.commit_locked(&mut state)
+    }
+
+    /// As [`Self::commit`], for somebody who is to hear if something could not be stored.
+    ///
+    /// # Errors
+    /// As [`Self::commit`]; [`Error::Damaged`], once, if changes had no readable place since the last time.
+    pub fn sync(&self) -> Result<()> {
+        let mut state = self.state.lock();
+        self.commit_locked(&mut state)?;
+        match std::mem::take(&mut state.untold_losses) {
+            true => Err(Error::Damaged("some of what was written could not be stored")),
+            false => Ok(()),
+        }
     }
 
     /// Asks for a commit soon.
@@ -126,16 +143,18 @@ impl Engine {
     }
 
     fn write_tree(&self, frozen: &Frozen, writer: &Writer<'_>) -> Result<Written> {
-        let contents = content::write(
-            &self.blocks,
+        let losses = Losses::default();
+        let contents = Contents {
+            blocks: &self.blocks,
             writer,
-            &frozen.items,
-            self.record_size,
-            &self.config,
-        )?;
+            losses: &losses,
+            record_size: self.record_size,
+        };
+        let contents = contents.write(&frozen.items, &self.config)?;
         let mut trees = Trees {
             engine: self,
             writer,
+            losses: &losses,
             above: FxHashMap::default(),
             table: BTreeMap::new(),
             orphans: BTreeMap::new(),
@@ -153,16 +172,58 @@ impl Engine {
         for ino in &frozen.left_table {
             trees.table.entry(key_of(*ino)).or_insert(None);
         }
-        volume.table = apply(self, writer, volume.table, std::mem::take(&mut trees.table))?;
+        let changes = std::mem::take(&mut trees.table);
+        volume.table = apply(self, writer, volume.table, changes, &mut |_, error, changes| {
+            losses.linked(&error, changes)
+        })?;
         // What was dropped so far was named by the tree, so snapshots may name it too; what follows they never do.
         let mut held = writer.take_dropped();
         held.extend_from_slice(&frozen.dropped);
-        volume.orphans = apply(self, writer, volume.orphans, std::mem::take(&mut trees.orphans))?;
-        let mut ledger = Ledger::new(&self.blocks, writer, frozen.snapshots.clone(), volume.dead.take());
-        ledger.destroy()?;
+        let changes = std::mem::take(&mut trees.orphans);
+        // An orphan that has no place in the table is in memory still; only a crash now would leak its space.
+        volume.orphans = apply(self, writer, volume.orphans, changes, &mut |_, error, _| {
+            losses.table(Table::Orphans, &error);
+            Ok(())
+        })?;
+        let (snapshots, freed) = self.write_ledger(frozen, writer, &losses, &mut volume, held)?;
+        let (root, root_len) = self.write_commit(frozen, writer, &volume)?;
+        // Now, while everybody goes on, and not under the lock.
+        self.blocks.store.prepare_delete(&freed)?;
+        Ok(Written {
+            root,
+            root_len,
+            volume,
+            snapshots,
+            freed,
+            stored: trees.stored,
+            losses,
+        })
+    }
+
+    /// Snapshots, and what becomes of the blocks that were dropped, `held` are those that the tree named
+    /// before; answers which are deleted.
+    fn write_ledger(
+        &self,
+        frozen: &Frozen,
+        writer: &Writer<'_>,
+        losses: &Losses,
+        volume: &mut Volume,
+        held: Vec<Link>,
+    ) -> Result<(Snapshots, Vec<Cid>)> {
+        let mut ledger = Ledger {
+            blocks: &self.blocks,
+            writer,
+            losses,
+            snapshots: frozen.snapshots.clone(),
+            table: volume.snapshots.take(),
+            dead: volume.dead.take(),
+            freed: Vec::new(),
+            changes: BTreeMap::new(),
+        };
+        ledger.destroy(frozen.epoch)?;
         ledger.drop_blocks(held)?;
-        ledger.create(frozen.epoch, &mut volume);
-        volume.snapshots = ledger.finish(volume.snapshots)?;
+        ledger.create(frozen.epoch, volume)?;
+        volume.snapshots = ledger.finish(frozen.epoch)?;
         volume.dead = ledger.dead.take();
         let Ledger {
             snapshots, mut freed, ..
@@ -174,22 +235,13 @@ impl Engine {
         let keeper = Keeper {
             blocks: &self.blocks,
             writer,
+            losses,
             epoch: frozen.epoch,
             holds: &frozen.holds,
             before: frozen.held_before.as_ref(),
         };
         let freed = keeper.settle(&mut volume.held, freed)?;
-        let (root, root_len) = self.write_commit(frozen, writer, &volume)?;
-        // Now, while everybody goes on, and not under the lock.
-        self.blocks.store.prepare_delete(&freed)?;
-        Ok(Written {
-            root,
-            root_len,
-            volume,
-            snapshots,
-            freed,
-            stored: trees.stored,
-        })
+        Ok((snapshots, freed))
     }
 
     fn write_commit(&self, frozen: &Frozen, writer: &Writer<'_>, volume: &Volume) -> Result<(Cid, u32)> {
@@ -268,6 +320,7 @@ impl Engine {
         for ino in destroyed {
             state.take(ino);
         }
+        self.tell_losses(state, frozen, written.losses);
         state.destroying = left.len();
         // Those that are dead and not destroyed yet join the open epoch here.
         for item in &frozen.items {
@@ -314,22 +367,25 @@ fn key_of(ino: InodeNo) -> Vec<u8> {
     ino.0.to_be_bytes().to_vec()
 }
 
-fn apply(engine: &Engine, writer: &Writer<'_>, root: Option<Link>, changes: Changes) -> Result<Option<Link>> {
+fn apply(
+    engine: &Engine,
+    writer: &Writer<'_>,
+    root: Option<Link>,
+    changes: Changes,
+    left_out: &mut btree::LeftOut<'_>,
+) -> Result<Option<Link>> {
     if changes.is_empty() {
         return Ok(root);
     }
-    Ok(btree::apply(
-        &engine.blocks,
-        writer,
-        root,
-        changes.into_iter().collect(),
-    )?)
+    let changes = changes.into_iter().collect();
+    Ok(btree::apply(&engine.blocks, writer, root, changes, left_out)?)
 }
 
 /// The trees of one commit while they are written.
 struct Trees<'a> {
     engine: &'a Engine,
     writer: &'a Writer<'a>,
+    losses: &'a Losses,
     /// Entries that directories yet to be written are to have.
     above: FxHashMap<InodeNo, Changes>,
     table: Changes,
@@ -382,9 +438,12 @@ impl Trees<'_> {
             };
             changes.insert(key.encode(), entry);
         }
-        let root = apply(self.engine, self.writer, stored.clone(), changes)?;
+        let (losses, dir) = (self.losses, item.meta.ino);
+        let left_out: &mut btree::LeftOut<'_> = &mut |_, error, changes| losses.names(dir, &error, changes);
+        let root = apply(self.engine, self.writer, stored.clone(), changes, left_out)?;
         if item.dead {
-            btree::destroy(&self.engine.blocks, self.writer, root, &mut |_| Ok(()))?;
+            let blocks = &self.engine.blocks;
+            btree::destroy(blocks, self.writer, root, &mut |_| Ok(()), &mut |_, _| Ok(()))?;
             return Ok(None);
         }
         Ok(root)

@@ -5,15 +5,19 @@
 //! ```
 //!
 //! Nothing here holds the engine's lock: the layers are frozen.
+//!
+//! A record whose new bytes lie over a leaf that is damaged, or below a damaged node of the index, stays what it was: its
+//! rest cannot be had, and a record is stored whole. All other records of the file are written (losses.rs).
 
-use crate::Result;
 use crate::blocks::{Blocks, Writer};
 use crate::engine::Config;
 use crate::freeze::{Item, Work};
 use crate::layer::{Dirty, Layer, Rec, Under, plain_len};
+use crate::losses::Losses;
 use crate::read::record_of;
 use crate::record::Stored;
 use crate::spread::spread;
+use crate::{Error, Result};
 use cairn_merkle::index::{self, IndexRoot};
 use cairn_merkle::{Link, NodeSink};
 use parking_lot::Mutex;
@@ -35,6 +39,19 @@ pub(crate) struct NewContent {
 enum Made {
     Inline(Arc<[u8]>),
     Leaf(Link),
+    /// What lies under it is damaged: this leaf of the same epoch, or what is stored.
+    Kept(Option<Link>),
+}
+
+type MadeByFile = FxHashMap<usize, BTreeMap<u64, Made>>;
+
+/// What a commit writes contents with.
+#[derive(Clone, Copy)]
+pub(crate) struct Contents<'a> {
+    pub(crate) blocks: &'a Blocks,
+    pub(crate) writer: &'a Writer<'a>,
+    pub(crate) losses: &'a Losses,
+    pub(crate) record_size: u32,
 }
 
 /// One file on its way.
@@ -85,260 +102,284 @@ impl<'a> File<'a> {
             .filter(move |recno| self.len(*recno, record_size) > 0)
     }
 
-    fn seal(&self, writer: &Writer<'_>, blocks: &Blocks, recno: u64, record_size: u32) -> Result<Made> {
-        let bytes = record_of(
-            self.layer,
-            self.stored,
-            recno,
-            self.len(recno, record_size),
-            blocks,
-        )?;
-        if self.single && self.item.meta.size <= INLINE_MAX {
-            return Ok(Made::Inline(Arc::from(&*bytes)));
+    /// Its content as it was.
+    fn unchanged(&self) -> NewContent {
+        NewContent {
+            stored: self.stored.clone(),
+            bytes: self.item.meta.stored,
         }
-        Ok(Made::Leaf(writer.put_leaf(&bytes)?))
+    }
+
+    /// What an index is to have of the changed records. One that stays as it was is no change.
+    fn changes(&self, mut made: BTreeMap<u64, Made>) -> BTreeMap<u64, Option<Link>> {
+        let mut changes = BTreeMap::new();
+        for (recno, rec) in self.layer.records() {
+            let link = match (rec, made.remove(recno)) {
+                (_, Some(Made::Kept(None))) => continue,
+                (_, Some(Made::Leaf(link) | Made::Kept(Some(link)))) => Some(link),
+                (Rec::Clean(link), _) => Some(link.clone()),
+                (Rec::Hole | Rec::Dirty(_), _) => None,
+            };
+            changes.insert(*recno, link);
+        }
+        // The first bytes, which moved out of the inode.
+        for (recno, made) in made {
+            if let Made::Leaf(link) = made {
+                changes.insert(recno, Some(link));
+            }
+        }
+        changes
+    }
+
+    /// Whether somebody wrote to a record: it may also be dirty for being cut.
+    fn has_bytes(&self, recno: u64) -> bool {
+        let rec = self.layer.records().get(&recno);
+        matches!(rec, Some(Rec::Dirty(dirty)) if dirty.pieces.bytes() > 0)
+    }
+
+    /// The leaf under a partly dirty record, if it is of the same epoch.
+    fn under(&self, recno: u64) -> Option<&Link> {
+        match self.layer.records().get(&recno)? {
+            Rec::Dirty(Dirty {
+                under: Under::Leaf(link),
+                ..
+            }) => Some(link),
+            Rec::Dirty(_) | Rec::Hole | Rec::Clean(_) => None,
+        }
     }
 }
 
-/// Writes the contents of all files among `items`; answers them by their place there. Of those that are dead it drops
-/// `config.destroy_leaves` leaves or a little more; what is left of them stays their content.
-pub(crate) fn write(
-    blocks: &Blocks,
-    writer: &Writer<'_>,
-    items: &[Item],
-    record_size: u32,
-    config: &Config,
-) -> Result<Vec<Option<NewContent>>> {
-    let files: Vec<Option<File<'_>>> = items.iter().map(File::new).collect();
-    let mut jobs = Vec::new();
-    for (at, file) in files.iter().enumerate() {
-        if let Some(file) = file.as_ref().filter(|file| !file.item.dead) {
-            jobs.extend(file.to_seal(record_size).map(|recno| (at, recno)));
+impl Contents<'_> {
+    /// Writes the contents of all files among `items`; answers them by their place there. Of those that are dead it drops
+    /// `config.destroy_leaves` leaves or a little more; what is left of them stays their content.
+    pub(crate) fn write(self, items: &[Item], config: &Config) -> Result<Vec<Option<NewContent>>> {
+        let files: Vec<Option<File<'_>>> = items.iter().map(File::new).collect();
+        let mut jobs = Vec::new();
+        for (at, file) in files.iter().enumerate() {
+            if let Some(file) = file.as_ref().filter(|file| !file.item.dead) {
+                jobs.extend(file.to_seal(self.record_size).map(|recno| (at, recno)));
+            }
         }
-    }
-    // Files made one after the other are often read so: their leaves lie behind each other.
-    jobs.sort_unstable_by_key(|(at, recno)| (items[*at].meta.ino, *recno));
-    let made = Mutex::new(MadeByFile::default());
-    let seal = |(at, recno): &(usize, u64)| {
-        let file = files[*at].as_ref().expect("only files have jobs");
-        let done = file.seal(writer, blocks, *recno, record_size)?;
-        made.lock().entry(*at).or_default().insert(*recno, done);
-        Ok(())
-    };
-    spread(&jobs, config.workers, &seal)?;
-    let mut made = made.into_inner();
-    let mut budget = config.destroy_leaves;
-    let mut contents = Vec::with_capacity(items.len());
-    for (at, file) in files.iter().enumerate() {
-        contents.push(match file {
-            None => None,
-            Some(file) if file.item.dead => Some(drop_dead(blocks, writer, file, &mut budget)?),
-            Some(file) => Some(assemble(
-                blocks,
-                writer,
-                file,
-                made.remove(&at).unwrap_or_default(),
-            )?),
-        });
-    }
-    Ok(contents)
-}
-
-type MadeByFile = FxHashMap<usize, BTreeMap<u64, Made>>;
-
-/// What a dead file has is dropped, as far as `budget` leaves reach; the rest is left to the next commits.
-fn drop_dead(
-    blocks: &Blocks,
-    writer: &Writer<'_>,
-    file: &File<'_>,
-    budget: &mut usize,
-) -> Result<NewContent> {
-    for rec in file.layer.records().values() {
-        if let Some(link) = rec.clone().into_link() {
-            writer.drop_block(&link)?;
-        }
-    }
-    let root = match file.stored {
-        Stored::Index(root) => root.clone(),
-        Stored::Leaf(_) | Stored::None | Stored::Inline(_) | Stored::Tree(_) => {
-            drop_all_stored(blocks, writer, file.stored)?;
-            return Ok(NewContent {
-                stored: Stored::None,
-                bytes: 0,
+        // Files made one after the other are often read so: their leaves lie behind each other.
+        jobs.sort_unstable_by_key(|(at, recno)| (items[*at].meta.ino, *recno));
+        let made = Mutex::new(MadeByFile::default());
+        let seal = |(at, recno): &(usize, u64)| {
+            let file = files[*at].as_ref().expect("only files have jobs");
+            let done = self.seal(file, *recno)?;
+            made.lock().entry(*at).or_default().insert(*recno, done);
+            Ok(())
+        };
+        spread(&jobs, config.workers, &seal)?;
+        let mut made = made.into_inner();
+        let mut budget = config.destroy_leaves;
+        let mut contents = Vec::with_capacity(items.len());
+        for (at, file) in files.iter().enumerate() {
+            contents.push(match file {
+                None => None,
+                Some(file) if file.item.dead => Some(self.drop_dead(file, &mut budget)?),
+                Some(file) => Some(self.assemble(file, made.remove(&at).unwrap_or_default())?),
             });
         }
-    };
-    if *budget == 0 {
-        return Ok(NewContent {
-            stored: Stored::Index(root),
-            bytes: file.item.meta.stored,
-        });
+        Ok(contents)
     }
-    let mut dropped = Vec::new();
-    let rest = index::destroy_some(blocks, writer, root, *budget, &mut |link| {
-        dropped.push(link.clone())
-    })?;
-    *budget = budget.saturating_sub(dropped.len());
-    let gone: u64 = dropped.iter().map(plain_len).sum();
-    dropped.iter().try_for_each(|link| writer.drop_block(link))?;
-    Ok(NewContent {
-        bytes: match rest {
-            Some(_) => file.item.meta.stored.saturating_sub(gone),
-            None => 0,
-        },
-        stored: rest.map_or(Stored::None, Stored::Index),
-    })
-}
 
-/// Puts a file's new records into its old content.
-fn assemble(
-    blocks: &Blocks,
-    writer: &Writer<'_>,
-    file: &File<'_>,
-    made: BTreeMap<u64, Made>,
-) -> Result<NewContent> {
-    let bytes = file.item.meta.stored;
-    if file.layer.is_empty() {
-        return Ok(NewContent {
-            stored: file.stored.clone(),
-            bytes,
-        });
-    }
-    // The leaf below scattered writes has been sealed anew together with them.
-    for rec in file.layer.records().values() {
-        if let Rec::Dirty(Dirty {
-            under: Under::Leaf(link),
-            ..
-        }) = rec
-        {
-            writer.drop_block(link)?;
+    fn seal(self, file: &File<'_>, recno: u64) -> Result<Made> {
+        let len = file.len(recno, self.record_size);
+        let bytes = match record_of(file.layer, file.stored, recno, len, self.blocks) {
+            Err(Error::Merkle(error)) if error.damaged().is_some() => {
+                match file.has_bytes(recno) {
+                    true => self.losses.record(file.item.meta.ino, recno, &error),
+                    false => self.losses.kept(file.item.meta.ino, &error),
+                }
+                return Ok(Made::Kept(file.under(recno).cloned()));
+            }
+            read => read?,
+        };
+        if file.single && file.item.meta.size <= INLINE_MAX {
+            return Ok(Made::Inline(Arc::from(&*bytes)));
         }
+        Ok(Made::Leaf(self.writer.put_leaf(&bytes)?))
     }
-    if file.single {
-        single(blocks, writer, file, made)
-    } else {
-        indexed(blocks, writer, file, made)
-    }
-}
 
-fn single(
-    blocks: &Blocks,
-    writer: &Writer<'_>,
-    file: &File<'_>,
-    mut made: BTreeMap<u64, Made>,
-) -> Result<NewContent> {
-    let stored = match (file.layer.records().get(&0), made.remove(&0)) {
-        (_, Some(Made::Inline(bytes))) => Stored::Inline(bytes),
-        (_, Some(Made::Leaf(link))) => Stored::Leaf(link),
-        (Some(Rec::Clean(link)), None) => Stored::Leaf(link.clone()),
-        (None, None) if file.layer.floor > 0 => {
+    /// What a dead file has is dropped, as far as `budget` leaves reach; the rest is left to the next commits.
+    fn drop_dead(self, file: &File<'_>, budget: &mut usize) -> Result<NewContent> {
+        for rec in file.layer.records().values() {
+            if let Some(link) = rec.clone().into_link() {
+                self.writer.drop_block(&link)?;
+            }
+        }
+        let root = match file.stored {
+            Stored::Index(root) => root.clone(),
+            Stored::Leaf(_) | Stored::None | Stored::Inline(_) | Stored::Tree(_) => {
+                self.drop_all_stored(file)?;
+                return Ok(NewContent {
+                    stored: Stored::None,
+                    bytes: 0,
+                });
+            }
+        };
+        if *budget == 0 {
             return Ok(NewContent {
-                stored: file.stored.clone(),
+                stored: Stored::Index(root),
                 bytes: file.item.meta.stored,
             });
         }
-        _ => Stored::None,
-    };
-    drop_all_stored(blocks, writer, file.stored)?;
-    let bytes = match &stored {
-        Stored::Inline(bytes) => bytes.len() as u64,
-        Stored::Leaf(link) => plain_len(link),
-        _ => 0,
-    };
-    Ok(NewContent { stored, bytes })
-}
-
-fn drop_all_stored(blocks: &Blocks, writer: &Writer<'_>, stored: &Stored) -> Result<()> {
-    match stored {
-        Stored::Leaf(link) => writer.drop_block(link)?,
-        Stored::Index(root) => drop(truncate(blocks, writer, Some(root.clone()), 0, &mut |_| {})?),
-        Stored::None | Stored::Inline(_) | Stored::Tree(_) => {}
-    }
-    Ok(())
-}
-
-fn indexed(
-    blocks: &Blocks,
-    writer: &Writer<'_>,
-    file: &File<'_>,
-    made: BTreeMap<u64, Made>,
-) -> Result<NewContent> {
-    // Of a file that was emptied nothing stays, also where a damaged index does not tell what it held.
-    let emptied = file.layer.floor == 0;
-    let mut gone = 0;
-    let mut changes: BTreeMap<u64, Option<Link>> = BTreeMap::new();
-    for (recno, rec) in file.layer.records() {
-        changes.insert(
-            *recno,
-            match rec {
-                Rec::Clean(link) => Some(link.clone()),
-                Rec::Hole | Rec::Dirty(_) => None,
+        let mut dropped = Vec::new();
+        let mut drop = |link: &Link| dropped.push(link.clone());
+        let rest = index::destroy_some(
+            self.blocks,
+            self.writer,
+            root,
+            *budget,
+            &mut drop,
+            &mut self.cut_around(file),
+        )?;
+        *budget = budget.saturating_sub(dropped.len());
+        let gone: u64 = dropped.iter().map(plain_len).sum();
+        dropped.iter().try_for_each(|link| self.writer.drop_block(link))?;
+        Ok(NewContent {
+            bytes: match rest {
+                Some(_) => file.item.meta.stored.saturating_sub(gone),
+                None => 0,
             },
-        );
+            stored: rest.map_or(Stored::None, Stored::Index),
+        })
     }
-    for (recno, made) in made {
-        if let Made::Leaf(link) = made {
-            changes.insert(recno, Some(link));
-        }
-    }
-    let added: u64 = changes.values().flatten().map(plain_len).sum();
-    let root = match file.stored {
-        Stored::Index(root) => truncate(blocks, writer, Some(root.clone()), file.layer.floor, &mut |len| {
-            gone += len
-        })?,
-        Stored::Leaf(link) if emptied || changes.contains_key(&0) => {
-            gone += plain_len(link);
-            writer.drop_block(link)?;
-            None
-        }
-        Stored::Leaf(link) => {
-            changes.insert(0, Some(link.clone()));
-            None
-        }
-        Stored::Inline(bytes) => {
-            gone += bytes.len() as u64;
-            None
-        }
-        Stored::None | Stored::Tree(_) => None,
-    };
-    let mut dropped = Vec::new();
-    let root = index::apply(blocks, writer, root, &changes, &mut |link| {
-        dropped.push(link.clone())
-    })?;
-    for link in dropped {
-        gone += plain_len(&link);
-        writer.drop_block(&link)?;
-    }
-    let bytes = match emptied {
-        true => added,
-        false => (file.item.meta.stored + added).saturating_sub(gone),
-    };
-    Ok(NewContent {
-        stored: root.map_or(Stored::None, Stored::Index),
-        bytes,
-    })
-}
 
-/// Cuts an index, drops its leaves from `first` on, and tells how long each was.
-fn truncate(
-    blocks: &Blocks,
-    writer: &Writer<'_>,
-    root: Option<IndexRoot>,
-    first: u64,
-    gone: &mut dyn FnMut(u64),
-) -> Result<Option<IndexRoot>> {
-    if first == u64::MAX {
-        return Ok(root);
+    /// Puts a file's new records into its old content.
+    fn assemble(self, file: &File<'_>, made: BTreeMap<u64, Made>) -> Result<NewContent> {
+        if file.layer.is_empty() {
+            return Ok(file.unchanged());
+        }
+        // The leaf below scattered writes has been sealed anew together with them.
+        for recno in file.layer.records().keys() {
+            if let Some(link) = file.under(*recno)
+                && !matches!(made.get(recno), Some(Made::Kept(_)))
+            {
+                self.writer.drop_block(link)?;
+            }
+        }
+        if file.single {
+            self.single(file, made)
+        } else {
+            self.indexed(file, made)
+        }
     }
-    let mut dropped = Vec::new();
-    let root = index::truncate(blocks, writer, root, first, &mut |link| {
-        dropped.push(link.clone())
-    })?;
-    for link in dropped {
-        gone(plain_len(&link));
-        writer.drop_block(&link)?;
+
+    fn single(self, file: &File<'_>, mut made: BTreeMap<u64, Made>) -> Result<NewContent> {
+        let stored = match (file.layer.records().get(&0), made.remove(&0)) {
+            (_, Some(Made::Inline(bytes))) => Stored::Inline(bytes),
+            (_, Some(Made::Leaf(link) | Made::Kept(Some(link)))) => Stored::Leaf(link),
+            (_, Some(Made::Kept(None))) => return Ok(file.unchanged()),
+            (Some(Rec::Clean(link)), None) => Stored::Leaf(link.clone()),
+            (None, None) if file.layer.floor > 0 => return Ok(file.unchanged()),
+            _ => Stored::None,
+        };
+        self.drop_all_stored(file)?;
+        let bytes = match &stored {
+            Stored::Inline(bytes) => bytes.len() as u64,
+            Stored::Leaf(link) => plain_len(link),
+            _ => 0,
+        };
+        Ok(NewContent { stored, bytes })
     }
-    // Whoever changes the tree next reads what was just put.
-    writer.flush()?;
-    Ok(root)
+
+    fn drop_all_stored(self, file: &File<'_>) -> Result<()> {
+        match file.stored {
+            Stored::Leaf(link) => self.writer.drop_block(link)?,
+            Stored::Index(root) => drop(self.truncate(file, root.clone(), 0, &mut |_| {})?),
+            Stored::None | Stored::Inline(_) | Stored::Tree(_) => {}
+        }
+        Ok(())
+    }
+
+    fn indexed(self, file: &File<'_>, made: BTreeMap<u64, Made>) -> Result<NewContent> {
+        // Of a file that was emptied nothing stays, also where a damaged index does not tell what it held.
+        let emptied = file.layer.floor == 0;
+        let mut gone = 0;
+        let mut changes = file.changes(made);
+        let mut added: u64 = changes.values().flatten().map(plain_len).sum();
+        let root = match file.stored {
+            Stored::Index(root) => {
+                self.truncate(file, root.clone(), file.layer.floor, &mut |len| gone += len)?
+            }
+            Stored::Leaf(link) if emptied || changes.contains_key(&0) => {
+                gone += plain_len(link);
+                self.writer.drop_block(link)?;
+                None
+            }
+            Stored::Leaf(link) => {
+                changes.insert(0, Some(link.clone()));
+                None
+            }
+            Stored::Inline(bytes) => {
+                gone += bytes.len() as u64;
+                None
+            }
+            Stored::None | Stored::Tree(_) => None,
+        };
+        let (mut dropped, mut unplaced) = (Vec::new(), Vec::new());
+        let mut drop = |link: &Link| dropped.push(link.clone());
+        let left_out: &mut index::LeftOut<'_> = &mut |_, error, changes| {
+            for (recno, link) in changes {
+                match link {
+                    Some(_) => self.losses.record(file.item.meta.ino, *recno, &error),
+                    None => self.losses.kept(file.item.meta.ino, &error),
+                }
+                unplaced.extend(link.iter().cloned());
+            }
+            Ok(())
+        };
+        let root = index::apply(self.blocks, self.writer, root, &changes, &mut drop, left_out)?;
+        added -= unplaced.iter().map(plain_len).sum::<u64>();
+        gone += dropped.iter().map(plain_len).sum::<u64>();
+        for link in dropped.iter().chain(&unplaced) {
+            self.writer.drop_block(link)?;
+        }
+        let bytes = match emptied {
+            true => added,
+            false => (file.item.meta.stored + added).saturating_sub(gone),
+        };
+        Ok(NewContent {
+            stored: root.map_or(Stored::None, Stored::Index),
+            bytes,
+        })
+    }
+
+    /// Cuts an index, drops its leaves from `first` on, and tells how long each was.
+    fn truncate(
+        self,
+        file: &File<'_>,
+        root: IndexRoot,
+        first: u64,
+        gone: &mut dyn FnMut(u64),
+    ) -> Result<Option<IndexRoot>> {
+        if first == u64::MAX {
+            return Ok(Some(root));
+        }
+        let mut dropped = Vec::new();
+        let mut drop = |link: &Link| dropped.push(link.clone());
+        let (blocks, writer) = (self.blocks, self.writer);
+        let left_out = &mut self.cut_around(file);
+        let root = index::truncate(blocks, writer, Some(root), first, &mut drop, left_out)?;
+        for link in dropped {
+            gone(plain_len(&link));
+            writer.drop_block(&link)?;
+        }
+        // Whoever changes the tree next reads what was just put.
+        writer.flush()?;
+        Ok(root)
+    }
+
+    /// A cut leaves a damaged node whole of which something is to stay.
+    fn cut_around(
+        self,
+        file: &File<'_>,
+    ) -> impl FnMut(&Link, cairn_merkle::Error, &[index::Change<'_>]) -> cairn_merkle::Result<()> {
+        let (losses, ino) = (self.losses, file.item.meta.ino);
+        move |_, error, _| {
+            losses.kept(ino, &error);
+            Ok(())
+        }
+    }
 }

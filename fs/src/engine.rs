@@ -13,6 +13,7 @@
 //! measures how long things take, to pace itself; nothing that is stored depends on that.
 
 use crate::blocks::Blocks;
+use crate::damage::{DamageRecord, KnownDamage};
 use crate::inode::{Child, DirKey, Home, Inode};
 use crate::intent::Op;
 use crate::record::{Dentry, Record};
@@ -96,6 +97,7 @@ pub struct Engine {
     /// What replaying the log found: what it lost, and what at its end is no record.
     pub(crate) log_loss: Option<LogLoss>,
     pub(crate) log_torn: Option<String>,
+    pub(crate) damage: DamageRecord,
     pub(crate) committer: Mutex<Option<std::thread::JoinHandle<()>>>,
     pub(crate) logger: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
@@ -118,6 +120,11 @@ pub(crate) struct Signals {
 pub(crate) type Guard<'a> = MutexGuard<'a, State>;
 
 impl Engine {
+    /// What this mount has met that is damaged.
+    pub fn damage(&self) -> KnownDamage {
+        self.damage.known()
+    }
+
     /// Finds what `key` leads to in a directory, and has its inode in memory if it is not in the hard-link table.
     pub(crate) fn child(&self, state: &mut State, parent: InodeNo, key: &DirKey) -> Result<Option<Child>> {
         let dir = state.inode(parent)?.dir()?;

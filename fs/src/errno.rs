@@ -26,6 +26,7 @@ impl From<&Error> for Errno {
             Error::Unsupported => Self::EOPNOTSUPP,
             Error::NoData => Self::ENXIO,
             Error::ReadOnly(_) | Error::LogDamaged(_) => Self::EROFS,
+            Error::Damaged(_) => Self::EIO,
             Error::Merkle(error) => of_merkle(error),
         }
     }
@@ -80,6 +81,7 @@ mod tests {
             (Error::NoData, libc::ENXIO),
             (Error::NoSpace, libc::ENOSPC),
             (Error::ReadOnly("test"), libc::EROFS),
+            (Error::Damaged("test"), libc::EIO),
         ];
         for (error, code) in cases {
             assert_eq!(Errno::from(&error).code(), code, "{error}");

@@ -56,6 +56,9 @@ pub enum Error {
     /// What was synced is lost, and nobody has said that the volume may go on without it.
     #[error("the intent log is damaged: {0}")]
     LogDamaged(Box<LogLoss>),
+    /// A part of the volume that is needed cannot be read.
+    #[error("{0}: `cairn status` and `cairn check` say what is damaged")]
+    Damaged(&'static str),
     /// A block, key, header or the store itself.
     #[error(transparent)]
     Merkle(#[from] cairn_merkle::Error),

@@ -10,10 +10,12 @@
 mod logged;
 
 use crate::admit::{Claim, DROPPED_BYTES};
+use crate::blocks::Cached;
 use crate::engine::{Engine, Guard};
 use crate::inode::FileBody;
 use crate::layer::{Layer, Rec, Under};
 use crate::read::Plan;
+use crate::record::Stored;
 use crate::state::State;
 use crate::{Caller, Error, Fallocate, InodeNo, Result, Seek};
 use cairn_merkle::buffer::Buffer;
@@ -118,6 +120,7 @@ impl Engine {
         if bytes.is_empty() {
             return Ok(());
         }
+        self.reach_records(&mut state, ino, offset, end)?;
         self.admit_bytes(&mut state, bytes.len() as u64)?;
         let epoch = self.begin_put(&mut state);
         let chunks = MutexGuard::unlocked(&mut state, || self.seal_whole(epoch, offset, bytes));
@@ -135,6 +138,33 @@ impl Engine {
             self.unprivilege(state, ino, caller)?;
         }
         Ok(())
+    }
+
+    /// Refuses to change records whose place in the file's index cannot be read: the commit could not store them. Nodes are
+    /// read outside of the lock, if they are not cached.
+    fn reach_records(&self, state: &mut Guard<'_>, ino: InodeNo, from: u64, until: u64) -> Result<()> {
+        let size = u64::from(self.record_size);
+        let (first, last) = (from / size, until.saturating_sub(1) / size);
+        loop {
+            let file = state.inode(ino)?.file()?;
+            let Stored::Index(root) = &file.stored else {
+                return Ok(());
+            };
+            let floor = file.frozen.as_ref().map_or(u64::MAX, |frozen| frozen.floor);
+            let floor = floor.min(file.open.floor);
+            if index::reach(&Cached(&self.blocks), root, first, last, floor).is_ok() {
+                return Ok(());
+            }
+            let (root, commits) = (root.clone(), state.commits_done);
+            let reached =
+                MutexGuard::unlocked(state, || index::reach(&self.blocks, &root, first, last, floor));
+            self.revive(state, ino)?;
+            match reached {
+                // A commit may have freed what was to be read; its own nodes are newer.
+                Err(cairn_merkle::Error::Missing { .. }) if state.commits_done != commits => {}
+                done => return Ok(done?),
+            }
+        }
     }
 
     /// Seals and puts the records that `bytes` covers whole; copies the rest.
@@ -277,6 +307,7 @@ impl Engine {
         if matches!(mode, Fallocate::Allocate | Fallocate::AllocateKeepSize) {
             self.admit_allocation(&state, len)?;
         } else {
+            self.reach_records(&mut state, ino, offset, end.min(size))?;
             self.zero(&mut state, ino, offset, end.min(size))?;
         }
         if grows {
@@ -393,7 +424,6 @@ impl Engine {
             }
             until = until.min(layer.floor);
         }
-        use crate::record::Stored;
         Ok(match &file.stored {
             Stored::Index(root) => match index::next_data(&self.blocks, Some(root), recno)? {
                 Some(next) if next == recno => {

@@ -18,6 +18,8 @@
 
 use crate::Result;
 use crate::blocks::{Blocks, Writer};
+use crate::damage::Table;
+use crate::losses::Losses;
 use cairn_merkle::{Cid, Codec, Epoch, Link, btree};
 use std::collections::BTreeMap;
 
@@ -126,6 +128,7 @@ impl Row {
 pub(crate) struct Keeper<'a> {
     pub(crate) blocks: &'a Blocks,
     pub(crate) writer: &'a Writer<'a>,
+    pub(crate) losses: &'a Losses,
     /// The commit under way.
     pub(crate) epoch: Epoch,
     pub(crate) holds: &'a Holds,
@@ -162,7 +165,17 @@ impl Keeper<'_> {
             // those are nobody's, and the third has nothing to do.
             self.writer.flush()?;
             let changed = std::mem::take(&mut changes).into_iter().collect();
-            list.root = self.writer.change_list(list.root.take(), changed)?;
+            let (losses, bytes) = (self.losses, &mut list.bytes);
+            // A block that cannot be listed stays in the store all the same: a version that is held names it.
+            let left_out: &mut btree::LeftOut<'_> = &mut |_, error, changes| {
+                losses.listed(Table::HeldList, &error, changes);
+                let rows = changes
+                    .iter()
+                    .filter_map(|(_, entry)| Row::decode(entry.as_ref()?).ok());
+                *bytes -= rows.map(|row| u64::from(row.len)).sum::<u64>();
+                Ok(())
+            };
+            list.root = btree::apply(self.blocks, self.writer, list.root.take(), changed, left_out)?;
             freed = self.writer.take_dropped().into_iter().map(Freed::from).collect();
         }
     }
@@ -177,13 +190,8 @@ impl Keeper<'_> {
         if list.root.is_none() || self.before.is_some_and(|before| self.holds.cover(before)) {
             return Ok(changes);
         }
-        let bytes = &mut list.bytes;
-        // Blocks whose rows cannot be read stay in the store until a repair.
-        let gap = &mut |gap: btree::Gap| {
-            tracing::error!(error = %gap.error, "a part of the held list is left as it is");
-            Ok(())
-        };
-        let each = &mut |entry: btree::Entry| -> cairn_merkle::Result<()> {
+        let (bytes, losses) = (&mut list.bytes, self.losses);
+        let mut each = |entry: btree::Entry| {
             let row = Row::decode(&entry)?;
             if !self.holds.name(row.birth, row.freed) {
                 delete.push(row.cid);
@@ -192,7 +200,17 @@ impl Keeper<'_> {
             }
             Ok(())
         };
-        btree::survey(self.blocks, list.root.as_ref(), &mut |_| {}, each, gap)?;
+        // What cannot be read stays on the list; the next mount tries again.
+        btree::walk_past(
+            self.blocks,
+            list.root.as_ref(),
+            &mut |_| {},
+            &mut each,
+            &mut |_, error| {
+                losses.table(Table::HeldList, &error);
+                Ok(())
+            },
+        )?;
         Ok(changes)
     }
 }

@@ -96,6 +96,8 @@ pub(crate) struct FileBody {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct DirBody {
     pub(crate) stored: Option<Link>,
+    /// A node of it that a listing found damaged: names are missing from what it told.
+    pub(crate) unread: Option<Link>,
     pub(crate) frozen: Option<Arc<Names>>,
     pub(crate) open: Names,
     /// Places of names of one hash that came or went while it was open.
@@ -181,6 +183,8 @@ pub(crate) struct Inode {
     pub(crate) dirty: bool,
     /// Part of the commit under way.
     pub(crate) frozen: bool,
+    /// A commit could not place some of it, and nobody who syncs it has heard of that.
+    pub(crate) lost: bool,
     /// Epoch whose log already says where this inode is found.
     pub(crate) located: Epoch,
     /// When it came into memory; see `parked.rs`.
@@ -219,6 +223,7 @@ impl Inode {
             children: 0,
             dirty: false,
             frozen: false,
+            lost: false,
             located: Epoch(0),
             stamp: 0,
             counted: 0,

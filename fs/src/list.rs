@@ -14,7 +14,7 @@ use crate::record::{Dentry, Record};
 use crate::slots::{self, Slots};
 use crate::state::{State, in_view, view_of};
 use crate::{Attr, DirCookie, DirEntry, Error, InodeNo, Name, Result};
-use cairn_merkle::{Link, btree};
+use cairn_merkle::{Link, NodeSource, btree};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
@@ -33,7 +33,7 @@ impl Engine {
         let mut state = self.state.lock();
         let state = &mut *state;
         if ino == InodeNo::SNAPSHOTS {
-            return Ok(state.snapshots.list_dir(after, count_max));
+            return state.snapshots.list_dir(after, count_max);
         }
         self.enter(state, ino)?;
         let (mut listed, mut from) = (Vec::new(), Some(slots::hash_of(after)));
@@ -46,10 +46,10 @@ impl Engine {
             let mut rows = with_cookies(slots, page.rows, after);
             rows.truncate(count_max - listed.len());
             for (cookie, (key, child, record)) in rows {
-                let attr = if with_attr {
-                    Some(self.attr_of(state, child, record)?)
-                } else {
-                    None
+                let attr = match with_attr.then(|| self.attr_of(state, child, record)) {
+                    // The name is there, and what it leads to cannot be read: whoever asks for that hears so.
+                    Some(Err(Error::Merkle(error))) if error.damaged().is_some() => None,
+                    attr => attr.transpose()?,
                 };
                 listed.push(DirEntry {
                     ino: child.ino,
@@ -60,7 +60,21 @@ impl Engine {
                 });
             }
         }
+        if listed.is_empty() {
+            self.end_of_list(state, ino)?;
+        }
         Ok(listed)
+    }
+
+    /// A list from which names are missing does not end as if it were whole: the rest is in a damaged node.
+    fn end_of_list(&self, state: &mut State, ino: InodeNo) -> Result<()> {
+        let dir = state.inode_mut(ino)?.dir_mut()?;
+        if let Some(unread) = dir.unread.take() {
+            let read = self.blocks.node(&unread);
+            dir.unread = read.is_err().then_some(unread);
+            read?;
+        }
+        Ok(())
     }
 
     fn attr_of(&self, state: &mut State, child: Child, record: Option<Record>) -> Result<Attr> {
@@ -77,11 +91,11 @@ impl Engine {
     }
 
     /// Names from a hash on, overlaid: stored ones under frozen ones under open ones. As many as `count_max` stored ones
-    /// reach, by whole hashes.
-    fn list(&self, state: &State, ino: InodeNo, from: u32, count_max: usize) -> Result<Page> {
-        let dir = state.inode(ino)?.dir()?;
+    /// reach, by whole hashes. Goes past damaged nodes.
+    fn list(&self, state: &mut State, ino: InodeNo, from: u32, count_max: usize) -> Result<Page> {
+        let dir = state.inode_mut(ino)?.dir_mut()?;
         let view = view_of(ino);
-        let (stored, mut until) = self.whole_hashes(dir.stored.as_ref(), from, count_max)?;
+        let (stored, mut until) = self.whole_hashes(dir.stored.as_ref(), from, count_max, &mut dir.unread)?;
         let layers: [Option<&Names>; 2] = [dir.frozen.as_deref(), Some(&dir.open)];
         for names in layers.into_iter().flatten() {
             let last = of_hashes(names, from, until)
@@ -138,12 +152,22 @@ impl Engine {
         })
     }
 
-    /// About `count` stored names from a hash on, and the last hash of which they are all.
-    fn whole_hashes(&self, tree: Option<&Link>, from: u32, count: usize) -> Result<(Vec<btree::Entry>, u32)> {
+    /// About `count` stored names from a hash on, and the last hash of which they are all; or a node that is damaged.
+    fn whole_hashes(
+        &self,
+        tree: Option<&Link>,
+        from: u32,
+        count: usize,
+        unread: &mut Option<Link>,
+    ) -> Result<(Vec<btree::Entry>, u32)> {
         let first = from.to_be_bytes();
         let mut count = count.saturating_add(2);
         loop {
-            let mut stored = btree::range(&self.blocks, tree, Bound::Included(&first), count)?;
+            let first = Bound::Included(first.as_slice());
+            let mut stored = btree::range_past(&self.blocks, tree, first, count, &mut |link, _| {
+                *unread = Some(link.clone());
+                Ok(())
+            })?;
             if stored.len() < count {
                 return Ok((stored, u32::MAX));
             }
@@ -182,12 +206,26 @@ impl Engine {
         Ok(())
     }
 
-    /// The kernel keeps an entry that was listed: one more reference, as by [`Self::lookup`].
+    /// The kernel keeps an entry that was listed: one more reference, as by [`Self::lookup`]. `None` if it has several
+    /// names and cannot be read.
     ///
     /// # Errors
     /// [`Error::NoEntry`] if the name has gone since.
-    pub fn retain(&self, parent: InodeNo, entry: &DirEntry) -> Result<Attr> {
-        self.lookup(parent, &entry.name)
+    pub fn retain(&self, parent: InodeNo, entry: &DirEntry) -> Result<Option<Attr>> {
+        match self.lookup(parent, &entry.name) {
+            Err(Error::Merkle(error)) if error.damaged().is_some() => {
+                let mut state = self.state.lock();
+                let key = state.key(&entry.name);
+                let child = self.child(&mut state, parent, &key)?.ok_or(Error::NoEntry)?;
+                // Else it is in memory, or it was the directory that could not be read.
+                if !child.linked || state.inodes.contains_key(&child.ino) {
+                    return Err(error.into());
+                }
+                state.parking.refer(child.ino);
+                Ok(None)
+            }
+            found => found.map(Some),
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use crate::intent::Op;
 use crate::record::{Meta, Record, Stored, Xattrs};
 use crate::state::{State, view_of};
 use crate::{Attr, Caller, Error, InodeNo, Kind, Name, RenameMode, Result, Time};
+use cairn_merkle::btree;
 
 /// More names than this one inode cannot have (as in ext4).
 const NLINK_MAX: u32 = 65_000;
@@ -170,33 +171,28 @@ impl Engine {
         state.change(ino)?;
         state.volume.next_ino = state.volume.next_ino.max(ino.0 + 1);
         state.volume.inodes += 1;
-        self.set_name(
-            state,
-            parent,
-            key,
-            Some(Child {
-                ino,
-                kind,
-                linked: false,
-            }),
-            now,
-        )?;
+        let child = Child {
+            ino,
+            kind,
+            linked: false,
+        };
+        self.set_name(state, (parent, key), false, Some(child), now)?;
         if kind == Kind::Directory {
             state.change(parent)?.meta.nlink += 1;
         }
         Ok(())
     }
 
-    /// Points a name somewhere, or removes it, and moves the directory's times and size along.
+    /// Points a name somewhere, or removes it, and moves the directory's times and size along. No damage
+    /// keeps it from ending what was begun: the caller knows whether the name `had` led somewhere.
     fn set_name(
         &self,
         state: &mut State,
-        parent: InodeNo,
-        key: DirKey,
+        (parent, key): (InodeNo, DirKey),
+        had: bool,
         child: Option<Child>,
         now: Time,
     ) -> Result<()> {
-        let had = self.child(state, parent, &key)?.is_some();
         if had != child.is_some() {
             self.note_slots(state, parent, &key, !had)?;
         }
@@ -238,6 +234,7 @@ impl Engine {
         if inode.meta.nlink >= NLINK_MAX {
             return Err(Error::TooManyLinks);
         }
+        self.reach_table(state, ino)?;
         self.log(
             state,
             &[ino, new_parent],
@@ -279,7 +276,14 @@ impl Engine {
             state.change(old)?.dir_mut()?.open.insert(old_key, Some(child));
             state.rehome(ino, Home::Table)?;
         }
-        self.set_name(state, parent, key, Some(child), now)
+        self.set_name(state, (parent, key), false, Some(child), now)
+    }
+
+    /// Reads the part of the hard-link table that an entry for this inode goes into: where it is damaged, the commit
+    /// could not place one.
+    pub(crate) fn reach_table(&self, state: &State, ino: InodeNo) -> Result<()> {
+        let table = state.volume.table.as_ref();
+        Ok(btree::reach(&self.blocks, table, &ino.0.to_be_bytes())?)
     }
 
     /// Removes a name that is no directory's.
@@ -337,7 +341,7 @@ impl Engine {
         now: Time,
     ) -> Result<()> {
         let child = self.find(state, parent, &key)?.ok_or(Error::NoEntry)?;
-        self.set_name(state, parent, key, None, now)?;
+        self.set_name(state, (parent, key), true, None, now)?;
         self.name_gone(state, parent, child, now)
     }
 
@@ -448,17 +452,18 @@ impl Engine {
         let target = self.find(state, new_parent, &new_key)?;
         match (mode, target) {
             (RenameMode::Exchange, Some(target)) => {
-                self.set_name(state, parent, key.clone(), Some(target), now)?;
+                self.set_name(state, (parent, key.clone()), true, Some(target), now)?;
                 self.moved(state, target, new_parent, (parent, key), now)?;
             }
             (_, target) => {
-                self.set_name(state, parent, key, None, now)?;
+                self.set_name(state, (parent, key), true, None, now)?;
                 if let Some(target) = target {
                     self.name_gone(state, new_parent, target, now)?;
                 }
             }
         }
-        self.set_name(state, new_parent, new_key.clone(), Some(moved), now)?;
+        let new = (new_parent, new_key.clone());
+        self.set_name(state, new, target.is_some(), Some(moved), now)?;
         self.moved(state, moved, parent, (new_parent, new_key), now)
     }
 

@@ -86,7 +86,7 @@ impl Operations for Engine {
         Self::readdir(self, ino, after, count_max, with_attr)
     }
 
-    fn retain(&self, parent: InodeNo, entry: &DirEntry) -> Result<Attr> {
+    fn retain(&self, parent: InodeNo, entry: &DirEntry) -> Result<Option<Attr>> {
         Self::retain(self, parent, entry)
     }
 

@@ -84,6 +84,17 @@ impl Parking {
         parked.is_some()
     }
 
+    /// The kernel refers to an inode of the hard-link table that cannot be read: it is parked without having been here.
+    pub(crate) fn refer(&mut self, ino: InodeNo) {
+        let place = Place::Table;
+        let parked = self.parked.entry(ino).or_insert(Parked {
+            place,
+            lookups: 0,
+            opens: 0,
+        });
+        parked.lookups += 1;
+    }
+
     /// Bytes all this takes.
     pub(crate) fn bytes(&self) -> usize {
         self.parked.capacity() * PARKED_BYTES + self.order.capacity() * size_of::<(InodeNo, u64)>()
@@ -93,8 +104,10 @@ impl Parking {
 fn place_of(inode: &Inode) -> Option<Place> {
     let open = inode.opens > 0 && inode.counted < HEAVY_BYTES;
     let busy = inode.dirty || inode.frozen || open || inode.children > 0 || inode.is_idle();
+    // What somebody has yet to hear of would be forgotten.
+    let untold = inode.lost || inode.dir().is_ok_and(|dir| dir.unread.is_some());
     match &inode.home {
-        _ if busy => None,
+        _ if busy || untold => None,
         Home::Entry { parent, key } => Some(Place::Entry {
             parent: *parent,
             hash: key.hash,

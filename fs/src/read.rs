@@ -170,7 +170,8 @@ fn plan_record(file: &FileBody, recno: u64, from: u32, until: u32) -> RecordPlan
     plan
 }
 
-/// Plans one record of a layer over what is stored: what a commit does with each of its dirty records.
+/// Plans one record of a layer over what is stored: what a commit does with each of its dirty records. Under one that was
+/// written whole nothing is read.
 pub(crate) fn record_of(
     layer: &Arc<Layer>,
     stored: &Stored,
@@ -185,9 +186,10 @@ pub(crate) fn record_of(
         base: Base::Hole,
         steps: Vec::new(),
     };
-    plan.base = plan
-        .through(layer)
-        .unwrap_or_else(|| Base::Stored(stored.clone()));
+    plan.base = match (plan.through(layer), layer.records().get(&recno)) {
+        (_, Some(Rec::Dirty(dirty))) if dirty.pieces.bytes() >= len as usize => Base::Hole,
+        (base, _) => base.unwrap_or_else(|| Base::Stored(stored.clone())),
+    };
     let plan = Plan {
         records: vec![plan],
         len: len as usize,

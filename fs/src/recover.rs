@@ -7,15 +7,19 @@
 //!
 //! **Invariant:** nothing is written before head, header, commit and the whole log have been verified; a log that
 //! lost something is read-only, or a shorter one that says so where that was asked for, and never silently shorter.
+//!
+//! What lies below the commit may be damaged: the volume opens without it (damage.rs). Snapshots and orphans are read as
+//! far as they can be, and operations of the log that need a damaged block are skipped (redo.rs).
 
+mod redo;
 mod replay;
 
 pub use replay::LogLoss;
 
 use crate::blocks::Blocks;
+use crate::damage::{DamageRecord, KnownDamage, Table};
 use crate::engine::{CACHE_SHARE, Config, Engine, INODES_SHARE, Signals};
 use crate::inode::{Home, Inode};
-use crate::intent::Replayed;
 use crate::parked::Parking;
 use crate::publication::Standing;
 use crate::record::Record;
@@ -55,6 +59,8 @@ pub struct Opening {
     past: bool,
     /// The anchor was asked.
     settled: bool,
+    /// What was met so far that is damaged.
+    damage: KnownDamage,
 }
 
 impl Opening {
@@ -117,6 +123,7 @@ impl Opening {
             volume,
             past: false,
             settled: false,
+            damage: KnownDamage::default(),
         })
     }
 
@@ -156,7 +163,15 @@ impl Opening {
             self.volume.publication.go_on(self.version);
         }
         let blocks = Blocks::new(self.store, config.memory_bytes / CACHE_SHARE);
-        let snapshots = Snapshots::load(&blocks, self.volume.snapshots.as_ref())?;
+        let damage = DamageRecord::new(self.damage);
+        let snapshots = Snapshots::load(
+            &blocks,
+            self.volume.snapshots.as_ref(),
+            self.version.epoch,
+            &mut |error| {
+                damage.table(Table::Snapshots, &error.into());
+            },
+        )?;
         let old_log = LogKey::new(&self.key, self.volume.log_salt);
         let mut salt = [0; 32];
         rand::rng().fill_bytes(&mut salt);
@@ -178,6 +193,7 @@ impl Opening {
             signals: Signals::default(),
             log_loss: None,
             log_torn: None,
+            damage,
             committer: Mutex::new(None),
             logger: Mutex::new(None),
         };
@@ -296,15 +312,19 @@ impl Engine {
         self.config.read_only
     }
 
-    /// Brings the inodes that were unlinked while open into memory, where the next commit finds them dead.
+    /// Brings the inodes that were unlinked while open into memory, where the next commit finds them dead. Those in a
+    /// damaged block stay in the table, unknown: their space is not given back before a repair.
     fn load_orphans(&self, state: &mut State) -> Result<()> {
-        let mut orphans = Vec::new();
-        let root = state.volume.orphans.as_ref();
-        let each = &mut |entry| {
-            orphans.push(entry);
-            Ok(())
-        };
-        btree::survey(&self.blocks, root, &mut |_| {}, each, &mut |_| Ok(()))?;
+        let orphans = btree::range_past(
+            &self.blocks,
+            state.volume.orphans.as_ref(),
+            std::ops::Bound::Unbounded,
+            usize::MAX,
+            &mut |_, error| {
+                self.damage.table(Table::Orphans, &(&error).into());
+                Ok(())
+            },
+        )?;
         for entry in orphans {
             let record = Record::decode(&entry.value, &entry.links)?;
             let ino = record.meta.ino;
@@ -317,50 +337,6 @@ impl Engine {
             state.change(ino)?;
         }
         Ok(())
-    }
-
-    fn redo(&self, state: &mut State, op: Replayed, named: &mut FxHashSet<Cid>) -> Result<()> {
-        match op {
-            Replayed::Locate { ino, parent, name } => {
-                let key = state.key(&name);
-                match self.find(state, parent, &key)? {
-                    Some(child) if child.ino == ino => Ok(()),
-                    _ => Err(Error::NoEntry),
-                }
-            }
-            Replayed::LocateLinked { ino } => self.load_linked(state, ino),
-            Replayed::Create { parent, name, record } => {
-                let key = state.key(&name);
-                self.apply_create(state, parent, key, record)
-            }
-            Replayed::Link {
-                ino,
-                parent,
-                name,
-                now,
-            } => {
-                let key = state.key(&name);
-                self.apply_link(state, ino, parent, key, now)
-            }
-            Replayed::Unlink { parent, name, now } => {
-                let key = state.key(&name);
-                self.apply_unlink(state, parent, key, now)
-            }
-            Replayed::Rename {
-                from: (parent, name),
-                to: (new_parent, new_name),
-                mode,
-                now,
-            } => {
-                let (key, new_key) = (state.key(&name), state.key(&new_name));
-                self.apply_rename(state, (parent, key), (new_parent, new_key), mode, now)
-            }
-            Replayed::Attr { meta, xattrs } => self.apply_attr(state, &meta, xattrs),
-            Replayed::Content { meta, low, parts } => {
-                named.extend(parts.iter().filter_map(crate::intent::ReplayedPart::block));
-                self.apply_content(state, &meta, low, parts)
-            }
-        }
     }
 
     /// Blocks that were put after the last commit and that the log does not name.

@@ -10,9 +10,11 @@
 
 use crate::blocks::{Blocks, Writer};
 use crate::codec::{Decoder, Encoder};
+use crate::damage::Table;
 use crate::engine::Engine;
 use crate::held::Freed;
 use crate::inode::{Home, Inode};
+use crate::losses::Losses;
 use crate::record::Record;
 use crate::state::{State, in_view};
 use crate::{Attr, DirCookie, DirEntry, Error, InodeNo, Kind, Name, Result, SnapshotInfo, Time};
@@ -130,39 +132,38 @@ const SNAPSHOT_BYTES: u64 = 1280;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Snapshots {
     by_name: BTreeMap<Name, Snapshot>,
-    /// Some are in a damaged block: nothing is known of those, and so nothing that they may name is freed.
-    unread: bool,
+    /// Some are in a damaged block: nothing is known of those, but that they hold no epoch above this one.
+    unread: Option<Epoch>,
     pub(crate) to_create: Vec<(Name, Time)>,
     pub(crate) to_destroy: Vec<Name>,
 }
 
 impl Snapshots {
-    /// Reads all of them that can be read: a mount knows them by heart.
-    pub(crate) fn load(blocks: &Blocks, root: Option<&Link>) -> Result<Self> {
-        let mut by_name = BTreeMap::new();
+    /// Reads all that a commit of `epoch` has: a mount knows them by heart. Those in a damaged block stay unknown, and
+    /// `damaged` is told.
+    pub(crate) fn load(
+        blocks: &Blocks,
+        root: Option<&Link>,
+        epoch: Epoch,
+        damaged: &mut dyn FnMut(&cairn_merkle::Error),
+    ) -> Result<Self> {
+        let mut read = Self::default();
         let mut failed = None;
-        let each = &mut |entry: btree::Entry| {
+        let mut each = |entry| {
             match Snapshot::decode(&entry) {
-                Ok((name, snapshot)) => drop(by_name.insert(name, snapshot)),
+                Ok((name, snapshot)) => drop(read.by_name.insert(name, snapshot)),
                 Err(error) => failed = Some(error),
             }
             Ok(())
         };
-        let mut unread = false;
-        let gap = &mut |gap: btree::Gap| {
-            tracing::error!(error = %gap.error, "the volume goes on without snapshots that cannot be found");
-            unread = true;
+        let mut unread = None;
+        btree::walk_past(blocks, root, &mut |_| {}, &mut each, &mut |_, error| {
+            unread = Some(epoch);
+            damaged(&error);
             Ok(())
-        };
-        btree::survey(blocks, root, &mut |_| {}, each, gap)?;
-        failed.map_or(
-            Ok(Self {
-                by_name,
-                unread,
-                ..Self::default()
-            }),
-            Err,
-        )
+        })?;
+        read.unread = unread;
+        failed.map_or(Ok(read), Err)
     }
 
     /// Bytes of memory they take.
@@ -200,13 +201,13 @@ impl Snapshots {
     /// Takes over what a commit made of [`Self::take_requests`].
     pub(crate) fn install(&mut self, committed: Self) {
         self.by_name = committed.by_name;
-        self.unread = committed.unread;
+        self.unread = self.unread.max(committed.unread);
     }
 
     /// Makes these the snapshots that there are.
     pub(crate) fn replace(&mut self, snapshots: Vec<(Name, Snapshot)>) {
         self.by_name = snapshots.into_iter().collect();
-        self.unread = false;
+        self.unread = None;
     }
 
     pub(crate) fn by_id(&self, id: u32) -> Option<&Snapshot> {
@@ -218,22 +219,19 @@ impl Snapshots {
         self.by_name.iter()
     }
 
-    /// The newest epoch that one of them holds; of those that cannot be read, any.
+    /// The newest epoch that one of them holds. Of those that cannot be read it is taken to be the newest there can be, so
+    /// that what they may name is kept.
     fn newest(&self) -> Epoch {
         let known = self.by_name.values().map(|snapshot| snapshot.epoch).max();
-        match self.unread {
-            true => Epoch(u64::MAX),
-            false => known.unwrap_or(Epoch(0)),
-        }
+        known.max(self.unread).unwrap_or(Epoch(0))
     }
 
-    /// Refuses to take or destroy one while not all are known.
+    /// Refuses to take or destroy one while not all are known: a name may be taken, and what lies on a dead list may be
+    /// held by one that cannot be read.
     fn all_known(&self) -> Result<()> {
         match self.unread {
-            true => Err(Error::Invalid(
-                "the table of snapshots is damaged: repair the volume",
-            )),
-            false => Ok(()),
+            Some(_) => Err(Error::Damaged("the table of snapshots is damaged")),
+            None => Ok(()),
         }
     }
 
@@ -266,8 +264,8 @@ impl Snapshots {
         }
     }
 
-    /// One page of `/.snapshots`.
-    pub(crate) fn list_dir(&self, after: DirCookie, count_max: usize) -> Vec<DirEntry> {
+    /// One page of `/.snapshots`. The end of a list that is not whole is an error.
+    pub(crate) fn list_dir(&self, after: DirCookie, count_max: usize) -> Result<Vec<DirEntry>> {
         let mut rows: Vec<_> = self
             .visible()
             .map(|(name, snapshot)| (snapshot.id, name))
@@ -278,27 +276,38 @@ impl Snapshots {
             .into_iter()
             .filter(|(id, _)| cookie(*id) > after)
             .take(count_max);
-        rows.map(|(id, name)| DirEntry {
-            ino: in_view(InodeNo::ROOT, id),
-            kind: Kind::Directory,
-            name: name.clone(),
-            cookie: cookie(id),
-            attr: None,
-        })
-        .collect()
+        let page: Vec<_> = rows
+            .map(|(id, name)| DirEntry {
+                ino: in_view(InodeNo::ROOT, id),
+                kind: Kind::Directory,
+                name: name.clone(),
+                cookie: cookie(id),
+                attr: None,
+            })
+            .collect();
+        if page.is_empty() {
+            self.all_known()?;
+        }
+        Ok(page)
     }
 }
 
 /// What a commit does with the blocks it dropped and the snapshots it was asked for.
+///
+/// What of a dead list is damaged stays where it is, and nothing is freed from there; what belongs into it is kept, too,
+/// and leaks.
 pub(crate) struct Ledger<'a> {
     pub(crate) blocks: &'a Blocks,
     pub(crate) writer: &'a Writer<'a>,
+    pub(crate) losses: &'a Losses,
     pub(crate) snapshots: Snapshots,
+    /// The table of snapshots.
+    pub(crate) table: Option<Link>,
     /// Blocks dropped since the newest snapshot that it still names.
     pub(crate) dead: Option<Link>,
     /// Blocks nothing names any more.
     pub(crate) freed: Vec<Freed>,
-    changes: BTreeMap<Vec<u8>, Option<btree::Entry>>,
+    pub(crate) changes: BTreeMap<Vec<u8>, Option<btree::Entry>>,
 }
 
 /// A block's row on a dead list.
@@ -329,49 +338,37 @@ pub(crate) fn decode_dead(entry: &btree::Entry) -> cairn_merkle::Result<(Epoch, 
     })
 }
 
-impl<'a> Ledger<'a> {
-    pub(crate) fn new(
-        blocks: &'a Blocks,
-        writer: &'a Writer<'a>,
-        snapshots: Snapshots,
-        dead: Option<Link>,
-    ) -> Self {
-        Self {
-            blocks,
-            writer,
-            snapshots,
-            dead,
-            freed: Vec::new(),
-            changes: BTreeMap::new(),
-        }
-    }
-
-    /// Destroys what was asked for.
-    pub(crate) fn destroy(&mut self) -> Result<()> {
-        let mut asked = std::mem::take(&mut self.snapshots.to_destroy);
-        if self.snapshots.unread {
-            asked.clear();
-        }
-        for name in asked {
-            let Some(snapshot) = self.snapshots.by_name.remove(&name) else {
+impl Ledger<'_> {
+    /// Destroys what was asked for, if all are known: the next one may be one that cannot be read, and hold what the dead
+    /// list would free.
+    pub(crate) fn destroy(&mut self, epoch: Epoch) -> Result<()> {
+        for name in std::mem::take(&mut self.snapshots.to_destroy) {
+            let Some(snapshot) = self.snapshots.by_name.get(&name).cloned() else {
                 continue;
             };
-            self.changes.insert(name.as_bytes().to_vec(), None);
             let (before, after) = self.snapshots.neighbours(&snapshot);
-            let later = match &after {
-                Some(after) => self
-                    .snapshots
-                    .by_name
-                    .get(after)
-                    .and_then(|later| later.dead.clone()),
-                None => self.dead.clone(),
+            let rows = [Some(&name), after.as_ref()];
+            if !self.reach(rows.into_iter().flatten(), epoch)? {
+                continue;
+            }
+            let Some(own) = self.read_whole(snapshot.dead.as_ref())? else {
+                continue;
             };
-            let merged = self.merge(before.unwrap_or(Epoch(0)), later, snapshot.dead)?;
-            match after.and_then(|after| Some((after.clone(), self.snapshots.by_name.get_mut(&after)?))) {
-                Some((after, later)) => {
+            self.snapshots.by_name.remove(&name);
+            self.changes.insert(name.as_bytes().to_vec(), None);
+            let after = after.and_then(|after| Some((self.snapshots.by_name.remove(&after)?, after)));
+            let later = match &after {
+                Some((later, _)) => later.dead.clone(),
+                None => self.dead.take(),
+            };
+            let merged = self.merge(before.unwrap_or(Epoch(0)), later, own)?;
+            self.drop_list(snapshot.dead)?;
+            match after {
+                Some((mut later, after)) => {
                     later.dead = merged;
-                    self.changes
-                        .insert(after.as_bytes().to_vec(), Some(later.encode(&after)));
+                    let row = later.encode(&after);
+                    self.changes.insert(after.as_bytes().to_vec(), Some(row));
+                    self.snapshots.by_name.insert(after, later);
                 }
                 None => self.dead = merged,
             }
@@ -379,27 +376,93 @@ impl<'a> Ledger<'a> {
         Ok(())
     }
 
+    /// Whether all are known and the rows of these can be changed. If not, nothing is destroyed or created: the row would
+    /// stay, or never be there.
+    fn reach<'n>(&mut self, names: impl Iterator<Item = &'n Name>, epoch: Epoch) -> Result<bool> {
+        for name in names {
+            match btree::reach(self.blocks, self.table.as_ref(), name.as_bytes()) {
+                Err(error) if error.damaged().is_some() => {
+                    self.losses.table(Table::Snapshots, &error);
+                    self.snapshots.unread = Some(epoch);
+                }
+                done => done?,
+            }
+        }
+        Ok(self.snapshots.unread.is_none())
+    }
+
+    /// All entries of a dead list; `None` if some of it is damaged. Its snapshot is not destroyed then: what is listed
+    /// there would be on no list.
+    fn read_whole(&self, list: Option<&Link>) -> Result<Option<Vec<btree::Entry>>> {
+        let mut entries = Vec::new();
+        let walked = btree::walk(self.blocks, list, &mut |_| {}, &mut |entry| {
+            entries.push(entry);
+            Ok(())
+        });
+        match walked {
+            Err(error) if error.damaged().is_some() => {
+                self.losses.table(Table::DeadList, &error);
+                Ok(None)
+            }
+            walked => Ok(walked.map(|()| Some(entries))?),
+        }
+    }
+
     /// The dead list that is left of two when the snapshot between them goes: all of `own`, and of `later` what
     /// was born by `before`. The rest is freed.
-    fn merge(&mut self, before: Epoch, later: Option<Link>, own: Option<Link>) -> Result<Option<Link>> {
+    fn merge(&mut self, before: Epoch, later: Option<Link>, own: Vec<btree::Entry>) -> Result<Option<Link>> {
         self.writer.flush()?;
         let mut changes = BTreeMap::new();
-        let freed = &mut self.freed;
-        btree::walk(self.blocks, later.as_ref(), &mut |_| {}, &mut |entry| {
+        let (freed, losses) = (&mut self.freed, self.losses);
+        let mut each = |entry: btree::Entry| {
             let (birth, cid, len) = decode_dead(&entry)?;
             if birth > before {
                 freed.push(Freed { cid, birth, len });
                 changes.insert(entry.key, None);
             }
             Ok(())
-        })?;
-        btree::destroy(self.blocks, self.writer, own, &mut |entry| {
-            changes.insert(entry.key.clone(), Some(entry));
-            Ok(())
-        })?;
-        let merged = btree::apply(self.blocks, self.writer, later, changes.into_iter().collect())?;
+        };
+        // What cannot be read stays on the list, and is looked at again when the next snapshot goes.
+        btree::walk_past(
+            self.blocks,
+            later.as_ref(),
+            &mut |_| {},
+            &mut each,
+            &mut |_, error| {
+                losses.table(Table::DeadList, &error);
+                Ok(())
+            },
+        )?;
+        changes.extend(own.into_iter().map(|entry| (entry.key.clone(), Some(entry))));
+        let merged = self.list(later, changes)?;
         self.writer.flush()?;
         Ok(merged)
+    }
+
+    /// Drops the nodes of a list, whose entries are on another one now.
+    fn drop_list(&self, list: Option<Link>) -> Result<()> {
+        let (blocks, writer) = (self.blocks, self.writer);
+        Ok(btree::destroy(
+            blocks,
+            writer,
+            list,
+            &mut |_| Ok(()),
+            &mut |_, _| Ok(()),
+        )?)
+    }
+
+    /// Changes a dead list. What belongs into a damaged node of it is on no list.
+    fn list(
+        &self,
+        list: Option<Link>,
+        changes: BTreeMap<Vec<u8>, Option<btree::Entry>>,
+    ) -> Result<Option<Link>> {
+        let (losses, changes) = (self.losses, changes.into_iter().collect());
+        let left_out: &mut btree::LeftOut<'_> = &mut |_, error, changes| {
+            losses.listed(Table::DeadList, &error, changes);
+            Ok(())
+        };
+        Ok(btree::apply(self.blocks, self.writer, list, changes, left_out)?)
     }
 
     /// Frees blocks that left the live tree, or hands them to the dead list when the newest snapshot names them.
@@ -415,16 +478,18 @@ impl<'a> Ledger<'a> {
             held.insert(entry.key.clone(), Some(entry));
         }
         if !held.is_empty() {
-            self.dead = self
-                .writer
-                .change_list(self.dead.take(), held.into_iter().collect())?;
+            let dead = self.dead.take();
+            self.dead = self.list(dead, held)?;
         }
         Ok(())
     }
 
     /// Takes the snapshots that were asked for, of a tree that is written.
-    pub(crate) fn create(&mut self, epoch: Epoch, volume: &mut crate::volume::Volume) {
+    pub(crate) fn create(&mut self, epoch: Epoch, volume: &mut crate::volume::Volume) -> Result<()> {
         for (name, created) in std::mem::take(&mut self.snapshots.to_create) {
+            if !self.reach([&name].into_iter(), epoch)? {
+                continue;
+            }
             let snapshot = Snapshot {
                 id: volume.next_snapshot,
                 epoch,
@@ -440,20 +505,27 @@ impl<'a> Ledger<'a> {
                 .insert(name.as_bytes().to_vec(), Some(snapshot.encode(&name)));
             self.snapshots.by_name.insert(name, snapshot);
         }
+        Ok(())
     }
 
-    /// Writes the changed rows of the table of snapshots.
-    pub(crate) fn finish(&mut self, table: Option<Link>) -> Result<Option<Link>> {
+    /// Writes the changed rows of the table of snapshots, which were in reach a moment ago.
+    pub(crate) fn finish(&mut self, epoch: Epoch) -> Result<Option<Link>> {
+        let (table, losses) = (self.table.take(), self.losses);
+        let unread = &mut self.snapshots.unread;
         let changes = std::mem::take(&mut self.changes);
         if changes.is_empty() {
             return Ok(table);
         }
-        Ok(btree::apply(
-            self.blocks,
-            self.writer,
-            table,
-            changes.into_iter().collect(),
-        )?)
+        let changes = changes.into_iter().collect();
+        let left_out: &mut btree::LeftOut<'_> = &mut |_, error, changes| {
+            losses.table(Table::Snapshots, &error);
+            // A neighbour that only wanted to join it loses nothing.
+            if !changes.is_empty() {
+                *unread = Some(epoch);
+            }
+            Ok(())
+        };
+        Ok(btree::apply(self.blocks, self.writer, table, changes, left_out)?)
     }
 }
 
@@ -474,7 +546,9 @@ impl Engine {
         if name.as_bytes() == CHECK_NAME {
             return Err(Error::NoEntry);
         }
-        let snapshot = state.snapshots.by_name.get(name).ok_or(Error::NoEntry)?;
+        let Some(snapshot) = state.snapshots.by_name.get(name) else {
+            return state.snapshots.all_known().and(Err(Error::NoEntry));
+        };
         let ino = in_view(InodeNo::ROOT, snapshot.id);
         if !state.inodes.contains_key(&ino) {
             let Record {
@@ -493,7 +567,7 @@ impl Engine {
     /// Takes a snapshot of everything done so far; durable on return.
     ///
     /// # Errors
-    /// [`Error::Exists`], [`Error::ReadOnly`], [`Error::NoSpace`].
+    /// [`Error::Exists`], [`Error::ReadOnly`], [`Error::NoSpace`], [`Error::Damaged`] if not all snapshots are known.
     pub fn snapshot_create(&self, name: &Name, now: Time) -> Result<SnapshotInfo> {
         if name.as_bytes() == CHECK_NAME {
             return Err(Error::Invalid(
@@ -535,7 +609,9 @@ impl Engine {
         if let Some(frozen) = &mut state.stalled {
             frozen.snapshots.withdraw(name);
         }
-        committed.and(Err(Error::NoEntry))
+        committed
+            .and(state.snapshots.all_known())
+            .and(Err(Error::NoEntry))
     }
 
     /// All snapshots, oldest first.
@@ -553,7 +629,7 @@ impl Engine {
     /// Gives up a snapshot; its space is free on return.
     ///
     /// # Errors
-    /// [`Error::NoEntry`], [`Error::ReadOnly`].
+    /// [`Error::NoEntry`], [`Error::ReadOnly`], [`Error::Damaged`] if not all snapshots are known.
     pub fn snapshot_destroy(&self, name: &Name) -> Result<()> {
         {
             let mut state = self.state.lock();
@@ -572,7 +648,14 @@ impl Engine {
                 state.evict_if_idle(ino);
             }
         }
-        self.commit()
+        self.commit()?;
+        let state = self.state.lock();
+        match state.snapshots.by_name.contains_key(name) {
+            true => Err(Error::Damaged(
+                "the list of what only this snapshot holds, or its row, is damaged",
+            )),
+            false => Ok(()),
+        }
     }
 }
 

@@ -82,6 +82,8 @@ pub(crate) struct State {
     pub(crate) given_back: u64,
     /// Deleted files of which the last commit left something to the next.
     pub(crate) destroying: usize,
+    /// A commit could not place something, and nobody who syncs has heard of it.
+    pub(crate) untold_losses: bool,
     /// Why nothing may be written.
     pub(crate) read_only: Option<&'static str>,
     /// While the log is replayed, operations are not logged again and nothing is evicted.
@@ -145,6 +147,7 @@ impl State {
             commits_done: 0,
             given_back: 0,
             destroying: 0,
+            untold_losses: false,
             read_only: None,
             replaying: false,
             restarts_log: false,
@@ -197,6 +200,30 @@ impl State {
 
     pub(crate) fn writable(&self) -> Result<()> {
         self.read_only.map_or(Ok(()), |why| Err(Error::ReadOnly(why)))
+    }
+
+    /// The path of an inode in memory, as far as it is known.
+    pub(crate) fn path_of(&self, ino: InodeNo) -> Vec<u8> {
+        let mut names = Vec::new();
+        let mut at = ino;
+        loop {
+            match self.inodes.get(&at).map(|inode| &inode.home) {
+                Some(Home::Entry { parent, key }) => {
+                    names.push(key.name.as_bytes());
+                    at = *parent;
+                }
+                Some(Home::Root) => break,
+                // Several names lead to it, or none, or the one that does is not in memory.
+                Some(Home::Table | Home::Orphan) | None => return format!("/(inode {ino})").into_bytes(),
+            }
+        }
+        let path = names.iter().rev();
+        path.flat_map(|name| [b"/".as_slice(), name].concat()).collect()
+    }
+
+    /// The path of a name in a directory.
+    pub(crate) fn path_in(&self, dir: InodeNo, name: &Name) -> Vec<u8> {
+        [self.path_of(dir).as_slice(), b"/", name.as_bytes()].concat()
     }
 
     /// Key of a name in any directory of this volume.

@@ -240,6 +240,10 @@ impl Engine {
             self.signals.committed.wait(state);
         }
         self.log_content(state, ino)?;
-        Ok(true)
+        let inode = state.inode_mut(ino)?;
+        match std::mem::take(&mut inode.lost) {
+            true => Err(Error::Damaged("some of what was written could not be stored")),
+            false => Ok(true),
+        }
     }
 }

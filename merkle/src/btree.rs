@@ -26,10 +26,11 @@ mod salvage;
 #[cfg(test)]
 mod tests;
 
-pub use apply::apply;
+pub use apply::{Change, LeftOut, apply};
 pub use body::{ENTRY_COST_MAX, HEIGHT_MAX, KEY_BYTES_MAX, NODE_COST_MAX};
 pub use salvage::{Gap, prune, survey};
 
+use crate::tree::{Damaged, past, stop};
 use crate::{Link, Node, NodeSink, NodeSource, Result};
 use body::{Body, malformed};
 use std::ops::Bound;
@@ -133,60 +134,103 @@ pub fn range(
     from: Bound<&[u8]>,
     count_max: usize,
 ) -> Result<Vec<Entry>> {
-    let mut found = Vec::new();
-    if let Some(root) = root {
-        let root = src.node(root)?;
-        range_in(src, &root, None, from, count_max, &mut found)?;
-    }
-    Ok(found)
+    range_past(src, root, from, count_max, &mut stop)
 }
 
-fn range_in(
+/// As [`range`], without what lies below damaged nodes that `damaged` goes past.
+pub fn range_past(
     src: &dyn NodeSource,
-    node: &Node,
-    level: Option<u8>,
+    root: Option<&Link>,
     from: Bound<&[u8]>,
     count_max: usize,
-    found: &mut Vec<Entry>,
-) -> Result<()> {
-    let body = Body::open_expecting(node, level)?;
-    let start = match from {
-        Bound::Unbounded => Ok(0),
-        Bound::Included(key) | Bound::Excluded(key) => body.search(key)?,
+    damaged: &mut Damaged<'_>,
+) -> Result<Vec<Entry>> {
+    let mut range = Range {
+        src,
+        from,
+        count_max,
+        damaged,
+        found: Vec::new(),
     };
-    let first = match (start, body.level(), from) {
-        (Ok(at), 0, Bound::Excluded(_)) => at + 1,
-        (Ok(at), _, _) => at,
-        (Err(at), 0, _) => at,
-        (Err(at), _, _) => at.saturating_sub(1),
-    };
-    for at in first..body.count() {
-        if found.len() >= count_max {
-            break;
-        }
-        if body.level() > 0 {
-            let child = body.read_child(src, at)?;
-            range_in(src, &child, Some(body.level() - 1), from, count_max, found)?;
-            continue;
-        }
-        let entry = body.entry(at)?;
-        if found.last().is_some_and(|last| last.key >= entry.key) {
-            return Err(malformed("keys are out of order"));
-        }
-        found.push(entry);
+    if let Some(root) = root
+        && let Some(node) = past(src.node(root), root, range.damaged)?
+    {
+        range.below(&node, None)?;
     }
-    Ok(())
+    Ok(range.found)
 }
 
-/// Drops every node of the tree and hands every entry to `each`, which sees to the entries' own links.
+struct Range<'a> {
+    src: &'a dyn NodeSource,
+    from: Bound<&'a [u8]>,
+    count_max: usize,
+    damaged: &'a mut Damaged<'a>,
+    found: Vec<Entry>,
+}
+
+impl Range<'_> {
+    fn below(&mut self, node: &Node, level: Option<u8>) -> Result<()> {
+        let body = Body::open_expecting(node, level)?;
+        let start = match self.from {
+            Bound::Unbounded => Ok(0),
+            Bound::Included(key) | Bound::Excluded(key) => body.search(key)?,
+        };
+        let first = match (start, body.level(), self.from) {
+            (Ok(at), 0, Bound::Excluded(_)) => at + 1,
+            (Ok(at), _, _) => at,
+            (Err(at), 0, _) => at,
+            (Err(at), _, _) => at.saturating_sub(1),
+        };
+        for at in first..body.count() {
+            if self.found.len() >= self.count_max {
+                break;
+            }
+            if body.level() > 0 {
+                let read = body.read_child(self.src, at);
+                if let Some(child) = past(read, body.child(at)?, self.damaged)? {
+                    self.below(&child, Some(body.level() - 1))?;
+                }
+                continue;
+            }
+            let entry = body.entry(at)?;
+            if self.found.last().is_some_and(|last| last.key >= entry.key) {
+                return Err(malformed("keys are out of order"));
+            }
+            self.found.push(entry);
+        }
+        Ok(())
+    }
+}
+
+/// Reads the nodes that a change of `key` would replace, so that a caller learns before it that one is damaged.
+pub fn reach(src: &dyn NodeSource, root: Option<&Link>, key: &[u8]) -> Result<()> {
+    let Some(root) = root else { return Ok(()) };
+    let mut node = src.node(root)?;
+    let mut level = Body::open(&node)?.level();
+    while level > 0 {
+        let body = Body::open_at(&node, level)?;
+        // What is smaller than the whole tree goes into its first leaf.
+        let at = match body.search(key)? {
+            Ok(at) => at,
+            Err(after) => after.saturating_sub(1),
+        };
+        node = body.read_child(src, at)?;
+        level -= 1;
+    }
+    Body::open_at(&node, 0).map(drop)
+}
+
+/// Drops every node of the tree and hands every entry to `each`, which sees to the entries' own links. A damaged node
+/// that `damaged` goes past is dropped unread: what it alone leads to stays in the store.
 pub fn destroy(
     src: &dyn NodeSource,
     sink: &dyn NodeSink,
     root: Option<Link>,
     each: &mut dyn FnMut(Entry) -> Result<()>,
+    damaged: &mut Damaged<'_>,
 ) -> Result<()> {
     match root {
-        Some(root) => destroy_below(src, sink, &root, None, each),
+        Some(root) => destroy_below(src, sink, &root, None, each, damaged),
         None => Ok(()),
     }
 }
@@ -197,13 +241,15 @@ fn destroy_below(
     link: &Link,
     level: Option<u8>,
     each: &mut dyn FnMut(Entry) -> Result<()>,
+    damaged: &mut Damaged<'_>,
 ) -> Result<()> {
-    let node = src.node(link)?;
-    let body = Body::open_expecting(&node, level)?;
-    for at in 0..body.count() {
-        match body.level() {
-            0 => each(body.entry(at)?)?,
-            level => destroy_below(src, sink, body.child(at)?, Some(level - 1), each)?,
+    if let Some(node) = past(src.node(link), link, damaged)? {
+        let body = Body::open_expecting(&node, level)?;
+        for at in 0..body.count() {
+            match body.level() {
+                0 => each(body.entry(at)?)?,
+                level => destroy_below(src, sink, body.child(at)?, Some(level - 1), each, damaged)?,
+            }
         }
     }
     sink.drop_block(link)
@@ -217,11 +263,23 @@ pub fn walk(
     visit_node: &mut dyn FnMut(&Link),
     each: &mut dyn FnMut(Entry) -> Result<()>,
 ) -> Result<()> {
+    walk_past(src, root, visit_node, each, &mut stop)
+}
+
+/// As [`walk`], without what lies below damaged nodes that `damaged` goes past.
+pub fn walk_past(
+    src: &dyn NodeSource,
+    root: Option<&Link>,
+    visit_node: &mut dyn FnMut(&Link),
+    each: &mut dyn FnMut(Entry) -> Result<()>,
+    damaged: &mut Damaged<'_>,
+) -> Result<()> {
     match root {
         Some(root) => Walk {
             src,
             visit_node,
             each,
+            damaged,
             last: None,
         }
         .below(root, None),
@@ -233,6 +291,7 @@ struct Walk<'a> {
     src: &'a dyn NodeSource,
     visit_node: &'a mut dyn FnMut(&Link),
     each: &'a mut dyn FnMut(Entry) -> Result<()>,
+    damaged: &'a mut Damaged<'a>,
     /// The key of the entry before, whichever node it was in.
     last: Option<Vec<u8>>,
 }
@@ -241,7 +300,9 @@ impl Walk<'_> {
     /// `expected` is what the parent says: the level, and the smallest key.
     fn below(&mut self, link: &Link, expected: Option<(u8, &[u8])>) -> Result<()> {
         (self.visit_node)(link);
-        let node = self.src.node(link)?;
+        let Some(node) = past(self.src.node(link), link, self.damaged)? else {
+            return Ok(());
+        };
         let body = Body::open_expecting(&node, expected.map(|(level, _)| level))?;
         let level = body.level();
         let entries = body.entries()?;

@@ -83,6 +83,17 @@ impl Error {
             Self::HeadForged | Self::HeaderMismatch | Self::Log { .. } => false,
         }
     }
+
+    /// The block that is not there or is not what was written, if that is what went wrong. A store that does not answer
+    /// may have it the next time; and what is malformed under its tag was written so.
+    pub fn damaged(&self) -> Option<Cid> {
+        match self {
+            Self::Missing { cid } | Self::Corrupt { cid } => Some(*cid),
+            Self::UnknownVersion { .. } | Self::Malformed { .. } | Self::TooLarge { .. } => None,
+            Self::Store(_) | Self::WrongKey | Self::Header { .. } => None,
+            Self::HeadForged | Self::HeaderMismatch | Self::Log { .. } => None,
+        }
+    }
 }
 
 /// What this crate's functions return.

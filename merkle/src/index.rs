@@ -29,7 +29,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use change::{apply, destroy_some, truncate};
+pub use change::{Change, LeftOut, apply, destroy_some, truncate};
 pub use salvage::{Gap, prune, survey};
 pub use table::{FANOUT, HEIGHT_MAX};
 
@@ -100,6 +100,39 @@ pub fn next_data(src: &dyn NodeSource, root: Option<&IndexRoot>, from: u64) -> R
         })?;
     }
     Ok(found)
+}
+
+/// Reads the nodes that a change of the records `first` to `last` would replace, so that a caller learns before it that one
+/// is damaged. Those that hold nothing from before `floor` are dropped first, damaged or not, and not read.
+pub fn reach(src: &dyn NodeSource, root: &IndexRoot, first: u64, last: u64, floor: u64) -> Result<()> {
+    match floor {
+        0 => Ok(()),
+        _ => reach_below(src, &root.link, root.height, 0, (first, last, floor)),
+    }
+}
+
+fn reach_below(
+    src: &dyn NodeSource,
+    link: &Link,
+    height: u8,
+    base: u64,
+    (first, last, floor): (u64, u64, u64),
+) -> Result<()> {
+    let node = src.node(link)?;
+    let view = View::open(&node, height)?;
+    if height == 1 {
+        return Ok(());
+    }
+    for (slot, child) in view.children() {
+        let base = base_of(base, height, slot);
+        if base > last || base >= floor {
+            break;
+        }
+        if last_of(base, height) >= first {
+            reach_below(src, child, height - 1, base, (first, last, floor))?;
+        }
+    }
+    Ok(())
 }
 
 /// Visits the records from `first` to `last`, both included.

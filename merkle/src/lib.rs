@@ -77,5 +77,5 @@ pub use {
     log::{LogKey, Opened},
     node::{Node, open_node, seal_node},
     proof::{Proof, ProofSource, Recorder},
-    tree::{NodeSink, NodeSource},
+    tree::{Damaged, NodeSink, NodeSource, stop},
 };

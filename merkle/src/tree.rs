@@ -8,8 +8,11 @@
 //!
 //! The trees never change a node: they put a new one and drop the old. They never read back what they put in the
 //! same call, so a sink may seal in the background.
+//!
+//! A node that is damaged costs what it holds and no more: whoever walks past it or changes a tree around it is told,
+//! and says whether to go on ([`Damaged`]). The link to it stays, so that nothing below is forgotten.
 
-use crate::{Link, Node, Result};
+use crate::{Error, Link, Node, Result};
 use std::sync::Arc;
 
 /// Where nodes are read from (a cache over the store, in the filesystem).
@@ -34,12 +37,28 @@ pub trait NodeSink {
     fn drop_block(&self, link: &Link) -> Result<()>;
 }
 
+/// Told of a node that is missing or not what was written: `Ok` goes past it, an error ends the operation.
+pub type Damaged<'a> = dyn FnMut(&Link, Error) -> Result<()> + 'a;
+
+/// A [`Damaged`] that goes past nothing.
+pub fn stop(_: &Link, error: Error) -> Result<()> {
+    Err(error)
+}
+
+/// What was read; `None` for a damaged node that `damaged` goes past.
+pub(crate) fn past<T>(read: Result<T>, link: &Link, damaged: &mut Damaged<'_>) -> Result<Option<T>> {
+    match read {
+        Err(error) if error.damaged().is_some() => damaged(link, error).map(|()| None),
+        read => read.map(Some),
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     //! A source and sink that counts, and notices a block dropped twice or read after it was dropped.
 
     use super::*;
-    use crate::{BlockKey, Cid, Codec, Epoch, Error};
+    use crate::{BlockKey, Cid, Codec, Epoch};
     use parking_lot::Mutex;
     use std::collections::{BTreeSet, HashMap};
 
@@ -54,6 +73,8 @@ pub(crate) mod tests {
         read: usize,
         /// Nodes put by the operation that is going on: it must not read or drop them.
         young: BTreeSet<Cid>,
+        /// Nodes that cannot be read.
+        damaged: BTreeSet<Cid>,
     }
 
     impl Grove {
@@ -65,6 +86,15 @@ pub(crate) mod tests {
         /// Names of the nodes that were put and not dropped.
         pub(crate) fn live(&self) -> BTreeSet<Cid> {
             self.0.lock().nodes.keys().copied().collect()
+        }
+
+        /// A node cannot be read from now on, or can be again.
+        pub(crate) fn damage(&self, cid: Cid, damaged: bool) {
+            let mut inner = self.0.lock();
+            _ = match damaged {
+                true => inner.damaged.insert(cid),
+                false => inner.damaged.remove(&cid),
+            };
         }
 
         /// Nodes read so far.
@@ -86,6 +116,9 @@ pub(crate) mod tests {
                 !inner.young.contains(&link.cid),
                 "read in the operation that put it"
             );
+            if inner.damaged.contains(&link.cid) {
+                return Err(Error::Corrupt { cid: link.cid });
+            }
             inner
                 .nodes
                 .get(&link.cid)

@@ -46,12 +46,13 @@ pub(crate) fn status(place: &Path, out: &Output) -> Result<()> {
             (human(report.used_bytes), human(report.dirty_bytes), human(report.memory_bytes));
         format!(
             "volume      {volume_id}\nstore       {}\nmounted at  {} by pid {pid}, {state}\nepoch       {epoch}\n\
-             root        {root}\nholds       {used} in {} inodes\nnot yet committed {dirty}, memory {memory}\n{}{}",
+             root        {root}\nholds       {used} in {} inodes\nnot yet committed {dirty}, memory {memory}\n{}{}{}",
             store.display(),
             mountpoint.display(),
             report.inodes,
             report.freshness.words(),
             lost::status_lines(report.log_lost.as_ref(), report.log_torn.as_deref()),
+            report.damage.words(),
         ) + &repaired
     })
 }

@@ -247,6 +247,7 @@ impl Server {
                     &self.record,
                     &self.engine.status(),
                     freshness,
+                    &self.engine.damage(),
                 )))
             }
             Request::SyncAnchored { timeout_ms } => {
@@ -261,7 +262,7 @@ impl Server {
                 Answer::Checked(check(&self.engine, &progress)?)
             }
             Request::Sync => {
-                self.engine.commit()?;
+                self.engine.sync()?;
                 Answer::Done
             }
             Request::SnapshotCreate { name } => Answer::Snapshots {

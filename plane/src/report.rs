@@ -1,11 +1,13 @@
 //! What commands answer with: the same structures go over the control socket, out as JSON, and into words.
 
 mod anchor;
+mod damage;
 mod repair;
 
 use crate::lost::LostReport;
 pub(crate) use anchor::AnchorReport;
-use cairn_fs::{CheckReport, SnapshotInfo, Status};
+use cairn_fs::{CheckReport, KnownDamage, SnapshotInfo, Status};
+pub(crate) use damage::DamageReport;
 pub(crate) use repair::{GoneReport, RepairOutcome, RepairedReport};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -46,6 +48,9 @@ pub(crate) struct MountReport {
     /// What repairs took away, in numbers.
     #[serde(default)]
     pub(crate) repaired: Option<RepairedReport>,
+    /// What it met that is damaged.
+    #[serde(default)]
+    pub(crate) damage: DamageReport,
 }
 
 /// One snapshot.
@@ -107,7 +112,12 @@ pub(crate) struct DamagedPath {
 
 impl MountReport {
     /// From the engine's own words.
-    pub(crate) fn new(record: &crate::state::Record, status: &Status, freshness: AnchorReport) -> Self {
+    pub(crate) fn new(
+        record: &crate::state::Record,
+        status: &Status,
+        freshness: AnchorReport,
+        damage: &KnownDamage,
+    ) -> Self {
         Self {
             pid: record.pid,
             store: record.store.clone(),
@@ -124,6 +134,7 @@ impl MountReport {
             log_torn: status.log_torn.clone(),
             freshness,
             repaired: status.repaired.as_ref().map(RepairedReport::from),
+            damage: damage.into(),
         }
     }
 }

@@ -121,6 +121,11 @@ fn look(engine: &Engine, attr: &Attr) -> Result<Seen> {
 }
 
 impl Seen {
+    /// The names in a directory.
+    pub fn names(&self) -> &[Name] {
+        &self.names
+    }
+
     /// The bytes of a file.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes

@@ -2,14 +2,11 @@
 
 use super::{Blocks, Opened};
 use cairn_merkle::{
-    Cid, Epoch, Link, Node, NodeSink, PutHint, Result, Sealed, StoreError, btree, seal_leaf, seal_node,
+    Cid, Epoch, Link, Node, NodeSink, PutHint, Result, Sealed, StoreError, seal_leaf, seal_node,
 };
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-
-/// A key of a B+tree, and the entry it is to have: `None` removes.
-type Change = (Vec<u8>, Option<btree::Entry>);
 
 const BATCH_BYTES: usize = 2 << 20;
 const SMALL_BYTES_MAX: usize = 4 << 20;
@@ -98,23 +95,6 @@ impl<'a> Writer<'a> {
     /// Whether a sync is needed before anything may name what was put.
     pub(crate) fn put_bulk(&self) -> bool {
         self.bulk.load(Ordering::Acquire)
-    }
-
-    /// Changes a list of blocks to free later. One that is damaged where it would change stays as it is: what it should
-    /// have listed lies in the store until a repair.
-    pub(crate) fn change_list(&self, root: Option<Link>, changes: Vec<Change>) -> Result<Option<Link>> {
-        let before = self.take_dropped();
-        let changed = match btree::apply(self.blocks, self, root.clone(), changes) {
-            Err(error) if error.is_damage() => {
-                tracing::error!(%error, "a list of blocks is damaged, and stays as it is");
-                // Its nodes are still its own.
-                self.take_dropped();
-                root
-            }
-            changed => changed?,
-        };
-        self.dropped.lock().extend(before);
-        Ok(changed)
     }
 
     /// Takes the replaced blocks noted so far.

@@ -8,7 +8,6 @@
 //! Such a check writes nothing, so what was replayed is never brought into a tree that could be walked. Records of the
 //! log were verified by the replay, and a gap or an alteration ended it with an error; left are the blocks they name.
 
-use crate::InodeNo;
 use crate::inode::{Content, Home};
 use crate::layer::{Dirty, Rec, Under};
 use crate::state::State;
@@ -35,7 +34,7 @@ pub(super) fn logged(state: &State) -> Vec<Logged> {
             // What nobody can reach is freed by the next mount.
             let leaves: Vec<_> = file.open.records().iter().filter_map(leaf).collect();
             (inode.home != Home::Orphan && !leaves.is_empty()).then(|| Logged {
-                path: path_of(state, *ino),
+                path: state.path_of(*ino),
                 size: inode.meta.size,
                 leaves,
             })
@@ -54,23 +53,4 @@ fn leaf((recno, rec): (&u64, &Rec)) -> Option<(u64, Link)> {
         }) => Some((*recno, link.clone())),
         Rec::Hole | Rec::Dirty(_) => None,
     }
-}
-
-/// The path of an inode that changed; all directories above it are in memory.
-fn path_of(state: &State, ino: InodeNo) -> Vec<u8> {
-    let mut names = Vec::new();
-    let mut at = ino;
-    while let Some(inode) = state.inodes.get(&at) {
-        match &inode.home {
-            Home::Entry { parent, key } => {
-                names.push(key.name.as_bytes());
-                at = *parent;
-            }
-            Home::Root => break,
-            // Several names lead to it: none is the path.
-            Home::Table | Home::Orphan => return format!("/(inode {ino})").into_bytes(),
-        }
-    }
-    let path = names.iter().rev();
-    path.flat_map(|name| [b"/".as_slice(), name].concat()).collect()
 }

@@ -131,7 +131,7 @@ pub(super) fn file_attr(attr: &Attr) -> FileAttr {
 
 /// Attributes where only number and kind count: `.` and `..` in a listing, and, with number 0, the name that
 /// the kernel shall remember as absent.
-pub(super) fn bare_attr(ino: InodeNo) -> FileAttr {
+pub(super) fn bare_attr(ino: InodeNo, kind: Kind) -> FileAttr {
     FileAttr {
         ino: INodeNo(ino.0),
         size: 0,
@@ -140,7 +140,7 @@ pub(super) fn bare_attr(ino: InodeNo) -> FileAttr {
         mtime: UNIX_EPOCH,
         ctime: UNIX_EPOCH,
         crtime: UNIX_EPOCH,
-        kind: FileType::Directory,
+        kind: file_type(kind),
         perm: 0,
         nlink: 0,
         uid: 0,

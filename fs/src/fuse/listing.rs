@@ -5,7 +5,7 @@
 //! ```
 
 use super::{convert, ops::Operations, reply, told, writers::Writers};
-use crate::{DirCookie, DirEntry, Error, InodeNo, Result};
+use crate::{DirCookie, DirEntry, Error, InodeNo, Kind, Result};
 use fuser::{FileType, Generation, INodeNo, ReplyDirectory, ReplyDirectoryPlus};
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt, time::Duration};
 
@@ -120,7 +120,7 @@ impl<O: Operations + ?Sized> Sink for Plus<'_, O> {
 
     // The kernel counts no reference for these two, whatever their attributes say.
     fn dot(&mut self, ino: InodeNo, next: u64, name: &str) -> Room {
-        let attr = convert::bare_attr(ino);
+        let attr = convert::bare_attr(ino, Kind::Directory);
         room(
             self.reply
                 .add(INodeNo(ino.0), next, name, &Duration::ZERO, &attr, Generation(0)),
@@ -135,20 +135,21 @@ impl<O: Operations + ?Sized> Sink for Plus<'_, O> {
             Err(Error::NoEntry) => return Ok(Room::Left),
             Err(error) => return Err(error),
         };
-        let told = told::of_found(&attr, self.writers);
-        // One lifetime for the name and the attributes.
-        let ttl = self.ttl.min(told.ttl);
+        let (ttl, sent) = match &attr {
+            Some(attr) => {
+                let told = told::of_found(attr, self.writers);
+                // One lifetime for the name and the attributes.
+                (self.ttl.min(told.ttl), told.sent)
+            }
+            // Believed for no time at all: whoever looks at it asks again, and hears that it cannot be read.
+            None => (Duration::ZERO, convert::bare_attr(entry.ino, entry.kind)),
+        };
         let name = OsStr::from_bytes(entry.name.as_bytes());
-        let full = self.reply.add(
-            INodeNo(attr.ino.0),
-            entry.cookie.0,
-            name,
-            &ttl,
-            &told.sent,
-            Generation(0),
-        );
+        let full = self
+            .reply
+            .add(sent.ino, entry.cookie.0, name, &ttl, &sent, Generation(0));
         if full {
-            self.fs.forget(attr.ino, 1);
+            self.fs.forget(convert::ino(sent.ino), 1);
         } else {
             self.taken = true;
         }

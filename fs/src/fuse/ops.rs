@@ -75,8 +75,8 @@ pub trait Operations: Send + Sync + 'static {
         count_max: usize,
         with_attr: bool,
     ) -> Result<Vec<DirEntry>>;
-    /// Counts one reference to an entry that is about to be handed to the kernel.
-    fn retain(&self, parent: InodeNo, entry: &DirEntry) -> Result<Attr>;
+    /// Counts one reference to an entry that is about to be handed to the kernel; `None` if its attributes cannot be read.
+    fn retain(&self, parent: InodeNo, entry: &DirEntry) -> Result<Option<Attr>>;
     /// An open file or directory keeps its inode, and a directory the places of its names. Opening what cannot change for
     /// writing is refused.
     fn open_file(&self, ino: InodeNo, access: Access) -> Result<()>;

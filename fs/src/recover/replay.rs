@@ -12,6 +12,7 @@
 //! **Invariant:** only what opens under the log's key counts, for a record and for a mark. What the store says of positions
 //! and lengths does not.
 
+use super::redo::Redo;
 use crate::engine::Engine;
 use crate::intent::{LogRecord, Replayed, decode_record, gap};
 use crate::reach::{Missing, Reach};
@@ -90,7 +91,7 @@ impl Engine {
         let mut walk = Walk::new(head, key);
         let rest = self.blocks.store.log_rest()?;
         rest.marks.iter().for_each(|mark| walk.mark(mark));
-        let mut named = FxHashSet::default();
+        let mut redo = Redo::default();
         let mut from = Some(LogPos {
             epoch: head.next(),
             seq: 0,
@@ -105,7 +106,7 @@ impl Engine {
                 }
                 least = after(pos).unwrap_or(pos);
                 for op in walk.record(pos, &stored)? {
-                    self.redo(state, op, &mut named).map_err(|error| match error {
+                    self.redo(state, op, &mut redo).map_err(|error| match error {
                         Error::Merkle(error) => Error::Merkle(error),
                         _ => gap(pos, "it does not fit the tree it was written for"),
                     })?;
@@ -115,7 +116,7 @@ impl Engine {
                 }
             }
         }
-        Ok(walk.finish(&rest, named))
+        Ok(walk.finish(&rest, redo.named))
     }
 }
 

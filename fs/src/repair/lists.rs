@@ -171,7 +171,9 @@ impl Lists<'_> {
     /// A tree of rows, written anew.
     fn tree(&self, mender: &Mender<'_, '_>, mut rows: Rows) -> Result<Option<Link>> {
         rows.sort_by(|a, b| a.0.cmp(&b.0));
-        let root = btree::apply(&self.source(), &mender.writer, None, rows)?;
+        let root = btree::apply(&self.source(), &mender.writer, None, rows, &mut |_, error, _| {
+            Err(error)
+        })?;
         mender.writer.flush()?;
         Ok(root)
     }

@@ -187,8 +187,9 @@ impl<'a, 'g> Mender<'a, 'g> {
             }
             (Stored::Index(root), false) => {
                 let root = Some(root.clone());
-                index::truncate(&source, &self.writer, root, 0, &mut |link| {
-                    dropped.push(link.clone())
+                let mut drop = |link: &Link| dropped.push(link.clone());
+                index::truncate(&source, &self.writer, root, 0, &mut drop, &mut |_, error, _| {
+                    Err(error)
                 })?;
                 (file.stored, after) = (Stored::None, 0);
             }
@@ -387,7 +388,13 @@ impl<'a, 'g> Mender<'a, 'g> {
             repairs: summary.repairs + 1,
             ..summary
         };
-        let root = btree::apply(&self.source(), &self.writer, root.clone(), rows)?;
+        let root = btree::apply(
+            &self.source(),
+            &self.writer,
+            root.clone(),
+            rows,
+            &mut |_, error, _| Err(error),
+        )?;
         self.writer.flush()?;
         self.state.volume.repairs = Repairs {
             root,

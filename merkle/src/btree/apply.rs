@@ -12,14 +12,22 @@
 //!
 //! A run is written only when its final neighbours are known, so each touched node is written once, and nothing that
 //! was just written is read back or dropped again.
+//!
+//! A node that is damaged stays as it is: changes below it are left out, and no neighbour joins it.
 
 use super::Entry;
 use super::body::{Body, HEIGHT_MAX, NODE_COST_MAX, NODE_COST_MIN, check_size, cost, encode};
 use super::body::{entry_cost, malformed};
-use crate::{Error, Link, NodeSink, NodeSource, Result};
+use crate::tree::past;
+use crate::{Error, Link, Node, NodeSink, NodeSource, Result};
+use std::sync::Arc;
 
 /// A key, and the entry it is to have: `None` removes.
-type Change = (Vec<u8>, Option<Entry>);
+pub type Change = (Vec<u8>, Option<Entry>);
+
+/// Told of a node that is damaged, with the changes that belong below it (none, if a neighbour only wanted to join it):
+/// `Ok` leaves the node as it is and those changes out, an error ends the operation.
+pub type LeftOut<'a> = dyn FnMut(&Link, Error, &[Change]) -> Result<()> + 'a;
 
 /// Applies changes, which are sorted by key without duplicates (`None` removes; removing what is absent is no error),
 /// and returns the new root. Nodes in which nothing changes are neither written nor dropped.
@@ -28,9 +36,10 @@ pub fn apply(
     sink: &dyn NodeSink,
     root: Option<Link>,
     mut changes: Vec<Change>,
+    left_out: &mut LeftOut<'_>,
 ) -> Result<Option<Link>> {
     check_changes(&changes)?;
-    let writer = Writer { src, sink };
+    let mut writer = Writer { src, sink, left_out };
     let Some(root) = root else {
         let entries = changes.into_iter().filter_map(|(_, entry)| entry).collect();
         return writer.finish(Run { level: 0, entries });
@@ -98,15 +107,18 @@ impl Part {
     }
 }
 
-struct Writer<'a> {
+struct Writer<'a, 'l> {
     src: &'a dyn NodeSource,
     sink: &'a dyn NodeSink,
+    left_out: &'a mut LeftOut<'l>,
 }
 
-impl Writer<'_> {
-    /// What replaces the node at `link`; `None` when the changes change nothing.
-    fn update(&self, link: &Link, level: Option<u8>, changes: &mut [Change]) -> Result<Option<Run>> {
-        let node = self.src.node(link)?;
+impl Writer<'_, '_> {
+    /// What replaces the node at `link`; `None` when the changes change nothing, or are left out.
+    fn update(&mut self, link: &Link, level: Option<u8>, changes: &mut [Change]) -> Result<Option<Run>> {
+        let Some(node) = self.read(link, changes)? else {
+            return Ok(None);
+        };
         let body = Body::open_expecting(&node, level)?;
         let level = body.level();
         let entries = body.entries()?;
@@ -124,8 +136,16 @@ impl Writer<'_> {
         self.join(level, parts).map(Some)
     }
 
+    /// A node, unless it is damaged and its changes are left out.
+    fn read(&mut self, link: &Link, changes: &[Change]) -> Result<Option<Arc<Node>>> {
+        let left_out = &mut self.left_out;
+        past(self.src.node(link), link, &mut |link, error| {
+            left_out(link, error, changes)
+        })
+    }
+
     fn update_children(
-        &self,
+        &mut self,
         level: u8,
         children: Vec<Entry>,
         mut changes: &mut [Change],
@@ -152,7 +172,7 @@ impl Writer<'_> {
 
     /// Makes one run for an inner node at `level` of what became of its children. When all that is left is one node's
     /// worth of a lower level, that is handed on as it is, for the levels above may find it has become the root.
-    fn join(&self, level: u8, mut parts: Vec<Part>) -> Result<Run> {
+    fn join(&mut self, level: u8, mut parts: Vec<Part>) -> Result<Run> {
         parts.retain(|part| !matches!(part, Part::Fresh(run) if run.entries.is_empty()));
         let alone = parts.len() == 1;
         let mut joined: Vec<Part> = Vec::with_capacity(parts.len());
@@ -166,9 +186,14 @@ impl Writer<'_> {
                 Some(last)
                     if (last.is_small() && !part.is_huge()) || (part.is_small() && !last.is_huge()) =>
                 {
-                    let mut run = self.load(level - 1, last)?;
-                    run.entries.append(&mut self.load(level - 1, part)?.entries);
-                    joined.push(Part::Fresh(run));
+                    // At most one of them is kept: a small part is a fresh one.
+                    match (self.load(level - 1, last)?, self.load(level - 1, part)?) {
+                        (Part::Fresh(mut run), Part::Fresh(mut next)) => {
+                            run.entries.append(&mut next.entries);
+                            joined.push(Part::Fresh(run));
+                        }
+                        (last, part) => joined.extend([last, part]),
+                    }
                 }
                 Some(last) => joined.extend([last, part]),
             }
@@ -199,17 +224,16 @@ impl Writer<'_> {
         Ok(run)
     }
 
-    /// The entries of a part; a kept node is taken apart for it.
-    fn load(&self, level: u8, part: Part) -> Result<Run> {
-        let child = match part {
-            Part::Fresh(run) => return Ok(run),
-            Part::Kept(child) => child,
-        };
+    /// A part as its entries: a kept node is taken apart for it, unless it is damaged.
+    fn load(&mut self, level: u8, part: Part) -> Result<Part> {
+        let Part::Kept(child) = part else { return Ok(part) };
         let link = &child.links[0];
-        let node = self.src.node(link)?;
+        let Some(node) = self.read(link, &[])? else {
+            return Ok(Part::Kept(child));
+        };
         let entries = Body::open_at(&node, level)?.entries()?;
         self.sink.drop_block(link)?;
-        Ok(Run { level, entries })
+        Ok(Part::Fresh(Run { level, entries }))
     }
 
     /// Cuts a run into nodes and writes them: the run of their links, one level up.
@@ -244,14 +268,16 @@ impl Writer<'_> {
     }
 
     /// Writes a run as a whole tree: as many levels as it takes, and none whose root has one child.
-    fn finish(&self, mut run: Run) -> Result<Option<Link>> {
+    fn finish(&mut self, mut run: Run) -> Result<Option<Link>> {
         while !run.fits_one_node() {
             run = self.write(run)?;
         }
         // A lone child of an unwritten inner node is a kept one (see `join`), so it can be read.
         while run.level > 0 && run.entries.len() == 1 {
             let link = &run.entries[0].links[0];
-            let node = self.src.node(link)?;
+            let Some(node) = self.read(link, &[])? else {
+                return Ok(Some(link.clone()));
+            };
             let body = Body::open_at(&node, run.level - 1)?;
             if body.level() == 0 || body.count() > 1 {
                 return Ok(Some(link.clone()));

@@ -264,7 +264,14 @@ mod tests {
             };
             (key, Some(entry))
         };
-        let root = apply(&grove, &grove, None, (0..count).map(entry).collect()).unwrap();
+        let root = apply(
+            &grove,
+            &grove,
+            None,
+            (0..count).map(entry).collect(),
+            &mut |_, error, _| Err(error),
+        )
+        .unwrap();
         grove.settle();
         (grove, root.unwrap())
     }

@@ -1,3 +1,5 @@
+mod damage;
+
 use super::*;
 use crate::tree::tests::{Grove, link};
 use crate::{Codec, Error, Node};
@@ -24,8 +26,12 @@ fn set(entry: Entry) -> (Vec<u8>, Option<Entry>) {
     (entry.key.clone(), Some(entry))
 }
 
+fn stop(_: &Link, error: Error, _: &[(Vec<u8>, Option<Entry>)]) -> Result<()> {
+    Err(error)
+}
+
 fn change(grove: &Grove, root: Option<Link>, changes: Vec<(Vec<u8>, Option<Entry>)>) -> Option<Link> {
-    let root = apply(grove, grove, root, changes).unwrap();
+    let root = apply(grove, grove, root, changes, &mut stop).unwrap();
     grove.settle();
     root
 }
@@ -119,7 +125,7 @@ proptest! {
         destroy(&grove, &grove, root, &mut |entry| {
             assert_eq!(Some(&entry), left.next());
             Ok(())
-        }).unwrap();
+        }, &mut crate::stop).unwrap();
         prop_assert!(left.next().is_none() && grove.live().is_empty());
     }
 
@@ -159,7 +165,7 @@ fn read_everything(node: Node) {
     let _ = get(&grove, root.as_ref(), &2_u32.to_be_bytes());
     let _ = range(&grove, root.as_ref(), Bound::Unbounded, 100);
     let _ = walk(&grove, root.as_ref(), &mut |_| (), &mut |_| Ok(()));
-    let _ = apply(&grove, &grove, root, vec![set(numbered(2))]);
+    let _ = apply(&grove, &grove, root, vec![set(numbered(2))], &mut stop);
 }
 
 fn refusal(node: Node) -> &'static str {
@@ -223,7 +229,7 @@ fn a_node_that_leads_to_itself_ends() {
     assert!(range(&source, Some(&root), Bound::Unbounded, 10).is_err());
     assert!(walk(&source, Some(&root), &mut |_| (), &mut |_| Ok(())).is_err());
     let grove = Grove::default();
-    assert!(apply(&source, &grove, Some(root), vec![set(numbered(1))]).is_err());
+    assert!(apply(&source, &grove, Some(root), vec![set(numbered(1))], &mut stop).is_err());
 }
 
 #[test]
@@ -348,7 +354,12 @@ fn a_huge_entry_is_alone_in_its_node_and_rests_when_neighbours_change() {
 #[test]
 fn changes_no_node_can_hold_are_refused_before_anything_is_written() {
     let grove = Grove::default();
-    let refused = |changes| matches!(apply(&grove, &grove, None, changes), Err(Error::Malformed { .. }));
+    let refused = |changes| {
+        matches!(
+            apply(&grove, &grove, None, changes, &mut stop),
+            Err(Error::Malformed { .. })
+        )
+    };
     assert!(refused(vec![set(numbered(2)), set(numbered(1))]));
     assert!(refused(vec![set(numbered(1)), set(numbered(1))]));
     assert!(refused(vec![(b"another".to_vec(), Some(numbered(1)))]));

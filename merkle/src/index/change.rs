@@ -9,11 +9,24 @@
 
 use super::IndexRoot;
 use super::table::{HEIGHT_MAX, Slot, Table, base_of, covers, last_of, slot_of};
-use crate::{Link, NodeSink, NodeSource, Result};
+use crate::tree::past;
+use crate::{Error, Link, NodeSink, NodeSource, Result};
 use std::collections::BTreeMap;
 
 /// A record number and its new leaf; `None` makes a hole.
-type Change<'a> = (u64, &'a Option<Link>);
+pub type Change<'a> = (u64, &'a Option<Link>);
+
+/// Told of a node that is damaged, with the changes that belong below it (none for a cut): `Ok` leaves the node as it is
+/// and those changes out, an error ends the operation.
+pub type LeftOut<'a> = dyn FnMut(&Link, Error, &[Change<'_>]) -> Result<()> + 'a;
+
+/// What becomes of a node that is damaged.
+enum Unread<'a> {
+    /// It stays as it is, and these changes are left out.
+    Kept(&'a [Change<'a>]),
+    /// Nothing of it is to stay: it is dropped unread, and what it alone leads to stays in the store.
+    Dropped,
+}
 
 /// Applies changes and returns the new root. Leaves that are replaced by others or by holes go to `dropped`, replaced
 /// nodes to the sink. Nodes in which nothing changes are neither written nor dropped.
@@ -23,6 +36,7 @@ pub fn apply(
     root: Option<IndexRoot>,
     changes: &BTreeMap<u64, Option<Link>>,
     dropped: &mut dyn FnMut(&Link),
+    left_out: &mut LeftOut<'_>,
 ) -> Result<Option<IndexRoot>> {
     let last = changes
         .iter()
@@ -48,24 +62,26 @@ pub fn apply(
     // Holes behind the end are holes already; below they would alias records that are there.
     let changes: Vec<Change<'_>> = changes.iter().map(|(&recno, link)| (recno, link)).collect();
     let reached = changes.partition_point(|&(recno, _)| covers(height, recno));
-    let mut writer = Writer { src, sink, dropped };
-    top = writer.edit(top, height, &mut |writer, table| {
-        writer.change(table, &changes[..reached])
+    let (mut writer, changes) = (Writer::new(src, sink, dropped, left_out), &changes[..reached]);
+    top = writer.edit(top, height, Unread::Kept(changes), &mut |writer, table| {
+        writer.change(table, changes)
     })?;
     writer.finish(top, height)
 }
 
 /// Drops all records from `first` on. Reads the nodes it drops and one path. A node of which nothing is to stay and that
-/// is damaged is dropped unread: what it alone leads to stays in the store, and the rest goes all the same.
+/// is damaged is dropped unread: what it alone leads to stays in the store, and the rest goes all the same. One of which
+/// something is to stay does so whole.
 pub fn truncate(
     src: &dyn NodeSource,
     sink: &dyn NodeSink,
     root: Option<IndexRoot>,
     first: u64,
     dropped: &mut dyn FnMut(&Link),
+    left_out: &mut LeftOut<'_>,
 ) -> Result<Option<IndexRoot>> {
     let Some(root) = root else { return Ok(None) };
-    let mut writer = Writer { src, sink, dropped };
+    let mut writer = Writer::new(src, sink, dropped, left_out);
     writer.cut(root, first, usize::MAX)
 }
 
@@ -77,50 +93,82 @@ pub fn destroy_some(
     root: IndexRoot,
     leaf_max: usize,
     dropped: &mut dyn FnMut(&Link),
+    left_out: &mut LeftOut<'_>,
 ) -> Result<Option<IndexRoot>> {
-    let mut writer = Writer { src, sink, dropped };
+    let mut writer = Writer::new(src, sink, dropped, left_out);
     writer.cut(root, 0, leaf_max.max(1))
 }
 
-struct Writer<'a> {
-    src: &'a dyn NodeSource,
-    sink: &'a dyn NodeSink,
-    dropped: &'a mut dyn FnMut(&Link),
+struct Writer<'w> {
+    src: &'w dyn NodeSource,
+    sink: &'w dyn NodeSink,
+    dropped: &'w mut dyn FnMut(&Link),
+    left_out: &'w mut LeftOut<'w>,
 }
 
 /// Changes a table; answers whether it did.
 type Edit<'a, 'w> = dyn FnMut(&mut Writer<'w>, &mut Table) -> Result<bool> + 'a;
 
 impl<'w> Writer<'w> {
-    /// Drops up to `budget` records from the end, none before `first`.
-    fn cut(&mut self, root: IndexRoot, first: u64, mut budget: usize) -> Result<Option<IndexRoot>> {
-        let top = Slot::Kept(root.link.clone());
-        let cut = self.edit(top, root.height, &mut |writer, table| {
-            writer.drop_from_end(table, 0, first, &mut budget)
-        });
-        match cut {
-            Err(error) if first == 0 && error.is_damage() => {
-                self.sink.drop_block(&root.link)?;
-                Ok(None)
-            }
-            top => self.finish(top?, root.height),
+    fn new(
+        src: &'w dyn NodeSource,
+        sink: &'w dyn NodeSink,
+        dropped: &'w mut dyn FnMut(&Link),
+        left_out: &'w mut LeftOut<'w>,
+    ) -> Self {
+        Self {
+            src,
+            sink,
+            dropped,
+            left_out,
         }
     }
 
+    /// Drops up to `budget` records from the end, none before `first`.
+    fn cut(&mut self, root: IndexRoot, first: u64, mut budget: usize) -> Result<Option<IndexRoot>> {
+        let unread = Unread::from(0, first);
+        let top = self.edit(
+            Slot::Kept(root.link),
+            root.height,
+            unread,
+            &mut |writer, table| writer.drop_from_end(table, 0, first, &mut budget),
+        )?;
+        self.finish(top, root.height)
+    }
+
+    /// A node as a table, unless it is damaged and these changes are left out.
+    fn load(&mut self, link: &Link, height: u8, changes: &[Change<'_>]) -> Result<Option<Table>> {
+        let left_out = &mut self.left_out;
+        past(Table::load(self.src, link, height), link, &mut |link, error| {
+            left_out(link, error, changes)
+        })
+    }
+
     /// Runs `edit` on the node of a slot. A kept node that stays as it was is kept, one that changes is dropped.
-    fn edit(&mut self, slot: Slot, height: u8, edit: &mut Edit<'_, 'w>) -> Result<Slot> {
-        match slot {
+    fn edit(&mut self, slot: Slot, height: u8, unread: Unread<'_>, edit: &mut Edit<'_, 'w>) -> Result<Slot> {
+        let link = match slot {
             Slot::Fresh(mut table) => {
                 edit(self, &mut table)?;
-                Ok(Slot::Fresh(table))
+                return Ok(Slot::Fresh(table));
             }
-            Slot::Kept(link) => {
-                let mut table = Table::load(self.src, &link, height)?;
+            Slot::Kept(link) => link,
+        };
+        let read = match unread {
+            Unread::Kept(changes) => self.load(&link, height, changes)?,
+            Unread::Dropped => past(Table::load(self.src, &link, height), &link, &mut |_, _| Ok(()))?,
+        };
+        match (read, unread) {
+            (Some(mut table), _) => {
                 if !edit(self, &mut table)? {
                     return Ok(Slot::Kept(link));
                 }
                 self.sink.drop_block(&link)?;
                 Ok(Slot::Fresh(table))
+            }
+            (None, Unread::Kept(_)) => Ok(Slot::Kept(link)),
+            (None, Unread::Dropped) => {
+                self.sink.drop_block(&link)?;
+                Ok(Slot::Fresh(Table::empty(height)))
             }
         }
     }
@@ -165,7 +213,9 @@ impl<'w> Writer<'w> {
             None if changes.iter().all(|(_, link)| link.is_none()) => return Ok(false),
             None => Slot::Fresh(Table::empty(height)),
         };
-        let child = self.edit(child, height, &mut |writer, child| writer.change(child, changes))?;
+        let child = self.edit(child, height, Unread::Kept(changes), &mut |writer, child| {
+            writer.change(child, changes)
+        })?;
         Ok(put_back(table, slot, child))
     }
 
@@ -196,20 +246,9 @@ impl<'w> Writer<'w> {
                 }
                 child => child,
             };
-            let whole = match &child {
-                Slot::Kept(link) if base >= first => Some(link.clone()),
-                Slot::Kept(_) | Slot::Fresh(_) => None,
-            };
             let edit: &mut Edit<'_, 'w> =
                 &mut |writer, child| writer.drop_from_end(child, base, first, &mut *budget);
-            let child = match (self.edit(child, height - 1, edit), whole) {
-                (Err(error), Some(link)) if error.is_damage() => {
-                    self.sink.drop_block(&link)?;
-                    changed = true;
-                    continue;
-                }
-                (child, _) => child?,
-            };
+            let child = self.edit(child, height - 1, Unread::from(base, first), edit)?;
             changed |= put_back(table, slot, child);
             if table.slots.contains_key(&slot) {
                 // It holds what stays: records before `first`, or what the budget did not reach.
@@ -225,7 +264,9 @@ impl<'w> Writer<'w> {
             let mut table = match top {
                 Slot::Fresh(table) => table,
                 Slot::Kept(link) => {
-                    let table = Table::load(self.src, &link, height)?;
+                    let Some(table) = self.load(&link, height, &[])? else {
+                        return Ok(Some(IndexRoot { link, height }));
+                    };
                     if height == 1 || !table.has_only_slot_0() {
                         return Ok(Some(IndexRoot { link, height }));
                     }
@@ -248,6 +289,16 @@ impl<'w> Writer<'w> {
                     height,
                 })),
             };
+        }
+    }
+}
+
+impl Unread<'_> {
+    /// For a cut at `first` and a node whose records begin at `base`.
+    fn from(base: u64, first: u64) -> Self {
+        match base >= first {
+            true => Self::Dropped,
+            false => Self::Kept(&[]),
         }
     }
 }

@@ -208,7 +208,10 @@ mod tests {
         let changes: BTreeMap<u64, Option<Link>> = records
             .map(|recno| (recno, Some(link(Codec::Leaf, recno))))
             .collect();
-        let root = apply(&grove, &grove, None, &changes, &mut |_| {}).unwrap();
+        let root = apply(&grove, &grove, None, &changes, &mut |_| {}, &mut |_, error, _| {
+            Err(error)
+        })
+        .unwrap();
         grove.settle();
         (grove, root.unwrap())
     }

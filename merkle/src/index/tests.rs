@@ -1,3 +1,5 @@
+mod damage;
+
 use super::*;
 use crate::tree::tests::{Grove, link as numbered};
 use crate::{Codec, Error, Node, NodeSink};
@@ -9,6 +11,10 @@ type Model = BTreeMap<u64, Link>;
 
 fn leaf(number: u64) -> Link {
     numbered(Codec::Leaf, number)
+}
+
+fn stop(_: &Link, error: Error, _: &[Change<'_>]) -> Result<()> {
+    Err(error)
 }
 
 /// An index beside the map it is to equal.
@@ -32,7 +38,8 @@ impl Pair {
         }
         let mut dropped = Vec::new();
         let mut note = |link: &Link| dropped.push(link.clone());
-        self.root = apply(&self.grove, &self.grove, self.root.take(), changes, &mut note).unwrap();
+        let root = self.root.take();
+        self.root = apply(&self.grove, &self.grove, root, changes, &mut note, &mut stop).unwrap();
         assert_eq!(dropped, expected);
         self.check();
     }
@@ -44,7 +51,8 @@ impl Pair {
     fn truncate(&mut self, first: u64) {
         let mut dropped = Vec::new();
         let mut note = |link: &Link| dropped.push(link.clone());
-        self.root = truncate(&self.grove, &self.grove, self.root.take(), first, &mut note).unwrap();
+        let root = self.root.take();
+        self.root = truncate(&self.grove, &self.grove, root, first, &mut note, &mut stop).unwrap();
         let cut = self.model.split_off(&first);
         assert!(dropped.iter().rev().eq(cut.values()));
         self.check();
@@ -54,7 +62,7 @@ impl Pair {
         let Some(root) = self.root.take() else { return };
         let mut dropped = Vec::new();
         let mut note = |link: &Link| dropped.push(link.clone());
-        self.root = destroy_some(&self.grove, &self.grove, root, leaf_max, &mut note).unwrap();
+        self.root = destroy_some(&self.grove, &self.grove, root, leaf_max, &mut note, &mut stop).unwrap();
         assert!((1..=leaf_max.max(1)).contains(&dropped.len()));
         for link in dropped {
             assert_eq!(self.model.pop_last().map(|(_, link)| link), Some(link));
@@ -174,7 +182,7 @@ proptest! {
         let _ = next_hole(&grove, Some(&root), recno);
         let _ = walk(&grove, Some(&root), &mut |_| (), &mut |_, _| Ok(()));
         let changes = BTreeMap::from([(recno, Some(leaf(1)))]);
-        let _ = apply(&grove, &grove, Some(root), &changes, &mut |_| ());
+        let _ = apply(&grove, &grove, Some(root), &changes, &mut |_| (), &mut stop);
     }
 }
 

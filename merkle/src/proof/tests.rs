@@ -51,7 +51,9 @@ fn volume(count: u64) -> Volume {
         .collect();
     let recorder = Recorder::new(&store);
     let sink = Sink(&store, Mutex::new(TestRng::new(12)));
-    let tree = btree::apply(&recorder, &sink, None, entries).unwrap().unwrap();
+    let tree = btree::apply(&recorder, &sink, None, entries, &mut |_, error, _| Err(error))
+        .unwrap()
+        .unwrap();
     let slot = crate::SlotKey {
         kind: crate::SlotKind::KeyFile,
         kek: crate::Kek::from_bytes([1; 32]),

@@ -276,7 +276,12 @@ fn listing(on: &Watched) {
         let Some(last) = page.last() else { break };
         after = last.cookie;
         for entry in &page {
-            known.push(on.retain(ROOT, entry).expect("it is there").ino);
+            known.push(
+                on.retain(ROOT, entry)
+                    .expect("it is there")
+                    .expect("it is whole")
+                    .ino,
+            );
         }
     }
     assert_eq!(known.len(), FILES);

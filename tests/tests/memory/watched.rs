@@ -83,7 +83,7 @@ operations! {
     ) -> Result<()>;
     readlink(ino: InodeNo) -> Result<Vec<u8>>;
     readdir(ino: InodeNo, after: DirCookie, count_max: usize, with_attr: bool) -> Result<Vec<DirEntry>>;
-    retain(parent: InodeNo, entry: &DirEntry) -> Result<Attr>;
+    retain(parent: InodeNo, entry: &DirEntry) -> Result<Option<Attr>>;
     open_file(ino: InodeNo, access: Access) -> Result<()>;
     release(ino: InodeNo) -> ();
     read(ino: InodeNo, offset: u64, len: usize) -> Result<Buffer>;

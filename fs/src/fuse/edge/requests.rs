@@ -10,7 +10,7 @@ use crate::fuse::{
     reply::{self, answer, done},
     told,
 };
-use crate::{Access, Error, InodeNo, SetAttr};
+use crate::{Access, Error, InodeNo, Kind, SetAttr};
 use fuser::{
     AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, FopenFlags, INodeNo,
     IoctlFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
@@ -35,7 +35,11 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
         match name(file).and_then(|name| self.fs.lookup(ino(parent), &name)) {
             // Inode 0 with a lifetime: the kernel remembers that the name is absent.
             Err(Error::NoEntry) => {
-                reply.entry(&names_ttl(parent), &convert::bare_attr(InodeNo(0)), GENERATION);
+                reply.entry(
+                    &names_ttl(parent),
+                    &convert::bare_attr(InodeNo(0), Kind::Directory),
+                    GENERATION,
+                );
             }
             result => entry("lookup", parent, &self.writers, reply, result),
         }
