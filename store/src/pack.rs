@@ -12,17 +12,23 @@
 //! A pack that was closed is never written to again, so a place never gets other bytes; only punching takes them away.
 //! A reader who overlapped with a punch therefore asks the index once more.
 //!
-//! The file `garbage` holds what a clean close knew: how much of each pack is dead. Without it, after a crash, every
-//! pack may hold what nobody knows of, and the next reclaim looks at all of them.
+//! A reclaim decides by one look: it takes the count of what is dead, waits for the writer, notes which packs it looks at
+//! and how far, and only then takes the view of the index that it walks ([`Packs::suspects`]). So the view has every
+//! block below each limit, whatever is put meanwhile. A pack that still grew at that moment is punched below its limit
+//! and never removed, even if it is full, and grows no more, by the time the index has been walked.
 
 mod append;
 pub(crate) mod buffer;
 mod file;
+mod garbage;
 mod live;
 mod place;
 
 pub(crate) use append::{Index, Written};
 pub(crate) use file::used_bytes;
+pub(crate) use garbage::Garbage;
+#[cfg(feature = "fuzzing")]
+pub(crate) use garbage::fuzzing;
 pub(crate) use live::{GROUP, Live};
 pub(crate) use place::Place;
 
@@ -33,7 +39,6 @@ use cairn_merkle::{Cid, Epoch, PartHint, Sealed};
 use file::Pack;
 use parking_lot::Mutex;
 use quick_cache::sync::Cache;
-use rustc_hash::FxHashMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -42,7 +47,6 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 /// Directory of the packs, within the store's.
 pub(crate) const DIR: &str = "packs";
-const GARBAGE: &str = "garbage";
 /// Packs kept open.
 const OPEN_MAX: usize = 128;
 /// Blocks from here on are read past the page cache: who asked keeps them, and the copy costs more than the read ahead saves.
@@ -62,25 +66,15 @@ pub(crate) struct Packs {
     punches: AtomicU64,
 }
 
-/// What deletes left behind.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Garbage {
-    /// Dead bytes of each pack.
-    by_pack: FxHashMap<u32, u64>,
-    /// Packs of before a crash, about which nothing is known.
-    unknown: bool,
-}
-
-impl Garbage {
-    /// Dead bytes that are known.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.by_pack.values().sum()
-    }
-
-    /// Whether there may be more.
-    pub(crate) fn is_unknown(&self) -> bool {
-        self.unknown
-    }
+/// A pack that a reclaim looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Suspect {
+    /// Its number.
+    pub(crate) number: u32,
+    /// How far it is looked at: the index knows every block below.
+    limit: u64,
+    /// Nothing was put to it any more when the look began.
+    ended: bool,
 }
 
 impl Packs {
@@ -88,15 +82,16 @@ impl Packs {
     pub(crate) fn create(store: &Path) -> io::Result<()> {
         let dir = store.join(DIR);
         fs::create_dir(&dir)?;
-        fs::write(dir.join(GARBAGE), "")?;
+        Garbage::default().save(&dir)?;
         File::open(store)?.sync_all()
     }
 
     /// Opens the packs, and begins a new one with the first put.
     pub(crate) fn open(store: &Path, index: Index) -> io::Result<Self> {
         let dir = store.join(DIR);
-        let next = file::numbers(&dir)?.last().map_or(0, |last| last + 1);
-        let garbage = take_garbage(&dir)?;
+        let numbers = file::numbers(&dir)?;
+        let next = numbers.last().map_or(0, |last| last + 1);
+        let garbage = Garbage::take(&dir, numbers.len())?;
         Ok(Self {
             appender: Appender::start(dir.clone(), next, index)?,
             open: Cache::new(OPEN_MAX),
@@ -133,11 +128,6 @@ impl Packs {
     /// Makes every block put before durable; the index is another matter.
     pub(crate) fn sync(&self) -> io::Result<()> {
         self.appender.sync()
-    }
-
-    /// Whether everything put is durable.
-    pub(crate) fn is_synced(&self) -> bool {
-        self.appender.is_synced()
     }
 
     /// Grows with each punch: who reads a place that was looked up before it grew must look again.
@@ -249,7 +239,7 @@ impl Packs {
     pub(crate) fn forget(&self, places: &[Place]) {
         let mut garbage = self.garbage.lock();
         for place in places {
-            *garbage.by_pack.entry(place.pack).or_default() += place.end() - place.offset;
+            garbage.add(place.pack, place.end() - place.offset);
         }
     }
 
@@ -258,44 +248,47 @@ impl Packs {
         self.garbage.lock().clone()
     }
 
-    /// Begins a reclaim: the packs worth looking at, each with how far it is looked at. All deletes so far must be
-    /// durable, and the index must know all puts so far.
-    pub(crate) fn begin_reclaim(&self) -> io::Result<Vec<(u32, u64)>> {
+    /// Begins a reclaim: what is dead so far. The count begins anew, so what is deleted from here on is left to the next.
+    pub(crate) fn take_garbage(&self) -> Garbage {
+        std::mem::take(&mut *self.garbage.lock())
+    }
+
+    /// The packs that may hold what `garbage` counts. The writer must have drained since that was taken, and the view of
+    /// the index that is walked must be taken after this: then whatever lies below a limit and is not in it is dead.
+    pub(crate) fn suspects(&self, garbage: &Garbage) -> io::Result<Vec<Suspect>> {
         // A pack made after this look has blocks that the index may not know of yet: it is left alone.
         let (growing, next) = self.appender.growing();
-        let garbage = std::mem::take(&mut *self.garbage.lock());
-        let mut packs = Vec::new();
+        let mut suspects = Vec::new();
         for number in file::numbers(&self.dir)? {
-            let suspected = garbage.unknown || garbage.by_pack.contains_key(&number);
-            if suspected && number < next {
+            if number < next && garbage.suspects(number) {
                 let end = growing.get(&number).copied();
-                packs.push((number, end.map_or_else(|| self.pack(number)?.len(), Ok)?));
+                suspects.push(Suspect {
+                    number,
+                    limit: end.map_or_else(|| self.pack(number)?.len(), Ok)?,
+                    ended: end.is_none(),
+                });
             }
         }
-        let mut kept = self.garbage.lock();
-        for (number, bytes) in garbage.by_pack.into_iter().filter(|(number, _)| *number >= next) {
-            *kept.by_pack.entry(number).or_default() += bytes;
-        }
-        Ok(packs)
+        Ok(suspects)
     }
 
     /// A reclaim ended halfway: the next looks at all packs.
     pub(crate) fn lose_track(&self) {
-        self.garbage.lock().unknown = true;
+        self.garbage.lock().lose_track();
     }
 
     /// Gives back what nothing lives in.
-    pub(crate) fn punch(&self, packs: &[(u32, u64)], live: &Live) -> io::Result<()> {
+    pub(crate) fn punch(&self, suspects: &[Suspect], live: &Live) -> io::Result<()> {
         self.punches.fetch_add(1, SeqCst);
-        let (growing, _) = self.appender.growing();
-        for (number, limit) in packs {
-            let pack = self.pack(*number)?;
-            if live.is_dead(*number) && !growing.contains_key(number) {
+        for suspect in suspects {
+            let pack = self.pack(suspect.number)?;
+            // Not by what grows now: a pack that grew when the look began may have got blocks since, and ended.
+            if suspect.ended && live.is_dead(suspect.number) {
                 pack.remove()?;
-                self.open.remove(number);
+                self.open.remove(&suspect.number);
                 continue;
             }
-            for (from, until) in live.holes(*number, *limit) {
+            for (from, until) in live.holes(suspect.number, suspect.limit) {
                 match pack.punch(from, until) {
                     // The filesystem below cannot: only whole packs come back.
                     Err(error) if error.kind() == io::ErrorKind::Unsupported => break,
@@ -309,13 +302,7 @@ impl Packs {
     /// Writes what is queued, ends the writer, and notes what is dead. Further puts fail.
     pub(crate) fn close(&self) -> io::Result<()> {
         self.appender.end()?;
-        let garbage = self.garbage.lock();
-        if garbage.unknown {
-            return Ok(());
-        }
-        let lines = garbage.by_pack.iter();
-        let lines = lines.map(|(pack, bytes)| format!("{pack} {bytes}\n"));
-        fs::write(self.dir.join(GARBAGE), lines.collect::<String>())
+        self.garbage.lock().save(&self.dir)
     }
 
     /// Bytes on the device.
@@ -343,44 +330,6 @@ fn extent(run: &[Place]) -> Option<(Place, usize)> {
     let (first, last) = (run.first()?, run.last()?);
     let len = || (last.offset - first.offset) as usize + last.len as usize;
     file::is_possible(*last).then(|| (*first, len()))
-}
-
-/// Reads what a clean close knew, and takes it away: from now on it is old.
-fn take_garbage(dir: &Path) -> io::Result<Garbage> {
-    let path = dir.join(GARBAGE);
-    let unknown = Garbage {
-        unknown: true,
-        ..Garbage::default()
-    };
-    let lines = match fs::read_to_string(&path) {
-        Ok(lines) => lines,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(unknown),
-        Err(error) => return Err(error),
-    };
-    fs::remove_file(&path)?;
-    File::open(dir)?.sync_all()?;
-    let parse = |line: &str| {
-        let (pack, bytes) = line.split_once(' ')?;
-        Some((pack.parse().ok()?, bytes.parse().ok()?))
-    };
-    Ok(match lines.lines().map(parse).collect() {
-        Some(by_pack) => Garbage {
-            by_pack,
-            unknown: false,
-        },
-        None => unknown,
-    })
-}
-
-#[cfg(feature = "fuzzing")]
-pub(crate) mod fuzzing {
-    use super::*;
-
-    /// What a store takes from these bytes of the file `garbage`: whether it knows, and the sum.
-    pub(crate) fn take_garbage(dir: &Path, file: &[u8]) -> (bool, u64) {
-        fs::write(dir.join(GARBAGE), file).expect("a file can be written");
-        super::take_garbage(dir).map_or((false, 0), |garbage| (!garbage.is_unknown(), garbage.bytes()))
-    }
 }
 
 /// Errors that say there is nothing there: what the outside took away is a missing block, not a failed store.
@@ -419,6 +368,7 @@ mod tests {
         let open = || Packs::open(dir.path(), Box::new(|_| Ok(()))).unwrap();
         let packs = open();
         assert!(!packs.garbage().is_unknown());
+        fs::write(dir.path().join(DIR).join("00000005"), "").unwrap();
         packs.forget(&[Place {
             pack: 5,
             offset: 0,
@@ -432,7 +382,108 @@ mod tests {
         );
         std::mem::forget(packs);
         assert!(open().garbage().is_unknown());
-        fs::write(dir.path().join(DIR).join(GARBAGE), "5 many").unwrap();
-        assert!(open().garbage().is_unknown());
+    }
+
+    /// Packs whose index is told only while the gate is open, and the index.
+    struct Gated {
+        packs: Packs,
+        gate: Arc<Mutex<()>>,
+        index: Arc<Mutex<Vec<Place>>>,
+        _dir: tempfile::TempDir,
+    }
+
+    impl Gated {
+        /// As after a crash: what is in the packs is unknown.
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            fs::create_dir(dir.path().join(DIR)).unwrap();
+            let (gate, index) = (Arc::<Mutex<()>>::default(), Arc::<Mutex<Vec<Place>>>::default());
+            let (wait, learn) = (Arc::clone(&gate), Arc::clone(&index));
+            let learn = move |written: &[Written]| {
+                let _open = wait.lock();
+                learn.lock().extend(written.iter().map(|written| written.place));
+                Ok(())
+            };
+            let packs = Packs::open(dir.path(), Box::new(learn)).unwrap();
+            Self {
+                packs,
+                gate,
+                index,
+                _dir: dir,
+            }
+        }
+
+        fn put(&self, n: u32) {
+            let mut bytes = vec![(n % 255) as u8 + 1; 1 << 20];
+            bytes[..4].copy_from_slice(&n.to_le_bytes());
+            let block = Sealed::new(Cid::of(cairn_merkle::Codec::Leaf, &bytes), bytes.into());
+            self.packs.put(Epoch(1), &[block], &|_| Ok(())).unwrap();
+        }
+
+        /// What a walk of the index finds now.
+        fn live(&self, suspects: &[Suspect]) -> Live {
+            let numbers: Vec<_> = suspects.iter().map(|suspect| suspect.number).collect();
+            let mut live = Live::of(&numbers);
+            self.index.lock().iter().for_each(|place| live.note(*place));
+            live
+        }
+
+        fn is_whole(&self, place: Place) -> bool {
+            let found = self.packs.read(place).unwrap();
+            found.is_some_and(|bytes| bytes[4] > 0 && bytes[4..].iter().all(|byte| *byte == bytes[4]))
+        }
+    }
+
+    #[test]
+    fn a_pack_that_grew_when_a_reclaim_began_and_ended_during_its_walk_stays() {
+        let gated = Gated::new();
+        let shut = gated.gate.lock();
+        // Pack 0 is made; its block waits for the writer, and the index knows nothing of it yet.
+        gated.put(0);
+        let garbage = gated.packs.take_garbage();
+        let suspects = gated.packs.suspects(&garbage).unwrap();
+        assert_eq!(suspects.len(), 1);
+        let live = gated.live(&suspects);
+        drop(shut);
+        // During the walk, puts fill the pack and begin the next.
+        (1..300).for_each(|n| gated.put(n));
+        gated.packs.sync().unwrap();
+        let places = gated.index.lock().clone();
+        assert!(places.last().unwrap().pack > 0);
+        gated.packs.punch(&suspects, &live).unwrap();
+        assert!(places.iter().all(|place| gated.is_whole(*place)));
+    }
+
+    #[test]
+    fn a_pack_that_grows_gives_back_what_died_below_where_the_writer_was() {
+        let gated = Gated::new();
+        (0..8).for_each(|n| gated.put(n));
+        gated.packs.drain().unwrap();
+        let suspects = gated.packs.suspects(&gated.packs.take_garbage()).unwrap();
+        (8..16).for_each(|n| gated.put(n));
+        gated.packs.drain().unwrap();
+        let kept = gated.index.lock()[3];
+        let dead: Vec<_> = gated.index.lock()[..8].to_vec();
+        let mut live = Live::of(&[0]);
+        live.note(kept);
+        gated.packs.punch(&suspects, &live).unwrap();
+        let whole = |place: &Place| gated.is_whole(*place);
+        assert_eq!(dead.iter().filter(|place| whole(place)).count(), 1);
+        assert!(whole(&kept) && gated.index.lock()[8..].iter().all(whole));
+        let used = gated.packs.used_bytes().unwrap();
+        assert!(used < 34 << 20, "{used}");
+    }
+
+    #[test]
+    fn what_dies_after_a_reclaim_began_is_left_to_the_next() {
+        let gated = Gated::new();
+        gated.packs.take_garbage();
+        gated.put(1);
+        gated.packs.drain().unwrap();
+        let place = gated.index.lock()[0];
+        let garbage = gated.packs.take_garbage();
+        gated.packs.forget(&[place]);
+        assert!(!garbage.suspects(0), "nothing was dead yet");
+        assert!(gated.packs.garbage().suspects(0));
     }
 }

@@ -11,7 +11,8 @@
 //! - *The index names a block only after it was written*, and both are durable before a head can name it: packs are
 //!   synced before the write-ahead log that holds their places.
 //! - *One write-ahead log orders all:* after a crash the index is a prefix of what was done to it.
-//! - *Dead room is given back only after the delete is durable:* a reclaim syncs the index before it looks.
+//! - *Dead room is given back only after the delete is durable:* a reclaim syncs the index after it took the view it
+//!   walks, and before it punches.
 //! - *Trim:* records of settled epochs may be overwritten once the head that settles them is durable; until a reopen
 //!   finds them gone they are passed over.
 //!
@@ -147,10 +148,20 @@ impl RocksStore {
         &self,
         verb: &'static str,
         family: &ColumnFamily,
+        range: (u8, &[u8]),
+        visit: impl FnMut(&DBRawIterator<'_>) -> bool,
+    ) -> Result<(), StoreError> {
+        self.walk_with(ReadOptions::default(), verb, family, range, visit)
+    }
+
+    fn walk_with(
+        &self,
+        mut options: ReadOptions,
+        verb: &'static str,
+        family: &ColumnFamily,
         (prefix, start): (u8, &[u8]),
         mut visit: impl FnMut(&DBRawIterator<'_>) -> bool,
     ) -> Result<(), StoreError> {
-        let mut options = ReadOptions::default();
         options.set_iterate_upper_bound(vec![prefix + 1]);
         options.fill_cache(false);
         let mut iter = self.db.raw_iterator_cf_opt(family, options);
@@ -329,9 +340,8 @@ impl BlockStore for RocksStore {
         if self.head()?.as_deref() != swap.expected {
             return Err(StoreError::HeadMoved);
         }
-        if !self.packs.is_synced() {
-            self.sync_packs(verb)?;
-        }
+        // Always asked: what the head names may be in the hands of a sync that is under way.
+        self.sync_packs(verb)?;
         let mut batch = WriteBatch::default();
         batch.put_cf(self.journal(), keys::HEAD, swap.head);
         if let Some(header) = swap.header {
@@ -423,6 +433,8 @@ impl BlockStore for RocksStore {
     }
 
     fn close(&self) -> Result<(), StoreError> {
+        // Not beside a reclaim, which has the count of what is dead in its hands.
+        let _one = self.reclaiming.lock();
         let closed = self.packs.close();
         closed.map_err(|source| StoreError::io("close", source))
     }

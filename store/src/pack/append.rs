@@ -174,26 +174,26 @@ impl Appender {
         Ok(state)
     }
 
-    /// Makes every block put before durable.
+    /// Makes every block put before durable. Waits for a sync that is under way, which may have some of them in hand.
     pub(crate) fn sync(&self) -> io::Result<()> {
         let _one = self.syncing.lock();
         let unsynced = std::mem::take(&mut self.drained()?.unsynced);
+        self.sync_packs(&unsynced).inspect_err(|error| {
+            // Before the lock is free: the next caller finds nothing to sync, and must not take that for durable.
+            self.shared.state.lock().failed = Some(format!("blocks could not be synced: {error}"));
+        })
+    }
+
+    fn sync_packs(&self, unsynced: &[Arc<Pack>]) -> io::Result<()> {
         let is_new = |pack: &Arc<Pack>| !pack.is_named();
         if unsynced.iter().any(is_new) {
             std::fs::File::open(&self.shared.dir)?.sync_all()?;
         }
         for pack in unsynced {
             pack.set_named();
-            // Should it fail, the caller tells nobody that anything is durable from then on.
             pack.sync()?;
         }
         Ok(())
-    }
-
-    /// Whether a sync would find anything to do.
-    pub(crate) fn is_synced(&self) -> bool {
-        let state = self.shared.state.lock();
-        state.queue.is_empty() && state.written_count == state.put_count && state.unsynced.is_empty()
     }
 
     /// The packs that may still grow, with how far each is written and known to the index; and the number that the next
@@ -205,7 +205,8 @@ impl Appender {
         (growing.collect(), state.next_number)
     }
 
-    /// Ends the writer once all is written, and gives back what was allocated ahead. Further puts fail.
+    /// Ends the writer once all is written, and gives back what was allocated ahead, durably: after a clean close nothing
+    /// looks for it again. Further puts fail.
     pub(crate) fn end(&self) -> io::Result<()> {
         self.shared.state.lock().ending = true;
         self.shared.work.notify_one();
@@ -217,7 +218,7 @@ impl Appender {
         state
             .active
             .drain(..)
-            .try_for_each(|active| active.pack.end_at(active.end))
+            .try_for_each(|active| active.pack.end_at(active.end).and_then(|()| active.pack.sync()))
     }
 }
 

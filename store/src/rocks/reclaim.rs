@@ -1,16 +1,18 @@
 //! Gives the room of deleted blocks back.
 //!
 //! ```text
-//!   worth it? --> all puts in the index --> index synced: deletes are durable --> groups of packs with garbage:
-//!        walk the index, note live pages (pack/live.rs) --> punch the dead ones, remove dead packs
+//!   worth it? --> count of the dead taken --> writer drained --> packs and limits noted --> view of the index taken
+//!        --> index synced: every delete in that view is durable --> groups of packs with garbage:
+//!        walk the view, note live pages (pack/live.rs) --> punch the dead ones, remove dead packs
 //! ```
 //!
 //! Nothing that lives is moved or written again. One walk of the index costs about half a second a million blocks, and
 //! is begun only when a share of the store is dead, so its cost per freed byte does not grow with the store.
 
 use super::{RocksStore, keys};
-use crate::pack::{GROUP, Live, Place};
+use crate::pack::{GROUP, Live, Place, Suspect};
 use cairn_merkle::StoreError;
+use rocksdb::{ReadOptions, Snapshot};
 
 /// Below this it is not, whatever its share.
 const WORTHLESS_BYTES: u64 = 1 << 20;
@@ -27,10 +29,6 @@ impl RocksStore {
         if !garbage.is_unknown() && !is_worth_it(garbage.bytes(), used_bytes) {
             return Ok(());
         }
-        self.drain(verb)?;
-        self.db
-            .flush_wal(true)
-            .map_err(|error| self.poison(verb, error))?;
         self.punch_dead(verb).inspect_err(|_| self.packs.lose_track())?;
         let after = self.packs.used_bytes().map_err(io)?;
         tracing::debug!(?garbage, used_bytes, after, "reclaimed");
@@ -39,18 +37,35 @@ impl RocksStore {
 
     fn punch_dead(&self, verb: &'static str) -> Result<(), StoreError> {
         let io = |source| StoreError::io(verb, source);
-        let packs = self.packs.begin_reclaim().map_err(io)?;
-        for group in packs.chunks(GROUP) {
-            let live = self.live_in(verb, group)?;
+        // In this order. What is counted dead was put before, so after the drain it lies below the limits; what lies
+        // below them is known to the index before the view; what the view does not have is durably gone before any
+        // of it is punched. Else a power cut could bring back the name of bytes that are not there any more.
+        let garbage = self.packs.take_garbage();
+        self.drain(verb)?;
+        let suspects = self.packs.suspects(&garbage).map_err(io)?;
+        let view = self.db.snapshot();
+        self.db
+            .flush_wal(true)
+            .map_err(|error| self.poison(verb, error))?;
+        for group in suspects.chunks(GROUP) {
+            let live = self.live_in(verb, &view, group)?;
             self.packs.punch(group, &live).map_err(io)?;
         }
         Ok(())
     }
 
-    fn live_in(&self, verb: &'static str, packs: &[(u32, u64)]) -> Result<Live, StoreError> {
-        let numbers: Vec<_> = packs.iter().map(|(number, _)| *number).collect();
+    fn live_in(
+        &self,
+        verb: &'static str,
+        view: &Snapshot<'_>,
+        packs: &[Suspect],
+    ) -> Result<Live, StoreError> {
+        let numbers: Vec<_> = packs.iter().map(|suspect| suspect.number).collect();
         let mut live = Live::of(&numbers);
-        self.walk(verb, self.blocks(), (keys::BLOCKS, &[keys::BLOCKS]), |iter| {
+        let mut options = ReadOptions::default();
+        options.set_snapshot(view);
+        let range = (keys::BLOCKS, &[keys::BLOCKS][..]);
+        self.walk_with(options, verb, self.blocks(), range, |iter| {
             if let Some((place, _)) = iter.value().and_then(Place::decode) {
                 live.note(place);
             }
