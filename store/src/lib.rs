@@ -4,6 +4,7 @@
 //!   merkle::BlockStore  (put, get, sync, swap_head, log_append, ...)
 //!            |
 //!       RocksStore ---- pack: blocks behind each other in large files
+//!            |     `--- lock: one handle at a time
 //!            |     `--- keys: what each record of the index is called
 //!            |     `--- options: how RocksDB is set up, and why
 //!            |     `--- space: refuses a write before the disk does
@@ -17,6 +18,7 @@
 
 mod direct;
 mod error;
+mod lock;
 mod pack;
 mod rocks;
 

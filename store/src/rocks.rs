@@ -37,6 +37,7 @@ mod space;
 pub use options::StoreOptions;
 
 use crate::error::failed;
+use crate::lock::DirLock;
 use crate::pack::{Packs, Place};
 use ahead::Ahead;
 use bytes::Bytes;
@@ -85,6 +86,8 @@ pub struct RocksStore {
     doomed: Mutex<FxHashMap<Cid, Place>>,
     stats: Mutex<Option<(Instant, StoreStats)>>,
     failed: AtomicBool,
+    // Dropped last: until then nothing of the store may be another's.
+    _lock: DirLock,
 }
 
 impl RocksStore {

@@ -322,6 +322,10 @@ fn a_second_open_finds_the_store_locked() {
     let (dir, _store) = create();
     let refused = open(dir.path()).map(drop);
     assert!(matches!(refused, Err(OpenError::Locked { .. })), "{refused:?}");
+    // The files in the directory are the outside's to take.
+    fs::remove_file(dir.path().join("LOCK")).unwrap();
+    let refused = open(dir.path()).map(drop);
+    assert!(matches!(refused, Err(OpenError::Locked { .. })), "{refused:?}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use super::intent::{self, IntentLog, Marks, Use};
 use super::space::Space;
 use super::{Ahead, BLOCKS, RocksStore, StoreOptions, index, keys, options, synced};
 use crate::error::OpenError;
+use crate::lock::DirLock;
 use crate::pack::{self, Packs};
 use cairn_merkle::Epoch;
 use parking_lot::Mutex;
@@ -41,6 +42,7 @@ impl RocksStore {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(io(error)),
         }
+        let lock = DirLock::take(path)?;
         if fs::read_dir(path).map_err(io)?.next().is_some() {
             return Err(OpenError::NotEmpty {
                 path: path.to_owned(),
@@ -48,7 +50,7 @@ impl RocksStore {
         }
         IntentLog::create(path).map_err(io)?;
         Packs::create(path).map_err(io)?;
-        let store = Self::start(path, options, true)?;
+        let store = Self::start(path, options, lock, true)?;
         // The marker comes last: a creation cut short leaves what `open` refuses.
         store
             .mark_format()
@@ -80,13 +82,14 @@ impl RocksStore {
         if !path.join("CURRENT").is_file() {
             return Err(OpenError::NotAStore { path: path_buf() });
         }
+        let lock = DirLock::take(path)?;
         // Somebody else's RocksDB: this look at it takes no lock and writes nothing.
         let families =
             DB::list_cf(&Options::default(), path).map_err(|error| OpenError::database(path_buf(), error))?;
         if !families.iter().any(|family| family == BLOCKS) || families.len() != 2 {
             return Err(OpenError::NotAStore { path: path_buf() });
         }
-        let store = Self::start(path, options, false)?;
+        let store = Self::start(path, options, lock, false)?;
         let format = store
             .meta("read the format", keys::FORMAT)
             .map_err(|error| OpenError::Io {
@@ -109,14 +112,15 @@ impl RocksStore {
         }
     }
 
-    fn start(path: &Path, options: &StoreOptions, create: bool) -> Result<Self, OpenError> {
+    fn start(path: &Path, options: &StoreOptions, lock: DirLock, create: bool) -> Result<Self, OpenError> {
         let database = |error| OpenError::database(path.to_owned(), error);
         let cache = options::cache(options);
         let families = [
             ColumnFamilyDescriptor::new(DEFAULT_COLUMN_FAMILY_NAME, options::journal(options, &cache)),
             ColumnFamilyDescriptor::new(BLOCKS, options::blocks(options, &cache)),
         ];
-        let db = DB::open_cf_descriptors(&options::database(create), path, families).map_err(database)?;
+        let db = DB::open_cf_descriptors(&options::database(create).map_err(database)?, path, families);
+        let db = db.map_err(database)?;
         let number = |key| -> Result<Option<u64>, OpenError> {
             let journal = db.cf_handle(DEFAULT_COLUMN_FAMILY_NAME);
             let found = db.get_cf(journal.expect("every database has it"), key);
@@ -153,6 +157,7 @@ impl RocksStore {
             doomed: Mutex::default(),
             stats: Mutex::new(None),
             failed: AtomicBool::new(false),
+            _lock: lock,
         };
         store
             .db

@@ -12,10 +12,13 @@
 //!
 //! Filters and indexes of tables are in parts of a few KiB, and the cache in few shards: what is larger than a shard is
 //! never kept, and the filter of a table of a million blocks (1.3 MB) was read from its file for each lookup.
+//!
+//! RocksDB would write the machine's name into each table, and the store's path into a log of its own beside them. What
+//! lies in the store is for the outside to read: tables name no host, and what RocksDB has to say goes to our log.
 
 use rocksdb::{
-    BlockBasedIndexType, BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, LogLevel,
-    LruCacheOptions, Options,
+    BlockBasedIndexType, BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, Error, InfoLogger,
+    LogLevel, LruCacheOptions, Options,
 };
 
 /// What a store may use.
@@ -50,8 +53,9 @@ const CACHE_SHARD_BITS: i32 = 2;
 pub(crate) const MEMTABLE_TUNING: [(&str, &str); 1] = [("memtable_max_range_deletions", "256")];
 
 /// Options of the database as a whole.
-pub(crate) fn database(create: bool) -> Options {
-    let mut options = Options::default();
+pub(crate) fn database(create: bool) -> Result<Options, Error> {
+    // The crate has no setter for it.
+    let mut options = Options::default().get_options_from_string("db_host_id=cairn")?;
     options.create_if_missing(create);
     options.create_missing_column_families(create);
     options.set_error_if_exists(create);
@@ -62,12 +66,19 @@ pub(crate) fn database(create: bool) -> Options {
     options.set_bytes_per_sync(1 << 20);
     options.set_max_background_jobs(2);
     options.set_max_open_files(512);
-    options.set_log_level(LogLevel::Warn);
-    options.set_keep_log_file_num(2);
-    options.set_max_log_file_size(1 << 20);
+    options.set_info_logger(InfoLogger::new_callback_logger(LogLevel::Warn, log));
     options.set_stats_dump_period_sec(0);
     options.set_stats_persist_period_sec(0);
-    options
+    Ok(options)
+}
+
+fn log(level: LogLevel, line: &str) {
+    match level {
+        LogLevel::Error | LogLevel::Fatal => tracing::error!("RocksDB: {line}"),
+        LogLevel::Warn => tracing::warn!("RocksDB: {line}"),
+        // The header of a log without a file: versions and options.
+        LogLevel::Debug | LogLevel::Info | LogLevel::Header => {}
+    }
 }
 
 /// Options of the column family of blocks, their names and fresh marks.

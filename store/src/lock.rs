@@ -1,0 +1,53 @@
+//! One handle of a store at a time.
+//!
+//! The lock is on the directory itself, held through its open file: what lies in the directory belongs to the
+//! outside, which may take any file away, RocksDB's `LOCK` too, and let a second process in. It ends with the process.
+//! Where the filesystem below has no such locks (NFS), only RocksDB's is left.
+
+use crate::error::OpenError;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+use std::fs::File;
+use std::path::Path;
+
+/// The right to use a store's directory, until it is dropped.
+pub(crate) struct DirLock {
+    _dir: Option<File>,
+}
+
+impl DirLock {
+    /// Takes it, or answers that another handle has it.
+    pub(crate) fn take(path: &Path) -> Result<Self, OpenError> {
+        let io = |source| OpenError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        let dir = File::open(path).map_err(io)?;
+        match flock(&dir, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Self { _dir: Some(dir) }),
+            Err(Errno::WOULDBLOCK) => Err(OpenError::Locked {
+                path: path.to_owned(),
+            }),
+            Err(Errno::BADF | Errno::NOLCK | Errno::NOSYS | Errno::OPNOTSUPP | Errno::INVAL) => {
+                tracing::warn!("the filesystem of the store has no locks for directories");
+                Ok(Self { _dir: None })
+            }
+            Err(error) => Err(io(error.into())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_has_one_lock_at_a_time_whatever_lies_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = DirLock::take(dir.path()).unwrap();
+        let second = || DirLock::take(dir.path()).map(drop);
+        assert!(matches!(second(), Err(OpenError::Locked { .. })));
+        drop(first);
+        second().unwrap();
+    }
+}
