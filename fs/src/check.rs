@@ -11,6 +11,7 @@
 //! The pin keeps commits from deleting what is being read, so a check runs beside writers. A volume that is not mounted is
 //! checked without writing: its last commit, and the blocks that the intent log names (logged.rs).
 
+mod copies;
 mod logged;
 mod reading;
 mod tables;
@@ -101,9 +102,12 @@ impl Engine {
     /// # Errors
     /// Only what keeps it from checking: a store that fails, a volume that cannot be committed. Damage is in the report.
     pub fn check(&self, progress: &dyn Fn(CheckProgress)) -> Result<CheckReport> {
+        // Before the commit that the pin makes, which writes both anew.
+        let copies = self.check_copies()?;
         let listed = self.list_blocks()?;
         let (pin, volume) = self.pin_newest()?;
         let mut walk = Walk::new(self, &volume, listed.len(), progress);
+        walk.report.damaged = copies;
         walk.newest(pin.version(), &volume)?;
         if self.config.read_only && !self.past {
             let (files, inodes) = {

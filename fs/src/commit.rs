@@ -26,6 +26,7 @@ use crate::record::{Dentry, Record, Stored};
 use crate::snapshot::{Ledger, Snapshots};
 use crate::volume::Volume;
 use crate::{Error, InodeNo, Result};
+use bytes::Bytes;
 use cairn_merkle::{Cid, Commit, Head, HeadSwap, Link, btree};
 use parking_lot::MutexGuard;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -34,7 +35,7 @@ use std::collections::BTreeMap;
 /// What a commit wrote, before the head names it.
 struct Written {
     root: Cid,
-    root_len: u32,
+    root_block: Bytes,
     volume: Volume,
     snapshots: Snapshots,
     freed: Vec<Cid>,
@@ -186,12 +187,12 @@ impl Engine {
             Ok(())
         })?;
         let (snapshots, freed) = self.write_ledger(frozen, writer, &losses, &mut volume, held)?;
-        let (root, root_len) = self.write_commit(frozen, writer, &volume)?;
+        let (root, root_block) = self.write_commit(frozen, writer, &volume)?;
         // Now, while everybody goes on, and not under the lock.
         self.blocks.store.prepare_delete(&freed)?;
         Ok(Written {
             root,
-            root_len,
+            root_block,
             volume,
             snapshots,
             freed,
@@ -244,7 +245,7 @@ impl Engine {
         Ok((snapshots, freed))
     }
 
-    fn write_commit(&self, frozen: &Frozen, writer: &Writer<'_>, volume: &Volume) -> Result<(Cid, u32)> {
+    fn write_commit(&self, frozen: &Frozen, writer: &Writer<'_>, volume: &Volume) -> Result<(Cid, Bytes)> {
         let (body, links) = volume.encode();
         let commit = Commit {
             volume_id: self.volume_id,
@@ -255,14 +256,13 @@ impl Engine {
             body,
         };
         let sealed = commit.seal(&mut rand::rng(), &self.key);
-        let root = sealed.cid;
-        let len = u32::try_from(sealed.bytes.len()).expect("a commit block is at most 2 MiB");
+        let (root, block) = (sealed.cid, sealed.bytes.clone());
         writer.put(sealed)?;
         writer.flush()?;
         if frozen.unsynced || writer.put_bulk() {
             self.blocks.store.sync()?;
         }
-        Ok((root, len))
+        Ok((root, block))
     }
 
     /// Moves the head, and lets the inodes know where their bytes are now.
@@ -276,9 +276,10 @@ impl Engine {
         let mut delete = written.freed;
         delete.extend_from_slice(&frozen.stranded);
         self.blocks.store.swap_head(&HeadSwap {
-            expected: Some(&state.head),
+            expected: state.head.as_deref(),
             head: &head,
-            header: frozen.header.as_deref(),
+            header: Some(&frozen.header),
+            root_block: &written.root_block,
             delete: &delete,
             settled: frozen.epoch,
             restarts_log: state.restarts_log,
@@ -286,8 +287,9 @@ impl Engine {
         state.restarts_log = false;
         self.blocks.forget(&delete);
         let from_inodes = written.volume.inodes;
-        state.head = head;
-        (state.root, state.root_len) = (written.root, written.root_len);
+        state.head = Some(head);
+        state.root = written.root;
+        state.root_len = u32::try_from(written.root_block.len()).expect("a commit block is at most 2 MiB");
         state.committed = frozen.epoch;
         state.closed = frozen.closed;
         state.committed_inodes = from_inodes;

@@ -2,8 +2,9 @@
 
 use crate::engine::{Config, Engine, Quota};
 use crate::record::{Meta, Record, Stored, Xattrs};
+use crate::recover::Opening;
 use crate::volume::Volume;
-use crate::{Caller, Error, InodeNo, Kind, Result, Time};
+use crate::{Caller, Error, InodeNo, Kind, Result};
 use cairn_merkle::{BlockStore, Commit, Epoch, Head, HeadSwap, Header, PutHint, VolumeKey};
 use rand::Rng;
 use std::sync::Arc;
@@ -39,11 +40,13 @@ pub fn format(
         root: sealed.cid,
     }
     .encode(key);
+    let root_block = sealed.bytes.clone();
     store.put(epoch, &[sealed], PutHint::Small)?;
     store.swap_head(&HeadSwap {
         expected: None,
         head: &head,
         header: Some(&header.encode()),
+        root_block: &root_block,
         delete: &[],
         settled: epoch,
         restarts_log: false,
@@ -96,12 +99,14 @@ fn empty(quota: Quota, owner: Caller) -> Volume {
     }
 }
 
-/// Puts `renewed` in the place of the volume's header, together with a commit that accepts no other.
+/// Puts `renewed` in the place of the header that `key` was `unlocked` with, together with a commit that accepts no other.
 ///
 /// # Errors
 /// As [`Engine::open`] and [`Engine::commit`]; the old header stays in place then.
-pub fn rekey(store: Arc<dyn BlockStore>, key: VolumeKey, renewed: &Header, now: Time) -> Result<()> {
-    let engine = Engine::open(store, key, Config::default(), now)?;
+pub fn rekey(store: Arc<dyn BlockStore>, key: VolumeKey, unlocked: &Header, renewed: &Header) -> Result<()> {
+    let opening = Opening::newest(store, key)?;
+    opening.require_unlocked(unlocked)?;
+    let engine = opening.open(Config::default())?;
     let swapped = engine.require_log().and_then(|()| engine.put_header(renewed));
     let closed = engine.close();
     swapped.and(closed)
@@ -113,8 +118,9 @@ impl Engine {
             return Err(cairn_merkle::Error::HeaderMismatch.into());
         }
         let mut state = self.state.lock();
-        state.new_header = Some(renewed.encode());
+        state.header = renewed.encode().into();
         state.header_hash = renewed.hash();
+        state.rekeyed = true;
         self.commit_locked(&mut state)
     }
 }

@@ -69,7 +69,7 @@ pub(crate) struct Frozen {
     /// Versions this commit leaves whole, and what the held list was made for before.
     pub(crate) holds: Holds,
     pub(crate) held_before: Option<Holds>,
-    pub(crate) header: Option<Vec<u8>>,
+    pub(crate) header: Arc<[u8]>,
     pub(crate) header_hash: [u8; 32],
     /// Bulk puts up to the freeze, and whether some of them were not synced then.
     pub(crate) bulk_puts: u64,
@@ -129,7 +129,7 @@ impl Engine {
             volume: state.volume.clone(),
             holds: Holds::default(),
             held_before: state.held_for.clone(),
-            header: state.new_header.take(),
+            header: state.header.clone(),
             header_hash: state.header_hash,
             bulk_puts: state.bulk_puts,
             unsynced: state.bulk_puts > state.bulk_synced,
@@ -140,6 +140,7 @@ impl Engine {
         state.frozen_bytes += std::mem::take(&mut state.dirty_bytes);
         state.frozen_put_bytes += std::mem::take(&mut state.put_bytes);
         state.touched = false;
+        state.rekeyed = false;
         state.commit_wanted = false;
         state.epoch = state.epoch.next();
         frozen

@@ -17,7 +17,10 @@ use crate::snapshot::{DIR_NAME, Snapshot};
 use crate::volume::Volume;
 use crate::{Attr, Error, InodeNo, Kind, Name, Result};
 use cairn_merkle::proof::{ProofSource, Shown};
-use cairn_merkle::{BlockStore, Cid, Commit, Epoch, Header, Link, Proof, Recorder, VolumeKey, btree, index};
+use cairn_merkle::twin::Part;
+use cairn_merkle::{
+    BlockStore, Cid, Commit, Copies, Epoch, Header, Link, Proof, Recorder, VolumeKey, btree, index,
+};
 use std::collections::BTreeSet;
 
 /// The most content one proof carries.
@@ -85,10 +88,13 @@ pub fn prove(
 ) -> Result<(Proof, Finding)> {
     let names = components(path)?;
     let no_header = cairn_merkle::Error::Header { why: "there is none" };
-    let header = Header::decode(&store.header()?.ok_or(no_header)?)?;
     let recorder = Recorder::new(store);
     let commit = recorder.commit(&root, key)?;
-    commit.require_header(&header)?;
+    let header = Copies::read(store)?.choose(Part::Header, |stored| {
+        let header = Header::decode(stored)?;
+        commit.require_header(&header).map(|()| header)
+    })?;
+    let (header, _) = header.ok_or(no_header)?;
     let mut search = Search::new(&recorder, &commit, header.record_size)?;
     let finding = search.run(root, &commit, &names, with_content)?;
     Ok((

@@ -211,7 +211,7 @@ impl State {
 
     /// Whether the open epoch holds anything worth publishing.
     pub(crate) fn has_user_changes(&self) -> bool {
-        !self.dirty.is_empty() || self.new_header.is_some() || self.snapshots.has_user_requests()
+        !self.dirty.is_empty() || self.rekeyed || self.snapshots.has_user_requests()
     }
 
     fn standing(&self) -> Standing {

@@ -1,7 +1,8 @@
 //! From a store and a key to a running engine, and back.
 //!
 //! ```text
-//!  head (MAC) --> commit block (hash, tag, header's hash) --> volume state --> is it the newest? (the caller's to say)
+//!  head (MAC) --> commit block (hash, tag) --> header (its hash), each from the copy that verifies (two lie there)
+//!        --> volume state --> is it the newest? (the caller's to say)
 //!        --> replay the log on top --> commit, which also frees what a crash stranded --> log anew, threads
 //! ```
 //!
@@ -27,7 +28,12 @@ use crate::snapshot::{CHECK_NAME, Snapshots};
 use crate::state::State;
 use crate::volume::Volume;
 use crate::{Error, Name, Result, Time};
-use cairn_merkle::{BlockStore, Cid, Commit, Epoch, Head, Header, LogKey, Version, VolumeKey, btree};
+use bytes::Bytes;
+use cairn_merkle::twin::Part;
+use cairn_merkle::{
+    BlockStore, Cid, Commit, Copies, DamagedCopy, Epoch, Head, Header, LogKey, Version, VolumeKey, btree,
+    root_block,
+};
 use parking_lot::Mutex;
 use rand::Rng;
 use rustc_hash::FxHashSet;
@@ -50,7 +56,11 @@ const GARBAGE_MIN: u64 = 256 << 20;
 pub struct Opening {
     store: Arc<dyn BlockStore>,
     key: VolumeKey,
-    head: Vec<u8>,
+    /// The first copy of the head, verified or not.
+    head: Option<Vec<u8>>,
+    /// Copies that are not whole, and the bytes of the header that is.
+    damaged: Vec<DamagedCopy>,
+    stored_header: Arc<[u8]>,
     version: Version,
     root_len: u32,
     header: Header,
@@ -69,18 +79,30 @@ impl Opening {
     /// # Errors
     /// What is wrong with head, header or commit, by name; what the store failed with.
     pub fn newest(store: Arc<dyn BlockStore>, key: VolumeKey) -> Result<Self> {
-        let stored = store
-            .head()?
-            .ok_or(nothing("it has no head, so it holds no volume"))?;
-        let head = Head::decode(&stored, &key)?;
+        let mut copies = Copies::read(store.as_ref())?;
+        let head = copies.choose(Part::Head, |stored| Head::decode(stored, &key))?;
+        let (head, _) = head.ok_or(nothing("it has no head, so it holds no volume"))?;
         let version = Version {
             epoch: head.epoch,
             root: head.root,
         };
-        let opening = Self::at(store, key, version, stored.to_vec())?;
-        if opening.header.volume_id != head.volume_id {
+        let block = copies.root_block(store.as_ref(), &version.root)?;
+        let root_len = u32::try_from(block.len()).unwrap_or(u32::MAX);
+        let commit = Commit::open(&version.root, block, &key)?;
+        let header = copies.choose(Part::Header, |stored| {
+            let header = Header::decode(stored)?;
+            commit.require_header(&header).map(|()| header)
+        })?;
+        let (header, stored_header) = header.ok_or(nothing("it has no header"))?;
+        if header.volume_id != head.volume_id {
             return Err(cairn_merkle::Error::HeadForged.into());
         }
+        for copy in copies.damaged() {
+            tracing::warn!("{copy}: the other one is used, and the next commit writes both");
+        }
+        let mut opening = Self::of(store, key, version, (commit, root_len), (header, stored_header))?;
+        opening.damaged = copies.damaged().to_vec();
+        opening.head = copies.head.map(|head| head.to_vec());
         Ok(opening)
     }
 
@@ -89,26 +111,30 @@ impl Opening {
     /// # Errors
     /// As [`Self::newest`].
     pub fn past(store: Arc<dyn BlockStore>, key: VolumeKey, version: Version) -> Result<Self> {
-        let mut opening = Self::at(store, key, version, Vec::new())?;
+        let block = root_block(store.as_ref(), &version.root)?;
+        let root_len = u32::try_from(block.len()).unwrap_or(u32::MAX);
+        let commit = Commit::open(&version.root, block, &key)?;
+        // It may have been made under another header, before a rekey. Its own tag says that it is ours.
+        let header = Copies::read(store.as_ref())?.choose(Part::Header, |stored| {
+            let header = Header::decode(stored)?;
+            match header.volume_id == commit.volume_id {
+                true => Ok(header),
+                false => Err(cairn_merkle::Error::HeaderMismatch),
+            }
+        })?;
+        let header = header.ok_or(nothing("it has no header"))?;
+        let mut opening = Self::of(store, key, version, (commit, root_len), header)?;
         opening.past = true;
         Ok(opening)
     }
 
-    fn at(store: Arc<dyn BlockStore>, key: VolumeKey, version: Version, head: Vec<u8>) -> Result<Self> {
-        let header = Header::decode(&store.header()?.ok_or(nothing("it has no header"))?)?;
-        let block = store
-            .get(&version.root)?
-            .ok_or(cairn_merkle::Error::Missing { cid: version.root })?;
-        let root_len = u32::try_from(block.len()).unwrap_or(u32::MAX);
-        let commit = Commit::open(&version.root, block, &key)?;
-        // An older version may have been made under another header, before a rekey. Its own tag says that it is ours.
-        if head.is_empty() {
-            if commit.volume_id != header.volume_id {
-                return Err(cairn_merkle::Error::HeaderMismatch.into());
-            }
-        } else {
-            commit.require_header(&header)?;
-        }
+    fn of(
+        store: Arc<dyn BlockStore>,
+        key: VolumeKey,
+        version: Version,
+        (commit, root_len): (Commit, u32),
+        (header, stored_header): (Header, Bytes),
+    ) -> Result<Self> {
         if commit.epoch != version.epoch {
             return Err(cairn_merkle::Error::HeadForged.into());
         }
@@ -116,7 +142,9 @@ impl Opening {
         Ok(Self {
             store,
             key,
-            head,
+            head: None,
+            damaged: Vec::new(),
+            stored_header: Arc::from(&stored_header[..]),
             version,
             root_len,
             header,
@@ -125,6 +153,22 @@ impl Opening {
             settled: false,
             damage: KnownDamage::default(),
         })
+    }
+
+    /// Refuses what is not the header in force: a key that opens a slot of an older one was revoked by a rekey.
+    ///
+    /// # Errors
+    /// [`cairn_merkle::Error::HeaderMismatch`].
+    pub fn require_unlocked(&self, unlocked: &Header) -> Result<()> {
+        match unlocked.hash() == self.header.hash() {
+            true => Ok(()),
+            false => Err(cairn_merkle::Error::HeaderMismatch.into()),
+        }
+    }
+
+    /// The copies of head, header and commit block that are damaged, where the other one is whole.
+    pub fn damaged_copies(&self) -> &[DamagedCopy] {
+        &self.damaged
     }
 
     /// What the volume knows of its own freshness.
@@ -183,13 +227,14 @@ impl Opening {
                 self.volume,
                 snapshots,
                 (self.version.epoch, (self.version.root, self.root_len), self.head),
-                self.header.hash(),
+                (self.stored_header, self.header.hash()),
                 Parking::new(config.inodes_max, config.memory_bytes / INODES_SHARE),
             )),
             blocks,
             key: self.key,
             config,
             past: self.past,
+            damaged_copies: self.damaged,
             signals: Signals::default(),
             log_loss: None,
             log_torn: None,

@@ -11,6 +11,7 @@ use crate::volume::Volume;
 use crate::{Error, InodeNo, Name, Result};
 use cairn_merkle::{Cid, Epoch, Link};
 use rustc_hash::{FxHashMap, FxHashSet};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Everything behind the one lock.
@@ -35,8 +36,8 @@ pub(crate) struct State {
     pub(crate) closed: Closed,
     /// Inodes in the last commit; [`Volume::inodes`] counts those of the open epoch.
     pub(crate) committed_inodes: u64,
-    /// The head as the store holds it.
-    pub(crate) head: Vec<u8>,
+    /// The first copy of the head, as the store holds it; `None` if it cannot be read.
+    pub(crate) head: Option<Vec<u8>>,
     pub(crate) volume: Volume,
     /// What the held list is right for; `None` until a commit of this mount has seen to it.
     pub(crate) held_for: Option<Holds>,
@@ -90,8 +91,10 @@ pub(crate) struct State {
     pub(crate) replaying: bool,
     /// The next head makes all of the log past: it was replayed, and nothing was logged since.
     pub(crate) restarts_log: bool,
-    /// Header to be put with the next commit, and the hash of the header that commits carry.
-    pub(crate) new_header: Option<Vec<u8>>,
+    /// The header, put with each commit, and the hash of it that commits carry.
+    pub(crate) header: Arc<[u8]>,
+    /// The open epoch has another header than the one before.
+    pub(crate) rekeyed: bool,
     pub(crate) header_hash: [u8; 32],
 }
 
@@ -100,8 +103,8 @@ impl State {
     pub(crate) fn new(
         volume: Volume,
         snapshots: Snapshots,
-        (committed, (root, root_len), head): (Epoch, (Cid, u32), Vec<u8>),
-        header_hash: [u8; 32],
+        (committed, (root, root_len), head): (Epoch, (Cid, u32), Option<Vec<u8>>),
+        (header, header_hash): (Arc<[u8]>, [u8; 32]),
         parking: Parking,
     ) -> Self {
         Self {
@@ -151,7 +154,8 @@ impl State {
             read_only: None,
             replaying: false,
             restarts_log: false,
-            new_header: None,
+            header,
+            rekeyed: false,
             header_hash,
         }
     }
@@ -186,7 +190,7 @@ impl State {
 
     /// Whether there is something that only a commit does, and that is not in the log.
     pub(crate) fn asks_for_commit(&self) -> bool {
-        self.stalled.is_some() || self.touched || self.new_header.is_some() || self.snapshots.has_requests()
+        self.stalled.is_some() || self.touched || self.rekeyed || self.snapshots.has_requests()
     }
 
     /// When the oldest change was made, or before, that a crash now would lose; `None` if the log has everything.

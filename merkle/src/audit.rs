@@ -13,7 +13,7 @@
 //!
 //! **Invariant:** a fault ends nothing but the walk below the faulty block; only a store that fails ends the audit.
 
-use crate::walk::{BlockFault, Flaw, Frontier, Job, Seen, examine, fetch, links_of};
+use crate::walk::{BlockFault, Flaw, Frontier, Job, Seen, examine, fetch, fetch_root, links_of};
 use crate::{BlockStore, Cid, Codec, StoreError, clear};
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
@@ -139,7 +139,7 @@ struct Outcome {
 impl Audit<'_> {
     /// The commit block, which alone may and must have the shape of one.
     fn begin(&self, root: Cid) -> Result<(), StoreError> {
-        let stored = self.store.get(&root)?;
+        let stored = fetch_root(self.store, &[root])?.pop().flatten();
         let mut shared = self.shared.lock();
         shared.seen.insert(&root);
         let info = examine(&root, stored.as_ref()).and_then(|()| {

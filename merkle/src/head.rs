@@ -37,17 +37,6 @@ impl Head {
         stored
     }
 
-    /// What a stored head says, unproven: for whoever has no key, and compares it with what is anchored.
-    pub fn peek(stored: &[u8]) -> Option<Self> {
-        let (version, body) = (*stored.first()?, stored.get(1..BODY_LEN)?);
-        (version == VERSION && stored.len() == Self::LEN).then_some(())?;
-        Some(Self {
-            volume_id: *body.first_chunk()?,
-            epoch: Epoch(u64::from_le_bytes(*body[16..].first_chunk()?)),
-            root: Cid::from_bytes(&body[24..]).filter(|root| root.codec() == Codec::Node)?,
-        })
-    }
-
     /// Verifies the MAC, then parses.
     pub fn decode(stored: &[u8], key: &VolumeKey) -> Result<Self> {
         let malformed = |why| Error::Malformed { what: "head", why };
@@ -103,8 +92,6 @@ mod tests {
         let (head, key) = head();
         assert_eq!(head.encode(&key).len(), Head::LEN);
         assert_eq!(Head::decode(&head.encode(&key), &key).unwrap(), head);
-        assert_eq!(Head::peek(&head.encode(&key)), Some(head), "without the key");
-        assert_eq!(Head::peek(&head.encode(&key)[..Head::LEN - 1]), None);
     }
 
     #[test]

@@ -27,6 +27,7 @@ pub mod fuzzing;
 pub mod group;
 pub mod memory;
 pub mod store;
+pub mod twin;
 pub mod walk;
 
 #[cfg(feature = "sealing")]
@@ -65,6 +66,7 @@ pub use epoch::Epoch;
 pub use error::{Error, Result};
 pub use memory::MemoryStore;
 pub use store::{BlockStore, HeadSwap, LogPos, LogRest, PartHint, PutHint, Sealed, StoreError, StoreStats};
+pub use twin::{Copies, DamagedCopy, Twin, root_block};
 
 #[cfg(feature = "sealing")]
 pub use {

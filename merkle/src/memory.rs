@@ -5,6 +5,7 @@
 use crate::group::{Part, groups_of};
 use crate::{
     BlockStore, Cid, Epoch, HeadSwap, LogPos, LogRest, PartHint, PutHint, Sealed, StoreError, StoreStats,
+    Twin,
 };
 use bytes::Bytes;
 use parking_lot::RwLock;
@@ -22,6 +23,12 @@ impl MemoryStore {
     pub fn new() -> Self {
         Self::default()
     }
+
+    /// Takes the second copy away, so that damage of the first is damage.
+    #[cfg(feature = "testing")]
+    pub(crate) fn lose_twin(&self) {
+        self.image.write().twin = None;
+    }
 }
 
 /// Everything a store holds.
@@ -34,6 +41,7 @@ pub(crate) struct Image {
     pub(crate) marks: Vec<Bytes>,
     pub(crate) head: Option<Bytes>,
     pub(crate) header: Option<Bytes>,
+    pub(crate) twin: Option<Twin>,
 }
 
 impl Image {
@@ -63,6 +71,11 @@ impl Image {
         if let Some(header) = swap.header {
             self.header = Some(Bytes::copy_from_slice(header));
         }
+        self.twin = Some(Twin {
+            head: Bytes::copy_from_slice(swap.head),
+            header: self.header.clone().unwrap_or_default(),
+            root_block: Bytes::copy_from_slice(swap.root_block),
+        });
         swap.delete.iter().for_each(|cid| self.delete(cid));
         self.fresh.retain(|(epoch, _)| *epoch > swap.settled);
         self.log
@@ -142,6 +155,10 @@ impl BlockStore for MemoryStore {
 
     fn header(&self) -> Result<Option<Bytes>, StoreError> {
         Ok(self.image.read().header.clone())
+    }
+
+    fn twin(&self) -> Result<Option<Twin>, StoreError> {
+        Ok(self.image.read().twin.clone())
     }
 
     fn swap_head(&self, swap: &HeadSwap<'_>) -> Result<(), StoreError> {

@@ -227,7 +227,7 @@ impl<'a> Recorder<'a> {
 
     /// Opens the commit block `root`.
     pub fn commit(&self, root: &Cid, key: &VolumeKey) -> Result<Commit> {
-        let stored = self.fetch(root)?;
+        let stored = crate::root_block(self.store, root)?;
         let commit = Commit::open(root, stored.clone(), key)?;
         let body_key = Commit::body_key(root, &stored, key)?;
         self.blocks

@@ -15,6 +15,7 @@
 //! **Invariant:** no implementation needs a key, and a block is never changed, only put and deleted.
 
 use crate::group::Part;
+use crate::twin::Twin;
 use crate::{Cid, Epoch};
 use bytes::Bytes;
 use std::io;
@@ -45,6 +46,11 @@ impl StoreError {
     /// Whether the cause is a lack of room.
     pub fn is_full(&self) -> bool {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull)
+    }
+
+    /// Whether the store found its own bytes altered: what was asked for is lost there, and the rest may be well.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::InvalidData)
     }
 }
 
@@ -98,12 +104,15 @@ pub enum PutHint {
 /// The atomic step that ends a commit.
 #[derive(Clone, Debug)]
 pub struct HeadSwap<'a> {
-    /// The head this mount wrote or read last; `None` when the store must have none.
+    /// What [`BlockStore::head`] answered this mount, or what it wrote last: the damaged one where the twin was used;
+    /// `None` when the store must have none, or none that can be read.
     pub expected: Option<&'a [u8]>,
     /// The new head.
     pub head: &'a [u8],
-    /// A new volume header, when it changes together with the head (create, rekey).
+    /// The volume header, as it is to be from now on; `None` leaves it as it is.
     pub header: Option<&'a [u8]>,
+    /// The commit block that the new head names, for the twin; it was put as well.
+    pub root_block: &'a [u8],
     /// Blocks that no kept version names any more.
     pub delete: &'a [Cid],
     /// Puts marked with this epoch or an earlier one are no longer listed by [`BlockStore::fresh`].
@@ -197,6 +206,13 @@ pub trait BlockStore: Send + Sync {
     /// The volume header, or `None` in a store that holds no volume.
     fn header(&self) -> Result<Option<Bytes>, StoreError>;
 
+    /// The second copy of head, header and commit block, as the newest [`Self::swap_head`] left them, in a place that no
+    /// fault reaches together with the first. `None` where there is no volume, or of a kind of store that keeps no copy.
+    /// One that is not whole, or of another swap, is an error that [`StoreError::is_damage`].
+    fn twin(&self) -> Result<Option<Twin>, StoreError> {
+        Ok(None)
+    }
+
     /// Says that the next [`Self::swap_head`] is to delete these blocks, so that what it must know of them is looked up
     /// before anybody waits for it. Changes nothing, and is only ever a hint.
     fn prepare_delete(&self, cids: &[Cid]) -> Result<(), StoreError> {
@@ -204,7 +220,7 @@ pub trait BlockStore: Send + Sync {
         Ok(())
     }
 
-    /// Replaces the head, and does all else that [`HeadSwap`] says, atomically and durably; log records of
+    /// Replaces the head and its twin, and does all else that [`HeadSwap`] says, atomically and durably; log records of
     /// epochs up to `settled` are trimmed. All puts it depends on must have been synced, or were put as
     /// [`PutHint::Small`]: those become durable with it.
     fn swap_head(&self, swap: &HeadSwap<'_>) -> Result<(), StoreError>;

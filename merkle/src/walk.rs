@@ -13,7 +13,7 @@
 //! almost everything, and a hostile volume can double the ways to a block with each level). [`Seen`] remembers what was
 //! met, 16 bytes a name, up to a number; beyond it shared blocks are visited again: slower, never wrong.
 
-use crate::{BlockStore, Cid, Codec, Error, MAX_STORED, Result, StoreError, clear, node_links};
+use crate::{BlockStore, Cid, Codec, Error, MAX_STORED, Result, StoreError, clear, node_links, root_block};
 use bytes::Bytes;
 use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -136,6 +136,20 @@ pub(crate) fn fetch(
     let mut answers = store.get_many(cids)?;
     answers.resize(cids.len(), None);
     Ok(answers)
+}
+
+/// As [`fetch`], for the root of a walk, which may lie twice.
+pub(crate) fn fetch_root(
+    store: &dyn BlockStore,
+    cids: &[Cid],
+) -> std::result::Result<Vec<Option<Bytes>>, StoreError> {
+    let root = |cid| match root_block(store, cid) {
+        Ok(stored) => Ok(Some(stored)),
+        Err(Error::Store(error)) => Err(error),
+        // As it is: the caller finds out what is wrong with it.
+        Err(_) => store.get(cid),
+    };
+    cids.iter().map(root).collect()
 }
 
 struct Frame {
@@ -291,7 +305,11 @@ impl<'a> Walk<'a> {
             return Ok(());
         }
         let mut frames = Vec::new();
-        for (cid, stored) in cids.iter().zip(fetch(self.store, cids)?) {
+        let answers = match parent {
+            Some(_) => fetch(self.store, cids)?,
+            None => fetch_root(self.store, cids)?,
+        };
+        for (cid, stored) in cids.iter().zip(answers) {
             let fault = |flaw| BlockFault {
                 cid: *cid,
                 parent,
@@ -346,9 +364,6 @@ impl From<BlockFault> for WalkError {
 
 /// What the commit block `root` says in the clear.
 pub fn commit_of(store: &dyn BlockStore, root: Cid) -> Result<clear::CommitInfo> {
-    let stored = store.get(&root)?.ok_or(Error::Missing { cid: root })?;
-    if stored.len() > MAX_STORED || !root.names(&stored) {
-        return Err(Error::Corrupt { cid: root });
-    }
+    let stored = root_block(store, &root)?;
     clear::commit_info(&stored)
 }

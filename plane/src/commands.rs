@@ -66,7 +66,8 @@ pub(crate) fn unexpected() -> Error {
 /// What a store tells without a key.
 fn store_status(path: &Path, out: &Output) -> Result<()> {
     let store = volume::open_store(path, &StoreOptions::default())?;
-    let header = volume::header(&store, path)?;
+    let headers = volume::headers(store.as_ref(), path)?;
+    let header = headers.first().ok_or_else(unexpected)?;
     let stats = store
         .stats()
         .map_err(|error| volume::explain(path, "", error.into()))?;
@@ -204,15 +205,15 @@ pub(crate) fn rekey(args: &RekeyArgs, out: &Output) -> Result<()> {
     }
     let path = &args.store;
     let store = volume::open_store_patiently(path, &StoreOptions::default())?;
-    let header = volume::header(&store, path)?;
+    let headers = volume::headers(store.as_ref(), path)?;
     let old = key::provider(&args.key, IfAbsent::Refuse)?;
-    let key = volume::unlock(&header, path, old.as_ref())?;
+    let (key, header) = volume::unlock(headers, path, old.as_ref())?;
     // Only now, with the old key proven, is a new key file made.
     let slot = key::provider(&new, IfAbsent::Create)?.new_slot()?;
     let renewed = header
         .rekey(&mut rand::rng(), &key, &[slot])
         .map_err(cairn_fs::Error::from)?;
-    cairn_fs::rekey(store, key, &renewed, volume::now())
+    cairn_fs::rekey(store, key, &header, &renewed)
         .map_err(|error| volume::explain(path, &old.describe(), error))?;
     out.done("the old key no longer opens the volume in", path)
 }

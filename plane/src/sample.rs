@@ -52,10 +52,12 @@ pub(crate) fn copy(store: &MemoryStore) -> Arc<MemoryStore> {
         new.put(Epoch(0), &[Sealed::new(cid, bytes)], PutHint::Bulk)
             .unwrap();
     }
+    let twin = store.twin().unwrap().unwrap();
     new.swap_head(&HeadSwap {
         expected: None,
-        head: &store.head().unwrap().unwrap(),
-        header: Some(&store.header().unwrap().unwrap()),
+        head: &twin.head,
+        header: Some(&twin.header),
+        root_block: &twin.root_block,
         delete: &[],
         settled: Epoch(0),
         restarts_log: false,

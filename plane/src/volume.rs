@@ -13,7 +13,7 @@ use crate::key::{self, IfAbsent, KeyProvider};
 use crate::lost;
 use crate::unmount::{lives_elsewhere, whereabouts};
 use cairn_fs::{Caller, Config, Engine, Opening, Quota, SetIdBits, Time};
-use cairn_merkle::{BlockStore, Compression, Header, HeaderParams, VolumeKey};
+use cairn_merkle::{BlockStore, Compression, Copies, Header, HeaderParams, VolumeKey};
 use cairn_store::{OpenError, RocksStore, StoreOptions};
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
@@ -125,18 +125,50 @@ fn patience(store: &Path) -> Duration {
     }
 }
 
-/// The header, believed only once a key has opened it.
-pub(crate) fn header(store: &RocksStore, path: &Path) -> Result<Header> {
-    let stored = store.header().map_err(|error| explain(path, "", error.into()))?;
-    let stored = stored.ok_or_else(|| Error::NotAVolume {
-        store: path.to_path_buf(),
-        what: "its creation was cut short; remove the directory and create the volume again".into(),
-    })?;
-    Header::decode(&stored).map_err(|error| explain(path, "", error.into()))
+/// The headers, of which a key opens the right one: it lies twice, and one copy may be damaged. The first copy comes
+/// first; neither is believed before a key has opened it.
+pub(crate) fn headers(store: &dyn BlockStore, path: &Path) -> Result<Vec<Header>> {
+    let copies = Copies::read(store).map_err(|error| explain(path, "", error.into()))?;
+    let stored = copies.headers();
+    if stored.is_empty() {
+        return Err(Error::NotAVolume {
+            store: path.to_path_buf(),
+            what: "its creation was cut short; remove the directory and create the volume again".into(),
+        });
+    }
+    let (mut headers, mut failure) = (Vec::new(), None);
+    for stored in stored {
+        match Header::decode(&stored) {
+            Ok(header) => headers.push(header),
+            Err(error) => failure = failure.or(Some(error)),
+        }
+    }
+    match failure {
+        Some(error) if headers.is_empty() => Err(explain(path, "", error.into())),
+        _ => Ok(headers),
+    }
 }
 
-/// The volume key, if `provider` has what opens a slot.
-pub(crate) fn unlock(header: &Header, path: &Path, provider: &dyn KeyProvider) -> Result<VolumeKey> {
+/// The volume key, if `provider` has what opens a slot, and the header it is in.
+pub(crate) fn unlock(
+    headers: Vec<Header>,
+    path: &Path,
+    provider: &dyn KeyProvider,
+) -> Result<(VolumeKey, Header)> {
+    let mut failure = None;
+    for header in headers {
+        match unlock_one(&header, path, provider) {
+            Ok(key) => return Ok((key, header)),
+            Err(error) => failure = failure.or(Some(error)),
+        }
+    }
+    Err(failure.unwrap_or_else(|| Error::NotAVolume {
+        store: path.to_path_buf(),
+        what: "it has no header".into(),
+    }))
+}
+
+fn unlock_one(header: &Header, path: &Path, provider: &dyn KeyProvider) -> Result<VolumeKey> {
     let mut failure = None;
     let key = header.unlock(|kind| {
         provider.kek(kind).unwrap_or_else(|error| {
@@ -158,23 +190,14 @@ pub(crate) fn unlock(header: &Header, path: &Path, provider: &dyn KeyProvider) -
     }
 }
 
-/// Opens the whole volume.
-pub(crate) fn open(
-    store: Arc<RocksStore>,
-    path: &Path,
-    args: &KeyArgs,
-    config: Config,
-) -> Result<Arc<Engine>> {
-    let opened = opening(store, path, args)?.open(config);
-    opened.map_err(|error| explain(path, "", error))
-}
-
 /// Finds the newest version, with nothing written yet.
 pub(crate) fn opening(store: Arc<RocksStore>, path: &Path, args: &KeyArgs) -> Result<Opening> {
-    let header = header(&store, path)?;
+    let headers = headers(store.as_ref(), path)?;
     let provider = key::provider(args, IfAbsent::Refuse)?;
-    let key = unlock(&header, path, provider.as_ref())?;
-    Opening::newest(store, key).map_err(|error| explain(path, &provider.describe(), error))
+    let (key, header) = unlock(headers, path, provider.as_ref())?;
+    let opening =
+        Opening::newest(store, key).and_then(|opening| opening.require_unlocked(&header).map(|()| opening));
+    opening.map_err(|error| explain(path, &provider.describe(), error))
 }
 
 /// Opens a volume that is not mounted for one command, runs it and closes the volume, whatever comes of it.
@@ -188,12 +211,8 @@ pub(crate) fn with<T>(
         read_only,
         ..Config::default()
     };
-    let engine = open(
-        open_store_patiently(path, &StoreOptions::default())?,
-        path,
-        args,
-        config,
-    )?;
+    let opening = opening(open_store_patiently(path, &StoreOptions::default())?, path, args)?;
+    let engine = opening.open(config).map_err(|error| explain(path, "", error))?;
     if let Some(anchored) = engine.standing().anchored {
         eprintln!(
             "cairn: note: this volume is anchored ({anchored} or later), and no anchor was asked: it may be an old copy"

@@ -5,6 +5,7 @@
 //!            |
 //!       RocksStore ---- pack: blocks behind each other in large files
 //!            |     `--- lock: one handle at a time
+//!            |     `--- twin: head, header and commit block once more
 //!            |     `--- keys: what each record of the index is called
 //!            |     `--- options: how RocksDB is set up, and why
 //!            |     `--- space: refuses a write before the disk does
@@ -21,6 +22,7 @@ mod error;
 mod lock;
 mod pack;
 mod rocks;
+mod twin;
 
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing {

@@ -4,7 +4,7 @@
 //!   put ---------> packs (pack.rs) --written--> index: name -> place, fresh mark   } write-ahead log, not synced
 //!   delete ------> index                                                           }
 //!   sync --------> packs synced, then the write-ahead log
-//!   swap_head ---> packs synced, then one batch of head, deletes and settled epoch, synced
+//!   swap_head ---> packs synced, twin written and synced, then one batch of head, deletes and reached, synced
 //!   log_append --> segments, synced (log.rs, intent.rs)
 //! ```
 //!
@@ -13,13 +13,14 @@
 //! - *One write-ahead log orders all:* after a crash the index is a prefix of what was done to it.
 //! - *Dead room is given back only after the delete is durable:* a reclaim syncs the index after it took the view it
 //!   walks, and before it punches.
+//! - *The twin of a head* (twin.rs) is durable before the batch that says it counts.
 //! - *Trim:* records of settled epochs may be overwritten once the head that settles them is durable; until a reopen
 //!   finds them gone they are passed over.
 //!
 //! After a failed write, flush or sync every later change or sync fails too: what the disk refused once may be lost
 //! although a later sync succeeds. Reads go on, since their answers are verified by whoever asked.
 //!
-//! Lock order: `settled` (held for a swap), then RocksDB's own. `reclaiming` is held over others' calls but never inside
+//! Lock order: `reached` (held for a swap), then RocksDB's own. `reclaiming` is held over others' calls but never inside
 //! another lock; `syncing`, held until the log is durable, then `intent`, then the lock inside `space`.
 
 mod ahead;
@@ -31,6 +32,7 @@ mod keys;
 mod log;
 mod open;
 mod options;
+mod reached;
 mod reclaim;
 mod space;
 
@@ -39,14 +41,17 @@ pub use options::StoreOptions;
 use crate::error::failed;
 use crate::lock::DirLock;
 use crate::pack::{Packs, Place};
+use crate::twin;
 use ahead::Ahead;
 use bytes::Bytes;
 use cairn_merkle::group::Part;
 use cairn_merkle::{
     BlockStore, Cid, Epoch, HeadSwap, LogPos, LogRest, PartHint, PutHint, Sealed, StoreError, StoreStats,
+    Twin,
 };
 use intent::{IntentLog, Marks, Soon};
 use parking_lot::Mutex;
+use reached::Reached;
 use rocksdb::{
     ColumnFamily, DB, DBRawIterator, DEFAULT_COLUMN_FAMILY_NAME, ReadOptions, WriteBatch, WriteOptions,
     properties,
@@ -56,6 +61,7 @@ use space::{Claim, Space};
 use std::{
     io,
     ops::Range,
+    path::PathBuf,
     sync::Arc,
     sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
     time::{Duration, Instant},
@@ -70,6 +76,7 @@ const STATS_BELIEVED: Duration = Duration::from_secs(1);
 pub struct RocksStore {
     // Dropped first: its writer tells the index of its last blocks.
     packs: Packs,
+    path: PathBuf,
     db: Arc<DB>,
     ahead: Ahead,
     space: Space,
@@ -80,8 +87,8 @@ pub struct RocksStore {
     /// Held while the log is synced: whoever finds nothing to sync knows that no sync of it is under way.
     syncing: Mutex<()>,
     reclaiming: Mutex<()>,
-    /// Highest epoch settled so far. Held while the head is compared and swapped.
-    settled: Mutex<Option<Epoch>>,
+    /// Held while the head is compared and swapped.
+    reached: Mutex<Reached>,
     /// Where blocks lie that the next swap of the head deletes. Nothing that lives is ever moved.
     doomed: Mutex<FxHashMap<Cid, Place>>,
     stats: Mutex<Option<(Instant, StoreStats)>>,
@@ -336,31 +343,48 @@ impl BlockStore for RocksStore {
         Ok(())
     }
 
+    fn twin(&self) -> Result<Option<Twin>, StoreError> {
+        let verb = "read the second copy of the head";
+        let swaps = self.reached.lock().swaps;
+        if swaps == 0 {
+            return Ok(None);
+        }
+        let found = twin::read(&self.path, swaps).map_err(|source| StoreError::io(verb, source))?;
+        match found {
+            Some(found) => Ok(Some(found)),
+            None => Err(StoreError::io(verb, io::ErrorKind::InvalidData.into())),
+        }
+    }
+
     fn swap_head(&self, swap: &HeadSwap<'_>) -> Result<(), StoreError> {
         let verb = "swap the head";
         self.check_alive(verb)?;
-        let mut settled = self.settled.lock();
-        if self.head()?.as_deref() != swap.expected {
-            return Err(StoreError::HeadMoved);
-        }
+        let mut reached = self.reached.lock();
+        let swaps = reached.swaps + 1;
+        let header = self.require_expected(swap)?;
         // Always asked: what the head names may be in the hands of a sync that is under way.
         self.sync_packs(verb)?;
+        self.write_twin(verb, swaps, swap, &header)?;
+        let floor = self.log_floor(swap);
+        let next = reached.after(swap.settled, floor);
         let mut batch = WriteBatch::default();
         batch.put_cf(self.journal(), keys::HEAD, swap.head);
-        if let Some(header) = swap.header {
-            batch.put_cf(self.journal(), keys::HEADER, header);
+        if swap.header.is_some() {
+            batch.put_cf(self.journal(), keys::HEADER, &header);
         }
+        // Beside the head: whatever damages one may damage all that is there.
+        batch.put_cf(self.journal(), keys::FORMAT, open::FORMAT);
+        next.put_into(&mut batch, self);
         let forgotten = self.delete_into(&mut batch, swap.delete)?;
-        if *settled < Some(swap.settled) {
+        if reached.settled < next.settled {
             // From where the last range ended: ranges that overlap make every read slower.
+            let settled = reached.settled;
             let from = settled.map_or_else(|| vec![keys::FRESH], |settled| keys::above(keys::FRESH, settled));
             batch.delete_range_cf(self.blocks(), from, keys::above(keys::FRESH, swap.settled));
-            batch.put_cf(self.journal(), keys::SETTLED, swap.settled.0.to_be_bytes());
         }
-        let floor = self.log_floor(swap, &mut batch);
         self.write(verb, batch, &synced())?;
-        *settled = (*settled).max(Some(swap.settled));
-        drop(settled);
+        *reached = next;
+        drop(reached);
         self.packs.forget(&forgotten);
         self.settle_log(floor, swap.settled);
         self.check_background(verb)
@@ -369,7 +393,7 @@ impl BlockStore for RocksStore {
     fn fresh(&self, after: Option<(Epoch, Cid)>, count_max: usize) -> Result<Vec<(Epoch, Cid)>, StoreError> {
         self.drain("list fresh blocks")?;
         // Marks of settled epochs are passed over even where they still lie.
-        let settled = *self.settled.lock();
+        let settled = self.reached.lock().settled;
         let start = settled.map_or_else(|| vec![keys::FRESH], |settled| keys::above(keys::FRESH, settled));
         let start = start.max(after.map_or_else(Vec::new, |(epoch, cid)| keys::fresh(epoch, &cid)));
         let mut marks = Vec::new();
@@ -454,6 +478,33 @@ impl RocksStore {
             self.failed.store(true, SeqCst);
             StoreError::io(verb, source)
         })
+    }
+
+    /// Compares the head with the one that a swap expects, where one that cannot be read is none; answers the header that
+    /// the swap leaves.
+    fn require_expected(&self, swap: &HeadSwap<'_>) -> Result<Bytes, StoreError> {
+        let head = match self.head() {
+            Err(error) if error.is_damage() => None,
+            head => head?,
+        };
+        if head.as_deref() != swap.expected {
+            return Err(StoreError::HeadMoved);
+        }
+        match swap.header {
+            Some(header) => Ok(Bytes::copy_from_slice(header)),
+            None => Ok(self.header()?.unwrap_or_default()),
+        }
+    }
+
+    fn write_twin(
+        &self,
+        verb: &'static str,
+        swaps: u64,
+        swap: &HeadSwap<'_>,
+        header: &[u8],
+    ) -> Result<(), StoreError> {
+        let written = twin::write(&self.path, swaps, swap, header);
+        written.map_err(|source| self.poison_unless_full(verb, source))
     }
 
     /// A device without room is no failure; anything else is one for good.

@@ -59,8 +59,10 @@ fn no_file_of_a_store_names_the_machine_or_where_the_store_lies() {
             expected: head.as_deref(),
             head: &next,
             header: Some(b"header"),
+            root_block: b"root block",
             delete: &delete,
             settled: Epoch(epoch),
+            restarts_log: false,
         };
         store.swap_head(&swap).unwrap();
         head = Some(next);

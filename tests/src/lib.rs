@@ -9,6 +9,7 @@
 //!
 //! Nothing here reads a clock or draws randomness but through a seed, so a failure prints what replays it.
 
+pub mod doctored;
 pub mod history;
 pub mod model;
 pub mod op;

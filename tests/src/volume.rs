@@ -1,6 +1,8 @@
 //! Volumes to test on: made over any store, closed, reopened, copied.
 
+use bytes::Bytes;
 use cairn_fs::{Caller, CheckReport, Config, Engine, Quota, Result, SetIdBits, Time};
+use cairn_merkle::clear::HeadClaim;
 use cairn_merkle::testing::{CrashStore, TestRng};
 use cairn_merkle::{
     BlockStore, Cid, Codec, Compression, Epoch, HeadSwap, Header, HeaderParams, Kek, LogPos, PutHint, Sealed,
@@ -178,10 +180,15 @@ impl Copy {
         };
         put(false);
         if let Some(head) = &self.head {
+            // Both copies are what this says, altered or not.
+            let root = HeadClaim::parse(head).ok().map(|claim| claim.root);
+            let root_block = root.and_then(|root| self.blocks.get(&root));
+            let root_block = root_block.map_or_else(Bytes::new, |(_, bytes)| bytes.clone());
             let swap = HeadSwap {
                 expected: None,
                 head,
                 header: self.header.as_deref(),
+                root_block: &root_block,
                 delete: &[],
                 settled: Epoch(0),
                 restarts_log: false,

@@ -9,7 +9,7 @@
 
 use bytes::Bytes;
 use cairn_merkle::{
-    BlockStore, Cid, Epoch, HeadSwap, LogPos, LogRest, PutHint, Sealed, StoreError, StoreStats,
+    BlockStore, Cid, Epoch, HeadSwap, LogPos, LogRest, PutHint, Sealed, StoreError, StoreStats, Twin,
 };
 use std::fmt;
 use std::io;
@@ -103,6 +103,10 @@ impl<S: BlockStore> BlockStore for Watched<S> {
 
     fn header(&self) -> Result<Option<Bytes>, StoreError> {
         self.inner.header()
+    }
+
+    fn twin(&self) -> Result<Option<Twin>, StoreError> {
+        self.inner.twin()
     }
 
     fn swap_head(&self, swap: &HeadSwap<'_>) -> Result<(), StoreError> {

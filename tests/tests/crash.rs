@@ -122,7 +122,7 @@ fn a_cut_in_a_rekey_leaves_exactly_one_key_that_opens() {
         .rekey(&mut TestRng::new(5), &key(), &[slot])
         .expect("one slot is allowed");
     let images = Images::watch(&store);
-    cairn_fs::rekey(store.clone(), key(), &renewed, Time(5)).expect("a healthy store takes a header");
+    cairn_fs::rekey(store.clone(), key(), &header, &renewed).expect("a healthy store takes a header");
     let (mut old, mut new) = (0, 0);
     for (event, image) in images.take().iter().enumerate() {
         for seed in SEEDS {

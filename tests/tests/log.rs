@@ -448,7 +448,7 @@ fn what_would_write_to_a_store_that_is_not_mounted_is_refused_after_a_loss() {
     let renewed = header
         .rekey(&mut TestRng::new(5), &key, &[slot])
         .expect("one slot is allowed");
-    let refused = cairn_fs::rekey(store.clone(), key, &renewed, Time(5));
+    let refused = cairn_fs::rekey(store.clone(), key, &header, &renewed);
     assert!(matches!(refused, Err(Error::LogDamaged(_))), "{refused:?}");
     assert_eq!(Copy::of(&*store), copy, "nothing is written");
 }

@@ -479,7 +479,7 @@ fn rekeyed(copy: &Copy) -> Copy {
     let renewed = header
         .rekey(&mut TestRng::new(3), &key(), &[slot()])
         .expect("one slot is allowed");
-    cairn_fs::rekey(store.clone(), key(), &renewed, Time(50)).expect("a healthy store takes a header");
+    cairn_fs::rekey(store.clone(), key(), &header, &renewed).expect("a healthy store takes a header");
     Copy::of(&*store)
 }
 

@@ -2,7 +2,7 @@
 
 use crate::group::{GROUP_BYTES, groups_around, groups_of, is_part_of};
 use crate::{
-    BlockStore, Cid, Codec, Epoch, HeadSwap, LogPos, LogRest, PartHint, PutHint, Sealed, StoreError,
+    BlockStore, Cid, Codec, Epoch, HeadSwap, LogPos, LogRest, PartHint, PutHint, Sealed, StoreError, Twin,
 };
 use bytes::Bytes;
 
@@ -52,6 +52,7 @@ fn swap<'a>(expected: Option<&'a [u8]>, head: &'a [u8]) -> HeadSwap<'a> {
         expected,
         head,
         header: None,
+        root_block: b"root block",
         delete: &[],
         settled: Epoch(0),
         restarts_log: false,
@@ -69,6 +70,7 @@ fn an_empty_store_has_nothing(store: &impl BlockStore) {
     assert_eq!(ok(store.get(&block(0).cid)), None, "an empty store has no block");
     assert_eq!(ok(store.head()), None, "an empty store has no head");
     assert_eq!(ok(store.header()), None, "an empty store has no header");
+    assert_eq!(ok(store.twin()), None, "an empty store has no twin");
     assert!(
         ok(store.log_read(pos(0, 0), 1 << 20)).is_empty(),
         "an empty store has no log"
@@ -239,6 +241,11 @@ fn the_head_moves_only_from_what_is_expected(store: &impl BlockStore) {
     assert!(has(store, &block(1)), "a refused swap deletes nothing");
     assert_eq!(ok(store.header()), None, "a refused swap leaves the header");
     assert_eq!(
+        ok(store.twin()).map(|twin| twin.head).as_deref(),
+        Some(&b"one"[..]),
+        "a refused swap leaves the twin"
+    );
+    assert_eq!(
         ok(store.fresh(None, 10)).len(),
         1,
         "a refused swap settles nothing"
@@ -294,6 +301,12 @@ fn a_swap_does_all_it_says(store: &impl BlockStore) {
         Some(&b"header"[..]),
         "a swap without a header keeps the old one"
     );
+    let twin = Twin {
+        head: Bytes::from("next"),
+        header: Bytes::from("header"),
+        root_block: Bytes::from("root block"),
+    };
+    assert_eq!(ok(store.twin()), Some(twin), "a swap leaves a second copy");
     assert!(ok(store.fresh(None, 10)).is_empty());
     assert!(has(store, &block(3)), "a settled block stays");
 }

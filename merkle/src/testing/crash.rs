@@ -17,6 +17,7 @@
 use crate::memory::Image;
 use crate::{
     BlockStore, Cid, Epoch, HeadSwap, LogPos, LogRest, MemoryStore, PutHint, Sealed, StoreError, StoreStats,
+    Twin,
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -73,6 +74,7 @@ enum CutOff {
 struct OwnedSwap {
     head: Vec<u8>,
     header: Option<Vec<u8>>,
+    root_block: Vec<u8>,
     delete: Vec<Cid>,
     settled: Epoch,
     restarts_log: bool,
@@ -236,6 +238,7 @@ impl OwnedSwap {
         Self {
             head: swap.head.to_vec(),
             header: swap.header.map(<[u8]>::to_vec),
+            root_block: swap.root_block.to_vec(),
             delete: swap.delete.to_vec(),
             settled: swap.settled,
             restarts_log: swap.restarts_log,
@@ -247,6 +250,7 @@ impl OwnedSwap {
             expected: None,
             head: &self.head,
             header: self.header.as_deref(),
+            root_block: &self.root_block,
             delete: &self.delete,
             settled: self.settled,
             restarts_log: self.restarts_log,
@@ -369,6 +373,11 @@ impl BlockStore for CrashStore {
     fn header(&self) -> Result<Option<Bytes>, StoreError> {
         self.require_power()?;
         self.view.header()
+    }
+
+    fn twin(&self) -> Result<Option<Twin>, StoreError> {
+        self.require_power()?;
+        self.view.twin()
     }
 
     fn swap_head(&self, swap: &HeadSwap<'_>) -> Result<(), StoreError> {

@@ -6,6 +6,7 @@
 use crate::group::Part;
 use crate::{
     BlockStore, Cid, Epoch, HeadSwap, LogPos, LogRest, PartHint, PutHint, Sealed, StoreError, StoreStats,
+    Twin,
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -239,6 +240,10 @@ impl<S: BlockStore> BlockStore for FaultStore<S> {
 
     fn header(&self) -> Result<Option<Bytes>, StoreError> {
         self.inner.header()
+    }
+
+    fn twin(&self) -> Result<Option<Twin>, StoreError> {
+        self.inner.twin()
     }
 
     fn swap_head(&self, swap: &HeadSwap<'_>) -> Result<(), StoreError> {

@@ -88,6 +88,7 @@ impl Sample {
         };
         let sealed = commit.seal(&mut self.rng, &self.key);
         let root = sealed.cid;
+        let root_block = sealed.bytes.clone();
         self.put(sealed);
         let head = crate::Head {
             volume_id: self.header.volume_id,
@@ -99,6 +100,7 @@ impl Sample {
             expected: expected.as_deref(),
             head: &head.encode(&self.key),
             header: Some(&self.header.encode()),
+            root_block: &root_block,
             delete: &[],
             settled: epoch,
             restarts_log: false,
@@ -122,11 +124,13 @@ impl Sample {
 
     /// Removes a block.
     pub fn lose(&self, cid: &Cid) {
+        self.store.lose_twin();
         self.store.delete(&[*cid]).expect("memory forgets");
     }
 
     /// Flips one bit of a block.
     pub fn alter(&self, cid: &Cid, bit: usize) {
+        self.store.lose_twin();
         let stored = self.store.get(cid).expect("memory answers").expect("it is there");
         let mut bytes = stored.to_vec();
         let bit = bit % (8 * bytes.len());

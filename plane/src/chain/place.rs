@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::state::Record;
 use crate::{mountpoint, volume};
 use cairn_chain::{Standing, Trouble};
-use cairn_merkle::{BlockStore, Cancel, Cid, Epoch, Version};
+use cairn_merkle::{Cancel, Cid, Copies, Epoch, Version};
 use cairn_store::StoreOptions;
 use serde::Serialize;
 use std::path::Path;
@@ -51,16 +51,13 @@ impl Local {
 
     fn of_store(place: &Path) -> Result<Self> {
         let store = volume::open_store(place, &StoreOptions::default())?;
-        let stored = store
-            .head()
-            .map_err(|error| volume::explain(place, "", error.into()))?;
-        let head = stored
-            .as_deref()
-            .and_then(cairn_merkle::Head::peek)
-            .ok_or_else(|| Error::NotAVolume {
-                store: place.into(),
-                what: "it has no head".into(),
-            })?;
+        let fail = |error: cairn_merkle::Error| volume::explain(place, "", error.into());
+        let mut copies = Copies::read(store.as_ref()).map_err(fail)?;
+        let head = copies.claimed_head(store.as_ref()).map_err(fail)?;
+        let (head, _) = head.ok_or_else(|| Error::NotAVolume {
+            store: place.into(),
+            what: "it has no head".into(),
+        })?;
         Ok(Self::not_mounted(head.epoch, head.root))
     }
 

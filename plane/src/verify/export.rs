@@ -43,11 +43,7 @@ pub(crate) fn export(args: &ExportArgs, out: &Output) -> Result<()> {
     spinner.finish();
     let (skip, since) = since.unzip();
     let newest = place.head.is_some_and(|head| head.root == place.root);
-    let head = if newest {
-        place.store.head().map_err(|error| place.explain(error.into()))?
-    } else {
-        None
-    };
+    let head = if newest { place.stored_head()? } else { None };
     let volume = CarVolume {
         root: place.root,
         header: place.header()?,

@@ -11,7 +11,7 @@ use crate::volume;
 use cairn_merkle::clear::HeadClaim;
 use cairn_merkle::group::groups_of;
 use cairn_merkle::walk::Walk;
-use cairn_merkle::{BlockStore, Head, HeadSwap, PutHint, Sealed};
+use cairn_merkle::{BlockStore, Head, HeadSwap, PutHint, Sealed, root_block};
 use cairn_store::{RocksStore, StoreOptions};
 
 /// Blocks put at once.
@@ -41,6 +41,8 @@ pub(crate) fn import(args: &ImportArgs, out: &Output) -> Result<()> {
             expected: None,
             head: &head,
             header: Some(&place.header()?),
+            root_block: &root_block(place.store.as_ref(), &place.root)
+                .map_err(|error| place.explain(error))?,
             delete: &[],
             settled: claim.epoch,
             restarts_log: false,
@@ -71,8 +73,7 @@ pub(crate) fn import(args: &ImportArgs, out: &Output) -> Result<()> {
 
 /// The head of the new store: the CAR's, or, of a version that was not the newest, one made with the key.
 fn head(place: &Place, args: &ImportArgs) -> Result<Vec<u8>> {
-    let stored = place.store.head().map_err(|error| place.explain(error.into()))?;
-    if let Some(head) = stored {
+    if let Some(head) = place.stored_head()? {
         return Ok(head.to_vec());
     }
     let given = args.key.key_file.is_some() || args.key.passphrase || args.key.passphrase_file.is_some();

@@ -11,8 +11,9 @@ use cairn_fs::{Config, Engine, Opening};
 use cairn_merkle::audit::{self, AuditReport};
 use cairn_merkle::car::{CarStore, Layers};
 use cairn_merkle::clear::HeadClaim;
+use cairn_merkle::twin::Part;
 use cairn_merkle::walk::commit_of;
-use cairn_merkle::{BlockStore, Cid, Epoch, Header, LogPos, Version, VolumeKey};
+use cairn_merkle::{BlockStore, Cid, Copies, Epoch, Header, LogPos, Version, VolumeKey};
 use cairn_store::StoreOptions;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -51,8 +52,17 @@ impl Place {
     fn open_store(path: &Path, version: &VersionArgs, options: &StoreOptions) -> Result<Self> {
         let store = volume::open_store_patiently(path, options)?;
         let fail = |error: cairn_merkle::Error| volume::explain(path, "", error.into());
-        let head = store.head().map_err(|error| fail(error.into()))?;
-        let head = head.as_deref().map(HeadClaim::parse).transpose().map_err(fail)?;
+        let mut copies = Copies::read(store.as_ref()).map_err(fail)?;
+        let head = copies.claimed_head(store.as_ref()).map_err(fail)?;
+        if let Some((claim, _)) = &head {
+            // For what they say of the copies; what is wrong with both is found by what reads them next.
+            let _ = copies.root_block(store.as_ref(), &claim.root);
+            let _ = copies.choose(Part::Header, |stored| Header::decode(stored));
+        }
+        for copy in copies.damaged() {
+            eprintln!("cairn: warning: {copy} in {}", path.display());
+        }
+        let head = head.map(|(claim, _)| claim);
         let root = version.root.or(head.map(|head| head.root));
         let root = root.ok_or_else(|| Error::NotAVolume {
             store: path.to_path_buf(),
@@ -94,28 +104,44 @@ impl Place {
         Ok(commit.epoch)
     }
 
-    /// The volume's header, as it is stored.
+    /// The volume's header, as it is stored: the first copy that has the form of one.
     pub(crate) fn header(&self) -> Result<bytes::Bytes> {
-        let stored = self.store.header().map_err(|error| self.explain(error.into()))?;
-        stored.ok_or_else(|| Error::NotAVolume {
-            store: self.path.clone(),
-            what: "it has no header".into(),
-        })
+        let stored = self.copies()?.headers();
+        let whole = stored.iter().find(|stored| Header::decode(stored).is_ok());
+        whole
+            .or(stored.first())
+            .cloned()
+            .ok_or_else(|| Error::NotAVolume {
+                store: self.path.clone(),
+                what: "it has no header".into(),
+            })
+    }
+
+    /// The head, as it is stored, if there is one.
+    pub(crate) fn stored_head(&self) -> Result<Option<bytes::Bytes>> {
+        let head = self.copies()?.claimed_head(self.store.as_ref());
+        Ok(head
+            .map_err(|error| self.explain(error))?
+            .map(|(_, stored)| stored))
+    }
+
+    fn copies(&self) -> Result<Copies> {
+        Copies::read(self.store.as_ref()).map_err(|error| self.explain(error))
     }
 
     /// The volume key.
     pub(crate) fn unlock(&self, args: &KeyArgs) -> Result<(VolumeKey, Header)> {
-        let header = Header::decode(&self.header()?).map_err(|error| self.explain(error))?;
+        let headers = volume::headers(self.store.as_ref(), &self.path)?;
         let provider = key::provider(args, IfAbsent::Refuse)?;
-        let key = volume::unlock(&header, &self.path, provider.as_ref() as &dyn KeyProvider)?;
-        Ok((key, header))
+        volume::unlock(headers, &self.path, provider.as_ref() as &dyn KeyProvider)
     }
 
     /// Finds the version as an engine reads it: the newest with what the log adds, any other as it was committed.
     pub(crate) fn opening(self, args: &KeyArgs) -> Result<Opening> {
-        let (key, _) = self.unlock(args)?;
+        let (key, header) = self.unlock(args)?;
         let opening = if self.head.is_some_and(|head| head.root == self.root) {
             Opening::newest(self.store, key)
+                .and_then(|opening| opening.require_unlocked(&header).map(|()| opening))
         } else {
             let epoch = self.epoch()?;
             let root = self.root;

@@ -2,7 +2,9 @@
 
 use super::intent::{self, IntentLog, Soon, Use};
 use super::keys;
+use super::reached::Reached;
 use crate::pack::{Place, fuzzing as pack};
+use crate::twin::fuzzing as twin;
 use bytes::Bytes;
 use cairn_merkle::fuzzing::{Target, links};
 use cairn_merkle::{Epoch, LogPos};
@@ -24,7 +26,25 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "garbage",
         run: garbage,
-        seeds: || [0, 1].map(|right| [&[right][..], &pack::garbage()].concat()).to_vec(),
+        seeds: || {
+            [0, 1]
+                .map(|right| [&[right][..], &pack::garbage()].concat())
+                .to_vec()
+        },
+    },
+    Target {
+        name: "twin",
+        run: twin,
+        seeds: || {
+            [0, 1]
+                .map(|right| [&[right][..], &twin::twin()].concat())
+                .to_vec()
+        },
+    },
+    Target {
+        name: "reached",
+        run: reached,
+        seeds: || vec![vec![7; 24]],
     },
     Target {
         name: "log_segment",
@@ -68,6 +88,19 @@ fn index_keys(data: &[u8]) {
 fn garbage(data: &[u8]) {
     if let Some((right, file)) = data.split_first() {
         pack::decode_garbage(file.to_vec(), right % 2 == 1);
+    }
+}
+
+/// First byte: whether the checksum is made right, as anyone can. The rest: the file.
+fn twin(data: &[u8]) {
+    if let Some((right, file)) = data.split_first() {
+        STORE.with(|dir| twin::read_twin(dir.path(), file.to_vec(), right % 2 == 1));
+    }
+}
+
+fn reached(data: &[u8]) {
+    if let Some(reached) = Reached::decode(data) {
+        assert_eq!(reached.encode()[..], *data);
     }
 }
 

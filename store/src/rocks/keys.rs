@@ -2,8 +2,9 @@
 //!
 //! ```text
 //!   column family `blocks`                          column family `default`
-//!   b | hash 32 | codec      -> place               m head, m header, m settled, m logfloor, m format
+//!   b | hash 32 | codec      -> place               m head, m header, m reached, m format
 //!   f | epoch 8 | hash | codec -> nothing
+//!   m mark
 //! ```
 //!
 //! Numbers are big-endian, so that keys sort as what they name does; the codec is its multicodec byte, so that names
@@ -13,9 +14,8 @@ use cairn_merkle::{Cid, Epoch};
 
 pub(crate) const HEAD: &[u8] = b"mhead";
 pub(crate) const HEADER: &[u8] = b"mheader";
-pub(crate) const SETTLED: &[u8] = b"msettled";
-/// The first use of a segment whose records are not past.
-pub(crate) const LOG_FLOOR: &[u8] = b"mlogfloor";
+/// In both column families: whichever of them is damaged, the other still says how far the store is.
+pub(crate) const REACHED: &[u8] = b"mreached";
 pub(crate) const FORMAT: &[u8] = b"mformat";
 
 pub(crate) const BLOCKS: u8 = b'b';

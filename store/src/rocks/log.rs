@@ -8,10 +8,9 @@
 //! **Invariant:** a sync that failed leaves the store failed, so no mark ever says more than is durable.
 
 use super::intent::{IntentLog, Soon, Use};
-use super::{Claim, RocksStore, keys};
+use super::{Claim, RocksStore};
 use bytes::Bytes;
 use cairn_merkle::{Epoch, HeadSwap, LogPos, LogRest, StoreError};
-use rocksdb::WriteBatch;
 use std::io;
 use std::sync::atomic::Ordering::SeqCst;
 
@@ -60,11 +59,9 @@ impl RocksStore {
         })
     }
 
-    /// Where the log begins after this swap, if it begins anew; `batch` then says so too.
-    pub(super) fn log_floor(&self, swap: &HeadSwap<'_>, batch: &mut WriteBatch) -> Option<Use> {
-        let floor = swap.restarts_log.then(|| self.intent.lock().next_use())?;
-        batch.put_cf(self.journal(), keys::LOG_FLOOR, floor.0.to_be_bytes());
-        Some(floor)
+    /// Where the log begins after this swap, if it begins anew.
+    pub(super) fn log_floor(&self, swap: &HeadSwap<'_>) -> Option<Use> {
+        swap.restarts_log.then(|| self.intent.lock().next_use())
     }
 
     /// A swap of the head is durable.

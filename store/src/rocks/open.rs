@@ -5,13 +5,14 @@
 //!   open:   what is there --> is it a store of ours? of a format that we know? --> database, log, packs
 //! ```
 
-use super::intent::{self, IntentLog, Marks, Use};
+use super::intent::{self, IntentLog, Marks};
+use super::reached::Reached;
 use super::space::Space;
 use super::{Ahead, BLOCKS, RocksStore, StoreOptions, index, keys, options, synced};
 use crate::error::OpenError;
 use crate::lock::DirLock;
 use crate::pack::{self, Packs};
-use cairn_merkle::Epoch;
+use cairn_merkle::BlockStore;
 use parking_lot::Mutex;
 use rocksdb::{ColumnFamilyDescriptor, DB, DEFAULT_COLUMN_FAMILY_NAME, Options, WriteBatch};
 use std::{
@@ -23,9 +24,7 @@ use std::{
 };
 
 /// What a store of this version says of itself.
-const FORMAT: &str = "cairn-store 3";
-/// Its index has places and no group hashes. It is opened, and is of this version from then on.
-const FORMAT_BEFORE: &str = "cairn-store 2";
+pub(super) const FORMAT: &str = "cairn-store 4";
 
 impl RocksStore {
     /// Makes a new, empty store in `path`, which must not exist or be an empty directory.
@@ -90,25 +89,22 @@ impl RocksStore {
             return Err(OpenError::NotAStore { path: path_buf() });
         }
         let store = Self::start(path, options, lock, false)?;
-        let format = store
-            .meta("read the format", keys::FORMAT)
-            .map_err(|error| OpenError::Io {
-                path: path_buf(),
-                source: io::Error::other(error),
-            })?;
-        match format {
-            Some(format) if format == FORMAT.as_bytes() => Ok(store),
-            Some(format) if format == FORMAT_BEFORE.as_bytes() => {
-                store
-                    .mark_format()
-                    .map_err(|error| OpenError::database(path_buf(), error))?;
-                Ok(store)
-            }
-            Some(format) => Err(OpenError::UnknownFormat {
+        match store.meta("read the format", keys::FORMAT) {
+            Ok(Some(format)) if format == FORMAT.as_bytes() => Ok(store),
+            Ok(Some(format)) => Err(OpenError::UnknownFormat {
                 path: path_buf(),
                 found: String::from_utf8_lossy(&format).into_owned(),
             }),
-            None => Err(OpenError::NotAStore { path: path_buf() }),
+            Ok(None) => Err(OpenError::NotAStore { path: path_buf() }),
+            // It lies beside the head, and what damaged that may have damaged this. A twin is only in a store of ours.
+            Err(error) if error.is_damage() && matches!(store.twin(), Ok(Some(_))) => {
+                tracing::warn!(%error, "the store's format cannot be read; the second copy of the head can");
+                Ok(store)
+            }
+            Err(error) => Err(OpenError::Io {
+                path: path_buf(),
+                source: io::Error::other(error),
+            }),
         }
     }
 
@@ -121,20 +117,16 @@ impl RocksStore {
         ];
         let db = DB::open_cf_descriptors(&options::database(create).map_err(database)?, path, families);
         let db = db.map_err(database)?;
-        let number = |key| -> Result<Option<u64>, OpenError> {
-            let journal = db.cf_handle(DEFAULT_COLUMN_FAMILY_NAME);
-            let found = db.get_cf(journal.expect("every database has it"), key);
-            let bytes = found.map_err(database)?;
-            Ok(bytes.and_then(|bytes| Some(u64::from_be_bytes(bytes.try_into().ok()?))))
-        };
-        let settled = number(keys::SETTLED)?.map(Epoch);
-        let floor = number(keys::LOG_FLOOR)?.map_or(Use::FIRST, Use);
+        let reached = Reached::read(&db).map_err(|error| OpenError::Io {
+            path: path.to_owned(),
+            source: io::Error::other(error),
+        })?;
         let log_dir = path.join(intent::DIR);
         let log_failed = |source| OpenError::Io {
             path: log_dir.clone(),
             source,
         };
-        let intent = IntentLog::open(path, settled, floor).map_err(log_failed)?;
+        let intent = IntentLog::open(path, reached.settled, reached.log_floor).map_err(log_failed)?;
         let marks = Marks::open(&log_dir).map_err(log_failed)?;
         let db = Arc::new(db);
         let blocks = Arc::clone(&db);
@@ -145,6 +137,7 @@ impl RocksStore {
         })?;
         let store = Self {
             packs,
+            path: path.to_owned(),
             db,
             ahead: Ahead::new(path, options.memory_bytes as u64),
             space: Space::new(path, options.reserve_bytes),
@@ -153,7 +146,7 @@ impl RocksStore {
             marks: Mutex::new(marks),
             syncing: Mutex::new(()),
             reclaiming: Mutex::new(()),
-            settled: Mutex::new(settled),
+            reached: Mutex::new(reached),
             doomed: Mutex::default(),
             stats: Mutex::new(None),
             failed: AtomicBool::new(false),

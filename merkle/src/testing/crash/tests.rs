@@ -25,6 +25,7 @@ fn swap(head: &[u8]) -> HeadSwap<'_> {
         expected: None,
         head,
         header: None,
+        root_block: b"root",
         delete: &[],
         settled: Epoch(0),
         restarts_log: false,

@@ -1,0 +1,134 @@
+//! A store in which one copy of head, header or commit block was altered, until the next swap of the head writes both.
+
+use bytes::Bytes;
+use cairn_merkle::clear::HeadClaim;
+use cairn_merkle::twin::{DamagedCopy, Part, Side};
+use cairn_merkle::{
+    BlockStore, Cid, Epoch, HeadSwap, LogPos, LogRest, PutHint, Sealed, StoreError, StoreStats, Twin,
+};
+use parking_lot::Mutex;
+use std::sync::Arc;
+
+/// See the module's first line.
+#[derive(Debug)]
+pub struct Doctored<S> {
+    inner: Arc<S>,
+    root: Option<Cid>,
+    /// The copy, and what is there in its place.
+    altered: Mutex<Option<(DamagedCopy, Option<Bytes>)>>,
+}
+
+impl<S: BlockStore> Doctored<S> {
+    /// `inner`, where `copy` is `bytes`, or missing.
+    pub fn new(inner: Arc<S>, copy: DamagedCopy, bytes: Option<Bytes>) -> Self {
+        let head = inner.head().expect("a store in memory answers");
+        let claim = head.and_then(|head| HeadClaim::parse(&head).ok());
+        Self {
+            inner,
+            root: claim.map(|claim| claim.root),
+            altered: Mutex::new(Some((copy, bytes))),
+        }
+    }
+
+    /// Whether no swap of the head has mended it yet.
+    pub fn is_altered(&self) -> bool {
+        self.altered.lock().is_some()
+    }
+
+    fn or_altered(&self, part: Part, side: Side, whole: Option<Bytes>) -> Option<Bytes> {
+        match &*self.altered.lock() {
+            Some((copy, bytes)) if (copy.part, copy.side) == (part, side) => bytes.clone(),
+            _ => whole,
+        }
+    }
+}
+
+impl<S: BlockStore> BlockStore for Doctored<S> {
+    fn get(&self, cid: &Cid) -> Result<Option<Bytes>, StoreError> {
+        let stored = self.inner.get(cid)?;
+        match self.root.as_ref() == Some(cid) {
+            true => Ok(self.or_altered(Part::CommitBlock, Side::First, stored)),
+            false => Ok(stored),
+        }
+    }
+
+    fn put(&self, epoch: Epoch, blocks: &[Sealed], hint: PutHint) -> Result<(), StoreError> {
+        self.inner.put(epoch, blocks, hint)
+    }
+
+    fn delete(&self, cids: &[Cid]) -> Result<(), StoreError> {
+        self.inner.delete(cids)
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        self.inner.sync()
+    }
+
+    fn log_append(&self, records: &[(LogPos, Bytes)]) -> Result<(), StoreError> {
+        self.inner.log_append(records)
+    }
+
+    fn log_read(&self, from: LogPos, bytes_max: usize) -> Result<Vec<(LogPos, Bytes)>, StoreError> {
+        self.inner.log_read(from, bytes_max)
+    }
+
+    fn log_mark(&self, mark: &[u8]) -> Result<(), StoreError> {
+        self.inner.log_mark(mark)
+    }
+
+    fn log_rest(&self) -> Result<LogRest, StoreError> {
+        self.inner.log_rest()
+    }
+
+    fn head(&self) -> Result<Option<Bytes>, StoreError> {
+        Ok(self.or_altered(Part::Head, Side::First, self.inner.head()?))
+    }
+
+    fn header(&self) -> Result<Option<Bytes>, StoreError> {
+        Ok(self.or_altered(Part::Header, Side::First, self.inner.header()?))
+    }
+
+    fn twin(&self) -> Result<Option<Twin>, StoreError> {
+        let Some(twin) = self.inner.twin()? else {
+            return Ok(None);
+        };
+        let part = |part, whole| {
+            self.or_altered(part, Side::Second, Some(whole))
+                .unwrap_or_default()
+        };
+        Ok(Some(Twin {
+            head: part(Part::Head, twin.head),
+            header: part(Part::Header, twin.header),
+            root_block: part(Part::CommitBlock, twin.root_block),
+        }))
+    }
+
+    fn swap_head(&self, swap: &HeadSwap<'_>) -> Result<(), StoreError> {
+        if self.head()?.as_deref() != swap.expected {
+            return Err(StoreError::HeadMoved);
+        }
+        let expected = self.inner.head()?;
+        self.inner.swap_head(&HeadSwap {
+            expected: expected.as_deref(),
+            ..swap.clone()
+        })?;
+        *self.altered.lock() = None;
+        Ok(())
+    }
+
+    fn fresh(&self, after: Option<(Epoch, Cid)>, count_max: usize) -> Result<Vec<(Epoch, Cid)>, StoreError> {
+        self.inner.fresh(after, count_max)
+    }
+
+    fn list(&self, after: Option<Cid>, count_max: usize) -> Result<Vec<Cid>, StoreError> {
+        self.inner.list(after, count_max)
+    }
+
+    fn stats(&self) -> Result<StoreStats, StoreError> {
+        self.inner.stats()
+    }
+
+    fn reclaim(&self) -> Result<(), StoreError> {
+        self.inner.reclaim()
+    }
+}
