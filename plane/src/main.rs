@@ -24,6 +24,7 @@ mod error;
 mod freshness;
 #[cfg(any(test, cairn_fuzz))]
 mod fuzzing;
+mod instance;
 mod key;
 mod lost;
 mod memory;

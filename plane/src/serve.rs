@@ -13,6 +13,7 @@ use crate::cli::MountArgs;
 use crate::control::Server;
 use crate::error::{Error, Result};
 use crate::freshness::{self, Access, Freshness, Trust};
+use crate::instance::Instance;
 use crate::lost::Lost;
 use crate::mountpoint::{self, Unmount};
 use crate::publish::Publisher;
@@ -74,6 +75,7 @@ struct Mount {
     server: Arc<Server>,
     session: JoinHandle<()>,
     events: mpsc::Receiver<Event>,
+    instance: Option<Instance>,
 }
 
 fn start(args: &MountArgs) -> Result<Mount> {
@@ -94,6 +96,10 @@ fn start(args: &MountArgs) -> Result<Mount> {
     watch_signals(sender.clone(), starting.clone())?;
     let (options, config) = budget(args);
     let opening = opening(args, &options)?;
+    let instance = match config.read_only {
+        true => None,
+        false => Some(Instance::claim(&opening.volume_id())?),
+    };
     let (engine, freshness) = open_fresh(args, opening, config, &starting)?;
     let attached = attach(args, &engine, &freshness, sender);
     let (record, server, session) = attached.inspect_err(|_| {
@@ -121,6 +127,7 @@ fn start(args: &MountArgs) -> Result<Mount> {
         server,
         session,
         events,
+        instance,
     })
 }
 
@@ -329,6 +336,8 @@ impl Mount {
             .engine
             .close()
             .map_err(|error| volume::explain(&self.record.store, "", error));
+        // Before the store: a mount that waits for that finds the name free.
+        drop(self.instance.take());
         let closed = match fenced {
             Some(error) => Err(error),
             None => closed,
