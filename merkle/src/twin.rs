@@ -275,11 +275,14 @@ mod tests {
         (found, copies.damaged.iter().map(|copy| copy.side).collect())
     }
 
+    /// The first copy, the second, what is used of them, and what is found damaged.
+    type Case<'a> = (Option<&'a [u8]>, Second, Option<Bytes>, Vec<Side>);
+
     #[test]
     fn the_first_copy_is_used_where_it_verifies_and_the_second_where_it_does_not() {
         let good = |bytes: &'static [u8]| Some(Bytes::from_static(bytes));
         let (first, second) = (vec![Side::First], vec![Side::Second]);
-        let cases: [(Option<&[u8]>, Second, Option<Bytes>, Vec<Side>); 9] = [
+        let cases: [Case<'_>; 9] = [
             (Some(b"good"), twin(b"good"), good(b"good"), vec![]),
             (Some(b"good"), Second::NotKept, good(b"good"), vec![]),
             (Some(b"good"), Second::Damaged, good(b"good"), second.clone()),
