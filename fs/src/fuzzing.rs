@@ -439,7 +439,7 @@ fn access_list_seeds() -> Vec<Vec<u8>> {
 }
 
 fn verify_proof_seeds() -> Vec<Vec<u8>> {
-    // The root directory is the tree of node 0, which holds a file, a name of the hard-link table and a directory.
+    // The root directory is the tree of node 0: a file, one that claims to be huge, and a name of the hard-link table.
     let [file, _, _, directory, _] = &records()[..] else {
         return Vec::new();
     };
@@ -452,8 +452,11 @@ fn verify_proof_seeds() -> Vec<Vec<u8>> {
             links,
         }
     };
+    let mut huge = file.clone();
+    huge.meta.size = 32 << 20;
     let mut entries = vec![
         dentry(b"f", Dentry::Embedded(file.clone())),
+        dentry(b"h", Dentry::Embedded(huge)),
         dentry(
             b"l",
             Dentry::Linked {
@@ -469,9 +472,18 @@ fn verify_proof_seeds() -> Vec<Vec<u8>> {
         value,
         links: Vec::new(),
     }]);
-    let tree = tree_node(entries);
+    // A node of a directory or of the table links to nothing here.
+    let [tree, table] = [tree_node(entries), table].map(|body| [&[0][..], &body].concat());
     let (state, _) = state(directory.clone()).encode();
-    [&b"/f"[..], b"/l", b"/none", b"/f/below", b"/.snapshots/s/f", b"/"]
-        .map(|path| join(&[path, &state, &tree, &table, &table]))
-        .into()
+    [
+        &b"/f"[..],
+        b"/h",
+        b"/l",
+        b"/none",
+        b"/f/below",
+        b"/.snapshots/s/f",
+        b"/",
+    ]
+    .map(|path| join(&[path, &state, &tree, &table, &table]))
+    .into()
 }

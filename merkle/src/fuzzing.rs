@@ -351,19 +351,20 @@ fn car_volume_seeds() -> Vec<Vec<u8>> {
 }
 
 fn proof_seeds() -> Vec<Vec<u8>> {
-    vec![forge_proof(b"/a", b"state", &[b"node"]).encode()]
+    vec![forge_proof(b"/a", b"state", &[b"\0node"]).encode()]
 }
 
-/// A proof whose every block opens: of a commit with this body, and nodes with these, each of which links to those
-/// before it. Anyone can make one, since a proof brings its own keys; only its root is not theirs to choose.
+/// A proof whose every block opens: of a commit with this body, which links to all nodes, and of nodes with these. The
+/// first byte of a node says to how many of those before it links lead; the rest is its body. Anyone can make such a
+/// proof, since it brings its own keys; only its root is not theirs to choose.
 pub fn forge_proof(path: &[u8], body: &[u8], nodes: &[&[u8]]) -> Proof {
     let mut rng = TestRng::new(4);
     let store = MemoryStore::new();
     let mut links: Vec<Link> = Vec::new();
     let recorder = Recorder::new(&store);
-    for body in nodes {
+    for (count, body) in nodes.iter().filter_map(|node| node.split_first()) {
         let node = Node {
-            links: links.clone(),
+            links: links.iter().take(usize::from(*count)).cloned().collect(),
             body: body.to_vec(),
         };
         let (sealed, link) = seal_node(&mut rng, Epoch(1), &node);
