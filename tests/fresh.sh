@@ -29,6 +29,8 @@ fi
 work=$(mktemp -d "${FRESH_DIR:-/var/tmp}/cairn-fresh.XXXXXX")
 bare=$work/root
 cleanup() {
+    # A mount that went with another is no reason to leave the rest.
+    set +e
     # What still runs in there holds the mounts: a daemon whose `make down` never came.
     local pid
     for pid in /proc/[0-9]*; do
@@ -38,6 +40,7 @@ cleanup() {
     rm -rf --one-file-system "$work"
 }
 trap cleanup EXIT
+trap 'exit 1' INT TERM
 
 times=()
 # timed NAME COMMAND...: says how long it took, also when it fails.
