@@ -1,7 +1,7 @@
 //! What is known to be damaged in the volume that is open: for `cairn status`, and so that a loss is never silent.
 //!
 //! ```text
-//!  open    copies used instead of a damaged twin, tables that could not be read --.
+//!  open    a damaged copy of what lies twice, tables      that could not be read --.
 //!  replay  operations that met damage --------------------------------------------+--> KnownDamage --> status
 //!  commit  links kept without reading, changes that could not be placed ----------'
 //! ```
@@ -11,7 +11,7 @@
 //!
 //! **Invariant:** each list is bounded, its count is not. The lock is taken alone, or last.
 
-use cairn_merkle::{Cid, Error};
+use cairn_merkle::{Cid, DamagedCopy, Error};
 use parking_lot::Mutex;
 
 /// Notes named one by one, of each kind.
@@ -24,8 +24,8 @@ pub struct KnownDamage {
     pub tables: Vec<DamagedTable>,
     /// Operations of the intent log that were not done again.
     pub skipped: Notes,
-    /// What was read from its second copy.
-    pub copies: CopiesUsed,
+    /// Copies of head, header and commit block that were not whole when the volume was opened; the other one was.
+    pub copies: Vec<DamagedCopy>,
     /// Links that commits kept as they were, without reading what they lead to.
     pub kept: Notes,
     /// Changes that commits could not place: they are lost.
@@ -108,17 +108,6 @@ pub struct Note {
     pub what: String,
 }
 
-/// What lies twice in the store and was read from its second copy, since the first one is damaged.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CopiesUsed {
-    /// The header.
-    pub header: bool,
-    /// The head.
-    pub head: bool,
-    /// The commit block.
-    pub commit: bool,
-}
-
 impl Table {
     /// For messages.
     pub fn word(self) -> &'static str {
@@ -129,18 +118,6 @@ impl Table {
             Self::DeadList => "dead list",
             Self::HeldList => "held list",
         }
-    }
-}
-
-impl CopiesUsed {
-    /// What was read from its second copy, for messages.
-    pub fn words(self) -> impl Iterator<Item = &'static str> {
-        let used = [
-            (self.header, "header"),
-            (self.head, "head"),
-            (self.commit, "commit block"),
-        ];
-        used.into_iter().filter_map(|(used, word)| used.then_some(word))
     }
 }
 
@@ -250,6 +227,12 @@ impl DamageRecord {
 mod tests {
     use super::*;
     use cairn_merkle::Codec;
+    use cairn_merkle::twin::{Part, Side};
+
+    const HEAD: DamagedCopy = DamagedCopy {
+        part: Part::Head,
+        side: Side::First,
+    };
 
     fn missing(text: &str) -> Error {
         Error::Missing {
@@ -280,10 +263,7 @@ mod tests {
     #[test]
     fn a_table_is_noted_once_for_each_block() {
         let record = DamageRecord::new(KnownDamage {
-            copies: CopiesUsed {
-                head: true,
-                ..CopiesUsed::default()
-            },
+            copies: vec![HEAD],
             ..KnownDamage::default()
         });
         for block in ["a", "b", "a"] {
@@ -291,7 +271,7 @@ mod tests {
         }
         let known = record.known();
         assert_eq!(known.tables.len(), 2);
-        assert_eq!(known.copies.words().collect::<Vec<_>>(), ["head"]);
+        assert_eq!(known.copies, [HEAD]);
         assert!(!record.known().is_none());
     }
 }

@@ -20,7 +20,7 @@ use crate::record::{Dentry, Record};
 use crate::recover::LogLoss;
 use crate::state::{State, in_view, view_of};
 use crate::{Access, Attr, Error, InodeNo, Name, Result};
-use cairn_merkle::{DamagedCopy, Epoch, LogKey, VolumeKey, btree};
+use cairn_merkle::{Epoch, LogKey, VolumeKey, btree};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -93,8 +93,6 @@ pub struct Engine {
     pub(crate) config: Config,
     /// A held version and not the newest one.
     pub(crate) past: bool,
-    /// Copies that were not whole when the volume was opened.
-    pub(crate) damaged_copies: Vec<DamagedCopy>,
     pub(crate) signals: Signals,
     /// What replaying the log found: what it lost, and what at its end is no record.
     pub(crate) log_loss: Option<LogLoss>,

@@ -58,7 +58,7 @@ mod types;
 mod volume;
 
 pub use check::{CheckProgress, CheckReport, Damage};
-pub use damage::{CopiesUsed, DamagedTable, KnownDamage, Note, Notes, Table};
+pub use damage::{DamagedTable, KnownDamage, Note, Notes, Table};
 pub use engine::{Config, Engine, Quota};
 pub use error::{Error, Result};
 pub use format::{format, rekey};

@@ -58,8 +58,7 @@ pub struct Opening {
     key: VolumeKey,
     /// The first copy of the head, verified or not.
     head: Option<Vec<u8>>,
-    /// Copies that are not whole, and the bytes of the header that is.
-    damaged: Vec<DamagedCopy>,
+    /// The bytes of the header.
     stored_header: Arc<[u8]>,
     version: Version,
     root_len: u32,
@@ -101,7 +100,7 @@ impl Opening {
             tracing::warn!("{copy}: the other one is used, and the next commit writes both");
         }
         let mut opening = Self::of(store, key, version, (commit, root_len), (header, stored_header))?;
-        opening.damaged = copies.damaged().to_vec();
+        opening.damage.copies = copies.damaged().to_vec();
         opening.head = copies.head.map(|head| head.to_vec());
         Ok(opening)
     }
@@ -143,7 +142,6 @@ impl Opening {
             store,
             key,
             head: None,
-            damaged: Vec::new(),
             stored_header: Arc::from(&stored_header[..]),
             version,
             root_len,
@@ -168,7 +166,7 @@ impl Opening {
 
     /// The copies of head, header and commit block that are damaged, where the other one is whole.
     pub fn damaged_copies(&self) -> &[DamagedCopy] {
-        &self.damaged
+        &self.damage.copies
     }
 
     /// What the volume knows of its own freshness.
@@ -234,7 +232,6 @@ impl Opening {
             key: self.key,
             config,
             past: self.past,
-            damaged_copies: self.damaged,
             signals: Signals::default(),
             log_loss: None,
             log_torn: None,

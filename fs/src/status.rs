@@ -2,7 +2,7 @@
 
 use crate::engine::{Engine, Quota};
 use crate::{LogLoss, Result, StatFs};
-use cairn_merkle::{Cid, DamagedCopy, Epoch};
+use cairn_merkle::{Cid, Epoch};
 
 /// Inodes that `statfs` reports when there is no limit.
 const INODES_UNLIMITED: u64 = 1 << 40;
@@ -62,12 +62,6 @@ impl Engine {
             log_loss: self.log_loss.clone(),
             log_torn: self.log_torn.clone(),
         }
-    }
-
-    /// The copies of head, header and commit block that were damaged when the volume was opened, where the other one was
-    /// whole; a volume opened for writing has written both anew.
-    pub fn damaged_copies(&self) -> &[DamagedCopy] {
-        &self.damaged_copies
     }
 
     /// Capacity: the quota where there is one, else what the store's device has.

@@ -100,6 +100,7 @@ fn a_volume_with_a_damaged_or_missing_copy_is_mounted_written_and_whole_again() 
             assert!(doctored.is_altered());
 
             let engine = open(doctored.clone(), &whole, config()).unwrap();
+            assert_eq!(engine.damage().copies, [copy]);
             assert_eq!(seen(&engine), expected);
             let made = put_file(&engine, InodeNo::ROOT, "new", b"bytes").unwrap();
             engine.forget(made, 1);

@@ -15,8 +15,8 @@ pub(crate) struct DamageReport {
     pub(crate) tables: Vec<NoteReport>,
     /// Operations of the intent log that were not done again.
     pub(crate) skipped_operations: NotesReport,
-    /// What was read from its second copy.
-    pub(crate) copies_used: Vec<String>,
+    /// What of head, header and commit block had a damaged copy when the volume was opened.
+    pub(crate) copies: Vec<String>,
     /// Damaged blocks that commits left as they are.
     pub(crate) kept: NotesReport,
     /// Changes that commits could not place.
@@ -76,7 +76,7 @@ impl From<&KnownDamage> for DamageReport {
         Self {
             tables: tables.collect(),
             skipped_operations: (&known.skipped).into(),
-            copies_used: known.copies.words().map(str::to_owned).collect(),
+            copies: known.copies.iter().map(ToString::to_string).collect(),
             kept: (&known.kept).into(),
             lost: (&known.lost).into(),
             leaked_blocks: known.leaked_blocks,
@@ -92,8 +92,8 @@ impl DamageReport {
         for table in &self.tables {
             let _ = write!(text, "\nDAMAGED     {}: {}", table.place, table.what);
         }
-        for copy in &self.copies_used {
-            let _ = write!(text, "\nDAMAGED     the {copy} was read from its second copy");
+        for copy in &self.copies {
+            let _ = write!(text, "\nDAMAGED     {copy}: the other one is used");
         }
         let lists = [
             (
@@ -133,7 +133,9 @@ impl DamageReport {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cairn_fs::{CopiesUsed, DamagedTable, Table};
+    use cairn_fs::{DamagedTable, Table};
+    use cairn_merkle::DamagedCopy;
+    use cairn_merkle::twin::{Part, Side};
 
     fn known() -> KnownDamage {
         let note = |n: u64| Note {
@@ -151,10 +153,10 @@ mod tests {
                 count: 70,
                 named: (0..64).map(note).collect(),
             },
-            copies: CopiesUsed {
-                commit: true,
-                ..CopiesUsed::default()
-            },
+            copies: vec![DamagedCopy {
+                part: Part::CommitBlock,
+                side: Side::First,
+            }],
             ..KnownDamage::default()
         }
     }
@@ -165,7 +167,7 @@ mod tests {
         let words = report.words();
         for expected in [
             "DAMAGED     snapshots: block a is not what was written",
-            "DAMAGED     the commit block was read from its second copy",
+            "DAMAGED     the first copy of the newest commit block is damaged: the other one is used",
             "LOST        70 operations of the log met damage:",
             "/d/f4: block b is missing from the store",
             "and 65 more",
@@ -177,7 +179,7 @@ mod tests {
         assert_eq!(json["tables"][0]["place"], "snapshots");
         assert_eq!(json["skipped_operations"]["count"], 70);
         assert_eq!(json["skipped_operations"]["named"][63]["place"], "/d/f63");
-        assert_eq!(json["copies_used"][0], "commit block");
+        assert_eq!(json["copies"][0], "the first copy of the newest commit block is damaged");
     }
 
     #[test]
