@@ -3,24 +3,15 @@
 #
 #   eval "$(.ci/rocksdb.sh)" && cargo build
 #
-# The source is the one bundled with the librocksdb-sys crate that Cargo.lock names, without the parts that a key-value
-# store on a local disk never calls. Parsing dominates: the headers that most files include are parsed once, and several
-# files are compiled as one unit; a unit whose files clash is halved until it compiles. Flags and defines follow the
-# crate's build.rs, without its optional codecs. Progress goes to stderr; stdout carries nothing but the lines to eval.
-# Needs a C++20 compiler (CXX, else clang++, else c++) and libclang (for the crate's bindgen, which still runs and reads
-# the crate's own headers).
+# The source is the one bundled with the librocksdb-sys crate that Cargo.lock names. Several of its files are compiled
+# as one unit, which saves parsing the same headers hundreds of times; a unit whose files clash is halved until it
+# compiles. Flags and defines follow the crate's build.rs, without its optional codecs. Progress goes to stderr; stdout
+# carries nothing but the lines to eval. Needs a C++20 compiler (CXX, else clang++, else c++) and libclang (for the
+# crate's bindgen, which still runs and reads the crate's own headers).
 set -euo pipefail
 
+# Parsing dominates: fewer, larger units are faster, until a unit's failure or memory costs more.
 unit_files=7
-# Left out: what nothing here leads to. db/c.cc, the C interface, names some of it, in functions that Cairn does not call:
-# the linker drops those functions (each is a section of its own) before it asks for what they name. Other files of these
-# folders are called while options are parsed or a database is opened.
-unused='^(tools/|test_util/transaction_test_util|utilities/(agg_merge|backup|blob_db|cache_dump_load|cassandra|checkpoint'
-unused+='|convenience|copy_engine|debug|env_mirror|fault_injection|leveldb_options|memory/|option_change_migration|options/'
-unused+='|persistent_cache|secondary_index|simulator_cache|sorted_run_builder|types_util'
-unused+='|transactions/(lock|optimistic|pessimistic|transaction|write_)))'
-# The headers of the engine's core, which nearly every file includes.
-headers=(db/db_impl/db_impl.h table/block_based/block_based_table_reader.h rocksdb/utilities/options_type.h)
 
 say() { echo "rocksdb: $*" >&2; }
 
@@ -51,8 +42,7 @@ export flags_line="${flags[*]}"
 
 cache=${CAIRN_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/cairn}
 out=$cache/rocksdb-$version
-# This script decides what is in the library, so another script makes another one.
-recipe="$("$CXX" --version | head -n 1) $arch $flags_line, $(cksum <"${BASH_SOURCE[0]}")"
+recipe="$("$CXX" --version | head -n 1) $arch $flags_line, no paths"
 
 finish() {
     printf 'export ROCKSDB_LIB_DIR=%q\nexport ROCKSDB_STATIC=1\n' "$out"
@@ -71,18 +61,16 @@ work=$(mktemp -d "$cache/rocksdb-build.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 export work
 
-# The compiler, with the headers. Where the crate lies is this machine's business: lines of the log name files below it.
-cxx() {
-    # shellcheck disable=SC2086 # the flags hold no spaces of their own
-    "$CXX" $flags_line -I"$crate/rocksdb/include" -I"$crate/rocksdb" -I"$crate" "-ffile-prefix-map=$crate/=" "$@"
-}
 # compile NAME FILE...: one unit, or its halves if its files clash.
 compile() {
     local name=$1 unit=$work/$1.cc
     shift
     printf '#include "%s"\n' "$@" >"$unit"
-    if cxx -include "$work/core.h" -c "$unit" -o "$work/$name.o" 2>"$work/$name.err"; then
-        return 0
+    # Where the crate lies is this machine's business: lines of RocksDB's log name files below it.
+    # shellcheck disable=SC2086 # the flags hold no spaces of their own
+    if "$CXX" $flags_line -I"$crate/rocksdb/include" -I"$crate/rocksdb" -I"$crate" "-ffile-prefix-map=$crate/=" \
+        -c "$unit" -o "$work/$name.o" 2>"$work/$name.err"; then
+        echo "rocksdb: $name of $units ($# files), $(($(date +%s) - began)) s" >&2
     elif (($# == 1)); then
         echo "rocksdb: $1 does not compile" >&2
         cat "$work/$name.err" >&2
@@ -93,25 +81,24 @@ compile() {
         compile "${name}a" "${@:1:half}" && compile "${name}b" "${@:half+1}"
     fi
 }
-compile_list() {
-    local files
-    mapfile -t files <"$1"
-    compile "unit${1##*.}" "${files[@]}" || return
-    printf '%s\n' "${files[@]}" >>"$work/compiled"
-    echo "rocksdb: $(wc -l <"$work/compiled") of $(wc -l <"$work/sources") files, $(($(date +%s) - began)) s" >&2
-}
-export -f cxx compile compile_list
+export -f compile
+
 began=$(date +%s)
 export began
-
-say "building $version into $out: two to four minutes of two processors, once"
+say "building $version into $out: four to eight minutes of two processors, once"
 {
-    grep -v '^util/build_version.cc$' "$crate/rocksdb_lib_sources.txt" | grep -Ev "$unused" | sed "s|^|$crate/rocksdb/|"
+    grep -v '^util/build_version.cc$' "$crate/rocksdb_lib_sources.txt" | sed "s|^|$crate/rocksdb/|"
     echo "$crate/build_version.cc"
 } >"$work/sources"
 split -l "$unit_files" -d -a 3 "$work/sources" "$work/list."
-printf '#include "%s"\n' "${headers[@]}" >"$work/core.h"
-cxx -x c++-header "$work/core.h" -o "$work/core.h.gch"
+units=$(find "$work" -name 'list.*' | wc -l)
+export units
+compile_list() {
+    local files
+    mapfile -t files <"$1"
+    compile "unit${1##*.}" "${files[@]}"
+}
+export -f compile_list
 printf '%s\0' "$work"/list.* | xargs -0 -P "$(nproc)" -n 1 bash -c 'compile_list "$1"' compile_list 9>&-
 
 mkdir "$work/done"
