@@ -5,7 +5,8 @@
 //! volume id --abstract socket @cairn-volume-ID--> one writer of this volume: a copy of the store beside it, too
 //! ```
 //!
-//! Two mounts that write two copies of one volume would both publish under its name, and each call the other a fork.
+//! Two mounts that write two copies of one volume without an anchor would each go on by itself. Where there is an anchor,
+//! it decides: the later boot fences the earlier instance, on this machine as on another, and a warning is enough here.
 //! The name lies in no filesystem: neither who owns the store nor another run directory takes it away, and it goes with
 //! the process. It reaches as far as the network namespace does. Any user can bind a name first, so a holder counts only
 //! if it is root's or this user's: others may at worst make a warning.
@@ -21,6 +22,15 @@ use std::time::{Duration, Instant};
 /// How long to wait for a writer on its way out: it has let go of the store already.
 const ENDING_MAX: Duration = Duration::from_secs(10);
 
+/// What another writer of the same volume means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Beside {
+    /// Nothing would end one of the two: the second is refused.
+    Refuse,
+    /// The volume is anchored, so that the later one fences the earlier: it is warned of.
+    Warn,
+}
+
 /// The right to write a volume, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Instance {
@@ -31,9 +41,18 @@ impl Instance {
     /// Takes the name of a volume.
     ///
     /// # Errors
-    /// [`Error::Busy`] while another process of root's or of this user's has it.
-    pub(crate) fn claim(volume_id: &[u8; 16]) -> Result<Self> {
-        Self::claim_within(volume_id, ENDING_MAX)
+    /// [`Error::Busy`] while another process of root's or of this user's has it, unless that is only warned of.
+    pub(crate) fn claim(volume_id: &[u8; 16], beside: Beside) -> Result<Self> {
+        if beside == Beside::Refuse {
+            return Self::claim_within(volume_id, ENDING_MAX);
+        }
+        Self::claim_within(volume_id, Duration::ZERO).or_else(|error| match error {
+            Error::Busy(why) => {
+                tracing::warn!("{why}: the anchor lets the later of the two go on");
+                Ok(Self { _listener: None })
+            }
+            error => Err(error),
+        })
     }
 
     fn claim_within(volume_id: &[u8; 16], patience: Duration) -> Result<Self> {
@@ -102,6 +121,8 @@ mod tests {
             assert!(second().is_err());
         }
         Instance::claim_within(&other, Duration::ZERO).unwrap();
+        Instance::claim(&id, Beside::Warn).unwrap();
+        assert!(second().is_err(), "a claim that was warned takes nothing away");
         drop(first);
         second().unwrap();
     }

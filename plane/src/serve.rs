@@ -13,7 +13,7 @@ use crate::cli::MountArgs;
 use crate::control::Server;
 use crate::error::{Error, Result};
 use crate::freshness::{self, Access, Freshness, Trust};
-use crate::instance::Instance;
+use crate::instance::{Beside, Instance};
 use crate::lost::Lost;
 use crate::mountpoint::{self, Unmount};
 use crate::publish::Publisher;
@@ -96,9 +96,13 @@ fn start(args: &MountArgs) -> Result<Mount> {
     watch_signals(sender.clone(), starting.clone())?;
     let (options, config) = budget(args);
     let opening = opening(args, &options)?;
+    let beside = match args.anchor.anchor {
+        Some(_) => Beside::Warn,
+        None => Beside::Refuse,
+    };
     let instance = match config.read_only {
         true => None,
-        false => Some(Instance::claim(&opening.volume_id())?),
+        false => Some(Instance::claim(&opening.volume_id(), beside)?),
     };
     let (engine, freshness) = open_fresh(args, opening, config, &starting)?;
     let attached = attach(args, &engine, &freshness, sender);

@@ -9,7 +9,7 @@
 
 use crate::cli::{CreateArgs, KeyArgs};
 use crate::error::{Error, Result};
-use crate::instance::Instance;
+use crate::instance::{Beside, Instance};
 use crate::key::{self, IfAbsent, KeyProvider};
 use crate::lost;
 use crate::unmount::{lives_elsewhere, whereabouts};
@@ -215,7 +215,7 @@ pub(crate) fn with<T>(
     let opening = opening(open_store_patiently(path, &StoreOptions::default())?, path, args)?;
     let _instance = match read_only {
         true => None,
-        false => Some(Instance::claim(&opening.volume_id())?),
+        false => Some(Instance::claim(&opening.volume_id(), Beside::Refuse)?),
     };
     let engine = opening.open(config).map_err(|error| explain(path, "", error))?;
     if let Some(anchored) = engine.standing().anchored {

@@ -242,8 +242,7 @@ fn work_and_examine(place: &Place, key: [u8; 32]) {
     place.examine(pid, key);
     place.run("snapshot destroy mnt s", "");
     place.run("umount mnt", "");
-    assert!(
-        !std::path::Path::new(&format!("/proc/{pid}/mem")).exists(),
-        "the daemon has ended"
-    );
+    // A process that has ended may still have an entry, until its parent asks how it ended: without memory.
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
+    assert!(maps.is_empty(), "the daemon has ended: {maps}");
 }

@@ -179,7 +179,10 @@ mod tests {
         assert_eq!(json["tables"][0]["place"], "snapshots");
         assert_eq!(json["skipped_operations"]["count"], 70);
         assert_eq!(json["skipped_operations"]["named"][63]["place"], "/d/f63");
-        assert_eq!(json["copies"][0], "the first copy of the newest commit block is damaged");
+        assert_eq!(
+            json["copies"][0],
+            "the first copy of the newest commit block is damaged"
+        );
     }
 
     #[test]

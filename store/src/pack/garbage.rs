@@ -126,8 +126,11 @@ impl Garbage {
                 u64::from_le_bytes(dead.try_into().ok()?),
             ))
         };
+        let entries: Vec<(u32, u64)> = entries.map(parse).collect::<Option<_>>()?;
+        // One form for one state: in order, and no pack twice.
+        entries.is_sorted_by(|a, b| a.0 < b.0).then_some(())?;
         Some(Self {
-            by_pack: entries.map(parse).collect::<Option<_>>()?,
+            by_pack: entries.into_iter().collect(),
             unknown: false,
         })
     }
