@@ -4,6 +4,8 @@
 #   tests/run.sh            all of it
 #   tests/run.sh mounted    only the tests on a real mount
 #   tests/run.sh long       those that take hours: tests/long
+#
+# tests/fuzz.sh is a command of its own: it builds everything once more, counted. Its seeds run here, as a unit test.
 set -uo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -52,7 +54,6 @@ if [[ $what == all ]]; then
     step "the shipped program" tests/shipped.sh
     counted "contracts" contracts/test.sh
     counted "unit and model tests" cargo test --workspace --all-features --profile checked --locked --no-fail-fast
-    counted "fuzzing" tests/fuzz.sh
     counted "commands of the README" tests/readme.sh
 fi
 
