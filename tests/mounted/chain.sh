@@ -202,8 +202,8 @@ ok "blocks are final three blocks deep now" set_line confirmations 3
 mine 4
 ok "fees are raised after a second" set_line bump_after_secs 1
 ok "mount" mining up
-echo reorganised >"$mnt/file"
 before=$(sent "$gas")
+echo reorganised >"$mnt/file"
 publish >"$work/publishing" 2>&1 &
 publishing=$!
 until_ok "a publication is in a block" more_than "$before" sent "$gas"
@@ -217,8 +217,8 @@ ok "it is published again, until final" wait $publishing
 same "chain and volume agree" fresh "$(json verdict "$cairn" --json chain status "$mnt")"
 
 rpc evm_setAutomine "[false]" >/dev/null
-echo dear >"$mnt/file"
 before=$(sent "$gas")
+echo dear >"$mnt/file"
 publish >"$work/publishing" 2>&1 &
 publishing=$!
 waiting() { rpc txpool_status | grep -q '"pending": "0x1"\|.pending.: .0x1'; }
