@@ -180,6 +180,7 @@ fn one_bit_of_a_killed_daemons_log_is_never_a_silent_loss() {
             let store = RocksStore::open(copy.path(), &StoreOptions::default()).expect("the store opens");
             let engine = volume::open(Arc::new(store), 9).expect("the volume goes on");
             volume::require_clean(&engine).unwrap_or_else(|why| panic!("{what}: {why}"));
+            assert!(engine.log_torn().is_none(), "{what}: what was lost is past");
             close(&engine);
         }
     }

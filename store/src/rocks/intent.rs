@@ -112,14 +112,14 @@ impl IntentLog {
             };
             log.next_slot = log.next_slot.max(next);
             let records = &mut log.records;
-            let (segment, broken) = Segment::open(&log.dir, slot, floor, &mut |pos, place| {
+            let segment = Segment::open(&log.dir, slot, floor, &mut |pos, place| {
                 if Some(pos.epoch) > settled {
                     insert(records, pos, place);
                 }
             })?;
             log.next_use = log.next_use.max(Use(segment.used.0 + 1));
             log.broken
-                .extend(broken.map(|at| format!("{DIR}/{slot:05} at byte {at}")));
+                .extend(segment.broken.map(|at| format!("{DIR}/{slot:05} at byte {at}")));
             log.full.push(segment);
         }
         if let Some(settled) = settled {
@@ -147,6 +147,7 @@ impl IntentLog {
             .extend(self.active.take_if(|active| active.used < floor));
         for segment in self.full.iter_mut().filter(|segment| segment.used < floor) {
             segment.newest = Epoch(0);
+            segment.forget_broken();
         }
     }
 

@@ -70,6 +70,8 @@ pub(super) struct Segment {
     pub(super) newest: Epoch,
     /// Something was written since it was last synced.
     pub(super) unsynced: bool,
+    /// Where the head of a record is broken.
+    pub(super) broken: Option<u64>,
 }
 
 /// Where a record's bytes lie.
@@ -101,6 +103,7 @@ impl Segment {
             used: Use(0),
             newest: Epoch(0),
             unsynced: false,
+            broken: None,
         }
     }
 
@@ -123,14 +126,13 @@ impl Segment {
         Ok(Self::new(slot, file, direct::open(&path), len))
     }
 
-    /// Opens a file and hands all its records of uses from `floor` on to `each`, those behind a broken one too. Answers
-    /// also where the head of one is broken.
+    /// Opens a file and hands all its records of uses from `floor` on to `each`, those behind a broken one too.
     pub(super) fn open(
         dir: &Path,
         slot: u32,
         floor: Use,
         each: &mut dyn FnMut(LogPos, Place),
-    ) -> io::Result<(Self, Option<u64>)> {
+    ) -> io::Result<Self> {
         let path = path_of(dir, slot);
         let file = File::options().read(true).write(true).open(&path)?;
         let len = file.metadata()?.len();
@@ -152,7 +154,16 @@ impl Segment {
             };
             each(head.pos, place);
         }
-        Ok((segment, scan.broken()))
+        segment.broken = scan.broken();
+        Ok(segment)
+    }
+
+    /// Takes the broken head away, now that it is past: what use it claims nobody can tell.
+    pub(super) fn forget_broken(&mut self) {
+        let Some(at) = self.broken.take() else { return };
+        if let Err(error) = self.file.write_all_at(&[0; HEAD_LEN], at) {
+            tracing::warn!(slot = self.slot, %error, "a broken record of the intent log stays and will be met again");
+        }
     }
 
     /// Forgets what is in it; what is written from now on is told from that by the number of this use.
@@ -161,6 +172,7 @@ impl Segment {
         self.end = 0;
         self.tail.clear();
         self.newest = Epoch(0);
+        self.broken = None;
     }
 
     /// Writes as many of these as there is room for; answers where they lie.

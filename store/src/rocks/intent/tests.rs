@@ -129,6 +129,21 @@ fn a_log_that_was_replayed_is_past_for_good() {
 }
 
 #[test]
+fn a_broken_head_is_told_once_whatever_use_it_claims() {
+    for byte in [0, 8, 12, 15, 40] {
+        let (dir, mut log) = log();
+        log.write(&three()[..1], Soon::Now).unwrap();
+        alter(&dir, byte);
+        let mut log = reopen(&dir);
+        assert_eq!(log.broken().len(), 1, "byte {byte}");
+        let floor = log.next_use();
+        log.restart(floor);
+        let again = IntentLog::open(dir.path(), None, floor).unwrap();
+        assert!(again.broken().is_empty(), "byte {byte}");
+    }
+}
+
+#[test]
 fn of_two_marks_the_last_ones_come_back() {
     let (dir, _) = log();
     let dir = dir.path().join(DIR);
