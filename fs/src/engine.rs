@@ -43,6 +43,8 @@ pub struct Config {
     pub workers: usize,
     /// Leaves of deleted files that one commit frees at most; the next ones go on with the rest.
     pub destroy_leaves: usize,
+    /// How long after a sync of the log the mark may come that says so; a kill before that leaves it to the next record.
+    pub mark_delay: Duration,
     /// Refuse all changes; nothing at all is written to the store.
     pub read_only: bool,
     /// Go on, for writing too, with what comes before the damage if the intent log is damaged; otherwise the volume is
@@ -67,6 +69,8 @@ impl Config {
             workers,
             // 4 GiB of records of the default size: the head's step, for which writers wait, stays below 50 ms.
             destroy_leaves: 1 << 15,
+            // A busy log is marked a hundred times a second, at no cost that shows.
+            mark_delay: Duration::from_millis(10),
             read_only: false,
             accept_log_loss: false,
         }

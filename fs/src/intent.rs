@@ -13,7 +13,7 @@
 
 mod buffer;
 
-pub(crate) use buffer::{LogBuffer, NextMark};
+pub(crate) use buffer::LogBuffer;
 
 use crate::codec::{Decoder, Encoder};
 use crate::reach::Reach;

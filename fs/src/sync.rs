@@ -1,8 +1,9 @@
 //! fsync: what was noted for the intent log becomes durable, for all who wait at the same time.
 //!
 //! ```text
-//!  fsync, nobody appending --> leader: seal, append, sync, mark --> own answer, and theirs who waited
+//!  fsync, nobody appending --> leader: seal, append, sync --> own answer, and theirs who waited
 //!  fsync, an append under way --> waiting ----------------------^   more wait? the logger leads the next
+//!                                                 `--> a moment later, the logger: one mark for all syncs since the last
 //! ```
 //!
 //! One thread that syncs alone does all of it itself: waking another costs as much as the device. Many share: each
@@ -10,7 +11,6 @@
 
 use crate::commit::is_full;
 use crate::engine::{Engine, Guard};
-use crate::intent::NextMark;
 use crate::{Error, InodeNo, Result};
 use parking_lot::MutexGuard;
 use std::time::Instant;
@@ -44,7 +44,6 @@ impl Engine {
             let begun = Instant::now();
             let upto = state.log.pushed;
             let records = state.log.seal(&self.log_key);
-            let mark = state.log.next_mark();
             let most = WRITTEN_MAX.min(self.config.memory_bytes / 8 * WRITTEN_EIGHTHS);
             if state.log.written > most && !state.committing {
                 state.commit_wanted = true;
@@ -57,16 +56,15 @@ impl Engine {
                     self.blocks.store.sync()?;
                 }
                 // Also without records of its own: earlier ones may have been written and not synced.
-                self.blocks.store.log_append(&records)?;
-                self.mark_log(mark);
-                Ok(())
+                Ok(self.blocks.store.log_append(&records)?)
             });
             state.log.leader = false;
             match done {
                 Ok(()) => {
-                    state.log.is_marked();
+                    state.log.is_synced();
                     state.bulk_synced = state.bulk_synced.max(puts);
                     state.log.is_durable_to(upto, begun);
+                    self.want_mark(state);
                 }
                 Err(error) if is_full(&error) => {
                     state.log.unwritten = records;
@@ -87,11 +85,23 @@ impl Engine {
         Ok(())
     }
 
-    /// Writes down how far the log is durable, which it is. Without that, a loss of these records would not be told from a
-    /// power cut before they were synced, until the next record says it: no reason to refuse what is done.
-    fn mark_log(&self, mark: Option<NextMark>) {
-        let Some(mark) = mark else { return };
-        if let Err(error) = self.blocks.store.log_mark(&mark.seal(&self.log_key)) {
+    /// Has a mark written that says how far the log is durable. Soon and not at once: an fsync would wait for it, and the
+    /// next record says the same.
+    fn want_mark(&self, state: &mut Guard<'_>) {
+        if !state.log.has_logger || self.config.mark_delay.is_zero() {
+            self.write_mark(state);
+        } else if state.log.mark_due.is_none() {
+            state.log.mark_due = Some(Instant::now() + self.config.mark_delay);
+            self.signals.log_wanted.notify_one();
+        }
+    }
+
+    /// Without it, a loss of the last records would not be told from a power cut before they were synced: no reason to
+    /// refuse anything.
+    fn write_mark(&self, state: &mut Guard<'_>) {
+        let Some(mark) = state.log.next_mark() else { return };
+        let marked = MutexGuard::unlocked(state, || self.blocks.store.log_mark(&mark.seal(&self.log_key)));
+        if let Err(error) = marked {
             tracing::warn!(%error, "how far the intent log is durable could not be noted beside it");
         }
     }
@@ -118,12 +128,13 @@ impl Engine {
         });
     }
 
-    /// The logger: appends for those who came while another append was under way. It has nothing to do while one
-    /// thread at a time syncs.
+    /// The logger: appends for those who came while another append was under way, and writes the marks.
     pub(crate) fn run_logger(&self) {
         let mut state = self.state.lock();
         loop {
-            if !state.log.waiting.is_empty() {
+            if state.log.mark_due.is_some_and(|due| due <= Instant::now()) {
+                self.write_mark(&mut state);
+            } else if !state.log.waiting.is_empty() {
                 let flushed = self.flush_log(&mut state);
                 let read_only = state.read_only;
                 let refused = || read_only.map_or(Error::NoSpace, Error::ReadOnly);
@@ -132,6 +143,8 @@ impl Engine {
                 self.answer_waiting(&mut state, failed);
             } else if state.closing {
                 return;
+            } else if let Some(due) = state.log.mark_due {
+                self.signals.log_wanted.wait_until(&mut state, due);
             } else {
                 self.signals.log_wanted.wait(&mut state);
             }

@@ -32,6 +32,8 @@ pub fn config() -> Config {
     Config {
         commit_interval: Duration::from_secs(24 * 3600),
         memory_bytes: 64 << 20,
+        // So that what is cut off or killed after an fsync has its mark.
+        mark_delay: Duration::ZERO,
         // So that whatever may be parked is.
         inodes_max: 1,
         // So that most files take several commits to be destroyed.

@@ -27,6 +27,8 @@ pub enum Call<'a> {
     Sync,
     /// Records are appended to the log.
     LogAppend,
+    /// The log is marked.
+    LogMark,
     /// The head moves.
     SwapHead,
 }
@@ -86,6 +88,7 @@ impl<S: BlockStore> BlockStore for Watched<S> {
     }
 
     fn log_mark(&self, mark: &[u8]) -> Result<(), StoreError> {
+        (self.tell)(&Call::LogMark);
         self.inner.log_mark(mark)
     }
 

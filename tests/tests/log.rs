@@ -8,13 +8,18 @@
 //! ```
 
 use bytes::Bytes;
-use cairn_fs::{Config, Engine, Error, InodeNo, LogLoss, Result, Time};
+use cairn_fs::{Config, Engine, Error, InodeNo, LogLoss, Quota, Result, Time};
 use cairn_merkle::testing::{FaultStore, Op, TestRng};
 use cairn_merkle::{BlockStore, Epoch, LogPos, MemoryStore};
 use cairn_tests::op::Dice;
 use cairn_tests::sample::{self, LOGGED};
 use cairn_tests::volume::{self, Copy, config};
-use std::sync::Arc;
+use cairn_tests::watched::{Call, Watched};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+/// For what comes in a moment, or never.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 type Log = Vec<(LogPos, Bytes)>;
 
@@ -431,6 +436,36 @@ fn a_mark_follows_each_sync_and_no_sync_follows_a_mark() {
     // Nothing was written since: no append, no mark.
     engine.fsync(ino, false).expect("a healthy store takes the log");
     assert_eq!(counts(), [append, sync, mark]);
+    engine.close().expect("a healthy store closes");
+}
+
+#[test]
+fn a_mark_comes_a_moment_after_a_sync_with_nobody_waiting_for_it() {
+    let store = Arc::new(MemoryStore::new());
+    let (tell, marked) = mpsc::channel();
+    let watched = Watched::new(store.clone(), move |call| {
+        if matches!(call, Call::LogMark) {
+            // The test may have ended.
+            let _ = tell.send(());
+        }
+    });
+    volume::create(&*store, Quota::default()).expect("an empty store takes a volume");
+    let key = volume::key_of(&*store).expect("the volume has its key");
+    let config = Config {
+        mark_delay: Duration::from_millis(1),
+        ..config()
+    };
+    let engine = Engine::open(Arc::new(watched), key, config, Time(2)).expect("a new volume opens");
+    for (n, file) in LOGGED.iter().enumerate() {
+        let ino =
+            sample::put_file(&engine, InodeNo::ROOT, file, &sample::logged_bytes(n)).expect("there is room");
+        engine.fsync(ino, false).expect("a healthy store takes the log");
+        marked.recv_timeout(PATIENCE).expect("a mark comes");
+    }
+    // The mark before the last one, at least, has been written.
+    let copy = Copy::of(&*store);
+    assert!(!copy.marks.is_empty());
+    require_loss(&flipped(&copy, 2, 300), 2, "a bit of the third record");
     engine.close().expect("a healthy store closes");
 }
 

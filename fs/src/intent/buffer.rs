@@ -5,7 +5,7 @@
 //!                            `-- no room in the store: kept as it is, for the next append
 //! ```
 //!
-//! **Invariant:** what [`LogBuffer::next_mark`] answers is written only after a sync of all that was sealed before.
+//! **Invariant:** records and marks name as durable only what was sealed when a sync began that succeeded.
 
 use super::{Op, encode_record};
 use crate::Time;
@@ -37,11 +37,15 @@ pub(crate) struct LogBuffer {
     frozen_end: u64,
     /// Place and tag of the last record written.
     last: Option<(LogPos, [u8; 16])>,
-    /// All records sealed of epochs that are not settled, and those of them that the last mark covers.
+    /// All records sealed of epochs that are not settled, those of them that are durable, and those that the last mark
+    /// covers.
     sealed: Reach,
+    synced: Reach,
     marked: Reach,
     /// Marks sealed so far.
     marks: u64,
+    /// When the next mark is to be written, if there is something to mark.
+    pub(crate) mark_due: Option<Instant>,
     /// Time of the newest operation pushed.
     newest: Time,
     /// Bytes of records written that no commit has made superfluous, and of those how many there were when the epoch
@@ -67,7 +71,7 @@ struct Part {
     newest: Time,
 }
 
-/// What a mark is to say once all that was sealed is durable.
+/// What a mark is to say.
 pub(crate) struct NextMark {
     number: u64,
     plain: Encoder,
@@ -137,7 +141,7 @@ impl LogBuffer {
                 None => (0, [0; 16]),
             };
             let before = self.last.map(|(pos, _)| pos);
-            let plain = encode_record(before, newest, &self.marked, &ops.0);
+            let plain = encode_record(before, newest, &self.synced, &ops.0);
             let pos = LogPos { epoch, seq };
             let (stored, tag) = key.seal(pos, prev, &plain);
             self.last = Some((pos, tag));
@@ -148,20 +152,22 @@ impl LogBuffer {
         records
     }
 
-    /// The mark to be written once what was sealed so far is durable, if there is no such mark yet.
-    pub(crate) fn next_mark(&mut self) -> Option<NextMark> {
-        if self.sealed == self.marked {
-            return None;
-        }
-        let (number, mut plain) = (self.marks, Encoder::default());
-        self.marks += 1;
-        self.sealed.encode(&mut plain);
-        Some(NextMark { number, plain })
+    /// Everything that was sealed is durable: each record says so from now on.
+    pub(crate) fn is_synced(&mut self) {
+        self.synced = self.sealed.clone();
     }
 
-    /// Everything that was sealed is durable.
-    pub(crate) fn is_marked(&mut self) {
-        self.marked = self.sealed.clone();
+    /// The mark to be written of what is durable, if there is no such mark yet.
+    pub(crate) fn next_mark(&mut self) -> Option<NextMark> {
+        self.mark_due = None;
+        if self.synced == self.marked {
+            return None;
+        }
+        self.marked = self.synced.clone();
+        let (number, mut plain) = (self.marks, Encoder::default());
+        self.marks += 1;
+        self.marked.encode(&mut plain);
+        Some(NextMark { number, plain })
     }
 
     /// An epoch is closed: a commit begins, which makes all of it superfluous.
@@ -174,8 +180,9 @@ impl LogBuffer {
     pub(crate) fn committed(&mut self, epoch: Epoch) {
         self.written -= std::mem::take(&mut self.frozen_written);
         self.unwritten.retain(|(pos, _)| pos.epoch > epoch);
-        self.sealed.settle(epoch);
-        self.marked.settle(epoch);
+        for reach in [&mut self.sealed, &mut self.synced, &mut self.marked] {
+            reach.settle(epoch);
+        }
         while self.parts.front().is_some_and(|first| first.epoch <= epoch) {
             let first = self.parts.pop_front();
             self.buffered -= first.map_or(0, |first| first.ops.0.capacity());
