@@ -354,6 +354,25 @@ fn the_list_of_what_is_gone_stays_in_later_versions_and_grows_with_the_next_repa
     close(&engine).expect("it closes");
 }
 
+/// A list that met damage goes on saying so until its end, and no longer than there is damage.
+#[test]
+fn a_repaired_directory_that_was_listed_before_is_listed_whole() {
+    let (copy, ..) = sample();
+    let node = *blocks_of(&copy, "/dir", &["/"]).last().expect("it has a node");
+    let engine = open(without(&copy, &[node]).into_memory()).expect("it opens");
+    // Held, as by an application whose working directory it is.
+    let dir = engine
+        .lookup(InodeNo::ROOT, &name("dir"))
+        .expect("it is there")
+        .ino;
+    let listed = || various::read_all(&engine, &[b"/dir".to_vec()])[b"/dir".as_slice()].clone();
+    assert!(listed().is_err(), "a node of it is gone");
+    repair(&engine).expect("it repairs");
+    listed().expect("it can be listed to its end");
+    engine.forget(dir, 1);
+    close(&engine).expect("it closes");
+}
+
 #[test]
 fn a_repair_frees_blocks_that_nothing_names() {
     let (copy, before, _) = sample();

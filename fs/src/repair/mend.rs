@@ -107,7 +107,10 @@ impl<'a, 'g> Mender<'a, 'g> {
         inode.meta.nlink = wound.subdirs + 2;
         inode.meta.mtime = now;
         inode.meta.ctime = now;
-        inode.dir_mut()?.stored = pruned;
+        let dir = inode.dir_mut()?;
+        dir.stored = pruned;
+        // Else a list would go on ending with the node that is cut away.
+        dir.unread = None;
         if wound.lost > 0 {
             self.lose(&wound.path, Loss::Names { count: wound.lost });
         }
