@@ -24,6 +24,8 @@ pub(crate) use writer::Writer;
 
 /// Nodes side by side: who reads two of them reads more, and those of a group together if they must be read at once.
 const GROUP: usize = 16;
+/// Most bytes of nodes that are fetched at once: one with large attributes in it is a hundred times the usual size.
+const BATCH_BYTES: u64 = 2 << 20;
 
 /// A block that was verified and opened.
 #[derive(Clone)]
@@ -153,13 +155,28 @@ fn keep_node(cache: &OpenedCache, link: &Link, stored: Bytes) -> Result<Arc<Node
 fn read_missing(store: &dyn BlockStore, cache: &OpenedCache, links: &[Link]) {
     let missing = links.iter().filter(|link| cache.peek(&link.cid).is_none());
     let missing: Vec<&Link> = missing.collect();
-    let cids: Vec<Cid> = missing.iter().map(|link| link.cid).collect();
-    let Ok(found) = store.get_many(&cids) else {
-        return;
-    };
-    for (link, stored) in missing.into_iter().zip(found) {
-        let _ = stored.map(|stored| keep_node(cache, link, stored));
+    for batch in batches(&missing) {
+        let cids: Vec<Cid> = batch.iter().map(|link| link.cid).collect();
+        let Ok(found) = store.get_many(&cids) else {
+            return;
+        };
+        for (link, stored) in batch.iter().zip(found) {
+            let _ = stored.map(|stored| keep_node(cache, link, stored));
+        }
     }
+}
+
+/// Cuts links into batches of at most [`BATCH_BYTES`], or of one.
+fn batches<'a>(links: &'a [&'a Link]) -> impl Iterator<Item = &'a [&'a Link]> {
+    let mut bytes = 0;
+    links.chunk_by(move |this, next| {
+        bytes += u64::from(this.len);
+        let joined = bytes + u64::from(next.len) <= BATCH_BYTES;
+        if !joined {
+            bytes = 0;
+        }
+        joined
+    })
 }
 
 impl NodeSource for Blocks {
@@ -233,6 +250,20 @@ mod tests {
         store.put(Epoch(1), &sealed, PutHint::Small).unwrap();
         let blocks = Blocks::new(store.clone(), 1 << 20);
         (store, blocks, links)
+    }
+
+    #[test]
+    fn large_nodes_are_not_fetched_all_at_once() {
+        let (_, _, links) = siblings(40);
+        let sized = |len: u32| -> Vec<usize> {
+            let links: Vec<Link> = links.iter().map(|link| Link { len, ..link.clone() }).collect();
+            let links: Vec<&Link> = links.iter().collect();
+            batches(&links).map(<[_]>::len).collect()
+        };
+        assert_eq!(sized(16 << 10), [40]);
+        assert_eq!(sized(200 << 10), [10, 10, 10, 10]);
+        assert_eq!(sized(2 << 20), [1; 40]);
+        assert_eq!(sized(3 << 20), [1; 40]);
     }
 
     fn cached(blocks: &Blocks, links: &[Link]) -> Vec<usize> {

@@ -54,13 +54,17 @@ const DIRECT_BYTES_MIN: usize = 64 << 10;
 /// Bytes of neighbours read at once, and buffers for that kept for reuse.
 const READ_BYTES: usize = 2 << 20;
 const READ_BUFFERS: usize = 8;
+/// What a single block is read into, if it fits: a buffer for many would be held for it as long as it is.
+const BLOCK_BYTES: usize = 256 << 10;
+const BLOCK_BUFFERS: usize = 32;
 
 /// The packs of one store.
 pub(crate) struct Packs {
     dir: PathBuf,
     appender: Appender,
     open: Cache<u32, Arc<Pack>>,
-    buffers: Arc<Pool>,
+    /// By what fits them, the smaller first.
+    buffers: [Arc<Pool>; 2],
     garbage: Mutex<Garbage>,
     /// Punches begun so far.
     punches: AtomicU64,
@@ -95,7 +99,10 @@ impl Packs {
         Ok(Self {
             appender: Appender::start(dir.clone(), next, index)?,
             open: Cache::new(OPEN_MAX),
-            buffers: Pool::new(READ_BYTES + cairn_merkle::MAX_STORED, READ_BUFFERS),
+            buffers: [
+                Pool::new(BLOCK_BYTES, BLOCK_BUFFERS),
+                Pool::new(READ_BYTES.max(cairn_merkle::MAX_STORED), READ_BUFFERS),
+            ],
             garbage: Mutex::new(garbage),
             punches: AtomicU64::new(0),
             dir,
@@ -210,7 +217,9 @@ impl Packs {
     }
 
     fn read_past_cache(&self, pack: &Pack, offset: u64, len: usize) -> io::Result<Bytes> {
-        let mut buffer: Buffer = self.buffers.take(len.next_multiple_of(place::UNIT as usize));
+        let whole = len.next_multiple_of(place::UNIT as usize);
+        let [block, many] = &self.buffers;
+        let mut buffer: Buffer = if block.fits(whole) { block } else { many }.take(whole);
         pack.read_direct(&mut buffer, offset, len)?;
         Ok(Bytes::from_owner(buffer).slice(..len))
     }

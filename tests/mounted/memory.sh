@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
 # The daemon stays within --memory, whatever is done over and over on the mount. Ends with `N passed, N failed`.
+#
+#   memory.sh [LOOP...]     only these; MEMORY_SECONDS for each, 5 unless told
 set -uo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -16,7 +18,7 @@ trap cleanup EXIT
 
 "$cairn" create "$work/store" --key-file "$work/key" >/dev/null || exit 1
 
-python3 - "$cairn" "$work" "${MEMORY_SECONDS:-5}" <<'EOF'
+python3 - "$cairn" "$work" "${MEMORY_SECONDS:-5}" "$@" <<'EOF'
 import fcntl, glob, json, mmap, os, subprocess, sys, time
 
 cairn, work, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3])
@@ -224,6 +226,8 @@ LOOPS = [
     one_attribute, attributes_of_many, attributes_of_open_files, modes, new_files, kept_files, directories, symlinks, links,
     renames, exchanges, truncates, direct_bytes, holes, deleted_while_open, locks, snapshots, synced_writes, streams, listings,
 ]
+asked = sys.argv[4:]
+LOOPS = [loop for loop in LOOPS if not asked or loop.__name__ in asked]
 failed = 0
 for number, loop in enumerate(LOOPS):
     count = 0

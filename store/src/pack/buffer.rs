@@ -63,9 +63,14 @@ impl Pool {
         })
     }
 
+    /// Whether `len` bytes fit a buffer of it.
+    pub(crate) fn fits(&self, len: usize) -> bool {
+        len <= self.len
+    }
+
     /// A buffer of at least `len` bytes, with whatever its last user left in it; pooled if it is of the pool's size.
     pub(crate) fn take(self: &Arc<Self>, len: usize) -> Buffer {
-        if len > self.len {
+        if !self.fits(len) {
             return Buffer::new(len.next_multiple_of(ALIGN), Weak::new());
         }
         match self.idle.lock().pop() {
