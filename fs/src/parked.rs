@@ -28,8 +28,10 @@ pub(crate) const INODE_BYTES: u64 = 800;
 const PARKED_BYTES: usize = 48;
 /// One that takes this much more than others is parked though it is open.
 const HEAVY_BYTES: u64 = 4096;
-/// Inodes looked at per operation: more than any brings into memory.
+/// Inodes that cannot be parked are passed by so often per operation, and once more for each [`HEAVY_BYTES`] too many, up
+/// to [`STEPS_MAX`]: more than any operation brings into memory.
 const STEPS: usize = 4;
+const STEPS_MAX: u64 = 64;
 
 /// Where a parked inode is found.
 #[derive(Clone, Copy, Debug)]
@@ -118,10 +120,13 @@ fn place_of(inode: &Inode) -> Option<Place> {
 }
 
 impl State {
-    /// Looks at the inodes that came first: parks those that nobody uses if there are too many, and forgets the places
+    /// Looks at the inodes that came first: parks those that nobody uses while there are too many, and forgets the places
     /// in the order of those that left.
     fn park_some(&mut self) {
-        for _ in 0..STEPS {
+        let excess = self.inode_bytes().saturating_sub(self.parking.bytes_max);
+        let mut steps = STEPS as u64 + (excess / HEAVY_BYTES).min(STEPS_MAX);
+        // One that is parked is no step: a heavy inode takes the place of a hundred light ones.
+        while steps > 0 {
             let crowded =
                 self.inodes.len() > self.parking.inodes_max || self.inode_bytes() > self.parking.bytes_max;
             if !crowded && self.parking.order.len() <= 2 * self.inodes.len() + STEPS {
@@ -131,6 +136,7 @@ impl State {
                 return;
             };
             let Some(inode) = self.inodes.get(&ino).filter(|inode| inode.stamp == stamp) else {
+                steps -= 1;
                 continue;
             };
             match place_of(inode) {
@@ -144,7 +150,10 @@ impl State {
                     self.take(ino);
                     self.parking.parked.insert(ino, parked);
                 }
-                _ => self.parking.order.push_back((ino, stamp)),
+                _ => {
+                    self.parking.order.push_back((ino, stamp));
+                    steps -= 1;
+                }
             }
         }
     }
