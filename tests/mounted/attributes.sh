@@ -161,6 +161,7 @@ CHANGES = {
     "utime far ahead": lambda path: os.utime(path, (20000000000, 20000000000)),
     "utime far back": lambda path: os.utime(path, (-20000000000, -20000000001)),
     "utime of all time": lambda path: os.utime(path, (2**62, -2**62)),
+    "utime of the first and the last second": lambda path: os.utime(path, (-(2**63), 2**63 - 1)),
     "an attribute": lambda path: os.setxattr(path, "user.a", b"a"),
     "an attribute less": lambda path: (os.setxattr(path, "user.a", b"a"), os.removexattr(path, "user.a")),
     "an access list": list_of,
