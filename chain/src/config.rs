@@ -2,7 +2,7 @@
 //!
 //! ```toml
 //! rpc = ["https://one.example/key", "https://two.example", "https://three.example"]
-//! quorum = 2                      # how many must agree; more than half by default
+//! quorum = 2                      # how many hosts must agree; more than half by default
 //! chain_id = 1
 //! contract = "0x…"
 //! code_hash = "0x…"               # keccak256 of its code, as `cairn chain deploy` prints it
@@ -32,7 +32,7 @@ use crate::purse::{Fees, Purse};
 use crate::quorum::Quorum;
 use crate::rpc::Endpoint;
 use crate::settle::Pace;
-use crate::view::{Chain, Finality};
+use crate::view::{Chain, Finality, SPREAD_MAX};
 use crate::volume::VolumeKey;
 use ethers_core::types::{Address, H256};
 use serde::{Deserialize, Serialize};
@@ -46,9 +46,9 @@ const GWEI: u64 = 1_000_000_000;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// URLs of endpoints.
+    /// URLs of endpoints: https, or http to this machine. Those of one host have one vote.
     pub rpc: Vec<String>,
-    /// How many of them must agree.
+    /// How many hosts must agree.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quorum: Option<usize>,
     /// The chain.
@@ -70,6 +70,9 @@ pub struct Config {
     /// How old the newest final block may be; 0 is any age.
     #[serde(default = "block_age")]
     pub block_age_max_secs: u64,
+    /// How far apart in time the newest final blocks of endpoints may lie.
+    #[serde(default = "spread")]
+    pub spread_max_secs: u64,
     /// Time between two looks at the chain while waiting.
     #[serde(default = "poll")]
     pub poll_millis: u64,
@@ -137,6 +140,9 @@ fn deadline() -> u64 {
 fn block_age() -> u64 {
     3600
 }
+fn spread() -> u64 {
+    SPREAD_MAX.as_secs()
+}
 fn poll() -> u64 {
     4000
 }
@@ -169,6 +175,7 @@ impl Config {
             locator: None,
             deadline_secs: deadline(),
             block_age_max_secs: block_age(),
+            spread_max_secs: spread(),
             poll_millis: poll(),
             patience_secs: patience(),
             finality: finality(),
@@ -210,15 +217,20 @@ impl Config {
     pub fn quorum(&self) -> Result<Quorum> {
         let deadline = Duration::from_secs(self.deadline_secs.max(1));
         let endpoints: Result<Vec<_>> = self.rpc.iter().map(|url| Endpoint::new(url, deadline)).collect();
-        let endpoints = endpoints?;
-        let wanted = self.quorum.unwrap_or(endpoints.len() / 2 + 1);
-        Quorum::new(endpoints, wanted)
+        let quorum = Quorum::new(endpoints?, self.quorum)?;
+        if quorum.is_one_stranger() {
+            tracing::warn!(
+                "one host answers for the whole chain: what it hides or makes up is believed. Name three in `rpc`"
+            );
+        }
+        Ok(quorum)
     }
 
     /// The chain.
     pub fn chain(&self) -> Result<Chain> {
         let age = (self.block_age_max_secs > 0).then(|| Duration::from_secs(self.block_age_max_secs));
-        Ok(Chain::new(self.quorum()?, self.chain_id, self.finality, age))
+        let chain = Chain::new(self.quorum()?, self.chain_id, self.finality, age);
+        Ok(chain.with_spread_max(Duration::from_secs(self.spread_max_secs)))
     }
 
     /// The contract.

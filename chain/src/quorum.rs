@@ -7,8 +7,11 @@
 //! ```
 //!
 //! All are asked at once, and the answer is there as soon as `k` agree, so that a silent endpoint costs nothing
-//! while the others do their work. Heights cannot be equal on a chain that grows: of those, the highest that `k`
-//! endpoints have reached counts ([`Quorum::reached`]).
+//! while the others do their work. Endpoints of one host share one vote: one operator must not outvote the others.
+//!
+//! Heights cannot be equal on a chain that grows: of those, the highest that `k` hosts have reached counts, if `k`
+//! answers lie close to it ([`Quorum::reached`]). One host that shows an old chain beside a single honest answer is
+//! therefore an error and not a majority.
 
 use crate::error::{Error, Result, quoted};
 use crate::rpc::{Called, Endpoint};
@@ -19,33 +22,57 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
-/// For those that answer later than enough others.
-const PATIENCE_MIN: Duration = Duration::from_millis(200);
+/// Time for the others to answer after `k` have, while the answers differ. A stale node mostly answers first.
+const PATIENCE_MIN: Duration = Duration::from_secs(3);
 /// Longer than any endpoint's deadline: asking ends by itself before this.
 const PATIENCE_MAX: Duration = Duration::from_secs(3600);
 
-/// Endpoints, and how many must agree.
+/// Endpoints, and how many hosts must agree.
 #[derive(Clone, Debug)]
 pub struct Quorum {
-    endpoints: Vec<Arc<Endpoint>>,
+    hosts: Vec<Arc<Host>>,
     wanted: usize,
 }
 
+/// Endpoints of one host, which have one vote: that of the first that answers.
+#[derive(Debug)]
+struct Host(Vec<Endpoint>);
+
+impl Host {
+    fn ask<T>(&self, ask: &impl Fn(&Endpoint) -> Result<T>) -> Result<T> {
+        let (last, others) = self
+            .0
+            .split_last()
+            .expect("a host is made with its first endpoint");
+        let answered = others.iter().find_map(|endpoint| ask(endpoint).ok());
+        answered.map_or_else(|| ask(last), Ok)
+    }
+}
+
 impl Quorum {
-    /// `wanted` of `endpoints` must agree: at least one, and more than half of them, since two halves could each agree
-    /// on another chain.
-    pub fn new(endpoints: Vec<Endpoint>, wanted: usize) -> Result<Self> {
+    /// The hosts of `endpoints`, of which `wanted` must agree: at least one, and more than half of them, since two
+    /// halves could each agree on another chain. By default the least that is more than half.
+    pub fn new(endpoints: Vec<Endpoint>, wanted: Option<usize>) -> Result<Self> {
         if endpoints.is_empty() {
             return Err(Error::Config("name at least one endpoint (rpc)".into()));
         }
-        if wanted * 2 <= endpoints.len() || wanted > endpoints.len() {
+        let mut hosts: Vec<Host> = Vec::new();
+        for endpoint in endpoints {
+            match hosts.iter_mut().find(|host| host.0[0].host() == endpoint.host()) {
+                Some(host) => host.0.push(endpoint),
+                None => hosts.push(Host(vec![endpoint])),
+            }
+        }
+        let wanted = wanted.unwrap_or(hosts.len() / 2 + 1);
+        if wanted * 2 <= hosts.len() || wanted > hosts.len() {
             return Err(Error::Config(format!(
-                "of {} endpoints more than half must agree and no more than there are: quorum = {wanted} is not that",
-                endpoints.len()
+                "of {} hosts (endpoints of one host count once) more than half must agree and no more than there are: \
+                 quorum = {wanted} is not that",
+                hosts.len()
             )));
         }
         Ok(Self {
-            endpoints: endpoints.into_iter().map(Arc::new).collect(),
+            hosts: hosts.into_iter().map(Arc::new).collect(),
             wanted,
         })
     }
@@ -55,9 +82,9 @@ impl Quorum {
         self.wanted
     }
 
-    /// The endpoints.
-    pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
-        self.endpoints.iter().map(AsRef::as_ref)
+    /// Whether a single host has all votes, and is not this machine (which may run a node or a light client).
+    pub fn is_one_stranger(&self) -> bool {
+        matches!(&self.hosts[..], [only] if !only.0[0].is_local())
     }
 
     /// The answer that enough endpoints give alike.
@@ -75,24 +102,42 @@ impl Quorum {
         self.equal("eth_call", self.each(move |endpoint| endpoint.call(&params)))
     }
 
-    /// The greatest value that enough endpoints have at least reached.
+    /// The greatest value that enough hosts have at least reached, if as many answers are `near` to it.
+    ///
+    /// # Errors
+    /// [`Error::Disagree`] when too few answer, or when the answers lie too far apart to tell which of them is stale.
     pub fn reached<T>(
         &self,
         what: &'static str,
+        near: impl Fn(&T, &T) -> bool,
         ask: impl Fn(&Endpoint) -> Result<T> + Clone + Send + 'static,
     ) -> Result<T>
     where
         T: Ord + Debug + Send + 'static,
     {
-        let (mut known, mut failed) = (Vec::new(), Vec::new());
-        let answers = self.each(ask);
+        let (mut known, failed) = self.gather(self.each(ask));
+        // Among those behind the k-th there may be honest ones that lag a little: they vouch for it too.
+        let vouched = known
+            .get(self.wanted - 1)
+            .is_some_and(|found| known.iter().filter(|other| near(other, found)).count() >= self.wanted);
+        match vouched {
+            true => Ok(known.swap_remove(self.wanted - 1)),
+            false => Err(self.disagree(what, known.iter().map(short), failed)),
+        }
+    }
+
+    /// Answers in falling order, and failures. Ends early when `k` hosts name the same highest value.
+    fn gather<T: Ord>(&self, answers: Receiver<Result<T>>) -> (Vec<T>, Vec<Error>) {
+        let (mut known, mut failed): (Vec<T>, _) = (Vec::new(), Vec::new());
         let begin = Instant::now();
         loop {
-            // The first `k` may be those that hide what is new, and the rest may be silent for good: once there are
-            // enough, the others have as long again.
-            let patience = if known.len() < self.wanted {
+            let agreed = known.get(self.wanted - 1).is_some_and(|found| *found == known[0]);
+            let patience = if agreed {
+                break;
+            } else if known.len() < self.wanted {
                 PATIENCE_MAX
             } else {
+                // The first `k` may be those that hide what is new, and the rest may be silent for good.
                 begin.elapsed().max(PATIENCE_MIN)
             };
             match answers.recv_timeout(patience) {
@@ -100,12 +145,9 @@ impl Quorum {
                 Ok(Err(error)) => failed.push(error),
                 Err(_) => break,
             }
+            known.sort_by(|a, b| b.cmp(a));
         }
-        known.sort_by(|a, b| b.cmp(a));
-        match known.len() {
-            found if found >= self.wanted => Ok(known.swap_remove(self.wanted - 1)),
-            _ => Err(self.disagree(what, known.iter().map(short), failed)),
-        }
+        (known, failed)
     }
 
     /// Tells all of them, and is content if one took it. Its failure is that of the first that refused.
@@ -132,14 +174,14 @@ impl Quorum {
         ask: impl Fn(&Endpoint) -> Result<T> + Clone + Send + 'static,
     ) -> Receiver<Result<T>> {
         let (sender, answers) = mpsc::channel();
-        for endpoint in &self.endpoints {
-            let (endpoint, sender, ask) = (Arc::clone(endpoint), sender.clone(), ask.clone());
-            if self.endpoints.len() == 1 {
-                let _ = sender.send(ask(&endpoint));
+        for host in &self.hosts {
+            let (host, sender, ask) = (Arc::clone(host), sender.clone(), ask.clone());
+            if self.hosts.len() == 1 {
+                let _ = sender.send(host.ask(&ask));
                 break;
             }
-            // Ends by itself at the endpoint's deadline, whether or not anybody still listens.
-            let asking = move || drop(sender.send(ask(&endpoint)));
+            // Ends by itself at the endpoints' deadlines, also when its answer is no longer waited for.
+            let asking = move || drop(sender.send(host.ask(&ask)));
             if let Err(error) = std::thread::Builder::new().name("chain-ask".into()).spawn(asking) {
                 tracing::warn!(%error, "cannot start a thread to ask an endpoint");
             }
@@ -173,14 +215,14 @@ impl Quorum {
         Err(self.disagree(what, known.iter().map(|(answer, _)| short(answer)), failed))
     }
 
-    /// With one endpoint there is nobody to disagree with: its own failure says more.
+    /// One host has no other to disagree with: its own failure says more.
     fn disagree(
         &self,
         what: &'static str,
         known: impl Iterator<Item = String>,
         mut failed: Vec<Error>,
     ) -> Error {
-        if self.endpoints.len() == 1 && failed.len() == 1 {
+        if self.hosts.len() == 1 && failed.len() == 1 {
             return failed.remove(0);
         }
         let silent = failed
@@ -201,7 +243,7 @@ impl Quorum {
         Error::Disagree {
             what,
             wanted: self.wanted,
-            asked: self.endpoints.len(),
+            asked: self.hosts.len(),
             answers: answers.join("; "),
         }
     }

@@ -16,8 +16,10 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::fmt;
 use std::io::Read;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
+use ureq::http::Uri;
 
 /// Large enough for a page of events, small enough to hold several of.
 pub const ANSWER_BYTES_MAX: u64 = 4 << 20;
@@ -32,6 +34,7 @@ const CALL: &str = "eth_call";
 pub struct Endpoint {
     url: String,
     name: String,
+    host: String,
     agent: ureq::Agent,
     next_id: AtomicU64,
     in_flight: AtomicUsize,
@@ -67,8 +70,24 @@ struct Failure {
 
 impl Endpoint {
     /// An endpoint at `url`, each of whose answers must have arrived `deadline` after it was asked.
+    ///
+    /// # Errors
+    /// A URL that is none, or that would carry questions in the clear to another machine.
     pub fn new(url: &str, deadline: Duration) -> Result<Self> {
-        let name = name(url).ok_or_else(|| {
+        let endpoint = Self::anywhere(url, deadline)?;
+        if endpoint.name.starts_with("http://") && !endpoint.is_local() {
+            return Err(Error::Config(format!(
+                "{} is not encrypted, and every machine on the way could answer in its place: use https, \
+                 or http to this machine",
+                endpoint.name
+            )));
+        }
+        Ok(endpoint)
+    }
+
+    /// As [`Self::new`], in the clear to any machine: for messages that carry no secret and get no answer.
+    fn anywhere(url: &str, deadline: Duration) -> Result<Self> {
+        let (name, host) = name(url).ok_or_else(|| {
             Error::Config("an endpoint's URL begins with http:// or https:// and names a host".into())
         })?;
         let config = ureq::Agent::config_builder()
@@ -83,6 +102,7 @@ impl Endpoint {
         Ok(Self {
             url: url.into(),
             name,
+            host,
             agent: config.into(),
             next_id: AtomicU64::new(1),
             in_flight: AtomicUsize::new(0),
@@ -92,6 +112,18 @@ impl Endpoint {
     /// Scheme and host of its URL.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What answers there: the host, and on this machine also the port, since a proxy to each network has its own.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Whether it is on this machine.
+    pub fn is_local(&self) -> bool {
+        self.host
+            .rsplit_once(':')
+            .is_some_and(|(host, _)| is_loopback(host))
     }
 
     /// Asks, and parses the answer as `T`.
@@ -249,7 +281,7 @@ impl Drop for Slot<'_> {
 
 /// Sends `json` to `url`, for whoever wants to be told of something; the answer is not read.
 pub fn post(url: &str, json: &str, deadline: Duration) -> Result<()> {
-    let endpoint = Endpoint::new(url, deadline)?;
+    let endpoint = Endpoint::anywhere(url, deadline)?;
     let sent = endpoint
         .agent
         .post(&endpoint.url)
@@ -265,13 +297,30 @@ pub fn post(url: &str, json: &str, deadline: Duration) -> Result<()> {
     }
 }
 
-/// Scheme and host: paths, queries and users of such URLs are passwords more often than not.
-fn name(url: &str) -> Option<String> {
-    let (scheme, rest) = url.split_once("://")?;
-    let authority = rest.split(['/', '?', '#']).next()?;
-    let host = authority.rsplit('@').next()?;
-    let known = matches!(scheme, "http" | "https") && !host.is_empty();
-    known.then(|| format!("{scheme}://{host}"))
+/// Scheme and authority, and what [`Endpoint::host`] says. Paths, queries and users of such URLs are passwords more
+/// often than not.
+fn name(url: &str) -> Option<(String, String)> {
+    let uri: Uri = url.parse().ok()?;
+    let scheme = uri
+        .scheme_str()
+        .filter(|scheme| matches!(*scheme, "http" | "https"))?;
+    let host = uri.host().filter(|host| !host.is_empty())?.to_ascii_lowercase();
+    let port = uri.port_u16().map_or_else(String::new, |port| format!(":{port}"));
+    let name = format!("{scheme}://{host}{port}");
+    let host = match is_loopback(&host) {
+        true => format!("{host}{}", if port.is_empty() { ":80" } else { &port }),
+        false => host,
+    };
+    Some((name, host))
+}
+
+/// Whether `host`, as URLs write it, is this machine.
+fn is_loopback(host: &str) -> bool {
+    let address = host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
@@ -280,16 +329,60 @@ mod tests {
 
     #[test]
     fn an_endpoints_name_tells_no_password() {
+        let name_of = |url| name(url).unwrap().0;
         assert_eq!(
-            name("https://user:pw@rpc.example:8545/v3/secret?key=1").unwrap(),
+            name_of("https://user:pw@rpc.example:8545/v3/secret?key=1"),
             "https://rpc.example:8545"
         );
-        assert_eq!(name("http://127.0.0.1:8545").unwrap(), "http://127.0.0.1:8545");
+        assert_eq!(name_of("http://127.0.0.1:8545"), "http://127.0.0.1:8545");
         for wrong in ["rpc.example", "ftp://host", "http://", "http:///x", ""] {
             assert_eq!(name(wrong), None, "{wrong}");
         }
         let endpoint = Endpoint::new("https://rpc.example/v3/secret", Duration::from_secs(1)).unwrap();
         assert!(!format!("{endpoint:?}").contains("secret"));
+    }
+
+    #[test]
+    fn a_host_is_one_whatever_port_path_and_user_its_urls_have() {
+        let host = |url| {
+            Endpoint::new(url, Duration::from_secs(1))
+                .unwrap()
+                .host()
+                .to_owned()
+        };
+        assert_eq!(
+            host("https://RPC.example/one"),
+            host("https://me@rpc.example:444/two")
+        );
+        assert_ne!(host("https://a.example"), host("https://b.example"));
+        assert_ne!(
+            host("http://127.0.0.1:1"),
+            host("http://127.0.0.1:2"),
+            "two proxies here"
+        );
+    }
+
+    #[test]
+    fn questions_in_the_clear_go_to_this_machine_alone() {
+        let new = |url| Endpoint::new(url, Duration::from_secs(1));
+        for fine in [
+            "http://127.0.0.1:8545",
+            "http://localhost",
+            "http://[::1]:8545",
+            "https://rpc.example",
+        ] {
+            assert!(new(fine).is_ok(), "{fine}");
+        }
+        for wrong in [
+            "http://rpc.example",
+            "http://10.0.0.1:8545",
+            "http://127.0.0.1.example",
+            "http://127.0.0.1@rpc.example",
+            "http://[2001:db8::1]:8545",
+        ] {
+            let error = new(wrong).unwrap_err().to_string();
+            assert!(error.contains("not encrypted"), "{wrong}: {error}");
+        }
     }
 
     #[test]

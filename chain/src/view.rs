@@ -58,7 +58,18 @@ pub struct Chain {
     chain_id: u64,
     finality: Finality,
     block_age_max: Option<Duration>,
+    spread_max: Duration,
     seen: AtomicU64,
+}
+
+/// Newest final blocks of honest nodes lie closer together: at most two of Ethereum's epochs, 13 minutes.
+pub const SPREAD_MAX: Duration = Duration::from_secs(900);
+
+/// What an endpoint says of its newest final block. Ordered by height.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Claim {
+    number: u64,
+    timestamp: u64,
 }
 
 impl Chain {
@@ -69,8 +80,14 @@ impl Chain {
             chain_id,
             finality,
             block_age_max,
+            spread_max: SPREAD_MAX,
             seen: AtomicU64::new(0),
         }
+    }
+
+    /// Endpoints whose newest final blocks were made further apart than this are believed none of.
+    pub fn with_spread_max(self, spread_max: Duration) -> Self {
+        Self { spread_max, ..self }
     }
 
     /// The endpoints.
@@ -85,11 +102,15 @@ impl Chain {
 
     /// The newest block that is final.
     pub fn view(&self) -> Result<View> {
-        let (chain_id, finality) = (self.chain_id, self.finality);
-        let height = self.quorum.reached("the newest final block", move |endpoint| {
-            require_chain(endpoint, chain_id)?;
-            final_height(endpoint, finality)
-        })?;
+        let (chain_id, finality, spread) = (self.chain_id, self.finality, self.spread_max.as_secs());
+        let near = move |a: &Claim, b: &Claim| a.timestamp.abs_diff(b.timestamp) <= spread;
+        let claim = self
+            .quorum
+            .reached("the newest final block", near, move |endpoint| {
+                require_chain(endpoint, chain_id)?;
+                newest_final(endpoint, finality)
+            })?;
+        let height = claim.number;
         let before = self.seen.fetch_max(height, Ordering::AcqRel);
         if height < before {
             return Err(Error::OldChain {
@@ -101,13 +122,24 @@ impl Chain {
             .ok_or_else(|| Error::OldChain {
                 why: format!("block {height} is final and cannot be had"),
             })?;
+        // A stale endpoint that dates its block forward would pass for one that is close to the others.
+        if view.timestamp != claim.timestamp {
+            return Err(Error::OldChain {
+                why: format!(
+                    "an endpoint dates block {height} at {} and it is of {}",
+                    claim.timestamp, view.timestamp
+                ),
+            });
+        }
         self.require_young(&view)?;
         Ok(view)
     }
 
     /// The newest block, final or not, on one endpoint's word: for fees and waiting, never for a decision.
     pub fn newest(&self) -> Result<View> {
-        let height = self.quorum.reached("the newest block", newest_height)?;
+        let height = self
+            .quorum
+            .reached("the newest block", |_, _| true, newest_height)?;
         self.block(json!(U64::from(height)))?
             .ok_or_else(|| Error::OldChain {
                 why: format!("block {height} cannot be had"),
@@ -137,7 +169,7 @@ impl Chain {
     pub fn gas(&self, from: Address, to: Option<Address>, data: &Bytes) -> Result<u64> {
         let params = json!([transaction(from, to, data)]);
         let ask = move |endpoint: &Endpoint| endpoint.ask::<U64>("eth_estimateGas", &params);
-        Ok(self.quorum.reached("the gas needed", ask)?.as_u64())
+        Ok(self.quorum.reached("the gas needed", |_, _| true, ask)?.as_u64())
     }
 
     /// How many transactions `account` has sent as of `view`.
@@ -210,15 +242,22 @@ fn require_chain(endpoint: &Endpoint, wanted: u64) -> Result<()> {
     })
 }
 
-fn final_height(endpoint: &Endpoint, finality: Finality) -> Result<u64> {
-    match finality {
-        Finality::Finalized => {
-            let block: Option<Block> = endpoint.ask("eth_getBlockByNumber", &json!(["finalized", false]))?;
-            // A chain that is younger than its first final block has its first block.
-            Ok(block.map_or(0, |block| block.number.as_u64()))
-        }
-        Finality::Confirmations(count) => Ok(newest_height(endpoint)?.saturating_sub(count)),
-    }
+fn newest_final(endpoint: &Endpoint, finality: Finality) -> Result<Claim> {
+    let which = match finality {
+        Finality::Finalized => json!("finalized"),
+        Finality::Confirmations(count) => json!(U64::from(newest_height(endpoint)?.saturating_sub(count))),
+    };
+    let block = |which| endpoint.ask::<Option<Block>>("eth_getBlockByNumber", &json!([which, false]));
+    // A chain that is younger than its first final block has its first block.
+    let found = match block(which)? {
+        Some(found) => Some(found),
+        None => block(json!("0x0"))?,
+    };
+    let found = found.ok_or_else(|| endpoint.nonsense("it has no block at all"))?;
+    Ok(Claim {
+        number: found.number.as_u64(),
+        timestamp: found.timestamp.as_u64(),
+    })
 }
 
 fn newest_height(endpoint: &Endpoint) -> Result<u64> {

@@ -18,7 +18,7 @@ fn chain(endpoints: &[&str], wanted: usize) -> Chain {
         .map(|url| Endpoint::new(url, DEADLINE).unwrap())
         .collect();
     Chain::new(
-        Quorum::new(endpoints, wanted).unwrap(),
+        Quorum::new(endpoints, Some(wanted)).unwrap(),
         CHAIN_ID,
         Finality::Finalized,
         None,
@@ -106,8 +106,8 @@ fn another_chain_is_refused_by_its_number() {
 fn two_honest_endpoints_outvote_any_liar() {
     let anvil = Anvil::start();
     anvil.mine(40);
-    let liar = Liar::start(&anvil);
-    let chain = chain(&[liar.url(), anvil.url(), anvil.url()], 2);
+    let (liar, honest) = (Liar::start(&anvil), Liar::start(&anvil));
+    let chain = chain(&[liar.url(), honest.url(), anvil.url()], 2);
     let right = chain.view().unwrap();
     for lie in [
         Lie::Silence,
@@ -133,10 +133,89 @@ fn a_silent_endpoint_does_not_hold_up_the_others() {
     let anvil = Anvil::start();
     let liar = Liar::start(&anvil);
     liar.tell(Lie::Silence);
-    let chain = chain(&[liar.url(), anvil.url(), anvil.url()], 2);
+    let honest = Liar::start(&anvil);
+    let chain = chain(&[liar.url(), honest.url(), anvil.url()], 2);
     let begin = Instant::now();
     chain.view().unwrap();
     assert!(begin.elapsed() < DEADLINE, "{:?}", begin.elapsed());
+}
+
+/// Blocks an hour apart, so that an old height is also an old time.
+fn hours_old(anvil: &Anvil) {
+    for _ in 0..40 {
+        anvil.pass(3600);
+        anvil.mine(1);
+    }
+}
+
+#[test]
+fn a_stale_endpoint_does_not_win_while_an_honest_one_is_slow() {
+    let anvil = Anvil::start();
+    hours_old(&anvil);
+    let (stale, slow) = (Liar::start(&anvil), Liar::start(&anvil));
+    let chain = chain(&[stale.url(), slow.url(), anvil.url()], 2);
+    let right = chain.view().unwrap();
+    stale.tell(Lie::Old(3));
+    slow.tell(Lie::Slow(Duration::from_millis(600)));
+    assert_eq!(chain.view().unwrap(), right);
+}
+
+#[test]
+fn a_stale_endpoint_beside_a_single_honest_one_is_an_error_and_no_old_truth() {
+    let anvil = Anvil::start();
+    hours_old(&anvil);
+    let (stale, silent) = (Liar::start(&anvil), Liar::start(&anvil));
+    // The first look: no memory of a higher block helps.
+    let fresh = || chain(&[stale.url(), silent.url(), anvil.url()], 2);
+    silent.tell(Lie::Silence);
+    for lie in [Lie::Old(3), Lie::OldAsNew(3)] {
+        stale.tell(lie.clone());
+        let error = fresh().view().unwrap_err();
+        assert!(
+            matches!(error, Error::Disagree { .. } | Error::OldChain { .. }),
+            "{lie:?}: {error}"
+        );
+    }
+    // An endpoint that is behind by less than nodes are at times is not stale.
+    stale.tell(Lie::Truth);
+    fresh().view().unwrap();
+}
+
+#[test]
+fn a_height_that_one_endpoint_makes_up_does_not_hide_the_true_one() {
+    let anvil = Anvil::start();
+    anvil.mine(40);
+    let (liar, honest) = (Liar::start(&anvil), Liar::start(&anvil));
+    let chain = chain(&[liar.url(), honest.url(), anvil.url()], 2);
+    let right = chain.view().unwrap();
+    liar.tell(Lie::Ahead(1 << 40));
+    assert_eq!(chain.view().unwrap(), right);
+}
+
+#[test]
+fn endpoints_of_one_host_have_one_vote() {
+    let anvil = Anvil::start();
+    anvil.mine(40);
+    let liar = Liar::start(&anvil);
+    let twice = || {
+        let urls = [liar.url(), liar.url(), anvil.url()];
+        urls.map(|url| Endpoint::new(url, DEADLINE).unwrap()).into()
+    };
+    let error = Quorum::new(twice(), Some(3)).unwrap_err();
+    assert!(error.to_string().contains("of 2 hosts"), "{error}");
+    let chain = Chain::new(
+        Quorum::new(twice(), None).unwrap(),
+        CHAIN_ID,
+        Finality::Finalized,
+        None,
+    );
+    chain.view().unwrap();
+    liar.tell(Lie::OtherChain);
+    let error = chain.view().unwrap_err();
+    assert!(
+        matches!(error, Error::Disagree { .. }),
+        "outvoted by itself: {error}"
+    );
 }
 
 #[test]
@@ -174,7 +253,7 @@ fn a_newest_block_that_is_too_old_is_not_believed() {
     let endpoint = || vec![Endpoint::new(anvil.url(), DEADLINE).unwrap()];
     let limit = |age| {
         Chain::new(
-            Quorum::new(endpoint(), 1).unwrap(),
+            Quorum::new(endpoint(), Some(1)).unwrap(),
             CHAIN_ID,
             Finality::Finalized,
             age,

@@ -31,6 +31,12 @@ pub enum Lie {
     Failing,
     /// Shows no block above this height.
     Old(u64),
+    /// The same, and dates its newest block at the present.
+    OldAsNew(u64),
+    /// Says that this height is final already.
+    Ahead(u64),
+    /// Tells the truth, after a while.
+    Slow(Duration),
     /// Says that it is another chain.
     OtherChain,
     /// Shows other code at every address.
@@ -102,6 +108,10 @@ fn serve(mut client: TcpStream, lie: &Mutex<Lie>, chain: &str) -> std::io::Resul
             }
             Lie::Garbage => "<html>\u{1b}[2J</html>".into(),
             Lie::Nonsense => json!({ "id": question["id"], "result": { "number": [[]] } }).to_string(),
+            Lie::Slow(delay) => {
+                std::thread::sleep(delay);
+                hand_on(&question, chain).to_string()
+            }
             lie => twisted(&lie, question, chain).to_string(),
         };
         write!(
@@ -158,6 +168,22 @@ fn twisted(lie: &Lie, mut question: Value, chain: &str) -> Value {
         (Lie::Calls(bytes), "eth_call") => said(json!(ethers_core::types::Bytes::from(bytes.clone()))),
         (Lie::Swallow, "eth_sendRawTransaction") => said(json!(ethers_core::types::H256::zero())),
         (Lie::NoEvents, "eth_getLogs") => said(json!([])),
+        (Lie::Ahead(height), "eth_getBlockByNumber") => {
+            let mut answer = hand_on(&question, chain);
+            if question["params"][0] == "finalized" {
+                answer["result"]["number"] = json!(format!("{height:#x}"));
+            }
+            answer
+        }
+        (Lie::OldAsNew(height), "eth_getBlockByNumber") => {
+            let is_claim = question["params"][0] == "finalized";
+            let newest = json!({ "id": 1, "method": question["method"], "params": ["finalized", false] });
+            let mut answer = twisted(&Lie::Old(*height), question, chain);
+            if is_claim {
+                answer["result"]["timestamp"] = hand_on(&newest, chain)["result"]["timestamp"].clone();
+            }
+            answer
+        }
         (Lie::Old(height), "eth_blockNumber") => said(json!(format!("{height:#x}"))),
         (Lie::Old(height), "eth_getBlockByNumber") => {
             let named = question["params"][0].as_str().unwrap_or_default().to_owned();
