@@ -273,6 +273,7 @@ impl Engine {
             root: written.root,
         }
         .encode(&self.key);
+        self.head_is_ours(state)?;
         let mut delete = written.freed;
         delete.extend_from_slice(&frozen.stranded);
         self.blocks.store.swap_head(&HeadSwap {

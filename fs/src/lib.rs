@@ -37,6 +37,7 @@ mod intent;
 mod layer;
 mod list;
 mod losses;
+mod moved;
 mod names;
 mod operations;
 mod parked;

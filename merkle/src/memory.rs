@@ -161,6 +161,10 @@ impl BlockStore for MemoryStore {
         Ok(self.image.read().twin.clone())
     }
 
+    fn head_afresh(&self) -> Result<Option<Bytes>, StoreError> {
+        self.head()
+    }
+
     fn swap_head(&self, swap: &HeadSwap<'_>) -> Result<(), StoreError> {
         let mut image = self.image.write();
         if image.head.as_deref() != swap.expected {

@@ -33,7 +33,10 @@ pub enum StoreError {
         source: io::Error,
     },
     /// [`HeadSwap::expected`] was not the head in place: somebody else has this volume open.
-    #[error("the head of the store is not the one this mount wrote: another instance has the volume open")]
+    #[error(
+        "the head of the store is not the one this mount wrote: an older copy was put in its place, or another instance \
+         has the volume open"
+    )]
     HeadMoved,
 }
 
@@ -210,6 +213,12 @@ pub trait BlockStore: Send + Sync {
     /// fault reaches together with the first. `None` where there is no volume, or of a kind of store that keeps no copy.
     /// One that is not whole, or of another swap, is an error that [`StoreError::is_damage`].
     fn twin(&self) -> Result<Option<Twin>, StoreError> {
+        Ok(None)
+    }
+
+    /// The head that lies where this handle keeps the second copy of its own, read anew, whoever put it there. `None` says
+    /// nothing: there is no whole copy, or this kind of store keeps none. What the handle remembers is no answer.
+    fn head_afresh(&self) -> Result<Option<Bytes>, StoreError> {
         Ok(None)
     }
 

@@ -340,6 +340,7 @@ impl Publisher {
                 prepared.version
             }
         };
+        self.engine.require_head()?;
         match self.anchor.publish(before.anchored, version, &self.cancel) {
             Ok(()) => self.confirm(version),
             Err(AnchorError::Conflict { latest: Some(latest) }) if before.submitted.contains(&latest) => {

@@ -356,6 +356,13 @@ impl BlockStore for RocksStore {
         }
     }
 
+    fn head_afresh(&self) -> Result<Option<Bytes>, StoreError> {
+        let verb = "look at the head";
+        let swaps = self.reached.lock().swaps;
+        let found = twin::lying(&self.path, swaps).map_err(|source| StoreError::io(verb, source))?;
+        Ok(found.map(|(_, twin)| twin.head))
+    }
+
     fn swap_head(&self, swap: &HeadSwap<'_>) -> Result<(), StoreError> {
         let verb = "swap the head";
         self.check_alive(verb)?;

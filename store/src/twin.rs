@@ -60,6 +60,13 @@ fn encode(generation: u64, parts: [&[u8]; 3]) -> io::Result<Vec<u8>> {
 
 /// The copy of swap `generation`, or `None` if it is not whole or not there.
 pub(crate) fn read(dir: &Path, generation: u64) -> io::Result<Option<Twin>> {
+    let found = lying(dir, generation)?;
+    Ok(found.and_then(|(of, twin)| (of == generation).then_some(twin)))
+}
+
+/// The copy in the place of that of swap `generation`, and of which swap it is, or `None` if it is not whole or not there.
+/// Damage makes no whole copy of another swap; who puts one there has taken it from an older or another state of the store.
+pub(crate) fn lying(dir: &Path, generation: u64) -> io::Result<Option<(u64, Twin)>> {
     let file = match open(&path_of(dir, generation), false) {
         Ok(file) => file,
         // Taken away, or something else put in its place.
@@ -78,7 +85,7 @@ pub(crate) fn read(dir: &Path, generation: u64) -> io::Result<Option<Twin>> {
     let number = |at: usize| u32::from_le_bytes(said[at..at + 4].try_into().expect("four bytes")) as usize;
     let lens = [number(16), number(20), number(24)];
     let fits = lens[0] <= HEAD_MAX && lens[1] <= HEADER_MAX && lens[2] <= MAX_STORED;
-    if said[..8] != *MAGIC || said[8..16] != generation.to_le_bytes() || !fits {
+    if said[..8] != *MAGIC || !fits {
         return Ok(None);
     }
     let mut bytes = vec![0; lens.iter().sum()];
@@ -89,11 +96,13 @@ pub(crate) fn read(dir: &Path, generation: u64) -> io::Result<Option<Twin>> {
         return Ok(None);
     }
     let bytes = Bytes::from(bytes);
-    Ok(Some(Twin {
+    let of = u64::from_le_bytes(said[8..16].try_into().expect("eight bytes"));
+    let twin = Twin {
         head: bytes.slice(..lens[0]),
         header: bytes.slice(lens[0]..lens[0] + lens[1]),
         root_block: bytes.slice(lens[0] + lens[1]..),
-    }))
+    };
+    Ok(Some((of, twin)))
 }
 
 /// A file that ends early is none; what a device cannot read of it neither.

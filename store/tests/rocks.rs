@@ -576,3 +576,34 @@ fn a_device_written_full_can_be_emptied_again() {
         store.reclaim().unwrap();
     }
 }
+
+#[test]
+fn a_head_that_is_put_back_on_disk_is_seen_although_the_store_is_open_and_damage_is_no_head() {
+    let (dir, store) = create();
+    let heads = [b"head 1", b"head 2", b"head 3", b"head 4"];
+    let mut before: Option<&[u8]> = None;
+    let mut old = None;
+    for (settled, head) in (1..).zip(heads) {
+        let mut swap = swap(before, head, &[], settled);
+        swap.header = Some(b"header");
+        store.swap_head(&swap).unwrap();
+        before = Some(head);
+        assert_eq!(store.head_afresh().unwrap().as_deref(), Some(&head[..]));
+        if settled == 2 {
+            old = Some(killed(dir.path()));
+        }
+    }
+    let old = old.unwrap();
+    for name in ["twin-0", "twin-1"] {
+        fs::copy(old.path().join(name), dir.path().join(name)).unwrap();
+    }
+    assert_eq!(store.head_afresh().unwrap().as_deref(), Some(&b"head 2"[..]));
+    for name in ["twin-0", "twin-1"] {
+        fs::write(dir.path().join(name), "cairntwn and nothing like it").unwrap();
+    }
+    assert_eq!(store.head_afresh().unwrap(), None);
+    for name in ["twin-0", "twin-1"] {
+        fs::remove_file(dir.path().join(name)).unwrap();
+    }
+    assert_eq!(store.head_afresh().unwrap(), None);
+}

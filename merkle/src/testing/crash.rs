@@ -380,6 +380,11 @@ impl BlockStore for CrashStore {
         self.view.twin()
     }
 
+    fn head_afresh(&self) -> Result<Option<Bytes>, StoreError> {
+        self.require_power()?;
+        self.view.head_afresh()
+    }
+
     fn swap_head(&self, swap: &HeadSwap<'_>) -> Result<(), StoreError> {
         let mut state = self.state.lock();
         if self.view.head()?.as_deref() != swap.expected {

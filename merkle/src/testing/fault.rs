@@ -246,6 +246,10 @@ impl<S: BlockStore> BlockStore for FaultStore<S> {
         self.inner.twin()
     }
 
+    fn head_afresh(&self) -> Result<Option<Bytes>, StoreError> {
+        self.inner.head_afresh()
+    }
+
     fn swap_head(&self, swap: &HeadSwap<'_>) -> Result<(), StoreError> {
         self.enter(Op::SwapHead, "swap the head")?;
         self.inner.swap_head(swap)

@@ -1,0 +1,50 @@
+//! Whether the store still has the head that this mount left there.
+//!
+//! ```text
+//!  every commit, every publication --> the store's medium: our head? --> goes on
+//!                                                          `-- another that our key proves: read-only from here
+//! ```
+//!
+//! The store's process has its files open and remembers what it wrote, so it would not notice that an older copy was put in
+//! their place: the head is read anew. What a mount went on to publish over such a head would be a version that the store
+//! does not hold. **Invariant:** damage is no head: one copy that is gone or does not verify stops nothing, and the next
+//! commit writes both.
+
+use crate::Result;
+use crate::engine::Engine;
+use crate::state::State;
+use cairn_merkle::{Head, StoreError};
+
+impl Engine {
+    /// Ends all writing if the head was moved under this mount.
+    ///
+    /// # Errors
+    /// That it was.
+    pub fn require_head(&self) -> Result<()> {
+        let mut state = self.state.lock();
+        let found = self.head_is_ours(&state);
+        found.inspect_err(|error| self.fail(&mut state, "the head of its store was moved", error))
+    }
+
+    /// The same, for a caller that stops the volume itself.
+    pub(crate) fn head_is_ours(&self, state: &State) -> Result<()> {
+        let stored = match self.blocks.store.head_afresh() {
+            Ok(Some(stored)) => stored,
+            Ok(None) => return Ok(()),
+            Err(error) => {
+                tracing::warn!(%error, "cannot see whether the head was moved");
+                return Ok(());
+            }
+        };
+        match Head::decode(&stored, &self.key) {
+            Ok(head) if (head.epoch, head.root) != (state.committed, state.root) => {
+                Err(StoreError::HeadMoved.into())
+            }
+            Ok(_) => Ok(()),
+            Err(error) => {
+                tracing::warn!(%error, "a copy of the head is damaged; the next commit writes it again");
+                Ok(())
+            }
+        }
+    }
+}
