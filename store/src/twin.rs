@@ -32,8 +32,8 @@ pub(crate) fn write(dir: &Path, generation: u64, swap: &HeadSwap<'_>, header: &[
     let mut bytes = encode(generation, [swap.head, header, swap.root_block])?;
     let path = path_of(dir, generation);
     let file = match open(&path, true) {
-        Ok(file) => file,
-        Err(_) => create(dir, &path)?,
+        Ok(file) if file.metadata()?.is_file() => file,
+        _ => create(dir, &path)?,
     };
     let room = file.metadata()?.len();
     if room < bytes.len() as u64 {
@@ -128,6 +128,7 @@ fn open(path: &Path, write: bool) -> io::Result<File> {
 /// Makes the file, in place of whatever cannot be opened there.
 fn create(dir: &Path, path: &Path) -> io::Result<File> {
     match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => fs::remove_dir(path)?,
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
@@ -243,9 +244,18 @@ mod tests {
         fs::write(&elsewhere, &whole).unwrap();
         fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
-        assert_eq!(read(dir.path(), 2).unwrap(), None, "a link");
-        write(dir.path(), 2, &swap(b"head", b"root block"), b"header").unwrap();
-        assert_eq!(fs::read(&path).unwrap(), whole);
+        let replaced = |what| {
+            assert_eq!(read(dir.path(), 2).unwrap(), None, "{what}");
+            write(dir.path(), 2, &swap(b"head", b"root block"), b"header").unwrap();
+            assert_eq!(fs::read(&path).unwrap(), whole, "{what}");
+            fs::remove_file(&path).unwrap();
+        };
+        replaced("a link");
+        fs::create_dir(&path).unwrap();
+        replaced("a directory");
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        replaced("a pipe");
         assert_eq!(
             fs::read(&elsewhere).unwrap(),
             whole,
