@@ -221,16 +221,21 @@ pub(crate) fn rekey(args: &RekeyArgs, out: &Output) -> Result<()> {
 /// `ls`.
 pub(crate) fn ls(args: &PathArgs, long: bool, out: &Output) -> Result<()> {
     require_unmounted(&args.store)?;
-    let (entries, lost) = verify::with_version(&args.store, &args.version, &args.key, |engine| {
+    let (listing, lost) = verify::with_version(&args.store, &args.version, &args.key, |engine| {
         Ok((
             tree::list(engine, &args.path)?,
             lost::after_reading(engine, &args.store),
         ))
     })?;
+    let entries = listing.entries;
     let line = |entry: &tree::Entry| if long { entry.long() } else { entry.name.clone() };
     out.show(&entries, || {
         entries.iter().map(line).collect::<Vec<_>>().join("\n")
     })?;
+    // After what can be listed, as `ls` of a mount does.
+    if let Some(error) = listing.damage {
+        return Err(error.into());
+    }
     lost.map_or(Ok(()), Err)
 }
 

@@ -1,7 +1,7 @@
 //! Reading a volume that is not mounted: paths to inodes, listings, a file's bytes.
 
 use crate::error::{Error, Result};
-use cairn_fs::{Attr, DirCookie, Engine, InodeNo, Kind, Name};
+use cairn_fs::{Attr, DirCookie, DirEntry, Engine, InodeNo, Kind, Name};
 use serde::Serialize;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
@@ -12,7 +12,7 @@ const BATCH: usize = 1024;
 /// Bytes asked of the engine at once: eight records of the default size.
 const READ_BYTES: usize = 1 << 20;
 
-/// One line of a listing.
+/// One line of a listing. Of an inode that cannot be read only the name, the number and the kind are known.
 #[derive(Debug, Serialize)]
 pub(crate) struct Entry {
     /// Name (bytes that are no UTF-8 are replaced).
@@ -22,41 +22,80 @@ pub(crate) struct Entry {
     /// `file`, `directory`, …
     pub(crate) kind: &'static str,
     /// Permission bits.
-    pub(crate) mode: u32,
+    pub(crate) mode: Option<u32>,
     /// Owner.
-    pub(crate) uid: u32,
+    pub(crate) uid: Option<u32>,
     /// Group.
-    pub(crate) gid: u32,
+    pub(crate) gid: Option<u32>,
     /// Size in bytes.
-    pub(crate) size: u64,
+    pub(crate) size: Option<u64>,
     /// Seconds since 1970 of the last change of content.
-    pub(crate) mtime: i64,
+    pub(crate) mtime: Option<i64>,
 }
 
-/// The entries of a directory, sorted by name; a file lists itself.
-pub(crate) fn list(engine: &Engine, path: &Path) -> Result<Vec<Entry>> {
+/// A directory, as far as it can be read.
+pub(crate) struct Listing {
+    /// Sorted by name.
+    pub(crate) entries: Vec<Entry>,
+    /// Damage that was met on the way, the last of it.
+    pub(crate) damage: Option<cairn_fs::Error>,
+}
+
+/// The entries of a directory; a file lists itself.
+///
+/// # Errors
+/// What finding the directory, or a store that fails, ended with. Damage within the directory ends nothing.
+pub(crate) fn list(engine: &Engine, path: &Path) -> Result<Listing> {
     let attr = walk(engine, path)?;
     if attr.kind != Kind::Directory {
         let name = path
             .file_name()
             .map(|name| name.to_string_lossy().into_owned())
             .unwrap_or_default();
-        return Ok(vec![Entry::new(name, &attr)]);
+        let entries = vec![Entry::new(name, &attr)];
+        return Ok(Listing {
+            entries,
+            damage: None,
+        });
     }
-    let mut entries = Vec::new();
+    let (mut entries, mut damage) = (Vec::new(), None);
     let mut after = DirCookie::default();
     loop {
-        let batch = engine.readdir(attr.ino, after, BATCH, true)?;
+        // Its last batch is the error, if names are missing.
+        let batch = match engine.readdir(attr.ino, after, BATCH, true) {
+            Err(error) if is_damage(&error) => {
+                damage = Some(error);
+                break;
+            }
+            batch => batch?,
+        };
         let Some(last) = batch.last() else { break };
         after = last.cookie;
         for entry in &batch {
             let name = String::from_utf8_lossy(entry.name.as_bytes()).into_owned();
-            let attr = entry.attr.map_or_else(|| engine.getattr(entry.ino), Ok)?;
-            entries.push(Entry::new(name, &attr));
+            match entry.attr.map_or_else(|| unlisted(engine, attr.ino, entry), Ok) {
+                Ok(attr) => entries.push(Entry::new(name, &attr)),
+                Err(error) if is_damage(&error) => {
+                    entries.push(Entry::unread(name, entry));
+                    damage = Some(error);
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
     }
     entries.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(entries)
+    Ok(Listing { entries, damage })
+}
+
+/// Attributes that a listing left out: why it did.
+fn unlisted(engine: &Engine, dir: InodeNo, entry: &DirEntry) -> cairn_fs::Result<Attr> {
+    let found = engine.lookup(dir, &entry.name)?;
+    engine.forget(found.ino, 1);
+    Ok(found)
+}
+
+fn is_damage(error: &cairn_fs::Error) -> bool {
+    matches!(error, cairn_fs::Error::Merkle(error) if error.damaged().is_some())
 }
 
 /// Writes a file's bytes.
@@ -116,11 +155,24 @@ impl Entry {
             name,
             ino: attr.ino.0,
             kind: word(attr.kind),
-            mode: attr.mode,
-            uid: attr.uid,
-            gid: attr.gid,
-            size: attr.size,
-            mtime: attr.mtime.parts().0,
+            mode: Some(attr.mode),
+            uid: Some(attr.uid),
+            gid: Some(attr.gid),
+            size: Some(attr.size),
+            mtime: Some(attr.mtime.parts().0),
+        }
+    }
+
+    fn unread(name: String, entry: &DirEntry) -> Self {
+        Self {
+            name,
+            ino: entry.ino.0,
+            kind: word(entry.kind),
+            mode: None,
+            uid: None,
+            gid: None,
+            size: None,
+            mtime: None,
         }
     }
 
@@ -136,6 +188,10 @@ impl Entry {
             kind,
             ..
         } = self;
+        let (Some(mode), Some(uid), Some(gid), Some(size), Some(mtime)) = (mode, uid, gid, size, mtime)
+        else {
+            return format!("{kind:<9} ???? {0:>5} {0:>5} {0:>12} {0:<19} {name}", "?");
+        };
         format!(
             "{kind:<9} {mode:04o} {uid:>5} {gid:>5} {size:>12} {} {name}",
             date(*mtime)

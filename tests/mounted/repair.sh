@@ -53,6 +53,21 @@ ok "an untouched volume has nothing to repair" "$cairn" check --repair "$work/st
 cp "$work/out" "$work/said"
 ok "that says so" grep -q "nothing to repair" "$work/said"
 
+# Names whose inode lies in the table of hard links are listed without it.
+"$cairn" create "$work/linked" "${key[@]}" >/dev/null && "$cairn" mount "$work/linked" "$mnt" "${key[@]}" || exit 1
+for n in $(seq 20); do echo "$n" >"$mnt/file-$n" && ln "$mnt/file-$n" "$mnt/link-$n"; done
+ok "unmount the linked files" "$cairn" umount "$mnt"
+unread=0
+for n in $(seq 0 99); do
+    rm -rf "$work/altered" && cp -a "$work/linked" "$work/altered"
+    flip "$work/altered" "$n" || break
+    "$cairn" ls -l "$work/altered" / "${key[@]}" >"$work/listed" 2>/dev/null
+    rc=$?
+    ok "ls beside altered byte $n" test "$rc" = 0 -o "$rc" = 4
+    [[ $rc == 4 && $(wc -l <"$work/listed") == 40 && $(grep -c '????' "$work/listed") == 40 ]] && unread=$((unread + 1))
+done
+ok "all names are listed when the table of hard links is damaged" test "$unread" -ge 1
+
 repaired=0
 for n in 1 9 17 40 77 110 150 190 230; do
     store=$work/store-$n
