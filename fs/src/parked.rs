@@ -120,7 +120,7 @@ fn place_of(inode: &Inode) -> Option<Place> {
 }
 
 impl State {
-    /// Looks at the inodes that came first: parks those that nobody uses while there are too many, and forgets the places
+    /// Looks at the inodes that came first: parks those that are not in use while there are too many, and forgets the places
     /// in the order of those that left.
     fn park_some(&mut self) {
         let excess = self.inode_bytes().saturating_sub(self.parking.bytes_max);

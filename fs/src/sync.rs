@@ -1,7 +1,7 @@
 //! fsync: what was noted for the intent log becomes durable, for all who wait at the same time.
 //!
 //! ```text
-//!  fsync, nobody appending --> leader: seal, append, sync --> own answer, and theirs who waited
+//!  fsync, no append under way --> leader: seal, append, sync --> its answer, and that of each waiting call
 //!  fsync, an append under way --> waiting ----------------------^   more wait? the logger leads the next
 //!                                                 `--> a moment later, the logger: one mark for all syncs since the last
 //! ```
@@ -128,7 +128,7 @@ impl Engine {
         });
     }
 
-    /// The logger: appends for those who came while another append was under way, and writes the marks.
+    /// The logger: appends for the calls that came while another append was under way, and writes the marks.
     pub(crate) fn run_logger(&self) {
         let mut state = self.state.lock();
         loop {

@@ -216,7 +216,7 @@ pub trait BlockStore: Send + Sync {
         Ok(None)
     }
 
-    /// The head that lies where this handle keeps the second copy of its own, read anew, whoever put it there. `None` says
+    /// The head that lies where this handle keeps the second copy of its own, read anew from the medium. `None` says
     /// nothing: there is no whole copy, or this kind of store keeps none. What the handle remembers is no answer.
     fn head_afresh(&self) -> Result<Option<Bytes>, StoreError> {
         Ok(None)

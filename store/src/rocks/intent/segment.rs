@@ -158,7 +158,7 @@ impl Segment {
         Ok(segment)
     }
 
-    /// Takes the broken head away, now that it is past: what use it claims nobody can tell.
+    /// Takes the broken head away, now that it is past: what use it claims cannot be verified.
     pub(super) fn forget_broken(&mut self) {
         let Some(at) = self.broken.take() else { return };
         if let Err(error) = self.file.write_all_at(&[0; HEAD_LEN], at) {
