@@ -20,8 +20,8 @@
 //! **Invariant:** one who waits here holds nothing that a commit needs, and a commit frees all that is counted.
 
 use crate::engine::{DIRTY_SHARE, Engine, Guard, INODES_SHARE};
-use crate::inode::DirKey;
 use crate::state::State;
+use crate::stored::name::DirKey;
 use crate::{Error, Result};
 use parking_lot::MutexGuard;
 

@@ -6,8 +6,8 @@ use crate::engine::Engine;
 use crate::inode::Inode;
 use crate::intent::Op;
 use crate::publication::VERSION_XATTRS;
-use crate::record::Xattrs;
 use crate::state::State;
+use crate::stored::record::Xattrs;
 use crate::{Attr, Caller, Error, InodeNo, Kind, Result, SetAttr, SetIdBits, XattrMode};
 use std::sync::Arc;
 
@@ -131,7 +131,7 @@ impl Engine {
     pub(crate) fn apply_attr(
         &self,
         state: &mut State,
-        meta: &crate::record::Meta,
+        meta: &crate::stored::record::Meta,
         xattrs: Xattrs,
     ) -> Result<()> {
         let inode = state.change(meta.ino)?;

@@ -19,8 +19,8 @@ mod walk;
 mod wounds;
 
 use crate::engine::Engine;
-use crate::repair::{Gone, Repaired};
-use crate::volume::Volume;
+use crate::stored::repairs::{Gone, Repaired};
+use crate::stored::volume::Volume;
 use crate::{Error, Result};
 use cairn_merkle::{Cid, Commit, Version};
 use rustc_hash::FxHashSet;

@@ -14,11 +14,12 @@
 
 use crate::blocks::Blocks;
 use crate::damage::{DamageRecord, KnownDamage};
-use crate::inode::{Child, DirKey, Home, Inode};
+use crate::inode::{Child, Home, Inode};
 use crate::intent::Op;
-use crate::record::{Dentry, Record};
 use crate::recover::LogLoss;
 use crate::state::{State, in_view, view_of};
+use crate::stored::name::DirKey;
+use crate::stored::record::{Dentry, Record};
 use crate::{Access, Attr, Error, InodeNo, Name, Result};
 use cairn_merkle::{Epoch, LogKey, VolumeKey, btree};
 use parking_lot::{Condvar, Mutex, MutexGuard};

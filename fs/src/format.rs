@@ -1,9 +1,9 @@
 //! A new volume, and a new header for an old one.
 
 use crate::engine::{Config, Engine, Quota};
-use crate::record::{Meta, Record, Stored, Xattrs};
 use crate::recover::Opening;
-use crate::volume::Volume;
+use crate::stored::record::{Meta, Record, Stored, Xattrs};
+use crate::stored::volume::Volume;
 use crate::{Caller, Error, InodeNo, Kind, Result};
 use cairn_merkle::{BlockStore, Commit, Epoch, Head, HeadSwap, Header, PutHint, VolumeKey};
 use rand::Rng;

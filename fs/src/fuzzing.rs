@@ -1,15 +1,15 @@
 //! Each decoder of this crate as a function of bytes, for `tests/fuzz` (see [`cairn_merkle::fuzzing`]).
 
-use crate::codec::Encoder;
-use crate::held::{HeldList, Row};
-use crate::inode::DirKey;
 use crate::intent::{Op, Part, Replayed, ReplayedPart, decode_record, encode_record};
-use crate::publication::Publication;
 use crate::reach::Reach;
-use crate::record::{Dentry, Meta, Record, Stored, Xattrs};
-use crate::repair::{Gone, Loss, Repairs};
-use crate::snapshot::{Snapshot, dead_entry, decode_dead};
-use crate::volume::Volume;
+use crate::stored::codec::Encoder;
+use crate::stored::held::{HeldList, Row};
+use crate::stored::name::DirKey;
+use crate::stored::publication::Publication;
+use crate::stored::record::{Dentry, Meta, Record, Stored, Xattrs};
+use crate::stored::repairs::{Gone, Loss, Repairs};
+use crate::stored::snapshot::{Snapshot, dead_entry, decode_dead};
+use crate::stored::volume::Volume;
 use crate::{InodeNo, Kind, Name, RenameMode, Time, acl};
 use cairn_merkle::btree::Entry;
 use cairn_merkle::fuzzing::{Target, entry, entry_bytes, forge_proof, join, links, parts, tree_node};

@@ -15,9 +15,9 @@ mod buffer;
 
 pub(crate) use buffer::LogBuffer;
 
-use crate::codec::{Decoder, Encoder};
 use crate::reach::Reach;
-use crate::record::{Meta, Record, Xattrs};
+use crate::stored::codec::{Decoder, Encoder};
+use crate::stored::record::{Meta, Record, Xattrs};
 use crate::{Error, InodeNo, Name, RenameMode, Result, Time};
 use cairn_merkle::{Cid, Epoch, Link, LogPos, SECRET_LEN};
 
@@ -148,7 +148,7 @@ impl Op<'_> {
             Self::Attr { meta, xattrs } => {
                 out.u8(7);
                 meta.encode(out);
-                crate::record::encode_xattrs(out, xattrs);
+                crate::stored::record::encode_xattrs(out, xattrs);
             }
             Self::Content { meta, low, parts } => encode_content(out, meta, *low, parts),
         }
@@ -290,7 +290,7 @@ impl Replayed {
             },
             7 => Self::Attr {
                 meta: Meta::decode(from)?,
-                xattrs: crate::record::decode_xattrs(from)?,
+                xattrs: crate::stored::record::decode_xattrs(from)?,
             },
             8 => decode_content(from)?,
             _ => return Err(from.error("an operation is unknown").into()),

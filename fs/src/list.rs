@@ -9,10 +9,11 @@
 //! place depends on nothing but itself, and where it shares that with others, [`crate::slots`] tells them apart.
 
 use crate::engine::Engine;
-use crate::inode::{Child, DirKey, Home, Inode, Names};
-use crate::record::{Dentry, Record};
+use crate::inode::{Child, Home, Inode, Names};
 use crate::slots::{self, Slots};
 use crate::state::{State, in_view, view_of};
+use crate::stored::name::DirKey;
+use crate::stored::record::{Dentry, Record};
 use crate::{Attr, DirCookie, DirEntry, Error, InodeNo, Name, Result};
 use cairn_merkle::{Link, NodeSource, btree};
 use std::collections::BTreeMap;

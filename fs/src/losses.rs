@@ -15,8 +15,9 @@
 use crate::damage::{Cause, Table};
 use crate::engine::Engine;
 use crate::freeze::Frozen;
-use crate::inode::{DirKey, Home};
+use crate::inode::Home;
 use crate::state::State;
+use crate::stored::name::DirKey;
 use crate::{InodeNo, Name};
 use cairn_merkle::btree::Change;
 use cairn_merkle::{Error, Result};

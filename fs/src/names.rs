@@ -9,10 +9,11 @@
 use crate::acl;
 use crate::admit::{Claim, name_bytes};
 use crate::engine::Engine;
-use crate::inode::{Child, DirKey, Home, Inode};
+use crate::inode::{Child, Home, Inode};
 use crate::intent::Op;
-use crate::record::{Meta, Record, Stored, Xattrs};
 use crate::state::{State, view_of};
+use crate::stored::name::DirKey;
+use crate::stored::record::{Meta, Record, Stored, Xattrs};
 use crate::{Attr, Caller, Error, InodeNo, Kind, Name, RenameMode, Result, Time};
 use cairn_merkle::btree;
 

@@ -14,9 +14,10 @@
 //! parent is in memory.
 
 use crate::engine::Engine;
-use crate::inode::{DirKey, Home, Inode};
-use crate::record::Dentry;
+use crate::inode::{Home, Inode};
 use crate::state::State;
+use crate::stored::name::DirKey;
+use crate::stored::record::Dentry;
 use crate::{Error, InodeNo, Result};
 use cairn_merkle::btree;
 use rustc_hash::FxHashMap;

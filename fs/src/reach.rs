@@ -10,7 +10,7 @@
 //! **Invariant:** a reach is written down as a mark only after everything in it was synced, so a record that is in
 //! it and is not found was there once.
 
-use crate::codec::{Decoder, Encoder};
+use crate::stored::codec::{Decoder, Encoder};
 use crate::{Result, Time};
 use cairn_merkle::{Epoch, LogPos};
 

@@ -14,7 +14,7 @@ use crate::blocks::{Blocks, Cached};
 use crate::file::cut;
 use crate::inode::FileBody;
 use crate::layer::{Layer, Rec, Under, plain_len};
-use crate::record::Stored;
+use crate::stored::record::Stored;
 use bytes::Bytes;
 use cairn_merkle::buffer::Buffer;
 use cairn_merkle::{Link, NodeSource, PartHint, index, open_leaf_into, open_leaf_part, part_for};

@@ -3,7 +3,7 @@
 //! ```text
 //!  walk (check) --> wounds --> in memory, as operations do it: directories pruned, names removed, files with holes moved
 //!                                to /lost+found (mend.rs)       lists of blocks written anew (lists.rs)
-//!                          --> one commit: the tree, what is gone (gone.rs), and the blocks that nothing names are freed
+//!                          --> one commit: the tree, what is gone (stored/repairs.rs), and the blocks that nothing names are freed
 //! ```
 //!
 //! A file of which bytes are lost never stays under its name, where it would pass for whole. What is damaged of a snapshot
@@ -12,20 +12,17 @@
 //! **Invariant:** a repair is one commit. A crash leaves the version before it or the one it makes. The lock is held from
 //! the walk to the commit, and nothing is logged: what a repair does cannot be replayed on another tree.
 
-mod gone;
 mod lists;
 mod marks;
 mod mend;
 
 use crate::check::{CheckProgress, Walk, Wounds, published};
 use crate::engine::{Engine, Guard};
+use crate::stored::repairs::Gone;
 use crate::{Error, Result, Time};
 use cairn_merkle::Version;
 use lists::Lists;
 use mend::Mender;
-
-pub(crate) use gone::Repairs;
-pub use gone::{Gone, Loss, Repaired};
 
 /// What a repair did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

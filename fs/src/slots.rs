@@ -11,7 +11,7 @@
 //!
 //! **Invariant:** the slot of a name that stays does not change while the directory is open.
 
-use crate::inode::{DirKey, HASH_BITS};
+use crate::stored::name::{DirKey, HASH_BITS};
 use crate::{DirCookie, Name};
 use std::collections::BTreeMap;
 

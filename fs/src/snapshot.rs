@@ -9,16 +9,16 @@
 //! No block is counted: its birth epoch says which snapshots can name it (as in ZFS).
 
 use crate::blocks::{Blocks, Writer};
-use crate::codec::{Decoder, Encoder};
 use crate::damage::Table;
 use crate::engine::Engine;
 use crate::held::Freed;
 use crate::inode::{Home, Inode};
 use crate::losses::Losses;
-use crate::record::Record;
 use crate::state::{State, in_view};
+use crate::stored::record::Record;
+use crate::stored::snapshot::{Snapshot, dead_entry, decode_dead};
 use crate::{Attr, DirCookie, DirEntry, Error, InodeNo, Kind, Name, Result, SnapshotInfo, Time};
-use cairn_merkle::{Cid, Epoch, Link, btree};
+use cairn_merkle::{Epoch, Link, btree};
 use std::collections::BTreeMap;
 
 /// The directory in the root that lists the snapshots. It is found by name and never listed.
@@ -30,100 +30,6 @@ pub(crate) const CHECK_NAME: &[u8] = b".check";
 const MEMORY_SHARE: u64 = 8;
 /// Numbers of snapshots stay below: an inode number has 24 bits for the snapshot it is seen through.
 const SNAPSHOTS_MAX: u32 = (1 << 24) - 1;
-
-/// One snapshot.
-#[derive(Clone, Debug)]
-pub(crate) struct Snapshot {
-    /// Number that the inode numbers of its files carry.
-    pub(crate) id: u32,
-    pub(crate) epoch: Epoch,
-    pub(crate) created: Time,
-    pub(crate) inodes: u64,
-    pub(crate) bytes: u64,
-    pub(crate) root: Record,
-    pub(crate) table: Option<Link>,
-    /// What the snapshot before named and this one does not.
-    pub(crate) dead: Option<Link>,
-}
-
-impl Snapshot {
-    /// A volume that cannot change, as a snapshot of itself.
-    pub(crate) fn of(volume: &crate::volume::Volume) -> Self {
-        Self {
-            id: 0,
-            epoch: Epoch(u64::MAX),
-            created: Time(0),
-            inodes: volume.inodes,
-            bytes: volume.bytes,
-            root: volume.root.clone(),
-            table: volume.table.clone(),
-            dead: None,
-        }
-    }
-
-    pub(crate) fn encode(&self, name: &Name) -> btree::Entry {
-        let mut out = Encoder::default();
-        out.u32(self.id)
-            .u64(self.epoch.0)
-            .time(self.created)
-            .u64(self.inodes)
-            .u64(self.bytes);
-        let (root, mut links) = self.root.encode();
-        out.bytes(&root)
-            .u8(u8::try_from(links.len()).expect("an inode has at most one link"));
-        for tree in [&self.table, &self.dead] {
-            out.u8(u8::from(tree.is_some()));
-            links.extend(tree.clone());
-        }
-        btree::Entry {
-            key: name.as_bytes().to_vec(),
-            value: out.0,
-            links,
-        }
-    }
-
-    /// Its place in the order of all: one commit may take several, and their numbers tell which came first.
-    pub(crate) fn place(&self) -> (Epoch, u32) {
-        (self.epoch, self.id)
-    }
-
-    pub(crate) fn decode(entry: &btree::Entry) -> Result<(Name, Self)> {
-        let mut from = Decoder::new("snapshot", &entry.value);
-        let (id, epoch, created) = (from.u32()?, Epoch(from.u64()?), from.time()?);
-        let (inodes, bytes, root) = (from.u64()?, from.u64()?, from.bytes()?);
-        let count = usize::from(from.u8()?);
-        let (own, links) = entry
-            .links
-            .split_at_checked(count)
-            .ok_or(from.error("the root's link is missing"))?;
-        let mut links = links.iter().cloned();
-        let mut tree = || -> Result<Option<Link>> {
-            if !from.flag()? {
-                return Ok(None);
-            }
-            Ok(Some(links.next().ok_or(from.error("a tree's link is missing"))?))
-        };
-        let (table, dead) = (tree()?, tree()?);
-        if links.next().is_some() {
-            return Err(from.error("it has links nobody names").into());
-        }
-        let root = Record::decode(root, own)?;
-        from.finish()?;
-        Ok((
-            Name::new(&entry.key)?,
-            Self {
-                id,
-                epoch,
-                created,
-                inodes,
-                bytes,
-                root,
-                table,
-                dead,
-            },
-        ))
-    }
-}
 
 /// What a snapshot takes in memory with its name, twice while a commit is under way.
 const SNAPSHOT_BYTES: u64 = 1280;
@@ -310,34 +216,6 @@ pub(crate) struct Ledger<'a> {
     pub(crate) changes: BTreeMap<Vec<u8>, Option<btree::Entry>>,
 }
 
-/// A block's row on a dead list.
-pub(crate) fn dead_entry(link: &Link) -> btree::Entry {
-    let mut key = link.birth.0.to_be_bytes().to_vec();
-    key.extend_from_slice(&link.cid.to_bytes());
-    btree::Entry {
-        key,
-        value: link.len.to_le_bytes().to_vec(),
-        links: Vec::new(),
-    }
-}
-
-/// What [`dead_entry`] tells: birth, name and length.
-pub(crate) fn decode_dead(entry: &btree::Entry) -> cairn_merkle::Result<(Epoch, Cid, u32)> {
-    let row = || {
-        let (birth, cid) = entry.key.split_first_chunk()?;
-        let birth = Epoch(u64::from_be_bytes(*birth));
-        let len = u32::from_le_bytes(entry.value.as_slice().try_into().ok()?);
-        entry
-            .links
-            .is_empty()
-            .then_some((birth, Cid::from_bytes(cid)?, len))
-    };
-    row().ok_or(cairn_merkle::Error::Malformed {
-        what: "dead list",
-        why: "an entry is not a birth, a name and a length",
-    })
-}
-
 impl Ledger<'_> {
     /// Destroys what was asked for, if all are known: the next one may be one that cannot be read, and hold what the dead
     /// list would free.
@@ -485,7 +363,7 @@ impl Ledger<'_> {
     }
 
     /// Takes the snapshots that were asked for, of a tree that is written.
-    pub(crate) fn create(&mut self, epoch: Epoch, volume: &mut crate::volume::Volume) -> Result<()> {
+    pub(crate) fn create(&mut self, epoch: Epoch, volume: &mut crate::stored::volume::Volume) -> Result<()> {
         for (name, created) in std::mem::take(&mut self.snapshots.to_create) {
             if !self.reach([&name].into_iter(), epoch)? {
                 continue;
@@ -672,7 +550,7 @@ fn info(name: &Name, snapshot: &Snapshot) -> SnapshotInfo {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Stored, Xattrs, tests::meta};
+    use crate::stored::record::{Stored, Xattrs, tests::meta};
 
     fn snapshot(id: u32, epoch: u64) -> Snapshot {
         Snapshot {

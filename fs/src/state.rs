@@ -2,12 +2,13 @@
 
 use crate::freeze::{Closed, Frozen};
 use crate::held::Holds;
-use crate::inode::{Content, DirKey, Home, Inode};
+use crate::inode::{Content, Home, Inode};
 use crate::intent::LogBuffer;
 use crate::parked::{INODE_BYTES, Parking};
 use crate::publication::Join;
 use crate::snapshot::Snapshots;
-use crate::volume::Volume;
+use crate::stored::name::DirKey;
+use crate::stored::volume::Volume;
 use crate::{Error, InodeNo, Name, Result};
 use cairn_merkle::{Cid, Epoch, Link};
 use rustc_hash::{FxHashMap, FxHashSet};

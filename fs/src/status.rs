@@ -31,7 +31,7 @@ pub struct Status {
     /// Why the volume cannot be changed, if it cannot.
     pub read_only: Option<&'static str>,
     /// What repairs took away.
-    pub repaired: Option<crate::repair::Repaired>,
+    pub repaired: Option<crate::stored::repairs::Repaired>,
     /// What of the intent log was durable and is lost.
     pub log_loss: Option<LogLoss>,
     /// What at the end of the intent log did not verify, and was not known to be durable.

@@ -5,7 +5,7 @@ use super::walk::{Walk, count, digest};
 use super::wounds::Finding;
 use crate::Result;
 use crate::layer::plain_len;
-use crate::record::{Record, Stored};
+use crate::stored::record::{Record, Stored};
 use cairn_merkle::index::{self, IndexRoot};
 use cairn_merkle::{Error, Link};
 use std::ops::Range;

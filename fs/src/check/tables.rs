@@ -4,10 +4,10 @@
 
 use super::walk::{Counted, Linked, Walk, digest};
 use super::wounds::Finding;
-use crate::held::Row;
-use crate::record::Record;
-use crate::repair::Gone;
-use crate::snapshot::{Snapshot, decode_dead};
+use crate::stored::held::Row;
+use crate::stored::record::Record;
+use crate::stored::repairs::Gone;
+use crate::stored::snapshot::{Snapshot, decode_dead};
 use crate::{Error, Name, Result};
 use cairn_merkle::{Link, btree};
 use rustc_hash::FxHashMap;

@@ -2,7 +2,7 @@
 //!
 //! Only of the newest version: an older one is never changed. Of a snapshot it is enough to know that it is not whole.
 
-use crate::inode::DirKey;
+use crate::stored::name::DirKey;
 use crate::{InodeNo, Name};
 use rustc_hash::FxHashMap;
 use std::ops::Range;

@@ -9,8 +9,8 @@
 
 use super::{Op, encode_record};
 use crate::Time;
-use crate::codec::Encoder;
 use crate::reach::Reach;
+use crate::stored::codec::Encoder;
 use crate::sync::Waiter;
 use bytes::Bytes;
 use cairn_merkle::{Epoch, LogKey, LogPos};

@@ -14,9 +14,9 @@
 
 use crate::damage::Cause;
 use crate::engine::Engine;
-use crate::inode::DirKey;
 use crate::intent::{Replayed, ReplayedPart};
 use crate::state::State;
+use crate::stored::name::DirKey;
 use crate::{Error, InodeNo, Name, Result};
 use cairn_merkle::Cid;
 use rustc_hash::FxHashSet;

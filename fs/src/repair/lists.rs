@@ -13,9 +13,9 @@ use super::mend::Mender;
 use crate::blocks::Uncached;
 use crate::check::{Wounds, digest, published};
 use crate::engine::Engine;
-use crate::held::{HeldList, Row};
-use crate::snapshot::{Snapshot, dead_entry};
-use crate::volume::Volume;
+use crate::stored::held::{HeldList, Row};
+use crate::stored::snapshot::{Snapshot, dead_entry};
+use crate::stored::volume::Volume;
 use crate::{Name, Result};
 use cairn_merkle::{Cid, Link, Version, btree};
 

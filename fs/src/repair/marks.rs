@@ -3,8 +3,8 @@
 use crate::Result;
 use crate::blocks::Uncached;
 use crate::check::digest;
-use crate::snapshot::Snapshot;
-use crate::volume::Volume;
+use crate::stored::snapshot::Snapshot;
+use crate::stored::volume::Volume;
 use cairn_merkle::{Codec, Link, NodeSource};
 use rustc_hash::FxHashSet;
 

@@ -7,15 +7,17 @@
 //!
 //! The order matters: names are removed and moved only once every directory counts what it has.
 
-use super::gone::{Gone, LISTED_MAX, Loss, Repairs};
 use super::lists::Lists;
-use super::{Repaired, vanished};
+use super::vanished;
 use crate::blocks::{Uncached, Writer};
 use crate::check::{Broken, DirWound, Wounds};
 use crate::engine::{Engine, Guard};
-use crate::inode::{DirKey, Home};
+use crate::inode::Home;
 use crate::layer::Rec;
-use crate::record::{Meta, Record, Stored, Xattrs};
+use crate::stored::name::DirKey;
+use crate::stored::record::{Meta, Record, Stored, Xattrs};
+use crate::stored::repairs::Repaired;
+use crate::stored::repairs::{Gone, LISTED_MAX, Loss, Repairs};
 use crate::{InodeNo, Kind, Name, RenameMode, Result, Time};
 use cairn_merkle::{Cid, Epoch, Link, btree, index};
 

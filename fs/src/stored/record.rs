@@ -9,7 +9,7 @@
 //!
 //! `docs/format.md` section 12 is this file as a table.
 
-use crate::codec::{Decoder, Encoder};
+use crate::stored::codec::{Decoder, Encoder};
 use crate::{Attr, InodeNo, Kind, Time};
 use cairn_merkle::index::IndexRoot;
 use cairn_merkle::{Error, Link};

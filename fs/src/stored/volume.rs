@@ -2,11 +2,11 @@
 //!
 //! `docs/format.md` section 13 is this file as a table.
 
-use crate::codec::{Decoder, Encoder};
-use crate::held::HeldList;
-use crate::publication::Publication;
-use crate::record::Record;
-use crate::repair::Repairs;
+use crate::stored::codec::{Decoder, Encoder};
+use crate::stored::held::HeldList;
+use crate::stored::publication::Publication;
+use crate::stored::record::Record;
+use crate::stored::repairs::Repairs;
 use cairn_merkle::{Error, Link};
 
 const VERSION: u8 = 3;
@@ -145,8 +145,8 @@ impl Volume {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Stored, Xattrs, tests::meta};
-    use crate::repair::Repaired;
+    use crate::stored::record::{Stored, Xattrs, tests::meta};
+    use crate::stored::repairs::Repaired;
     use cairn_merkle::testing::TestRng;
     use cairn_merkle::{Epoch, Version, seal_leaf};
 

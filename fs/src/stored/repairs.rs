@@ -8,12 +8,12 @@
 //! A repair makes a volume whole by giving up what cannot be read. So that this is no silent loss, it says in the version
 //! it makes what that was. `docs/format.md` section 14.2 is this file as a table.
 
-use crate::codec::{Decoder, Encoder};
+use crate::stored::codec::{Decoder, Encoder};
 use cairn_merkle::{Link, Result, btree};
 use std::ops::Range;
 
 /// Losses listed one by one, of all repairs together.
-pub(super) const LISTED_MAX: u64 = 10_000;
+pub(crate) const LISTED_MAX: u64 = 10_000;
 /// Ranges listed of one file.
 const RANGES_MAX: usize = 256;
 
@@ -81,7 +81,7 @@ pub enum Loss {
 
 impl Loss {
     /// The bytes of a file that are holes now.
-    pub(super) fn bytes(kept: Vec<u8>, lost: &[Range<u64>]) -> Self {
+    pub(crate) fn bytes(kept: Vec<u8>, lost: &[Range<u64>]) -> Self {
         Self::Bytes {
             kept,
             ranges: lost.iter().take(RANGES_MAX).cloned().collect(),
@@ -231,7 +231,7 @@ impl Repaired {
     }
 
     /// Counts one more loss.
-    pub(super) fn add(&mut self, loss: &Loss) {
+    pub(crate) fn add(&mut self, loss: &Loss) {
         match loss {
             Loss::File => self.files += 1,
             Loss::Bytes { .. } => self.partial += 1,
