@@ -14,14 +14,13 @@
 
 use crate::blocks::Blocks;
 use crate::damage::{DamageRecord, KnownDamage};
-use crate::inode::{Child, Home, Inode};
 use crate::intent::Op;
+use crate::namespace::inode::Home;
+use crate::namespace::view::view_of;
 use crate::recover::LogLoss;
-use crate::state::{State, in_view, view_of};
-use crate::stored::name::DirKey;
-use crate::stored::record::{Dentry, Record};
-use crate::{Access, Attr, Error, InodeNo, Name, Result};
-use cairn_merkle::{Epoch, LogKey, VolumeKey, btree};
+use crate::state::State;
+use crate::{Error, InodeNo, Result};
+use cairn_merkle::{Epoch, LogKey, VolumeKey};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -65,7 +64,7 @@ impl Config {
         let workers = std::thread::available_parallelism().map_or(2, usize::from);
         Self {
             memory_bytes,
-            inodes_max: crate::parked::inodes_in(memory_bytes / INODES_SHARE),
+            inodes_max: crate::namespace::parking::inodes_in(memory_bytes / INODES_SHARE),
             commit_interval: Duration::from_secs(5),
             workers,
             // 4 GiB of records of the default size: the head's step, for which writers wait, stays below 50 ms.
@@ -128,181 +127,6 @@ impl Engine {
     /// What this mount has met that is damaged.
     pub fn damage(&self) -> KnownDamage {
         self.damage.known()
-    }
-
-    /// Finds what `key` leads to in a directory, and has its inode in memory if it is not in the hard-link table.
-    pub(crate) fn child(&self, state: &mut State, parent: InodeNo, key: &DirKey) -> Result<Option<Child>> {
-        let dir = state.inode(parent)?.dir()?;
-        if let Some(change) = dir.open.get(key) {
-            return Ok(*change);
-        }
-        if let Some(change) = dir.frozen.as_ref().and_then(|names| names.get(key)) {
-            return Ok(*change);
-        }
-        let Some(entry) = btree::get(&self.blocks, dir.stored.as_ref(), &key.encode())? else {
-            return Ok(None);
-        };
-        let dentry = Dentry::decode(&entry.value, &entry.links)?;
-        Ok(Some(self.adopt(state, parent, key, dentry)))
-    }
-
-    /// Turns a stored entry into what it leads to; an embedded inode comes into memory unless it is there already.
-    pub(crate) fn adopt(&self, state: &mut State, parent: InodeNo, key: &DirKey, dentry: Dentry) -> Child {
-        let view = view_of(parent);
-        match dentry {
-            Dentry::Linked { ino, kind } => Child {
-                ino: in_view(ino, view),
-                kind,
-                linked: true,
-            },
-            Dentry::Embedded(Record {
-                mut meta,
-                xattrs,
-                stored,
-            }) => {
-                meta.ino = in_view(meta.ino, view);
-                let child = Child {
-                    ino: meta.ino,
-                    kind: meta.kind,
-                    linked: false,
-                };
-                if !state.inodes.contains_key(&meta.ino) {
-                    state.insert(Inode::new(
-                        meta,
-                        xattrs,
-                        stored,
-                        Home::Entry {
-                            parent,
-                            key: key.clone(),
-                        },
-                    ));
-                }
-                child
-            }
-        }
-    }
-
-    /// Has an inode of the hard-link table in memory.
-    pub(crate) fn load_linked(&self, state: &mut State, ino: InodeNo) -> Result<()> {
-        if state.inodes.contains_key(&ino) {
-            return Ok(());
-        }
-        let view = view_of(ino);
-        let table = match view {
-            0 => state.volume.table.clone(),
-            _ => state.snapshots.by_id(view).ok_or(Error::NoEntry)?.table.clone(),
-        };
-        let key = in_view(ino, 0).0.to_be_bytes();
-        let entry = btree::get(&self.blocks, table.as_ref(), &key)?.ok_or(Error::NoEntry)?;
-        let Record {
-            mut meta,
-            xattrs,
-            stored,
-        } = Record::decode(&entry.value, &entry.links)?;
-        meta.ino = ino;
-        state.insert(Inode::new(meta, xattrs, stored, Home::Table));
-        Ok(())
-    }
-
-    /// [`Self::child`], with the inode in memory in any case.
-    pub(crate) fn find(&self, state: &mut State, parent: InodeNo, key: &DirKey) -> Result<Option<Child>> {
-        let child = self.child(state, parent, key)?;
-        if let Some(child) = child
-            && child.linked
-        {
-            self.load_linked(state, child.ino)?;
-        }
-        Ok(child)
-    }
-
-    /// Attributes of a name's inode; the kernel holds one more reference to it.
-    ///
-    /// # Errors
-    /// [`Error::NoEntry`] when there is no such name.
-    pub fn lookup(&self, parent: InodeNo, name: &Name) -> Result<Attr> {
-        let mut state = self.state.lock();
-        self.enter(&mut state, parent)?;
-        if let Some(attr) = self.lookup_snapshot(&mut state, parent, name)? {
-            return Ok(attr);
-        }
-        let key = state.key(name);
-        let child = self.find(&mut state, parent, &key)?.ok_or(Error::NoEntry)?;
-        let inode = state.inode_mut(child.ino)?;
-        inode.lookups += 1;
-        Ok(inode.attr())
-    }
-
-    /// The kernel drops `count` references.
-    pub fn forget(&self, ino: InodeNo, count: u64) {
-        let mut state = self.state.lock();
-        if state.forget_parked(ino, count, 0) {
-            return;
-        }
-        if let Ok(inode) = state.inode_mut(ino) {
-            inode.lookups = inode.lookups.saturating_sub(count);
-            state.evict_if_idle(ino);
-        }
-    }
-
-    /// The directory that holds directory `ino`; the root's parent is the root.
-    ///
-    /// # Errors
-    /// [`Error::NotDirectory`] for anything that can have several parents.
-    pub fn parent(&self, ino: InodeNo) -> Result<InodeNo> {
-        if ino == InodeNo::SNAPSHOTS {
-            return Ok(InodeNo::ROOT);
-        }
-        let mut state = self.state.lock();
-        self.enter(&mut state, ino)?;
-        let inode = state.inode(ino)?;
-        inode.dir()?;
-        Ok(match &inode.home {
-            Home::Entry { parent, .. } => *parent,
-            Home::Root if view_of(ino) != 0 => InodeNo::SNAPSHOTS,
-            _ => InodeNo::ROOT,
-        })
-    }
-
-    /// Attributes of an inode the caller holds a reference to.
-    ///
-    /// # Errors
-    /// [`Error::NoEntry`] when it is not in memory.
-    pub fn getattr(&self, ino: InodeNo) -> Result<Attr> {
-        let mut state = self.state.lock();
-        self.enter(&mut state, ino)?;
-        if ino == InodeNo::SNAPSHOTS {
-            return Ok(state.snapshots.dir_attr(state.inode(InodeNo::ROOT)?));
-        }
-        Ok(state.inode(ino)?.attr())
-    }
-
-    /// A handle was opened: an unlinked inode stays until [`Self::release`].
-    ///
-    /// What cannot change is refused here and not at the first write: that one goes to the kernel's page cache, where
-    /// readers would see it until it comes to be written back.
-    ///
-    /// # Errors
-    /// [`Error::NoEntry`] when the inode is not in memory, [`Error::ReadOnly`].
-    pub fn open_file(&self, ino: InodeNo, access: Access) -> Result<()> {
-        let mut state = self.state.lock();
-        self.enter(&mut state, ino)?;
-        if access == Access::Write {
-            Self::writable(&state, ino)?;
-        }
-        state.inode_mut(ino)?.opens += 1;
-        Ok(())
-    }
-
-    /// A handle was closed.
-    pub fn release(&self, ino: InodeNo) {
-        let mut state = self.state.lock();
-        if state.forget_parked(ino, 0, 1) {
-            return;
-        }
-        if let Ok(inode) = state.inode_mut(ino) {
-            inode.opens = inode.opens.saturating_sub(1);
-            state.evict_if_idle(ino);
-        }
     }
 
     /// Refuses changes to read-only volumes and to snapshots.

@@ -1,6 +1,7 @@
 //! Each decoder of this crate as a function of bytes, for `tests/fuzz` (see [`cairn_merkle::fuzzing`]).
 
 use crate::intent::{Op, Part, Replayed, ReplayedPart, decode_record, encode_record};
+use crate::namespace::acl;
 use crate::reach::Reach;
 use crate::stored::codec::Encoder;
 use crate::stored::held::{HeldList, Row};
@@ -10,7 +11,7 @@ use crate::stored::record::{Dentry, Meta, Record, Stored, Xattrs};
 use crate::stored::repairs::{Gone, Loss, Repairs};
 use crate::stored::snapshot::{Snapshot, dead_entry, decode_dead};
 use crate::stored::volume::Volume;
-use crate::{InodeNo, Kind, Name, RenameMode, Time, acl};
+use crate::{InodeNo, Kind, Name, RenameMode, Time};
 use cairn_merkle::btree::Entry;
 use cairn_merkle::fuzzing::{Target, entry, entry_bytes, forge_proof, join, links, parts, tree_node};
 use cairn_merkle::index::IndexRoot;

@@ -11,9 +11,7 @@
 //!
 //! The crate knows no RocksDB, and its engine no time of day: blocks go through [`cairn_merkle::BlockStore`], times come with each call.
 
-mod acl;
 mod admit;
-mod attr;
 mod blocks;
 mod check;
 mod commit;
@@ -31,15 +29,12 @@ mod fuse;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod held;
-mod inode;
 mod intent;
 mod layer;
-mod list;
 mod losses;
 mod moved;
-mod names;
+mod namespace;
 mod operations;
-mod parked;
 mod pieces;
 mod proof;
 mod publication;
@@ -47,7 +42,6 @@ mod reach;
 mod read;
 mod recover;
 mod repair;
-mod slots;
 mod snapshot;
 mod spread;
 mod state;

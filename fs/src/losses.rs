@@ -15,7 +15,7 @@
 use crate::damage::{Cause, Table};
 use crate::engine::Engine;
 use crate::freeze::Frozen;
-use crate::inode::Home;
+use crate::namespace::inode::Home;
 use crate::state::State;
 use crate::stored::name::DirKey;
 use crate::{InodeNo, Name};

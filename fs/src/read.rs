@@ -12,8 +12,8 @@
 use crate::Result;
 use crate::blocks::{Blocks, Cached};
 use crate::file::cut;
-use crate::inode::FileBody;
 use crate::layer::{Layer, Rec, Under, plain_len};
+use crate::namespace::inode::FileBody;
 use crate::stored::record::Stored;
 use bytes::Bytes;
 use cairn_merkle::buffer::Buffer;

@@ -12,9 +12,10 @@ use crate::blocks::{Blocks, Writer};
 use crate::damage::Table;
 use crate::engine::Engine;
 use crate::held::Freed;
-use crate::inode::{Home, Inode};
 use crate::losses::Losses;
-use crate::state::{State, in_view};
+use crate::namespace::inode::{Home, Inode};
+use crate::namespace::view::in_view;
+use crate::state::State;
 use crate::stored::record::Record;
 use crate::stored::snapshot::{Snapshot, dead_entry, decode_dead};
 use crate::{Attr, DirCookie, DirEntry, Error, InodeNo, Kind, Name, Result, SnapshotInfo, Time};
@@ -519,7 +520,7 @@ impl Engine {
             let gone: Vec<InodeNo> = state
                 .inodes
                 .keys()
-                .filter(|ino| crate::state::view_of(**ino) == id)
+                .filter(|ino| crate::namespace::view::view_of(**ino) == id)
                 .copied()
                 .collect();
             for ino in gone {

@@ -2,9 +2,9 @@
 
 use crate::freeze::{Closed, Frozen};
 use crate::held::Holds;
-use crate::inode::{Content, Home, Inode};
 use crate::intent::LogBuffer;
-use crate::parked::{INODE_BYTES, Parking};
+use crate::namespace::inode::{Content, Home, Inode};
+use crate::namespace::parking::{INODE_BYTES, Parking};
 use crate::publication::Join;
 use crate::snapshot::Snapshots;
 use crate::stored::name::DirKey;
@@ -334,17 +334,4 @@ impl State {
             _ => Err(Error::NotDirectory),
         }
     }
-}
-
-/// Inode numbers of a snapshot's files carry the snapshot's number above these bits.
-pub(crate) const VIEW_SHIFT: u32 = 40;
-
-/// The snapshot an inode number belongs to; 0 for the live tree.
-pub(crate) fn view_of(ino: InodeNo) -> u32 {
-    u32::try_from(ino.0 >> VIEW_SHIFT).unwrap_or(u32::MAX)
-}
-
-/// The number as the tree stores it, seen through a snapshot (or 0 for live).
-pub(crate) fn in_view(ino: InodeNo, view: u32) -> InodeNo {
-    InodeNo((ino.0 & ((1 << VIEW_SHIFT) - 1)) | (u64::from(view) << VIEW_SHIFT))
 }

@@ -232,7 +232,7 @@ impl Engine {
     /// Has all that an fsync of this inode must make durable noted for the log. Nothing is to be done for what never
     /// changes.
     fn note_for_sync(&self, state: &mut Guard<'_>, ino: InodeNo) -> Result<bool> {
-        if crate::state::view_of(ino) != 0 || ino == InodeNo::SNAPSHOTS {
+        if crate::namespace::view::view_of(ino) != 0 || ino == InodeNo::SNAPSHOTS {
             return Ok(false);
         }
         // A volume that was mounted read-only has nothing that is not durable.

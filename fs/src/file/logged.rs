@@ -8,9 +8,9 @@
 
 use crate::admit::DROPPED_BYTES;
 use crate::engine::{Engine, Guard};
-use crate::inode::{Home, Unlogged};
 use crate::intent::{Op, Part, ReplayedPart};
 use crate::layer::{Dirty, Rec, Under};
+use crate::namespace::inode::{Home, Unlogged};
 use crate::spread::spread;
 use crate::state::State;
 use crate::stored::record::Meta;

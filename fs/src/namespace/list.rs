@@ -9,9 +9,10 @@
 //! place depends on nothing but itself, and where it shares that with others, [`crate::slots`] tells them apart.
 
 use crate::engine::Engine;
-use crate::inode::{Child, Home, Inode, Names};
-use crate::slots::{self, Slots};
-use crate::state::{State, in_view, view_of};
+use crate::namespace::inode::{Child, Home, Inode, Names};
+use crate::namespace::slots::{self, Slots};
+use crate::namespace::view::{in_view, view_of};
+use crate::state::State;
 use crate::stored::name::DirKey;
 use crate::stored::record::{Dentry, Record};
 use crate::{Attr, DirCookie, DirEntry, Error, InodeNo, Name, Result};

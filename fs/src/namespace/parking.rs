@@ -13,13 +13,9 @@
 //! **Invariant:** a parked inode is what the last commit holds of it. It counts among its parent's children, so its
 //! parent is in memory.
 
-use crate::engine::Engine;
-use crate::inode::{Home, Inode};
+use crate::InodeNo;
+use crate::namespace::inode::{Home, Inode};
 use crate::state::State;
-use crate::stored::name::DirKey;
-use crate::stored::record::Dentry;
-use crate::{Error, InodeNo, Result};
-use cairn_merkle::btree;
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 
@@ -36,7 +32,7 @@ const STEPS_MAX: u64 = 64;
 
 /// Where a parked inode is found.
 #[derive(Clone, Copy, Debug)]
-enum Place {
+pub(crate) enum Place {
     Entry { parent: InodeNo, hash: u32 },
     Table,
 }
@@ -98,6 +94,11 @@ impl Parking {
         parked.lookups += 1;
     }
 
+    /// Where an inode is found that is parked.
+    pub(crate) fn place(&self, ino: InodeNo) -> Option<Place> {
+        self.parked.get(&ino).map(|parked| parked.place)
+    }
+
     /// Bytes all this takes.
     pub(crate) fn bytes(&self) -> usize {
         self.parked.capacity() * PARKED_BYTES + self.order.capacity() * size_of::<(InodeNo, u64)>()
@@ -123,7 +124,7 @@ fn place_of(inode: &Inode) -> Option<Place> {
 impl State {
     /// Looks at the inodes that came first: parks those that are not in use while there are too many, and forgets the places
     /// in the order of those that left.
-    fn park_some(&mut self) {
+    pub(crate) fn park_some(&mut self) {
         let excess = self.inode_bytes().saturating_sub(self.parking.bytes_max);
         let mut steps = STEPS as u64 + (excess / HEAVY_BYTES).min(STEPS_MAX);
         // One that is parked is no step: a heavy inode takes the place of a hundred light ones.
@@ -174,43 +175,5 @@ impl State {
             }
         }
         true
-    }
-}
-
-impl Engine {
-    /// Begins an operation on `ino`: it is in memory afterwards, unless the engine knows nothing of it, and so is the
-    /// directory it is in.
-    pub(crate) fn enter(&self, state: &mut State, ino: InodeNo) -> Result<()> {
-        state.park_some();
-        self.revive(state, ino)
-    }
-
-    /// [`Self::enter`] for the second inode of an operation: parks nothing.
-    pub(crate) fn revive(&self, state: &mut State, ino: InodeNo) -> Result<()> {
-        let Some(parked) = state.parking.parked.get(&ino) else {
-            return Ok(());
-        };
-        match parked.place {
-            Place::Table => self.load_linked(state, ino),
-            Place::Entry { parent, hash } => self.load_entry(state, ino, parent, hash),
-        }
-    }
-
-    fn load_entry(&self, state: &mut State, ino: InodeNo, parent: InodeNo, hash: u32) -> Result<()> {
-        let root = state.inode(parent)?.dir()?.stored.clone();
-        // Downwards from the end of the hash's range, which reads what a lookup of the name would read, and no more.
-        let mut above = (hash + 1).to_be_bytes().to_vec();
-        while let Some(entry) = btree::below(&self.blocks, root.as_ref(), &above)? {
-            let Some(key) = DirKey::decode(&entry.key).filter(|key| key.hash == hash) else {
-                break;
-            };
-            let dentry = Dentry::decode(&entry.value, &entry.links)?;
-            if self.adopt(state, parent, &key, dentry).ino == ino {
-                return Ok(());
-            }
-            above = entry.key;
-        }
-        tracing::error!(%ino, %parent, "an inode is not where it was committed");
-        Err(Error::NoEntry)
     }
 }

@@ -1,10 +1,10 @@
 //! Attributes: mode, owner, times, size, and extended attributes with the access lists among them.
 
-use crate::acl;
 use crate::admit::Claim;
 use crate::engine::Engine;
-use crate::inode::Inode;
 use crate::intent::Op;
+use crate::namespace::acl;
+use crate::namespace::inode::Inode;
 use crate::publication::VERSION_XATTRS;
 use crate::state::State;
 use crate::stored::record::Xattrs;

@@ -7,7 +7,7 @@
 //! ```
 
 use crate::layer::Layer;
-use crate::slots::Slots;
+use crate::namespace::slots::Slots;
 use crate::stored::name::DirKey;
 use crate::stored::record::{Meta, Stored, Xattrs};
 use crate::{Attr, InodeNo, Kind};

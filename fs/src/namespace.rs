@@ -1,0 +1,13 @@
+//! Names and inodes: in memory, found, made, renamed, listed, and their attributes.
+
+pub(crate) mod acl;
+mod attr;
+mod create;
+pub(crate) mod inode;
+mod link;
+mod list;
+pub(crate) mod lookup;
+pub(crate) mod parking;
+mod rename;
+pub(crate) mod slots;
+pub(crate) mod view;

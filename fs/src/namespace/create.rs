@@ -1,0 +1,259 @@
+//! Names: make, link, unlink, rename.
+//!
+//! ```text
+//!  check (exists? empty? a loop?) -> apply to the open epoch -> note in the intent log
+//!                                       ^
+//!                              replay comes in here, with facts that were checked once
+//! ```
+
+use crate::admit::{Claim, name_bytes};
+use crate::engine::Engine;
+use crate::intent::Op;
+use crate::namespace::acl;
+use crate::namespace::inode::{Child, Home, Inode};
+use crate::namespace::view::view_of;
+use crate::state::State;
+use crate::stored::name::DirKey;
+use crate::stored::record::{Meta, Record, Stored, Xattrs};
+use crate::{Attr, Caller, Error, InodeNo, Kind, Name, Result, Time};
+
+/// Longest target of a symlink (PATH_MAX less its NUL).
+const TARGET_MAX: usize = 4095;
+
+/// What is to be made.
+struct NewInode {
+    kind: Kind,
+    mode: u32,
+    rdev: u32,
+    stored: Stored,
+}
+
+impl Engine {
+    /// Makes a file of any kind but directory and symlink. The kernel holds one reference to it.
+    ///
+    /// # Errors
+    /// [`Error::Exists`], [`Error::NoSpace`], [`Error::ReadOnly`].
+    pub fn mknod(
+        &self,
+        parent: InodeNo,
+        name: &Name,
+        kind: Kind,
+        mode: u32,
+        rdev: u32,
+        caller: Caller,
+    ) -> Result<Attr> {
+        self.make(
+            parent,
+            name,
+            NewInode {
+                kind,
+                mode,
+                rdev,
+                stored: Stored::None,
+            },
+            caller,
+        )
+    }
+
+    /// Makes a directory; in `.snapshots`, takes a snapshot of that name.
+    ///
+    /// # Errors
+    /// As [`Self::mknod`].
+    pub fn mkdir(&self, parent: InodeNo, name: &Name, mode: u32, caller: Caller) -> Result<Attr> {
+        if parent == InodeNo::SNAPSHOTS {
+            self.snapshot_create(name, caller.now)?;
+            return self.lookup(parent, name);
+        }
+        self.make(
+            parent,
+            name,
+            NewInode {
+                kind: Kind::Directory,
+                mode,
+                rdev: 0,
+                stored: Stored::None,
+            },
+            caller,
+        )
+    }
+
+    /// Makes a symbolic link.
+    ///
+    /// # Errors
+    /// As [`Self::mknod`], and [`Error::NameTooLong`] for a target of 4096 bytes or more.
+    pub fn symlink(&self, parent: InodeNo, name: &Name, target: &[u8], caller: Caller) -> Result<Attr> {
+        if target.len() > TARGET_MAX {
+            return Err(Error::NameTooLong);
+        }
+        if target.is_empty() {
+            return Err(Error::NoEntry);
+        }
+        let stored = Stored::Inline(target.into());
+        self.make(
+            parent,
+            name,
+            NewInode {
+                kind: Kind::Symlink,
+                mode: 0o777,
+                rdev: 0,
+                stored,
+            },
+            caller,
+        )
+    }
+
+    fn make(&self, parent: InodeNo, name: &Name, new: NewInode, caller: Caller) -> Result<Attr> {
+        let mut state = self.state.lock();
+        Self::writable(&state, parent)?;
+        self.wait_for_room(&mut state, Claim::More)?;
+        let state = &mut *state;
+        self.enter(state, parent)?;
+        let key = self.free_key(state, parent, name)?;
+        self.admit_inode(state)?;
+        let ino = InodeNo(state.volume.next_ino);
+        if view_of(ino) != 0 {
+            return Err(Error::NoSpace);
+        }
+        let record = new_record(state.inode(parent)?, ino, new, caller);
+        self.log(
+            state,
+            &[parent],
+            &Op::Create {
+                parent,
+                name,
+                record: &record,
+            },
+        )?;
+        self.apply_create(state, parent, key, record)?;
+        let inode = state.inode_mut(ino)?;
+        inode.lookups = 1;
+        Ok(inode.attr())
+    }
+
+    /// The key of a name that is not taken in a directory that still exists.
+    pub(crate) fn free_key(&self, state: &mut State, parent: InodeNo, name: &Name) -> Result<DirKey> {
+        let dir = state.inode(parent)?;
+        dir.dir()?;
+        if dir.home == Home::Orphan {
+            return Err(Error::NoEntry);
+        }
+        if parent == InodeNo::ROOT && name.as_bytes() == crate::snapshot::DIR_NAME {
+            return Err(Error::Exists);
+        }
+        let key = state.key(name);
+        if self.child(state, parent, &key)?.is_some() {
+            return Err(Error::Exists);
+        }
+        Ok(key)
+    }
+
+    pub(crate) fn apply_create(
+        &self,
+        state: &mut State,
+        parent: InodeNo,
+        key: DirKey,
+        record: Record,
+    ) -> Result<()> {
+        let (ino, kind, now) = (record.meta.ino, record.meta.kind, record.meta.ctime);
+        let located = state.epoch;
+        let mut inode = Inode::new(
+            record.meta,
+            record.xattrs,
+            record.stored,
+            Home::Entry {
+                parent,
+                key: key.clone(),
+            },
+        );
+        inode.located = located;
+        state.insert(inode);
+        state.change(ino)?;
+        state.volume.next_ino = state.volume.next_ino.max(ino.0 + 1);
+        state.volume.inodes += 1;
+        let child = Child {
+            ino,
+            kind,
+            linked: false,
+        };
+        self.set_name(state, (parent, key), false, Some(child), now)?;
+        if kind == Kind::Directory {
+            state.change(parent)?.meta.nlink += 1;
+        }
+        Ok(())
+    }
+
+    /// Points a name somewhere, or removes it, and moves the directory's times and size along. No damage
+    /// keeps it from ending what was begun: the caller knows whether the name `had` led somewhere.
+    pub(crate) fn set_name(
+        &self,
+        state: &mut State,
+        (parent, key): (InodeNo, DirKey),
+        had: bool,
+        child: Option<Child>,
+        now: Time,
+    ) -> Result<()> {
+        if had != child.is_some() {
+            self.note_slots(state, parent, &key, !had)?;
+        }
+        let dir = state.change(parent)?;
+        match (had, child.is_some()) {
+            (false, true) => dir.meta.size += 1,
+            (true, false) => dir.meta.size -= 1,
+            _ => {}
+        }
+        dir.meta.mtime = now;
+        dir.meta.ctime = now;
+        let bytes = name_bytes(&key);
+        if dir.dir_mut()?.open.insert(key, child).is_none() {
+            state.overhead_bytes += bytes;
+        }
+        Ok(())
+    }
+
+    /// The target of a symlink.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for anything else.
+    pub fn readlink(&self, ino: InodeNo) -> Result<Vec<u8>> {
+        let mut state = self.state.lock();
+        self.enter(&mut state, ino)?;
+        match &state.inode(ino)?.content {
+            crate::namespace::inode::Content::Fixed(Stored::Inline(target)) => Ok(target.to_vec()),
+            _ => Err(Error::Invalid("not a symbolic link")),
+        }
+    }
+}
+
+fn new_record(parent: &Inode, ino: InodeNo, new: NewInode, caller: Caller) -> Record {
+    let (mode, acls) = acl::inherit(&parent.xattrs, new.kind, new.mode & 0o7777, caller.umask);
+    let setgid = parent.meta.mode & 0o2000 != 0;
+    let gid = if setgid { parent.meta.gid } else { caller.gid };
+    let mode = if setgid && new.kind == Kind::Directory {
+        mode | 0o2000
+    } else {
+        mode
+    };
+    let size = match &new.stored {
+        Stored::Inline(target) => target.len() as u64,
+        _ => 0,
+    };
+    Record {
+        meta: Meta {
+            ino,
+            kind: new.kind,
+            mode,
+            uid: caller.uid,
+            gid,
+            rdev: new.rdev,
+            nlink: if new.kind == Kind::Directory { 2 } else { 1 },
+            size,
+            stored: 0,
+            atime: caller.now,
+            mtime: caller.now,
+            ctime: caller.now,
+            btime: caller.now,
+        },
+        xattrs: Xattrs::from(acls),
+        stored: new.stored,
+    }
+}

@@ -1,0 +1,176 @@
+//! More names for an inode, and fewer: link, unlink, rmdir.
+
+use crate::admit::{Claim, name_bytes};
+use crate::engine::Engine;
+use crate::intent::Op;
+use crate::namespace::inode::{Child, Home};
+use crate::state::State;
+use crate::stored::name::DirKey;
+use crate::{Attr, Caller, Error, InodeNo, Kind, Name, Result, Time};
+use cairn_merkle::btree;
+
+/// More names than this one inode cannot have (as in ext4).
+const NLINK_MAX: u32 = 65_000;
+
+impl Engine {
+    /// Gives an inode another name.
+    ///
+    /// # Errors
+    /// [`Error::NotPermitted`] for directories, [`Error::TooManyLinks`], and as [`Self::mknod`].
+    pub fn link(&self, ino: InodeNo, new_parent: InodeNo, name: &Name, caller: Caller) -> Result<Attr> {
+        let mut state = self.state.lock();
+        Self::writable(&state, new_parent)?;
+        Self::writable(&state, ino)?;
+        self.wait_for_room(&mut state, Claim::More)?;
+        let state = &mut *state;
+        self.enter(state, new_parent)?;
+        self.revive(state, ino)?;
+        let key = self.free_key(state, new_parent, name)?;
+        let inode = state.inode(ino)?;
+        if inode.meta.kind == Kind::Directory {
+            return Err(Error::NotPermitted("directories have one name"));
+        }
+        if inode.home == Home::Orphan {
+            return Err(Error::NoEntry);
+        }
+        if inode.meta.nlink >= NLINK_MAX {
+            return Err(Error::TooManyLinks);
+        }
+        self.reach_table(state, ino)?;
+        self.log(
+            state,
+            &[ino, new_parent],
+            &Op::Link {
+                ino,
+                parent: new_parent,
+                name,
+                now: caller.now,
+            },
+        )?;
+        self.apply_link(state, ino, new_parent, key, caller.now)?;
+        let inode = state.inode_mut(ino)?;
+        inode.lookups += 1;
+        Ok(inode.attr())
+    }
+
+    pub(crate) fn apply_link(
+        &self,
+        state: &mut State,
+        ino: InodeNo,
+        parent: InodeNo,
+        key: DirKey,
+        now: Time,
+    ) -> Result<()> {
+        let inode = state.change(ino)?;
+        inode.meta.nlink += 1;
+        inode.meta.ctime = now;
+        let child = Child {
+            ino,
+            kind: inode.meta.kind,
+            linked: true,
+        };
+        if let Home::Entry {
+            parent: old,
+            key: old_key,
+        } = inode.home.clone()
+        {
+            state.overhead_bytes += name_bytes(&old_key);
+            state.change(old)?.dir_mut()?.open.insert(old_key, Some(child));
+            state.rehome(ino, Home::Table)?;
+        }
+        self.set_name(state, (parent, key), false, Some(child), now)
+    }
+
+    /// Reads the part of the hard-link table that an entry for this inode goes into: where it is damaged, the commit
+    /// could not place one.
+    pub(crate) fn reach_table(&self, state: &State, ino: InodeNo) -> Result<()> {
+        let table = state.volume.table.as_ref();
+        Ok(btree::reach(&self.blocks, table, &ino.0.to_be_bytes())?)
+    }
+
+    /// Removes a name that is no directory's.
+    ///
+    /// # Errors
+    /// [`Error::NoEntry`], [`Error::IsDirectory`], [`Error::ReadOnly`].
+    pub fn unlink(&self, parent: InodeNo, name: &Name, caller: Caller) -> Result<()> {
+        self.remove(parent, name, caller, false)
+    }
+
+    /// Removes an empty directory; in `.snapshots`, destroys the snapshot of that name.
+    ///
+    /// # Errors
+    /// [`Error::NoEntry`], [`Error::NotDirectory`], [`Error::NotEmpty`], [`Error::ReadOnly`].
+    pub fn rmdir(&self, parent: InodeNo, name: &Name, caller: Caller) -> Result<()> {
+        if parent == InodeNo::SNAPSHOTS {
+            return self.snapshot_destroy(name);
+        }
+        self.remove(parent, name, caller, true)
+    }
+
+    fn remove(&self, parent: InodeNo, name: &Name, caller: Caller, directory: bool) -> Result<()> {
+        let mut guard = self.state.lock();
+        Self::writable(&guard, parent)?;
+        self.wait_for_room(&mut guard, Claim::Less)?;
+        let state = &mut *guard;
+        self.enter(state, parent)?;
+        let key = state.key(name);
+        let child = self.find(state, parent, &key)?.ok_or(Error::NoEntry)?;
+        match (directory, child.kind == Kind::Directory) {
+            (true, false) => return Err(Error::NotDirectory),
+            (false, true) => return Err(Error::IsDirectory),
+            (true, true) if !state.is_empty_dir(child.ino)? => return Err(Error::NotEmpty),
+            _ => {}
+        }
+        self.log(
+            state,
+            &[parent],
+            &Op::Unlink {
+                parent,
+                name,
+                now: caller.now,
+            },
+        )?;
+        self.apply_unlink(state, parent, key, caller.now)?;
+        self.write_log(&mut guard);
+        Ok(())
+    }
+
+    pub(crate) fn apply_unlink(
+        &self,
+        state: &mut State,
+        parent: InodeNo,
+        key: DirKey,
+        now: Time,
+    ) -> Result<()> {
+        let child = self.find(state, parent, &key)?.ok_or(Error::NoEntry)?;
+        self.set_name(state, (parent, key), true, None, now)?;
+        self.name_gone(state, parent, child, now)
+    }
+
+    /// An inode lost one of its names.
+    pub(crate) fn name_gone(
+        &self,
+        state: &mut State,
+        parent: InodeNo,
+        child: Child,
+        now: Time,
+    ) -> Result<()> {
+        let inode = state.change(child.ino)?;
+        inode.meta.ctime = now;
+        if child.kind == Kind::Directory {
+            inode.meta.nlink = 0;
+            state.change(parent)?.meta.nlink -= 1;
+        } else {
+            inode.meta.nlink -= 1;
+        }
+        let inode = state.inode(child.ino)?;
+        if inode.meta.nlink == 0 {
+            if inode.home == Home::Table {
+                state.left_table.push(child.ino);
+            }
+            state.volume.inodes -= 1;
+            state.rehome(child.ino, Home::Orphan)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,224 @@
+//! Finding inodes by name and by number, and the references that the kernel holds to them.
+//!
+//! Every operation enters through [`Engine::enter`], which brings the inode it is about back into memory.
+
+use crate::engine::Engine;
+use crate::namespace::inode::{Child, Home, Inode};
+use crate::namespace::parking::Place;
+use crate::namespace::view::{in_view, view_of};
+use crate::state::State;
+use crate::stored::name::DirKey;
+use crate::stored::record::{Dentry, Record};
+use crate::{Access, Attr, Error, InodeNo, Name, Result};
+use cairn_merkle::btree;
+
+impl Engine {
+    /// Finds what `key` leads to in a directory, and has its inode in memory if it is not in the hard-link table.
+    pub(crate) fn child(&self, state: &mut State, parent: InodeNo, key: &DirKey) -> Result<Option<Child>> {
+        let dir = state.inode(parent)?.dir()?;
+        if let Some(change) = dir.open.get(key) {
+            return Ok(*change);
+        }
+        if let Some(change) = dir.frozen.as_ref().and_then(|names| names.get(key)) {
+            return Ok(*change);
+        }
+        let Some(entry) = btree::get(&self.blocks, dir.stored.as_ref(), &key.encode())? else {
+            return Ok(None);
+        };
+        let dentry = Dentry::decode(&entry.value, &entry.links)?;
+        Ok(Some(self.adopt(state, parent, key, dentry)))
+    }
+
+    /// Turns a stored entry into what it leads to; an embedded inode comes into memory unless it is there already.
+    pub(crate) fn adopt(&self, state: &mut State, parent: InodeNo, key: &DirKey, dentry: Dentry) -> Child {
+        let view = view_of(parent);
+        match dentry {
+            Dentry::Linked { ino, kind } => Child {
+                ino: in_view(ino, view),
+                kind,
+                linked: true,
+            },
+            Dentry::Embedded(Record {
+                mut meta,
+                xattrs,
+                stored,
+            }) => {
+                meta.ino = in_view(meta.ino, view);
+                let child = Child {
+                    ino: meta.ino,
+                    kind: meta.kind,
+                    linked: false,
+                };
+                if !state.inodes.contains_key(&meta.ino) {
+                    state.insert(Inode::new(
+                        meta,
+                        xattrs,
+                        stored,
+                        Home::Entry {
+                            parent,
+                            key: key.clone(),
+                        },
+                    ));
+                }
+                child
+            }
+        }
+    }
+
+    /// Has an inode of the hard-link table in memory.
+    pub(crate) fn load_linked(&self, state: &mut State, ino: InodeNo) -> Result<()> {
+        if state.inodes.contains_key(&ino) {
+            return Ok(());
+        }
+        let view = view_of(ino);
+        let table = match view {
+            0 => state.volume.table.clone(),
+            _ => state.snapshots.by_id(view).ok_or(Error::NoEntry)?.table.clone(),
+        };
+        let key = in_view(ino, 0).0.to_be_bytes();
+        let entry = btree::get(&self.blocks, table.as_ref(), &key)?.ok_or(Error::NoEntry)?;
+        let Record {
+            mut meta,
+            xattrs,
+            stored,
+        } = Record::decode(&entry.value, &entry.links)?;
+        meta.ino = ino;
+        state.insert(Inode::new(meta, xattrs, stored, Home::Table));
+        Ok(())
+    }
+
+    /// [`Self::child`], with the inode in memory in any case.
+    pub(crate) fn find(&self, state: &mut State, parent: InodeNo, key: &DirKey) -> Result<Option<Child>> {
+        let child = self.child(state, parent, key)?;
+        if let Some(child) = child
+            && child.linked
+        {
+            self.load_linked(state, child.ino)?;
+        }
+        Ok(child)
+    }
+
+    /// Attributes of a name's inode; the kernel holds one more reference to it.
+    ///
+    /// # Errors
+    /// [`Error::NoEntry`] when there is no such name.
+    pub fn lookup(&self, parent: InodeNo, name: &Name) -> Result<Attr> {
+        let mut state = self.state.lock();
+        self.enter(&mut state, parent)?;
+        if let Some(attr) = self.lookup_snapshot(&mut state, parent, name)? {
+            return Ok(attr);
+        }
+        let key = state.key(name);
+        let child = self.find(&mut state, parent, &key)?.ok_or(Error::NoEntry)?;
+        let inode = state.inode_mut(child.ino)?;
+        inode.lookups += 1;
+        Ok(inode.attr())
+    }
+
+    /// The kernel drops `count` references.
+    pub fn forget(&self, ino: InodeNo, count: u64) {
+        let mut state = self.state.lock();
+        if state.forget_parked(ino, count, 0) {
+            return;
+        }
+        if let Ok(inode) = state.inode_mut(ino) {
+            inode.lookups = inode.lookups.saturating_sub(count);
+            state.evict_if_idle(ino);
+        }
+    }
+
+    /// The directory that holds directory `ino`; the root's parent is the root.
+    ///
+    /// # Errors
+    /// [`Error::NotDirectory`] for anything that can have several parents.
+    pub fn parent(&self, ino: InodeNo) -> Result<InodeNo> {
+        if ino == InodeNo::SNAPSHOTS {
+            return Ok(InodeNo::ROOT);
+        }
+        let mut state = self.state.lock();
+        self.enter(&mut state, ino)?;
+        let inode = state.inode(ino)?;
+        inode.dir()?;
+        Ok(match &inode.home {
+            Home::Entry { parent, .. } => *parent,
+            Home::Root if view_of(ino) != 0 => InodeNo::SNAPSHOTS,
+            _ => InodeNo::ROOT,
+        })
+    }
+
+    /// Attributes of an inode the caller holds a reference to.
+    ///
+    /// # Errors
+    /// [`Error::NoEntry`] when it is not in memory.
+    pub fn getattr(&self, ino: InodeNo) -> Result<Attr> {
+        let mut state = self.state.lock();
+        self.enter(&mut state, ino)?;
+        if ino == InodeNo::SNAPSHOTS {
+            return Ok(state.snapshots.dir_attr(state.inode(InodeNo::ROOT)?));
+        }
+        Ok(state.inode(ino)?.attr())
+    }
+
+    /// A handle was opened: an unlinked inode stays until [`Self::release`].
+    ///
+    /// What cannot change is refused here and not at the first write: that one goes to the kernel's page cache, where
+    /// readers would see it until it comes to be written back.
+    ///
+    /// # Errors
+    /// [`Error::NoEntry`] when the inode is not in memory, [`Error::ReadOnly`].
+    pub fn open_file(&self, ino: InodeNo, access: Access) -> Result<()> {
+        let mut state = self.state.lock();
+        self.enter(&mut state, ino)?;
+        if access == Access::Write {
+            Self::writable(&state, ino)?;
+        }
+        state.inode_mut(ino)?.opens += 1;
+        Ok(())
+    }
+
+    /// A handle was closed.
+    pub fn release(&self, ino: InodeNo) {
+        let mut state = self.state.lock();
+        if state.forget_parked(ino, 0, 1) {
+            return;
+        }
+        if let Ok(inode) = state.inode_mut(ino) {
+            inode.opens = inode.opens.saturating_sub(1);
+            state.evict_if_idle(ino);
+        }
+    }
+
+    /// Begins an operation on `ino`: it is in memory afterwards, unless the engine knows nothing of it, and so is the
+    /// directory it is in.
+    pub(crate) fn enter(&self, state: &mut State, ino: InodeNo) -> Result<()> {
+        state.park_some();
+        self.revive(state, ino)
+    }
+
+    /// [`Self::enter`] for the second inode of an operation: parks nothing.
+    pub(crate) fn revive(&self, state: &mut State, ino: InodeNo) -> Result<()> {
+        match state.parking.place(ino) {
+            None => Ok(()),
+            Some(Place::Table) => self.load_linked(state, ino),
+            Some(Place::Entry { parent, hash }) => self.load_entry(state, ino, parent, hash),
+        }
+    }
+
+    fn load_entry(&self, state: &mut State, ino: InodeNo, parent: InodeNo, hash: u32) -> Result<()> {
+        let root = state.inode(parent)?.dir()?.stored.clone();
+        // Downwards from the end of the hash's range, which reads what a lookup of the name would read, and no more.
+        let mut above = (hash + 1).to_be_bytes().to_vec();
+        while let Some(entry) = btree::below(&self.blocks, root.as_ref(), &above)? {
+            let Some(key) = DirKey::decode(&entry.key).filter(|key| key.hash == hash) else {
+                break;
+            };
+            let dentry = Dentry::decode(&entry.value, &entry.links)?;
+            if self.adopt(state, parent, &key, dentry).ino == ino {
+                return Ok(());
+            }
+            above = entry.key;
+        }
+        tracing::error!(%ino, %parent, "an inode is not where it was committed");
+        Err(Error::NoEntry)
+    }
+}
