@@ -10,12 +10,12 @@
 //! rest cannot be had, and a record is stored whole. All other records of the file are written (losses.rs).
 
 use crate::blocks::{Blocks, Writer};
+use crate::data::layer::{Dirty, Layer, Rec, Under, plain_len};
+use crate::data::plan::record_of;
+use crate::data::spread::spread;
 use crate::engine::Config;
 use crate::freeze::{Item, Work};
-use crate::layer::{Dirty, Layer, Rec, Under, plain_len};
 use crate::losses::Losses;
-use crate::read::record_of;
-use crate::spread::spread;
 use crate::stored::record::Stored;
 use crate::{Error, Result};
 use cairn_merkle::index::{self, IndexRoot};

@@ -14,8 +14,6 @@
 
 use crate::blocks::Blocks;
 use crate::damage::{DamageRecord, KnownDamage};
-use crate::intent::Op;
-use crate::namespace::inode::Home;
 use crate::namespace::view::view_of;
 use crate::recover::LogLoss;
 use crate::state::State;
@@ -135,45 +133,6 @@ impl Engine {
             return Err(Error::ReadOnly("snapshots never change"));
         }
         state.writable()
-    }
-
-    /// Notes an operation for the intent log, preceded by where its inodes are found if the log does not say yet.
-    pub(crate) fn log(&self, state: &mut State, inodes: &[InodeNo], op: &Op<'_>) -> Result<()> {
-        if state.replaying {
-            return Ok(());
-        }
-        for ino in inodes {
-            self.locate(state, *ino)?;
-        }
-        let epoch = state.epoch;
-        state.log.push(epoch, op);
-        Ok(())
-    }
-
-    /// Tells the log where an inode is found, if it does not say yet.
-    pub(crate) fn locate(&self, state: &mut State, ino: InodeNo) -> Result<()> {
-        let epoch = state.epoch;
-        let inode = state.inode_mut(ino)?;
-        if ino == InodeNo::ROOT || inode.located == epoch {
-            return Ok(());
-        }
-        inode.located = epoch;
-        match inode.home.clone() {
-            Home::Entry { parent, key } => {
-                self.locate(state, parent)?;
-                state.log.push(
-                    epoch,
-                    &Op::Locate {
-                        ino,
-                        parent,
-                        name: &key.name,
-                    },
-                );
-            }
-            Home::Table => state.log.push(epoch, &Op::LocateLinked { ino }),
-            Home::Root | Home::Orphan => {}
-        }
-        Ok(())
     }
 
     /// Waits until the open epoch accepts puts, and joins them: the epoch is not frozen before [`Self::end_put`].

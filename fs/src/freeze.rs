@@ -9,10 +9,10 @@
 //! read under the open one.
 
 use crate::InodeNo;
-use crate::admit::RECORD_COPIES;
+use crate::data::admit::RECORD_COPIES;
+use crate::data::layer::Layer;
 use crate::engine::{Engine, Guard};
 use crate::held::Holds;
-use crate::layer::Layer;
 use crate::namespace::inode::{Content, Home, Inode, Names};
 use crate::snapshot::Snapshots;
 use crate::state::State;

@@ -1,8 +1,8 @@
 //! Each decoder of this crate as a function of bytes, for `tests/fuzz` (see [`cairn_merkle::fuzzing`]).
 
-use crate::intent::{Op, Part, Replayed, ReplayedPart, decode_record, encode_record};
+use crate::log::op::{Op, Part, Replayed, ReplayedPart, decode_record, encode_record};
+use crate::log::reach::Reach;
 use crate::namespace::acl;
-use crate::reach::Reach;
 use crate::stored::codec::Encoder;
 use crate::stored::held::{HeldList, Row};
 use crate::stored::name::DirKey;

@@ -11,16 +11,15 @@
 //!
 //! The crate knows no RocksDB, and its engine no time of day: blocks go through [`cairn_merkle::BlockStore`], times come with each call.
 
-mod admit;
 mod blocks;
 mod check;
 mod commit;
 mod content;
 mod damage;
+mod data;
 mod engine;
 mod errno;
 mod error;
-mod file;
 #[cfg(test)]
 mod fixture;
 mod format;
@@ -29,25 +28,19 @@ mod fuse;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod held;
-mod intent;
-mod layer;
+mod log;
 mod losses;
 mod moved;
 mod namespace;
 mod operations;
-mod pieces;
 mod proof;
 mod publication;
-mod reach;
-mod read;
 mod recover;
 mod repair;
 mod snapshot;
-mod spread;
 mod state;
 mod status;
 mod stored;
-mod sync;
 mod types;
 
 pub use check::{CheckProgress, CheckReport, Damage};
@@ -57,11 +50,11 @@ pub use error::{Error, Result};
 pub use format::{format, rekey};
 pub use freeze::Closed;
 pub use fuse::{Mount, MountFlag, MountOptions, Operations, Unmounter, mount};
+pub use log::buffer::SyncDone;
 pub use proof::{Absence, Finding, Outcome, PROVEN_CONTENT_MAX, prove, verify_proof};
 pub use publication::{Pin, Prepared, Standing};
 pub use recover::{LogLoss, Opening};
 pub use repair::RepairReport;
 pub use status::Status;
 pub use stored::repairs::{Gone, Loss, Repaired};
-pub use sync::SyncDone;
 pub use types::*;

@@ -2,7 +2,7 @@
 
 use crate::freeze::{Closed, Frozen};
 use crate::held::Holds;
-use crate::intent::LogBuffer;
+use crate::log::buffer::LogBuffer;
 use crate::namespace::inode::{Content, Home, Inode};
 use crate::namespace::parking::{INODE_BYTES, Parking};
 use crate::publication::Join;
@@ -175,7 +175,7 @@ impl State {
         if !inode.dirty {
             inode.dirty = true;
             self.dirty.insert(ino);
-            self.overhead_bytes += crate::admit::RECORD_COPIES * inode.counted;
+            self.overhead_bytes += crate::data::admit::RECORD_COPIES * inode.counted;
         }
         debug_assert!(self.dirty.contains(&ino), "a dirty inode is in the open epoch");
         if let Ok(file) = inode.file_mut() {
@@ -268,7 +268,7 @@ impl State {
             let before = std::mem::replace(&mut inode.counted, bytes);
             self.extra_bytes = self.extra_bytes + inode.counted - before;
             if inode.dirty {
-                self.overhead_bytes += crate::admit::RECORD_COPIES * inode.counted;
+                self.overhead_bytes += crate::data::admit::RECORD_COPIES * inode.counted;
             }
         }
     }

@@ -8,7 +8,7 @@
 //! Such a check writes nothing, so what was replayed is never brought into a tree that could be walked. Records of the
 //! log were verified by the replay, and a gap or an alteration ended it with an error; left are the blocks they name.
 
-use crate::layer::{Dirty, Rec, Under};
+use crate::data::layer::{Dirty, Rec, Under};
 use crate::namespace::inode::{Content, Home};
 use crate::state::State;
 use cairn_merkle::Link;

@@ -4,7 +4,7 @@ use super::Broken;
 use super::walk::{Walk, count, digest};
 use super::wounds::Finding;
 use crate::Result;
-use crate::layer::plain_len;
+use crate::data::layer::plain_len;
 use crate::stored::record::{Record, Stored};
 use cairn_merkle::index::{self, IndexRoot};
 use cairn_merkle::{Error, Link};

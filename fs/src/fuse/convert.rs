@@ -45,7 +45,7 @@ pub(super) fn now() -> Time {
 ///
 /// fuser 0.18 makes "-2 s and 0.8 s" (1.2 s before 1970) into 2.8 s before 1970: it subtracts the nanoseconds
 /// where it must add them. Taking both parts apart with the same sign gives back what the kernel sent.
-pub(super) fn time(time: SystemTime) -> Time {
+pub(crate) fn time(time: SystemTime) -> Time {
     match time.duration_since(UNIX_EPOCH) {
         Ok(after) => Time::new(
             i64::try_from(after.as_secs()).unwrap_or(i64::MAX),

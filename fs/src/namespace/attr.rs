@@ -1,8 +1,8 @@
 //! Attributes: mode, owner, times, size, and extended attributes with the access lists among them.
 
-use crate::admit::Claim;
+use crate::data::admit::Claim;
 use crate::engine::Engine;
-use crate::intent::Op;
+use crate::log::op::Op;
 use crate::namespace::acl;
 use crate::namespace::inode::Inode;
 use crate::publication::VERSION_XATTRS;

@@ -6,9 +6,9 @@
 //!                              replay comes in here, with facts that were checked once
 //! ```
 
-use crate::admit::{Claim, name_bytes};
+use crate::data::admit::{Claim, name_bytes};
 use crate::engine::Engine;
-use crate::intent::Op;
+use crate::log::op::Op;
 use crate::namespace::acl;
 use crate::namespace::inode::{Child, Home, Inode};
 use crate::namespace::view::view_of;

@@ -6,7 +6,7 @@
 //!            +-- stored what the last commit holds
 //! ```
 
-use crate::layer::Layer;
+use crate::data::layer::Layer;
 use crate::namespace::slots::Slots;
 use crate::stored::name::DirKey;
 use crate::stored::record::{Meta, Stored, Xattrs};

@@ -1,8 +1,8 @@
 //! More names for an inode, and fewer: link, unlink, rmdir.
 
-use crate::admit::{Claim, name_bytes};
+use crate::data::admit::{Claim, name_bytes};
 use crate::engine::Engine;
-use crate::intent::Op;
+use crate::log::op::Op;
 use crate::namespace::inode::{Child, Home};
 use crate::state::State;
 use crate::stored::name::DirKey;

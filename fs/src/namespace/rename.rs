@@ -1,8 +1,8 @@
 //! Renaming: within a directory, across directories, over another name, or one for the other.
 
-use crate::admit::Claim;
+use crate::data::admit::Claim;
 use crate::engine::Engine;
-use crate::intent::Op;
+use crate::log::op::Op;
 use crate::namespace::inode::{Child, Home};
 use crate::state::State;
 use crate::stored::name::DirKey;

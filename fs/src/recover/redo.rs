@@ -14,7 +14,7 @@
 
 use crate::damage::Cause;
 use crate::engine::Engine;
-use crate::intent::{Replayed, ReplayedPart};
+use crate::log::op::{Replayed, ReplayedPart};
 use crate::state::State;
 use crate::stored::name::DirKey;
 use crate::{Error, InodeNo, Name, Result};

@@ -14,8 +14,8 @@
 
 use super::redo::Redo;
 use crate::engine::Engine;
-use crate::intent::{LogRecord, Replayed, decode_record, gap};
-use crate::reach::{Missing, Reach};
+use crate::log::op::{LogRecord, Replayed, decode_record, gap};
+use crate::log::reach::{Missing, Reach};
 use crate::state::State;
 use crate::{Error, Result, Time};
 use cairn_merkle::{Cid, Epoch, LogKey, LogPos, LogRest};

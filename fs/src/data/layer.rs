@@ -9,7 +9,7 @@
 //! A record is looked up from the top down; the first layer that knows it ends the search, except that scattered
 //! writes ([`Rec::Dirty`]) lie over whatever is below them.
 
-use crate::pieces::Pieces;
+use crate::data::pieces::Pieces;
 use cairn_merkle::{LEAF_OVERHEAD, Link};
 use std::collections::BTreeMap;
 
@@ -257,6 +257,23 @@ impl Layer {
 /// Bytes inside a leaf: what is stored less what sealing adds.
 pub(crate) fn plain_len(link: &Link) -> u64 {
     u64::from(link.len).saturating_sub(LEAF_OVERHEAD as u64)
+}
+
+/// Record number, and the range within it, of each record that `offset..offset + len` touches.
+pub(crate) fn cut(offset: u64, len: u64, record_size: u32) -> impl Iterator<Item = (u64, u32, u32)> {
+    let size = u64::from(record_size);
+    let until = offset + len;
+    let records = if len == 0 {
+        0..0
+    } else {
+        offset / size..until.div_ceil(size)
+    };
+    records.map(move |recno| {
+        let start = recno * size;
+        let from = offset.saturating_sub(start);
+        let to = (until - start).min(size);
+        (recno, from as u32, to as u32)
+    })
 }
 
 #[cfg(test)]

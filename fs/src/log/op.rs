@@ -11,11 +11,7 @@
 //! where the chain of tags starts anew with an epoch, and repeats how far the log was durable ([`Reach`]), so that one
 //! that was lost is told from one that never was there.
 
-mod buffer;
-
-pub(crate) use buffer::LogBuffer;
-
-use crate::reach::Reach;
+use crate::log::reach::Reach;
 use crate::stored::codec::{Decoder, Encoder};
 use crate::stored::record::{Meta, Record, Xattrs};
 use crate::{Error, InodeNo, Name, RenameMode, Result, Time};
@@ -103,7 +99,7 @@ fn decode_link(from: &mut Decoder<'_>) -> cairn_merkle::Result<Option<Link>> {
 
 impl Op<'_> {
     /// When it was done, if it says so.
-    fn time(&self) -> Option<Time> {
+    pub(crate) fn time(&self) -> Option<Time> {
         match self {
             Self::Locate { .. } | Self::LocateLinked { .. } => None,
             Self::Create { record, .. } => Some(record.meta.ctime),
@@ -248,7 +244,7 @@ fn name(from: &mut Decoder<'_>) -> Result<Name> {
     Name::new(from.bytes()?)
 }
 
-fn time(from: &mut Decoder<'_>) -> Result<Time> {
+pub(crate) fn time(from: &mut Decoder<'_>) -> Result<Time> {
     Ok(from.time()?)
 }
 

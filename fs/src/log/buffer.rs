@@ -7,15 +7,24 @@
 //!
 //! **Invariant:** records and marks name as durable only what was sealed when a sync began that succeeded.
 
-use super::{Op, encode_record};
-use crate::Time;
-use crate::reach::Reach;
+use crate::log::op::{Op, encode_record};
+use crate::log::reach::Reach;
 use crate::stored::codec::Encoder;
-use crate::sync::Waiter;
+use crate::{Result, Time};
 use bytes::Bytes;
 use cairn_merkle::{Epoch, LogKey, LogPos};
 use std::collections::VecDeque;
 use std::time::Instant;
+
+/// Takes the outcome of an fsync.
+pub type SyncDone = Box<dyn FnOnce(Result<()>) + Send>;
+
+/// An fsync that waits for the log.
+pub(crate) struct Waiter {
+    /// Position in the stream of operations up to which it must be durable.
+    pub(crate) wanted: u64,
+    pub(crate) done: SyncDone,
+}
 
 /// Operations that wait for an fsync or for the commit that makes them superfluous.
 #[derive(Default)]

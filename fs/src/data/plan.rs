@@ -11,8 +11,8 @@
 
 use crate::Result;
 use crate::blocks::{Blocks, Cached};
-use crate::file::cut;
-use crate::layer::{Layer, Rec, Under, plain_len};
+
+use crate::data::layer::{Layer, Rec, Under, cut, plain_len};
 use crate::namespace::inode::FileBody;
 use crate::stored::record::Stored;
 use bytes::Bytes;

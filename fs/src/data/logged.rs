@@ -6,12 +6,12 @@
 //! recovery: log --apply_content--> the open layer, as if it had just been written
 //! ```
 
-use crate::admit::DROPPED_BYTES;
+use crate::data::admit::DROPPED_BYTES;
+use crate::data::layer::{Dirty, Rec, Under};
+use crate::data::spread::spread;
 use crate::engine::{Engine, Guard};
-use crate::intent::{Op, Part, ReplayedPart};
-use crate::layer::{Dirty, Rec, Under};
+use crate::log::op::{Op, Part, ReplayedPart};
 use crate::namespace::inode::{Home, Unlogged};
-use crate::spread::spread;
 use crate::state::State;
 use crate::stored::record::Meta;
 use crate::{Error, InodeNo, Kind, Result};

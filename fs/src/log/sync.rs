@@ -11,19 +11,10 @@
 
 use crate::commit::is_full;
 use crate::engine::{Engine, Guard};
+use crate::log::buffer::{SyncDone, Waiter};
 use crate::{Error, InodeNo, Result};
 use parking_lot::MutexGuard;
 use std::time::Instant;
-
-/// Takes the outcome of an fsync.
-pub type SyncDone = Box<dyn FnOnce(Result<()>) + Send>;
-
-/// One who waits for the log.
-pub(crate) struct Waiter {
-    /// Position in the stream of operations up to which it must be durable.
-    wanted: u64,
-    done: SyncDone,
-}
 
 /// This much log asks for a commit, however few bytes are dirty: it takes room, and time when it is replayed.
 const WRITTEN_MAX: u64 = 256 << 20;

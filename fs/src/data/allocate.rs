@@ -1,0 +1,211 @@
+//! What changes where a file has data without writing any: fallocate, seeking holes, copying ranges.
+
+use crate::data::admit::Claim;
+use crate::data::layer::{Rec, Under, cut};
+use crate::data::write::SIZE_MAX;
+use crate::engine::{Engine, Guard};
+use crate::namespace::inode::FileBody;
+use crate::state::State;
+use crate::stored::record::Stored;
+use crate::{Caller, Error, Fallocate, InodeNo, Result, Seek};
+use cairn_merkle::index;
+
+/// Holes that are made at one go: each takes memory until it is committed.
+const HOLES_MAX: u64 = 1024;
+
+impl Engine {
+    /// Changes what lies allocated in a range; see [`Fallocate`].
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`], [`Error::TooLarge`], [`Error::Invalid`] for an empty range, [`Error::ReadOnly`].
+    pub fn fallocate(
+        &self,
+        ino: InodeNo,
+        mode: Fallocate,
+        offset: u64,
+        len: u64,
+        caller: Caller,
+    ) -> Result<()> {
+        let end = offset
+            .checked_add(len)
+            .filter(|end| *end <= SIZE_MAX)
+            .ok_or(Error::TooLarge)?;
+        if len == 0 {
+            return Err(Error::Invalid("an empty range"));
+        }
+        let mut state = self.state.lock();
+        Self::writable(&state, ino)?;
+        let claim = match mode {
+            Fallocate::PunchHole => Claim::Less,
+            _ => Claim::More,
+        };
+        self.wait_for_room(&mut state, claim)?;
+        self.enter(&mut state, ino)?;
+        let inode = state.inode(ino)?;
+        let size = inode.meta.size;
+        inode.file()?;
+        let grows = match mode {
+            Fallocate::Allocate | Fallocate::ZeroRange => end > size,
+            _ => false,
+        };
+        if matches!(mode, Fallocate::Allocate | Fallocate::AllocateKeepSize) {
+            self.admit_allocation(&state, len)?;
+        } else {
+            self.reach_records(&mut state, ino, offset, end.min(size))?;
+            self.zero(&mut state, ino, offset, end.min(size))?;
+        }
+        if grows {
+            self.set_size(&mut state, ino, end)?;
+        }
+        self.stamp(&mut state, ino, caller)?;
+        self.unprivilege(&mut state, ino, caller)
+    }
+
+    /// Makes `from..until` read as zeros: whole records become holes, those in the middle as there is memory for them.
+    fn zero(&self, state: &mut Guard<'_>, ino: InodeNo, from: u64, until: u64) -> Result<()> {
+        let size = state.inode(ino)?.meta.size;
+        let record_size = u64::from(self.record_size);
+        // The file's end counts as a record's end: nothing lies behind it.
+        let end = if until == size {
+            until.next_multiple_of(record_size)
+        } else {
+            until
+        };
+        let (first, last) = (from.div_ceil(record_size), end / record_size);
+        if first >= last {
+            return self.zero_pieces(state, ino, from, until);
+        }
+        self.zero_pieces(state, ino, from, first * record_size)?;
+        self.zero_pieces(state, ino, last * record_size, until)?;
+        // At once, for the file may grow into this record later.
+        self.make_holes(state, ino, last - 1, last)?;
+        let mut made = self.make_holes(state, ino, first, last - 1)?;
+        while let Some(next) = made {
+            self.wait_for_room(state, Claim::Less)?;
+            self.enter(state, ino)?;
+            made = self.make_holes(state, ino, next, last - 1)?;
+        }
+        Ok(())
+    }
+
+    /// Writes zeros.
+    fn zero_pieces(&self, state: &mut State, ino: InodeNo, from: u64, until: u64) -> Result<()> {
+        for (recno, lo, hi) in cut(from, until.saturating_sub(from), self.record_size) {
+            self.write_piece(state, ino, recno, lo, vec![0; (hi - lo) as usize])?;
+        }
+        Ok(())
+    }
+
+    /// Makes holes of the records in `from..until` that are none: those that are cost nothing, however many. Answers where
+    /// to go on, if that were enough of them.
+    fn make_holes(&self, state: &mut State, ino: InodeNo, from: u64, until: u64) -> Result<Option<u64>> {
+        let (mut recno, mut left) = (from, HOLES_MAX);
+        while recno < until {
+            let (is_data, next) = self.run(state.inode(ino)?.file()?, recno)?;
+            let mut next = next.min(until);
+            if is_data {
+                next = next.min(recno + left);
+                for data in recno..next {
+                    self.set_record(state, ino, data, Rec::Hole)?;
+                }
+                left -= next - recno;
+            }
+            recno = next;
+            if left == 0 {
+                return Ok(Some(recno));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The next data or hole, to the record.
+    ///
+    /// # Errors
+    /// [`Error::NoData`] at or past the end, or when there is no more data.
+    pub fn seek(&self, ino: InodeNo, offset: u64, whence: Seek) -> Result<u64> {
+        let mut state = self.state.lock();
+        self.enter(&mut state, ino)?;
+        let inode = state.inode(ino)?;
+        let size = inode.meta.size;
+        if offset >= size {
+            return Err(Error::NoData);
+        }
+        let record_size = u64::from(self.record_size);
+        let mut recno = offset / record_size;
+        while recno.saturating_mul(record_size) < size {
+            let (is_data, until) = self.run(inode.file()?, recno)?;
+            if is_data == (whence == Seek::Data) {
+                return Ok(offset.max(recno * record_size));
+            }
+            recno = until;
+        }
+        if whence == Seek::Hole {
+            Ok(size)
+        } else {
+            Err(Error::NoData)
+        }
+    }
+
+    /// Whether record `recno` is data, and a record up to which that is known to hold.
+    fn run(&self, file: &FileBody, recno: u64) -> Result<(bool, u64)> {
+        let layers = [Some(&file.open), file.frozen.as_deref()];
+        let mut until = u64::MAX;
+        for layer in layers.into_iter().flatten() {
+            match layer.records().get(&recno) {
+                Some(Rec::Hole) => return Ok((false, recno + 1)),
+                Some(Rec::Clean(_)) => return Ok((true, recno + 1)),
+                Some(Rec::Dirty(dirty)) if dirty.pieces.bytes() > 0 || dirty.under != Under::Below => {
+                    return Ok((true, recno + 1));
+                }
+                Some(Rec::Dirty(_)) => until = recno + 1,
+                None => {}
+            }
+            if let Some((next, _)) = layer.records().range(recno + 1..).next() {
+                until = until.min(*next);
+            }
+            if recno >= layer.floor {
+                return Ok((false, until));
+            }
+            until = until.min(layer.floor);
+        }
+        Ok(match &file.stored {
+            Stored::Index(root) => match index::next_data(&self.blocks, Some(root), recno)? {
+                Some(next) if next == recno => {
+                    let hole = index::next_hole(&self.blocks, Some(root), recno)?;
+                    (true, until.min(hole))
+                }
+                Some(next) => (false, until.min(next)),
+                None => (false, until),
+            },
+            Stored::None | Stored::Tree(_) => (false, until),
+            Stored::Inline(_) | Stored::Leaf(_) => (recno == 0, until.min(recno + 1)),
+        })
+    }
+
+    /// Copies up to `len` bytes between files (or within one, where the ranges do not overlap).
+    ///
+    /// # Errors
+    /// As [`Self::read`] and [`Self::write`]; what was copied before stays.
+    pub fn copy_range(
+        &self,
+        from: InodeNo,
+        from_offset: u64,
+        to: InodeNo,
+        to_offset: u64,
+        len: u64,
+        caller: Caller,
+    ) -> Result<u64> {
+        const STEP: u64 = 1 << 20;
+        let mut copied = 0;
+        while copied < len {
+            let step = usize::try_from((len - copied).min(STEP)).unwrap_or(usize::MAX);
+            let bytes = self.read(from, from_offset + copied, step)?;
+            if bytes.is_empty() {
+                break;
+            }
+            self.write(to, to_offset + copied, &bytes, caller, true)?;
+            copied += bytes.len() as u64;
+        }
+        Ok(copied)
+    }
+}

@@ -1,0 +1,207 @@
+//! Writing a file's bytes, and cutting it.
+//!
+//! ```text
+//! whole records --seal, outside the lock--> leaf in the open layer
+//! the rest      --copy--------------------> pieces in the open layer
+//! ```
+
+use crate::blocks::Cached;
+use crate::data::admit::DROPPED_BYTES;
+use crate::data::layer::{Layer, Rec, cut};
+use crate::engine::{Engine, Guard};
+use crate::state::State;
+use crate::stored::record::Stored;
+use crate::{Caller, Error, InodeNo, Result};
+use cairn_merkle::{Link, PutHint, index, seal_leaf};
+use parking_lot::MutexGuard;
+
+/// Largest file: what a 64-bit offset of the kernel reaches.
+pub(crate) const SIZE_MAX: u64 = i64::MAX as u64;
+
+/// A part of a write that lies within one record.
+enum Chunk {
+    Whole(Link),
+    Part { offset: u32, bytes: Vec<u8> },
+}
+
+impl Engine {
+    /// Writes all of `bytes` at `offset`. Not durable before fsync or the next commit. `unprivileges` if it is the caller who
+    /// changes them, and not a cache that writes back what was changed before.
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`], [`Error::TooLarge`], [`Error::ReadOnly`].
+    pub fn write(
+        &self,
+        ino: InodeNo,
+        offset: u64,
+        bytes: &[u8],
+        caller: Caller,
+        unprivileges: bool,
+    ) -> Result<()> {
+        let end = offset
+            .checked_add(bytes.len() as u64)
+            .filter(|end| *end <= SIZE_MAX)
+            .ok_or(Error::TooLarge)?;
+        let mut state = self.state.lock();
+        Self::writable(&state, ino)?;
+        self.enter(&mut state, ino)?;
+        state.inode(ino)?.file()?;
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.reach_records(&mut state, ino, offset, end)?;
+        self.admit_bytes(&mut state, bytes.len() as u64)?;
+        let epoch = self.begin_put(&mut state);
+        let chunks = MutexGuard::unlocked(&mut state, || self.seal_whole(epoch, offset, bytes));
+        self.end_put(&mut state);
+        let chunks = chunks?;
+        let state = &mut *state;
+        self.revive(state, ino)?;
+        for (recno, chunk) in chunks {
+            self.apply_chunk(state, ino, recno, chunk)?;
+        }
+        let inode = state.change(ino)?;
+        inode.meta.size = inode.meta.size.max(end);
+        self.stamp(state, ino, caller)?;
+        if unprivileges {
+            self.unprivilege(state, ino, caller)?;
+        }
+        Ok(())
+    }
+
+    /// Refuses to change records whose place in the file's index cannot be read: the commit could not store them. Nodes are
+    /// read outside of the lock, if they are not cached.
+    pub(crate) fn reach_records(
+        &self,
+        state: &mut Guard<'_>,
+        ino: InodeNo,
+        from: u64,
+        until: u64,
+    ) -> Result<()> {
+        let size = u64::from(self.record_size);
+        let (first, last) = (from / size, until.saturating_sub(1) / size);
+        loop {
+            let file = state.inode(ino)?.file()?;
+            let Stored::Index(root) = &file.stored else {
+                return Ok(());
+            };
+            let floor = file.frozen.as_ref().map_or(u64::MAX, |frozen| frozen.floor);
+            let floor = floor.min(file.open.floor);
+            if index::reach(&Cached(&self.blocks), root, first, last, floor).is_ok() {
+                return Ok(());
+            }
+            let (root, commits) = (root.clone(), state.commits_done);
+            let reached =
+                MutexGuard::unlocked(state, || index::reach(&self.blocks, &root, first, last, floor));
+            self.revive(state, ino)?;
+            match reached {
+                // A commit may have freed what was to be read; its own nodes are newer.
+                Err(cairn_merkle::Error::Missing { .. }) if state.commits_done != commits => {}
+                done => return Ok(done?),
+            }
+        }
+    }
+
+    /// Seals and puts the records that `bytes` covers whole; copies the rest.
+    fn seal_whole(&self, epoch: cairn_merkle::Epoch, offset: u64, bytes: &[u8]) -> Result<Vec<(u64, Chunk)>> {
+        let mut chunks = Vec::new();
+        let mut sealed = Vec::new();
+        let mut at = 0;
+        for (recno, from, to) in cut(offset, bytes.len() as u64, self.record_size) {
+            let part = &bytes[at..at + (to - from) as usize];
+            at += part.len();
+            if part.len() == self.record_size as usize {
+                let (block, link) = seal_leaf(&mut rand::rng(), epoch, part);
+                sealed.push(block);
+                chunks.push((recno, Chunk::Whole(link)));
+            } else {
+                chunks.push((
+                    recno,
+                    Chunk::Part {
+                        offset: from,
+                        bytes: part.to_vec(),
+                    },
+                ));
+            }
+        }
+        if !sealed.is_empty() {
+            self.blocks.store.put(epoch, &sealed, PutHint::Bulk)?;
+        }
+        Ok(chunks)
+    }
+
+    fn apply_chunk(&self, state: &mut State, ino: InodeNo, recno: u64, chunk: Chunk) -> Result<()> {
+        match chunk {
+            Chunk::Whole(link) => {
+                state.bulk_puts += 1;
+                state.put_bytes += u64::from(self.record_size);
+                self.set_record(state, ino, recno, Rec::Clean(link))
+            }
+            Chunk::Part { offset, bytes } => self.write_piece(state, ino, recno, offset, bytes),
+        }
+    }
+
+    pub(crate) fn set_record(&self, state: &mut State, ino: InodeNo, recno: u64, rec: Rec) -> Result<()> {
+        let file = state.change(ino)?.file_mut()?;
+        file.unlogged.replace(recno);
+        Self::change_layer(state, ino, |open, dropped| open.set(recno, rec, dropped))
+    }
+
+    pub(crate) fn write_piece(
+        &self,
+        state: &mut State,
+        ino: InodeNo,
+        recno: u64,
+        offset: u32,
+        bytes: Vec<u8>,
+    ) -> Result<()> {
+        let file = state.change(ino)?.file_mut()?;
+        file.unlogged.touch(recno, offset, offset + bytes.len() as u32);
+        let record_size = self.record_size;
+        let grown = Self::change_layer(state, ino, |open, _| {
+            open.write(recno, record_size, offset, bytes)
+        })?;
+        state.dirty_bytes += grown as u64;
+        Ok(())
+    }
+
+    /// Changes a file's open layer, and counts what that takes. Leaves that go are pushed to the second argument.
+    fn change_layer<T>(
+        state: &mut State,
+        ino: InodeNo,
+        change: impl FnOnce(&mut Layer, &mut Vec<Link>) -> T,
+    ) -> Result<T> {
+        let mut dropped = std::mem::take(&mut state.dropped);
+        let dropped_before = dropped.len();
+        let changed = state.change(ino).and_then(|inode| {
+            let open = &mut inode.file_mut()?.open;
+            let before = open.overhead();
+            let done = change(open, &mut dropped);
+            Ok((done, open.overhead().saturating_sub(before)))
+        });
+        state.overhead_bytes += (dropped.len() - dropped_before) as u64 * DROPPED_BYTES;
+        state.dropped = dropped;
+        let (done, grown) = changed?;
+        state.overhead_bytes += grown;
+        Ok(done)
+    }
+
+    /// Gives a file another size.
+    pub(crate) fn set_size(&self, state: &mut State, ino: InodeNo, size: u64) -> Result<()> {
+        if size > SIZE_MAX {
+            return Err(Error::TooLarge);
+        }
+        state.inode(ino)?.file()?;
+        let inode = state.change(ino)?;
+        let shrinks = size < inode.meta.size;
+        inode.meta.size = size;
+        let file = inode.file_mut()?;
+        file.unlogged.meta = true;
+        if shrinks {
+            let record_size = self.record_size;
+            file.unlogged.cut(size, size.div_ceil(u64::from(record_size)));
+            Self::change_layer(state, ino, |open, dropped| open.cut(size, record_size, dropped))?;
+        }
+        Ok(())
+    }
+}
