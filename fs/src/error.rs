@@ -1,6 +1,7 @@
 //! What can go wrong in the filesystem. `errno.rs` says what the kernel is told.
 
-use crate::LogLoss;
+use crate::Time;
+use std::fmt;
 
 /// An operation's failure; the message names the remedy where there is one.
 #[derive(Debug, thiserror::Error)]
@@ -72,3 +73,38 @@ impl From<cairn_merkle::StoreError> for Error {
 
 /// Short for a result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
+
+/// Whether an error is a lack of room.
+pub(crate) fn is_full(error: &Error) -> bool {
+    matches!(error, Error::NoSpace)
+        || matches!(error, Error::Merkle(cairn_merkle::Error::Store(store)) if store.is_full())
+}
+
+/// What of the intent log was durable and is lost: it is damaged, or was cut by another hand.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogLoss {
+    /// Records that are not replayed.
+    pub records: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Of these records, how many are whole, but behind one that is not.
+    pub whole: u64,
+    /// Time of the newest operation before what is lost, if there is one in the log.
+    pub from: Option<Time>,
+    /// Time of the newest operation that is lost.
+    pub until: Option<Time>,
+    /// What is wrong, and where.
+    pub what: String,
+}
+
+impl fmt::Display for LogLoss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            records, bytes, what, ..
+        } = self;
+        write!(
+            f,
+            "{records} records ({bytes} bytes) that were synced are lost: {what}"
+        )
+    }
+}

@@ -1,14 +1,16 @@
 //! What the engine's lock guards: inodes in memory, the open epoch, the log buffer, the volume's numbers.
 
-use crate::freeze::{Closed, Frozen};
-use crate::held::Holds;
+use crate::commit::epoch::{Closed, Frozen, Holds};
+
 use crate::log::buffer::LogBuffer;
 use crate::namespace::inode::{Content, Home, Inode};
-use crate::namespace::parking::{INODE_BYTES, Parking};
-use crate::publication::Join;
-use crate::snapshot::Snapshots;
+use crate::namespace::parking::Parking;
+
+use crate::config::INODE_BYTES;
 use crate::stored::name::DirKey;
 use crate::stored::volume::Volume;
+use crate::versions::snapshots::Snapshots;
+use crate::versions::standing::Join;
 use crate::{Error, InodeNo, Name, Result};
 use cairn_merkle::{Cid, Epoch, Link};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -52,7 +54,7 @@ pub(crate) struct State {
     /// Inodes of the commit under way.
     pub(crate) frozen_inodes: usize,
     /// Memory that the open epoch takes beside data, inodes and the log, and that of the commit under way. Only grows
-    /// within an epoch: see `admit.rs`.
+    /// within an epoch: see `data/admit.rs`.
     pub(crate) overhead_bytes: u64,
     pub(crate) frozen_overhead_bytes: u64,
     /// Sum of [`Inode::extra_bytes`] of the inodes in memory, as last counted.

@@ -1,7 +1,7 @@
 //! What the intent log names and no commit does, for a check of a volume that is not mounted.
 //!
 //! ```text
-//!  log --verified, replayed (recover.rs)--> inodes in memory --> their paths, and the leaves in their open layers
+//!  log --verified, replayed (life/replay.rs)--> inodes in memory --> their paths, and the leaves in their open layers
 //!                                                                each leaf is read like those of the tree
 //! ```
 //!

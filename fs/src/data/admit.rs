@@ -19,7 +19,8 @@
 //!
 //! **Invariant:** one who waits here holds nothing that a commit needs, and a commit frees all that is counted.
 
-use crate::engine::{DIRTY_SHARE, Engine, Guard, INODES_SHARE};
+use crate::config::{DIRTY_SHARE, INODES_SHARE};
+use crate::engine::{Engine, Guard};
 use crate::state::State;
 use crate::stored::name::DirKey;
 use crate::{Error, Result};

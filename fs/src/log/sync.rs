@@ -9,8 +9,8 @@
 //! One thread that syncs alone does all of it itself: waking another costs as much as the device. Many share: each
 //! append takes along whatever was noted while the one before it was under way, and nobody's thread is blocked meanwhile.
 
-use crate::commit::is_full;
 use crate::engine::{Engine, Guard};
+use crate::error::is_full;
 use crate::log::buffer::{SyncDone, Waiter};
 use crate::{Error, InodeNo, Result};
 use parking_lot::MutexGuard;

@@ -5,9 +5,9 @@ use crate::engine::Engine;
 use crate::log::op::Op;
 use crate::namespace::acl;
 use crate::namespace::inode::Inode;
-use crate::publication::VERSION_XATTRS;
 use crate::state::State;
 use crate::stored::record::Xattrs;
+use crate::versions::publication::VERSION_XATTRS;
 use crate::{Attr, Caller, Error, InodeNo, Kind, Result, SetAttr, SetIdBits, XattrMode};
 use std::sync::Arc;
 

@@ -137,7 +137,7 @@ impl Engine {
         if dir.home == Home::Orphan {
             return Err(Error::NoEntry);
         }
-        if parent == InodeNo::ROOT && name.as_bytes() == crate::snapshot::DIR_NAME {
+        if parent == InodeNo::ROOT && name.as_bytes() == crate::versions::snapshots::DIR_NAME {
             return Err(Error::Exists);
         }
         let key = state.key(name);

@@ -149,7 +149,7 @@ pub(crate) struct Inode {
     pub(crate) lost: bool,
     /// Epoch whose log already says where this inode is found.
     pub(crate) located: Epoch,
-    /// When it came into memory; see `parked.rs`.
+    /// When it came into memory; see `parking.rs`.
     pub(crate) stamp: u64,
     /// What of [`Self::extra_bytes`] the state counts.
     pub(crate) counted: u64,

@@ -19,8 +19,6 @@ use crate::state::State;
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 
-/// What an inode in memory takes, with its name, its body and its place in the tables.
-pub(crate) const INODE_BYTES: u64 = 800;
 /// What a place for a parked one takes in a table that is never quite full.
 const PARKED_BYTES: usize = 48;
 /// One that takes this much more than others is parked though it is open.
@@ -55,11 +53,6 @@ pub(crate) struct Parking {
     stamp: u64,
     inodes_max: usize,
     bytes_max: u64,
-}
-
-/// As many inodes as fit `bytes`.
-pub(crate) fn inodes_in(bytes: u64) -> usize {
-    usize::try_from(bytes / INODE_BYTES).unwrap_or(usize::MAX)
 }
 
 impl Parking {

@@ -46,7 +46,7 @@ impl Engine {
         let moved = self.find(state, parent, &key)?.ok_or(Error::NoEntry)?;
         let target = self.find(state, new_parent, &new_key)?;
         self.may_rename(state, (parent, moved), (new_parent, target), mode)?;
-        if new_parent == InodeNo::ROOT && new_name.as_bytes() == crate::snapshot::DIR_NAME {
+        if new_parent == InodeNo::ROOT && new_name.as_bytes() == crate::versions::snapshots::DIR_NAME {
             return Err(Error::Exists);
         }
         if target.is_some_and(|target| target.ino == moved.ino) {

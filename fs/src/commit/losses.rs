@@ -14,7 +14,8 @@
 
 use crate::damage::{Cause, Table};
 use crate::engine::Engine;
-use crate::freeze::Frozen;
+
+use crate::commit::epoch::Frozen;
 use crate::namespace::inode::Home;
 use crate::state::State;
 use crate::stored::name::DirKey;

@@ -12,47 +12,17 @@
 //! **Invariant:** only what opens under the log's key counts, for a record and for a mark. What the store says of positions
 //! and lengths does not.
 
-use super::redo::Redo;
 use crate::engine::Engine;
+use crate::life::redo::Redo;
 use crate::log::op::{LogRecord, Replayed, decode_record, gap};
 use crate::log::reach::{Missing, Reach};
 use crate::state::State;
-use crate::{Error, Result, Time};
+use crate::{Error, LogLoss, Result};
 use cairn_merkle::{Cid, Epoch, LogKey, LogPos, LogRest};
 use rustc_hash::FxHashSet;
-use std::fmt;
 
 /// Log bytes read at once.
 const LOG_READ_BYTES: usize = 8 << 20;
-
-/// What of the intent log was durable and is lost: it is damaged, or was cut by another hand.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LogLoss {
-    /// Records that are not replayed.
-    pub records: u64,
-    /// Their bytes.
-    pub bytes: u64,
-    /// Of these records, how many are whole, but behind one that is not.
-    pub whole: u64,
-    /// Time of the newest operation before what is lost, if there is one in the log.
-    pub from: Option<Time>,
-    /// Time of the newest operation that is lost.
-    pub until: Option<Time>,
-    /// What is wrong, and where.
-    pub what: String,
-}
-
-impl fmt::Display for LogLoss {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            records, bytes, what, ..
-        } = self;
-        write!(
-            f,
-            "{records} records ({bytes} bytes) that were synced are lost: {what}"
-        )
-    }
-}
 
 /// What replaying came to.
 #[derive(Debug, Default)]
@@ -87,7 +57,7 @@ struct Walk<'a> {
 
 impl Engine {
     /// Applies the log as far as it is whole.
-    pub(super) fn replay(&self, state: &mut State, head: Epoch, key: &LogKey) -> Result<Outcome> {
+    pub(crate) fn replay(&self, state: &mut State, head: Epoch, key: &LogKey) -> Result<Outcome> {
         let mut walk = Walk::new(head, key);
         let rest = self.blocks.store.log_rest()?;
         rest.marks.iter().for_each(|mark| walk.mark(mark));

@@ -23,9 +23,9 @@ use rustc_hash::FxHashSet;
 
 /// What a replay knows beside the state it changes.
 #[derive(Default)]
-pub(super) struct Redo {
+pub(crate) struct Redo {
     /// Blocks that operations name which were done.
-    pub(super) named: FxHashSet<Cid>,
+    pub(crate) named: FxHashSet<Cid>,
     /// What skipped operations would have made or changed.
     lost_inodes: FxHashSet<InodeNo>,
     lost_names: FxHashSet<(InodeNo, Name)>,
@@ -99,7 +99,7 @@ impl Engine {
     ///
     /// # Errors
     /// A store that fails; an operation that does not fit the tree though nothing that it needs was skipped.
-    pub(super) fn redo(&self, state: &mut State, op: Replayed, redo: &mut Redo) -> Result<()> {
+    pub(crate) fn redo(&self, state: &mut State, op: Replayed, redo: &mut Redo) -> Result<()> {
         let touched = Touched::of(&op);
         if let Replayed::Locate { ino, .. } = &op
             && !redo.lost_names.is_empty()

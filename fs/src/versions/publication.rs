@@ -13,75 +13,22 @@
 //! Every version that is anchored or submitted is held ([`crate::held`]), and so is one that somebody pins.
 
 use crate::check::{CheckProgress, CheckReport, Damage};
-use crate::engine::{Config, Engine, Guard};
-use crate::freeze::Closed;
-use crate::held::Holds;
-use crate::recover::Opening;
+use crate::engine::{Engine, Guard};
 use crate::state::State;
 use crate::stored::publication::SUBMITTED_MAX;
+use crate::versions::standing::{Join, Prepared, Standing};
+use crate::{Config, Error, Result};
+
+use crate::commit::epoch::Holds;
+
+use crate::life::open::Opening;
 use crate::stored::volume::Volume;
-use crate::{Error, Result};
-use cairn_merkle::{Epoch, Verdict, Version, decide};
+use cairn_merkle::{Epoch, Version};
 
 /// Caches of a past version that is verified: it reads each block once.
 const PAST_MEMORY_BYTES: u64 = 16 << 20;
 /// Attributes that tell of versions. Not in `user.`, which belongs to users.
 pub(crate) const VERSION_XATTRS: &[u8] = b"cairn.";
-
-/// What a volume knows of its own freshness.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
-    /// The newest commit.
-    pub head: Version,
-    /// The last version known to be anchored.
-    pub anchored: Option<Version>,
-    /// Versions submitted and not yet confirmed, oldest first.
-    pub submitted: Vec<Version>,
-    /// Whether the instance that made the newest commit publishes.
-    pub publishing: bool,
-    /// The epoch that holds, or will hold, the newest change: all is anchored once `anchored` has it.
-    pub changed: Epoch,
-    /// Stored bytes that only held versions name.
-    pub held_bytes: u64,
-    /// Bytes of files written since the volume was opened.
-    pub written_bytes: u64,
-    /// Whether a commit waits for room: publishing would give back what older versions hold.
-    pub full: bool,
-}
-
-impl Standing {
-    /// Holds the head against what an anchor has.
-    pub fn verdict(&self, latest: Option<Version>) -> Verdict {
-        decide(self.head, self.anchored, &self.submitted, latest)
-    }
-
-    /// Whether everything done so far is in the anchored version or an older one.
-    pub fn is_anchored(&self) -> bool {
-        self.anchored
-            .is_some_and(|anchored| anchored.epoch >= self.changed)
-    }
-}
-
-/// A version that can be published.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Prepared {
-    /// The version.
-    pub version: Version,
-    /// When its epoch was closed.
-    pub closed: Closed,
-}
-
-/// Whether a publication takes part in the commit that is under way.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) enum Join {
-    /// None does.
-    #[default]
-    Nobody,
-    /// One waits for its end.
-    Wanted,
-    /// One did, and has not taken what it made yet.
-    Submitted(Prepared),
-}
 
 /// Keeps a version whole while it lives.
 pub struct Pin<'a> {

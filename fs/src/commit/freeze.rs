@@ -1,7 +1,7 @@
 //! The short pause of a commit: the open epoch is set aside, and the next one begins empty.
 //!
 //! ```text
-//!   open layers, names, attributes --(under the lock, by moving pointers)--> Frozen --> commit.rs writes it
+//!   open layers, names, attributes --(under the lock, by moving pointers)--> Frozen --> close.rs writes it
 //!   inodes above a changed one join, up to the root: their blocks change too
 //! ```
 //!
@@ -9,86 +9,15 @@
 //! read under the open one.
 
 use crate::InodeNo;
+use crate::commit::epoch::{Closed, Frozen, Holds, Item, Work};
 use crate::data::admit::RECORD_COPIES;
-use crate::data::layer::Layer;
 use crate::engine::{Engine, Guard};
-use crate::held::Holds;
-use crate::namespace::inode::{Content, Home, Inode, Names};
-use crate::snapshot::Snapshots;
 use crate::state::State;
-use crate::stored::record::{Meta, Record, Stored, Xattrs};
-use crate::stored::volume::Volume;
-use cairn_merkle::{Cid, Epoch, Link};
+
+use crate::namespace::inode::{Content, Home, Inode};
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 use std::time::Instant;
-
-/// One inode of the epoch being committed, as it was when the epoch was closed.
-#[derive(Debug)]
-pub(crate) struct Item {
-    pub(crate) meta: Meta,
-    pub(crate) xattrs: Xattrs,
-    pub(crate) home: Home,
-    pub(crate) work: Work,
-    /// Unlinked and out of reach: its blocks go.
-    pub(crate) dead: bool,
-    /// Directories above it.
-    pub(crate) depth: u32,
-}
-
-/// What is to be written of an inode beside its attributes.
-#[derive(Debug)]
-pub(crate) enum Work {
-    File { stored: Stored, layer: Arc<Layer> },
-    Dir { stored: Option<Link>, names: Arc<Names> },
-    Fixed(Stored),
-}
-
-/// The moment at which an epoch was closed: its version holds what was done before, and nothing else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Closed {
-    /// When that was.
-    pub at: Instant,
-    /// Bytes of files written by then, since the volume was opened.
-    pub written_bytes: u64,
-}
-
-/// A closed epoch.
-#[derive(Debug)]
-pub(crate) struct Frozen {
-    pub(crate) epoch: Epoch,
-    pub(crate) closed: Closed,
-    /// The commit block before: name, epoch and stored bytes.
-    pub(crate) previous: (Cid, Epoch, u32),
-    pub(crate) items: Vec<Item>,
-    pub(crate) left_table: Vec<InodeNo>,
-    pub(crate) dropped: Vec<Link>,
-    pub(crate) stranded: Vec<Cid>,
-    pub(crate) snapshots: Snapshots,
-    pub(crate) volume: Volume,
-    /// Versions this commit leaves whole, and what the held list was made for before.
-    pub(crate) holds: Holds,
-    pub(crate) held_before: Option<Holds>,
-    pub(crate) header: Arc<[u8]>,
-    pub(crate) header_hash: [u8; 32],
-    /// Bulk puts up to the freeze, and whether some of them were not synced then.
-    pub(crate) bulk_puts: u64,
-    pub(crate) unsynced: bool,
-}
-
-impl Item {
-    /// The inode's record with other content.
-    pub(crate) fn record(&self, stored: Stored, bytes: u64) -> Record {
-        Record {
-            meta: Meta {
-                stored: bytes,
-                ..self.meta.clone()
-            },
-            xattrs: self.xattrs.clone(),
-            stored,
-        }
-    }
-}
 
 impl Engine {
     /// Closes the open epoch. Waits for puts under way, which belong to it.

@@ -1,7 +1,7 @@
 //! What a volume says about itself.
 
-use crate::engine::{Engine, Quota};
-use crate::{LogLoss, Result, StatFs};
+use crate::engine::Engine;
+use crate::{LogLoss, Quota, Result, StatFs};
 use cairn_merkle::{Cid, Epoch};
 
 /// Inodes that `statfs` reports when there is no limit.

@@ -13,11 +13,12 @@ use crate::blocks::{Blocks, Writer};
 use crate::data::layer::{Dirty, Layer, Rec, Under, plain_len};
 use crate::data::plan::record_of;
 use crate::data::spread::spread;
-use crate::engine::Config;
-use crate::freeze::{Item, Work};
-use crate::losses::Losses;
+
+use crate::{Config, Error, Result};
+
+use crate::commit::epoch::{Item, Work};
+use crate::commit::losses::Losses;
 use crate::stored::record::Stored;
-use crate::{Error, Result};
 use cairn_merkle::index::{self, IndexRoot};
 use cairn_merkle::{Link, NodeSink};
 use parking_lot::Mutex;

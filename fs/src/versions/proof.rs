@@ -11,11 +11,11 @@
 //!
 //! What a proof discloses beside its path: the nodes on the way have other names in them. [`Finding::also_shown`] tells.
 
-use crate::snapshot::DIR_NAME;
 use crate::stored::name::DirKey;
 use crate::stored::record::{Dentry, Meta, Record, Stored};
 use crate::stored::snapshot::Snapshot;
 use crate::stored::volume::Volume;
+use crate::versions::snapshots::DIR_NAME;
 use crate::{Attr, Error, InodeNo, Kind, Name, Result};
 use cairn_merkle::proof::{ProofSource, Shown};
 use cairn_merkle::twin::Part;

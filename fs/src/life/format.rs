@@ -1,10 +1,10 @@
 //! A new volume, and a new header for an old one.
 
-use crate::engine::{Config, Engine, Quota};
-use crate::recover::Opening;
+use crate::engine::Engine;
+use crate::life::open::Opening;
 use crate::stored::record::{Meta, Record, Stored, Xattrs};
 use crate::stored::volume::Volume;
-use crate::{Caller, Error, InodeNo, Kind, Result};
+use crate::{Caller, Config, Error, InodeNo, Kind, Quota, Result};
 use cairn_merkle::{BlockStore, Commit, Epoch, Head, HeadSwap, Header, PutHint, VolumeKey};
 use rand::Rng;
 use std::sync::Arc;

@@ -18,10 +18,10 @@
 
 use crate::Result;
 use crate::blocks::{Blocks, Writer};
+use crate::commit::epoch::Holds;
+use crate::commit::losses::Losses;
 use crate::damage::Table;
-use crate::losses::Losses;
-use crate::stored::held::HeldList;
-use crate::stored::held::Row;
+use crate::stored::held::{HeldList, Row};
 use cairn_merkle::{Cid, Codec, Epoch, Link, btree};
 use std::collections::BTreeMap;
 
@@ -41,28 +41,6 @@ impl From<Link> for Freed {
             birth: link.birth,
             len: link.len,
         }
-    }
-}
-
-/// Epochs of the versions that must stay whole.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Holds(Vec<Epoch>);
-
-impl Holds {
-    pub(crate) fn new(mut epochs: Vec<Epoch>) -> Self {
-        epochs.sort_unstable();
-        epochs.dedup();
-        Self(epochs)
-    }
-
-    /// Whether a held version names a block that was born and freed in these epochs.
-    fn name(&self, birth: Epoch, freed: Epoch) -> bool {
-        self.0.iter().any(|held| birth <= *held && *held < freed)
-    }
-
-    /// Whether everything `other` holds is held here too.
-    fn cover(&self, other: &Self) -> bool {
-        other.0.iter().all(|epoch| self.0.contains(epoch))
     }
 }
 
@@ -164,21 +142,5 @@ pub(crate) fn commit_block(cid: Cid, epoch: Epoch, len: u32) -> Freed {
         cid,
         birth: epoch,
         len,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_version_holds_what_was_there_when_it_was_committed_and_nothing_else() {
-        let holds = Holds::new(vec![Epoch(9), Epoch(5)]);
-        let names = |birth, freed| holds.name(Epoch(birth), Epoch(freed));
-        assert!(names(5, 6) && names(1, 6) && names(1, 10) && names(9, 10) && names(6, 10));
-        assert!(!names(6, 9), "born after 5, freed by 9");
-        assert!(!names(1, 5), "freed by 5");
-        assert!(!names(10, 11), "born after both");
-        assert!(holds.cover(&Holds::new(vec![Epoch(5)])) && !Holds::default().cover(&holds));
     }
 }

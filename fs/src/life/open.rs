@@ -12,43 +12,26 @@
 //! What lies below the commit may be damaged: the volume opens without it (damage.rs). Snapshots and orphans are read as
 //! far as they can be, and operations of the log that need a damaged block are skipped (redo.rs).
 
-mod redo;
-mod replay;
-
-pub use replay::LogLoss;
-
 use crate::blocks::Blocks;
 use crate::damage::{DamageRecord, KnownDamage, Table};
-use crate::engine::{CACHE_SHARE, Config, Engine, INODES_SHARE, Signals};
-use crate::namespace::inode::{Home, Inode};
+use crate::engine::{Engine, Signals};
 use crate::namespace::parking::Parking;
-use crate::publication::Standing;
-use crate::snapshot::{CHECK_NAME, Snapshots};
+use rand::Rng;
+
+use crate::config::{CACHE_SHARE, INODES_SHARE};
 use crate::state::State;
-use crate::stored::record::Record;
 use crate::stored::volume::Volume;
-use crate::{Error, Name, Result, Time};
+use crate::versions::snapshots::Snapshots;
+use crate::versions::standing::Standing;
+use crate::{Config, Error, LogLoss, Result, Time};
 use bytes::Bytes;
 use cairn_merkle::twin::Part;
 use cairn_merkle::{
-    BlockStore, Cid, Commit, Copies, DamagedCopy, Epoch, Head, Header, LogKey, Version, VolumeKey, btree,
-    root_block,
+    BlockStore, Commit, Copies, DamagedCopy, Head, Header, LogKey, Version, VolumeKey, root_block,
 };
 use parking_lot::Mutex;
-use rand::Rng;
-use rustc_hash::FxHashSet;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Instant;
-
-/// Commits come this many times as often while deleted files are destroyed.
-const DESTROY_PACE: u32 = 16;
-/// Stranded names asked for at once.
-const FRESH_BATCH: usize = 4096;
-/// Commit intervals that changes which are all in the log may wait.
-const LOGGED_INTERVALS: u32 = 6;
-/// Less garbage than this waits until there is nothing else to do.
-const GARBAGE_MIN: u64 = 256 << 20;
 
 /// A volume whose newest commit, or an older one, has been found and verified, and in which nothing has been written
 /// yet: whoever has to judge whether it is the newest does so between [`Opening::newest`] and [`Opening::open`], and
@@ -271,63 +254,6 @@ impl Engine {
         Ok(thread.map_err(|source| cairn_merkle::StoreError::io("start a thread", source))?)
     }
 
-    fn recover(&mut self, head: Epoch, old_log: &LogKey, salt: [u8; 32]) -> Result<()> {
-        let outcome = self.restore(head, old_log)?;
-        if let Some(what) = &outcome.torn {
-            tracing::warn!(
-                what,
-                "the end of the intent log does not verify: a write that a crash cut off, or damage"
-            );
-        }
-        if let Some(loss) = &outcome.loss {
-            let LogLoss {
-                records, bytes, what, ..
-            } = loss;
-            tracing::error!(
-                records,
-                bytes,
-                what,
-                "the intent log is damaged: what was synced is lost"
-            );
-        }
-        (self.log_loss, self.log_torn) = (outcome.loss, outcome.torn);
-        // Going on would make final what a mended disk, or a copy of the log, could still bring back.
-        self.config.read_only |= self.log_loss.is_some() && !self.config.accept_log_loss;
-        let mut state = self.state.lock();
-        if self.config.read_only {
-            let lost = self.log_loss.is_some();
-            state.read_only = Some(if lost {
-                "its intent log is damaged, and what is lost was not accepted"
-            } else {
-                "it was mounted read-only"
-            });
-            return Ok(());
-        }
-        state.stranded = self.stranded(head, &outcome.named)?;
-        state.volume.log_salt = salt;
-        state.touched = true;
-        state.restarts_log = true;
-        if let Ok(name) = Name::new(CHECK_NAME) {
-            state.snapshots.to_destroy.push(name);
-        }
-        self.commit_locked(&mut state)
-    }
-
-    /// The state as of the last commit and the log.
-    fn restore(&self, head: Epoch, old_log: &LogKey) -> Result<replay::Outcome> {
-        let mut state = self.state.lock();
-        let root = state.volume.root.clone();
-        state.insert(Inode::new(root.meta, root.xattrs, root.stored, Home::Root));
-        state.replaying = true;
-        self.load_orphans(&mut state)?;
-        let outcome = match self.past {
-            false => self.replay(&mut state, head, old_log)?,
-            true => replay::Outcome::default(),
-        };
-        state.replaying = false;
-        Ok(outcome)
-    }
-
     /// What of the intent log was durable and is lost, if anything is.
     pub fn log_loss(&self) -> Option<&LogLoss> {
         self.log_loss.as_ref()
@@ -352,50 +278,6 @@ impl Engine {
     /// Whether the volume can be changed.
     pub fn is_read_only(&self) -> bool {
         self.config.read_only
-    }
-
-    /// Brings the inodes that were unlinked while open into memory, where the next commit finds them dead. Those in a
-    /// damaged block stay in the table, unknown: their space is not given back before a repair.
-    fn load_orphans(&self, state: &mut State) -> Result<()> {
-        let orphans = btree::range_past(
-            &self.blocks,
-            state.volume.orphans.as_ref(),
-            std::ops::Bound::Unbounded,
-            usize::MAX,
-            &mut |_, error| {
-                self.damage.table(Table::Orphans, &(&error).into());
-                Ok(())
-            },
-        )?;
-        for entry in orphans {
-            let record = Record::decode(&entry.value, &entry.links)?;
-            let ino = record.meta.ino;
-            state.insert(Inode::new(
-                record.meta,
-                record.xattrs,
-                record.stored,
-                Home::Orphan,
-            ));
-            state.change(ino)?;
-        }
-        Ok(())
-    }
-
-    /// Blocks that were put after the last commit and that the log does not name.
-    fn stranded(&self, head: Epoch, named: &FxHashSet<Cid>) -> Result<Vec<Cid>> {
-        let mut stranded = Vec::new();
-        let mut after = None;
-        loop {
-            let fresh = self.blocks.store.fresh(after, FRESH_BATCH)?;
-            let Some(last) = fresh.last() else {
-                return Ok(stranded);
-            };
-            after = Some(*last);
-            let lost = fresh
-                .iter()
-                .filter(|(epoch, cid)| *epoch > head && !named.contains(cid));
-            stranded.extend(lost.map(|(_, cid)| *cid));
-        }
     }
 
     /// Commits, stops the committer and refuses all that comes later. Calling it again does nothing.
@@ -429,66 +311,5 @@ impl Engine {
             tracing::warn!(%error, "the store could not be left tidy");
         }
         done
-    }
-
-    /// Until when a commit that is due may wait, if it may. Each commit writes whole records for what may be a few bytes
-    /// of each, so fewer write less; but nothing that the log lacks waits for longer than the interval.
-    fn may_wait(&self, state: &State, committed: Instant) -> Option<Instant> {
-        let (now, interval) = (Instant::now(), self.config.commit_interval);
-        let oldest = state.volatile_since().unwrap_or(now);
-        let until = (oldest + interval).min(committed + interval * LOGGED_INTERVALS);
-        (until > now && !state.asks_for_commit()).then_some(until)
-    }
-
-    /// Whether the store holds more of what was deleted than of all else.
-    fn is_mostly_garbage(&self) -> bool {
-        let stats = self.blocks.store.stats();
-        stats.is_ok_and(|stats| {
-            stats.garbage_bytes > GARBAGE_MIN && stats.garbage_bytes > stats.used_bytes / 2
-        })
-    }
-
-    /// The committer: commits on time, when asked, and lets the store tidy up when there is nothing to do.
-    fn run_committer(&self) {
-        let mut state = self.state.lock();
-        let (mut committed, mut waits) = (Instant::now(), None);
-        while !state.closing {
-            // Space of a huge file is given back soon, and writers get their turn in between.
-            let interval = match state.destroying {
-                0 => self.config.commit_interval,
-                _ => self.config.commit_interval / DESTROY_PACE,
-            };
-            let due = waits.take().unwrap_or_else(|| Instant::now() + interval);
-            while !state.closing && !state.commit_wanted {
-                if self.signals.wake.wait_until(&mut state, due).timed_out() {
-                    break;
-                }
-            }
-            if state.closing {
-                return;
-            }
-            let wanted = std::mem::replace(&mut state.commit_wanted, false);
-            if !wanted && state.has_changes() {
-                waits = self.may_wait(&state, committed);
-                if waits.is_some() {
-                    continue;
-                }
-            }
-            committed = Instant::now();
-            if state.read_only.is_none() && (state.committing || state.has_changes()) {
-                // Whoever needs to know gets the error from the log, or from a commit of his own.
-                match self.commit_locked(&mut state) {
-                    // The store may have garbage that makes room.
-                    Err(Error::NoSpace) => {}
-                    // Under a writer that never rests, nothing would ever be given back.
-                    Ok(()) if self.is_mostly_garbage() => {}
-                    _ => continue,
-                }
-            }
-            let reclaimed = parking_lot::MutexGuard::unlocked(&mut state, || self.blocks.store.reclaim());
-            if let Err(error) = reclaimed {
-                tracing::warn!(%error, "the store could not give space back");
-            }
-        }
     }
 }

@@ -1,0 +1,363 @@
+//! Closing an epoch: what changed goes into the store, and the head moves.
+//!
+//! ```text
+//!   freeze --> contents (content.rs) --> directories, deepest first --> root, hard-link table, orphans
+//!          --> what was dropped: freed, on a dead list (ledger.rs), or held (held.rs) --> commit block --> sync
+//!          --> head, frees and log trim in one step --> frozen layers become what is stored
+//! ```
+//!
+//! Only the freeze and the last step hold the lock; readers and writers go on in between. What the head's step
+//! deletes must not be looked for afterwards, so inodes learn of their new blocks under the same lock.
+//!
+//! **Invariant:** one commit at a time. When the store is full the epoch stays frozen and is tried again; after
+//! any other failure nothing is written any more. A damaged block is no failure: it stays as it is, and what belongs into
+//! it is left out and named (losses.rs).
+
+use crate::blocks::Writer;
+use crate::commit::content::Contents;
+use crate::commit::trees::{Trees, apply, key_of};
+use crate::damage::Table;
+use crate::engine::{Engine, Guard};
+
+use crate::commit::epoch::Frozen;
+use crate::commit::held::{Freed, Keeper, commit_block};
+use crate::commit::ledger::Ledger;
+use crate::commit::losses::Losses;
+use crate::error::is_full;
+use crate::namespace::inode::Content;
+use crate::stored::publication::Publication;
+use crate::stored::record::Stored;
+use crate::stored::volume::Volume;
+use crate::versions::snapshots::Snapshots;
+use crate::{Error, InodeNo, Result};
+use bytes::Bytes;
+use cairn_merkle::{Cid, Commit, Head, HeadSwap, Link};
+use parking_lot::MutexGuard;
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::collections::BTreeMap;
+
+/// What a commit wrote, before the head names it.
+struct Written {
+    root: Cid,
+    root_block: Bytes,
+    volume: Volume,
+    snapshots: Snapshots,
+    freed: Vec<Cid>,
+    /// New content of each frozen inode, and the bytes in it.
+    stored: Vec<(InodeNo, Stored, u64)>,
+    losses: Losses,
+}
+
+impl Engine {
+    /// Everything done so far is in the tree and durable on return.
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`] when the store is full (tried again later), else what the store failed with: the volume is
+    /// read-only then.
+    pub fn commit(&self) -> Result<()> {
+        let mut state = self.state.lock();
+        self.commit_locked(&mut state)
+    }
+
+    /// As [`Self::commit`], for somebody who is to hear if something could not be stored.
+    ///
+    /// # Errors
+    /// As [`Self::commit`]; [`Error::Damaged`], once, if changes had no readable place since the last time.
+    pub fn sync(&self) -> Result<()> {
+        let mut state = self.state.lock();
+        self.commit_locked(&mut state)?;
+        match std::mem::take(&mut state.untold_losses) {
+            true => Err(Error::Damaged("some of what was written could not be stored")),
+            false => Ok(()),
+        }
+    }
+
+    /// Asks for a commit soon.
+    pub fn start_commit(&self) {
+        self.state.lock().commit_wanted = true;
+        self.signals.wake.notify_all();
+    }
+
+    pub(crate) fn commit_locked(&self, state: &mut Guard<'_>) -> Result<()> {
+        if self.config.read_only {
+            return Ok(());
+        }
+        // A commit that is under way, or waits for room, may have been frozen before the caller's changes.
+        let frozen = state.committing || state.stalled.is_some();
+        let wanted = state.commits_done + 1 + u64::from(frozen);
+        while state.commits_done < wanted {
+            state.writable()?;
+            if state.committing {
+                self.signals.committed.wait(state);
+            } else if state.has_changes() {
+                self.commit_once(state)?;
+            } else {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn commit_once(&self, state: &mut Guard<'_>) -> Result<()> {
+        state.committing = true;
+        let mut frozen = match state.stalled.take() {
+            Some(frozen) => frozen,
+            None => Box::new(self.freeze(state)),
+        };
+        // Not as of the freeze: an epoch that waited for room must name what was submitted meanwhile.
+        frozen.holds = state.holds();
+        frozen.volume.publication = Publication {
+            changed: frozen.volume.publication.changed,
+            ..state.volume.publication.clone()
+        };
+        let writer = Writer::new(&self.blocks, frozen.epoch);
+        let written = MutexGuard::unlocked(state, || self.write_epoch(&frozen, &writer));
+        let done = written.and_then(|written| self.install(state, &frozen, written));
+        if done.is_err() {
+            // The head of the next try deletes them: what was deleted may come back in a power cut, and what this
+            // head was to name cannot be deleted now, for a head that failed may be in place all the same.
+            frozen.stranded.extend(writer.into_put());
+        }
+        state.committing = false;
+        state.full = matches!(&done, Err(error) if is_full(error));
+        match &done {
+            Ok(()) => {
+                state.commits_done += 1;
+                state.submit_joined();
+            }
+            Err(error) if is_full(error) => {
+                tracing::warn!("the store is full: the commit waits for room");
+                state.stalled = Some(frozen);
+            }
+            Err(error) => self.fail(state, "a commit failed", error),
+        }
+        self.signals.committed.notify_all();
+        self.signals.logged.notify_all();
+        done.map_err(|error| if is_full(&error) { Error::NoSpace } else { error })
+    }
+
+    /// Writes all that the head will name, and syncs it.
+    fn write_epoch(&self, frozen: &Frozen, writer: &Writer<'_>) -> Result<Written> {
+        let written = self.write_tree(frozen, writer);
+        if written.is_err()
+            && let Err(error) = writer.undo()
+        {
+            tracing::warn!(%error, "blocks of a commit that did not come about stay until the next one");
+        }
+        written
+    }
+
+    fn write_tree(&self, frozen: &Frozen, writer: &Writer<'_>) -> Result<Written> {
+        let losses = Losses::default();
+        let contents = Contents {
+            blocks: &self.blocks,
+            writer,
+            losses: &losses,
+            record_size: self.record_size,
+        };
+        let contents = contents.write(&frozen.items, &self.config)?;
+        let mut trees = Trees {
+            engine: self,
+            writer,
+            losses: &losses,
+            above: FxHashMap::default(),
+            table: BTreeMap::new(),
+            orphans: BTreeMap::new(),
+            root: None,
+            stored: Vec::new(),
+        };
+        trees.write(frozen, contents)?;
+        let mut volume = frozen.volume.clone();
+        let before: u64 = frozen.items.iter().map(|item| item.meta.stored).sum();
+        let after: u64 = trees.stored.iter().map(|(_, _, bytes)| bytes).sum();
+        volume.bytes = (volume.bytes + after).saturating_sub(before);
+        if let Some(root) = trees.root.take() {
+            volume.root = root;
+        }
+        for ino in &frozen.left_table {
+            trees.table.entry(key_of(*ino)).or_insert(None);
+        }
+        let changes = std::mem::take(&mut trees.table);
+        volume.table = apply(self, writer, volume.table, changes, &mut |_, error, changes| {
+            losses.linked(&error, changes)
+        })?;
+        // What was dropped so far was named by the tree, so snapshots may name it too; what follows they never do.
+        let mut held = writer.take_dropped();
+        held.extend_from_slice(&frozen.dropped);
+        let changes = std::mem::take(&mut trees.orphans);
+        // An orphan that has no place in the table is in memory still; only a crash now would leak its space.
+        volume.orphans = apply(self, writer, volume.orphans, changes, &mut |_, error, _| {
+            losses.table(Table::Orphans, &error);
+            Ok(())
+        })?;
+        let (snapshots, freed) = self.write_ledger(frozen, writer, &losses, &mut volume, held)?;
+        let (root, root_block) = self.write_commit(frozen, writer, &volume)?;
+        // Now, while everybody goes on, and not under the lock.
+        self.blocks.store.prepare_delete(&freed)?;
+        Ok(Written {
+            root,
+            root_block,
+            volume,
+            snapshots,
+            freed,
+            stored: trees.stored,
+            losses,
+        })
+    }
+
+    /// Snapshots, and what becomes of the blocks that were dropped, `held` are those that the tree named
+    /// before; answers which are deleted.
+    fn write_ledger(
+        &self,
+        frozen: &Frozen,
+        writer: &Writer<'_>,
+        losses: &Losses,
+        volume: &mut Volume,
+        held: Vec<Link>,
+    ) -> Result<(Snapshots, Vec<Cid>)> {
+        let mut ledger = Ledger {
+            blocks: &self.blocks,
+            writer,
+            losses,
+            snapshots: frozen.snapshots.clone(),
+            table: volume.snapshots.take(),
+            dead: volume.dead.take(),
+            freed: Vec::new(),
+            changes: BTreeMap::new(),
+        };
+        ledger.destroy(frozen.epoch)?;
+        ledger.drop_blocks(held)?;
+        ledger.create(frozen.epoch, volume)?;
+        volume.snapshots = ledger.finish(frozen.epoch)?;
+        volume.dead = ledger.dead.take();
+        let Ledger {
+            snapshots, mut freed, ..
+        } = ledger;
+        freed.extend(writer.take_dropped().into_iter().map(Freed::from));
+        // The commit before is named by nothing but the head.
+        let (previous, epoch, len) = frozen.previous;
+        freed.push(commit_block(previous, epoch, len));
+        let keeper = Keeper {
+            blocks: &self.blocks,
+            writer,
+            losses,
+            epoch: frozen.epoch,
+            holds: &frozen.holds,
+            before: frozen.held_before.as_ref(),
+        };
+        let freed = keeper.settle(&mut volume.held, freed)?;
+        Ok((snapshots, freed))
+    }
+
+    fn write_commit(&self, frozen: &Frozen, writer: &Writer<'_>, volume: &Volume) -> Result<(Cid, Bytes)> {
+        let (body, links) = volume.encode();
+        let commit = Commit {
+            volume_id: self.volume_id,
+            epoch: frozen.epoch,
+            previous: Some(frozen.previous.0),
+            links,
+            header_hash: frozen.header_hash,
+            body,
+        };
+        let sealed = commit.seal(&mut rand::rng(), &self.key);
+        let (root, block) = (sealed.cid, sealed.bytes.clone());
+        writer.put(sealed)?;
+        writer.flush()?;
+        if frozen.unsynced || writer.put_bulk() {
+            self.blocks.store.sync()?;
+        }
+        Ok((root, block))
+    }
+
+    /// Moves the head, and lets the inodes know where their bytes are now.
+    fn install(&self, state: &mut Guard<'_>, frozen: &Frozen, written: Written) -> Result<()> {
+        let head = Head {
+            volume_id: self.volume_id,
+            epoch: frozen.epoch,
+            root: written.root,
+        }
+        .encode(&self.key);
+        self.head_is_ours(state)?;
+        let mut delete = written.freed;
+        delete.extend_from_slice(&frozen.stranded);
+        self.blocks.store.swap_head(&HeadSwap {
+            expected: state.head.as_deref(),
+            head: &head,
+            header: Some(&frozen.header),
+            root_block: &written.root_block,
+            delete: &delete,
+            settled: frozen.epoch,
+            restarts_log: state.restarts_log,
+        })?;
+        state.restarts_log = false;
+        self.blocks.forget(&delete);
+        let from_inodes = written.volume.inodes;
+        state.head = Some(head);
+        state.root = written.root;
+        state.root_len = u32::try_from(written.root_block.len()).expect("a commit block is at most 2 MiB");
+        state.committed = frozen.epoch;
+        state.closed = frozen.closed;
+        state.committed_inodes = from_inodes;
+        let from = written.volume;
+        state.volume.bytes = from.bytes;
+        state.volume.next_snapshot = from.next_snapshot;
+        (state.volume.root, state.volume.table) = (from.root, from.table);
+        (state.volume.orphans, state.volume.snapshots, state.volume.dead) =
+            (from.orphans, from.snapshots, from.dead);
+        state.volume.held = from.held;
+        state.held_for = Some(frozen.holds.clone());
+        state.snapshots.install(written.snapshots);
+        state.frozen_bytes = 0;
+        state.frozen_inodes = 0;
+        state.frozen_overhead_bytes = 0;
+        state.frozen_put_bytes = 0;
+        state.bulk_synced = state.bulk_synced.max(frozen.bulk_puts);
+        state.log.committed(frozen.epoch);
+        let mut left = FxHashSet::default();
+        for (ino, stored, bytes) in written.stored {
+            if matches!(stored, Stored::Index(_)) {
+                left.insert(ino);
+            }
+            thaw(state, ino, stored, bytes);
+        }
+        let dead = frozen.items.iter().filter(|item| item.dead);
+        let (destroyed, left): (Vec<_>, Vec<_>) = dead
+            .map(|item| item.meta.ino)
+            .partition(|ino| !left.contains(ino));
+        for ino in destroyed {
+            state.take(ino);
+        }
+        self.tell_losses(state, frozen, written.losses);
+        state.destroying = left.len();
+        // Those that are dead and not destroyed yet join the open epoch here.
+        for item in &frozen.items {
+            state.evict_if_idle(item.meta.ino);
+        }
+        Ok(())
+    }
+}
+
+/// The frozen layer is what is stored now.
+fn thaw(state: &mut Guard<'_>, ino: InodeNo, new: Stored, bytes: u64) {
+    let Some(inode) = state.inodes.get_mut(&ino) else {
+        return;
+    };
+    inode.frozen = false;
+    inode.meta.stored = bytes;
+    match &mut inode.content {
+        Content::File(file) => {
+            file.stored = new;
+            file.frozen = None;
+            file.frozen_unlogged = false;
+        }
+        Content::Dir(dir) => {
+            dir.stored = match new {
+                Stored::Tree(link) => Some(link),
+                _ => None,
+            };
+            dir.frozen = None;
+        }
+        Content::Fixed(stored) => *stored = new,
+    }
+    state.weigh(ino);
+}

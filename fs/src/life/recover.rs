@@ -1,0 +1,118 @@
+//! Recovery: the state as of the last commit and the log, committed before anything else happens.
+
+use crate::damage::Table;
+use crate::engine::Engine;
+use crate::life::replay::Outcome;
+use crate::namespace::inode::{Home, Inode};
+use crate::state::State;
+use crate::stored::record::Record;
+use crate::versions::snapshots::CHECK_NAME;
+use crate::{LogLoss, Name, Result};
+use cairn_merkle::{Cid, Epoch, LogKey, btree};
+use rustc_hash::FxHashSet;
+
+/// Stranded names asked for at once.
+const FRESH_BATCH: usize = 4096;
+
+impl Engine {
+    pub(crate) fn recover(&mut self, head: Epoch, old_log: &LogKey, salt: [u8; 32]) -> Result<()> {
+        let outcome = self.restore(head, old_log)?;
+        if let Some(what) = &outcome.torn {
+            tracing::warn!(
+                what,
+                "the end of the intent log does not verify: a write that a crash cut off, or damage"
+            );
+        }
+        if let Some(loss) = &outcome.loss {
+            let LogLoss {
+                records, bytes, what, ..
+            } = loss;
+            tracing::error!(
+                records,
+                bytes,
+                what,
+                "the intent log is damaged: what was synced is lost"
+            );
+        }
+        (self.log_loss, self.log_torn) = (outcome.loss, outcome.torn);
+        // Going on would make final what a mended disk, or a copy of the log, could still bring back.
+        self.config.read_only |= self.log_loss.is_some() && !self.config.accept_log_loss;
+        let mut state = self.state.lock();
+        if self.config.read_only {
+            let lost = self.log_loss.is_some();
+            state.read_only = Some(if lost {
+                "its intent log is damaged, and what is lost was not accepted"
+            } else {
+                "it was mounted read-only"
+            });
+            return Ok(());
+        }
+        state.stranded = self.stranded(head, &outcome.named)?;
+        state.volume.log_salt = salt;
+        state.touched = true;
+        state.restarts_log = true;
+        if let Ok(name) = Name::new(CHECK_NAME) {
+            state.snapshots.to_destroy.push(name);
+        }
+        self.commit_locked(&mut state)
+    }
+
+    /// The state as of the last commit and the log.
+    fn restore(&self, head: Epoch, old_log: &LogKey) -> Result<Outcome> {
+        let mut state = self.state.lock();
+        let root = state.volume.root.clone();
+        state.insert(Inode::new(root.meta, root.xattrs, root.stored, Home::Root));
+        state.replaying = true;
+        self.load_orphans(&mut state)?;
+        let outcome = match self.past {
+            false => self.replay(&mut state, head, old_log)?,
+            true => Outcome::default(),
+        };
+        state.replaying = false;
+        Ok(outcome)
+    }
+
+    /// Brings the inodes that were unlinked while open into memory, where the next commit finds them dead. Those in a
+    /// damaged block stay in the table, unknown: their space is not given back before a repair.
+    fn load_orphans(&self, state: &mut State) -> Result<()> {
+        let orphans = btree::range_past(
+            &self.blocks,
+            state.volume.orphans.as_ref(),
+            std::ops::Bound::Unbounded,
+            usize::MAX,
+            &mut |_, error| {
+                self.damage.table(Table::Orphans, &(&error).into());
+                Ok(())
+            },
+        )?;
+        for entry in orphans {
+            let record = Record::decode(&entry.value, &entry.links)?;
+            let ino = record.meta.ino;
+            state.insert(Inode::new(
+                record.meta,
+                record.xattrs,
+                record.stored,
+                Home::Orphan,
+            ));
+            state.change(ino)?;
+        }
+        Ok(())
+    }
+
+    /// Blocks that were put after the last commit and that the log does not name.
+    fn stranded(&self, head: Epoch, named: &FxHashSet<Cid>) -> Result<Vec<Cid>> {
+        let mut stranded = Vec::new();
+        let mut after = None;
+        loop {
+            let fresh = self.blocks.store.fresh(after, FRESH_BATCH)?;
+            let Some(last) = fresh.last() else {
+                return Ok(stranded);
+            };
+            after = Some(*last);
+            let lost = fresh
+                .iter()
+                .filter(|(epoch, cid)| *epoch > head && !named.contains(cid));
+            stranded.extend(lost.map(|(_, cid)| *cid));
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Taking, listing, finding and destroying snapshots.
+
+use crate::engine::Engine;
+use crate::namespace::inode::{Home, Inode};
+use crate::namespace::view::in_view;
+use crate::state::State;
+use crate::stored::record::Record;
+use crate::stored::snapshot::Snapshot;
+use crate::versions::snapshots::{CHECK_NAME, DIR_NAME};
+use crate::{Attr, Error, InodeNo, Name, Result, SnapshotInfo, Time};
+
+/// Snapshots take one in so many of the memory at most.
+const MEMORY_SHARE: u64 = 8;
+
+/// Numbers of snapshots stay below: an inode number has 24 bits for the snapshot it is seen through.
+const SNAPSHOTS_MAX: u32 = (1 << 24) - 1;
+
+fn info(name: &Name, snapshot: &Snapshot) -> SnapshotInfo {
+    SnapshotInfo {
+        name: name.clone(),
+        epoch: snapshot.epoch.0,
+        created: snapshot.created,
+        inodes: snapshot.inodes,
+        bytes: snapshot.bytes,
+    }
+}
+
+impl Engine {
+    /// Looks a name up in the root, where `.snapshots` is, or among the snapshots.
+    pub(crate) fn lookup_snapshot(
+        &self,
+        state: &mut State,
+        parent: InodeNo,
+        name: &Name,
+    ) -> Result<Option<Attr>> {
+        if parent == InodeNo::ROOT && name.as_bytes() == DIR_NAME {
+            return Ok(Some(state.snapshots.dir_attr(state.inode(InodeNo::ROOT)?)));
+        }
+        if parent != InodeNo::SNAPSHOTS {
+            return Ok(None);
+        }
+        if name.as_bytes() == CHECK_NAME {
+            return Err(Error::NoEntry);
+        }
+        let Some(snapshot) = state.snapshots.by_name.get(name) else {
+            return state.snapshots.all_known().and(Err(Error::NoEntry));
+        };
+        let ino = in_view(InodeNo::ROOT, snapshot.id);
+        if !state.inodes.contains_key(&ino) {
+            let Record {
+                mut meta,
+                xattrs,
+                stored,
+            } = snapshot.root.clone();
+            meta.ino = ino;
+            state.insert(Inode::new(meta, xattrs, stored, Home::Root));
+        }
+        let inode = state.inode_mut(ino)?;
+        inode.lookups += 1;
+        Ok(Some(inode.attr()))
+    }
+
+    /// Takes a snapshot of everything done so far; durable on return.
+    ///
+    /// # Errors
+    /// [`Error::Exists`], [`Error::ReadOnly`], [`Error::NoSpace`], [`Error::Damaged`] if not all snapshots are known.
+    pub fn snapshot_create(&self, name: &Name, now: Time) -> Result<SnapshotInfo> {
+        if name.as_bytes() == CHECK_NAME {
+            return Err(Error::Invalid(
+                "`.check` is the name of the snapshots that checks used to hold",
+            ));
+        }
+        {
+            let mut state = self.state.lock();
+            // The commit under way may be taking one of that name.
+            while state.committing {
+                self.signals.committed.wait(&mut state);
+            }
+            state.snapshots.all_known()?;
+            state.writable()?;
+            let most = self.config.memory_bytes / MEMORY_SHARE;
+            if state.volume.next_snapshot >= SNAPSHOTS_MAX || state.snapshots.bytes() > most {
+                return Err(Error::NoSpace);
+            }
+            let stalled = state
+                .stalled
+                .iter()
+                .flat_map(|frozen| &frozen.snapshots.to_create);
+            let mut pending = state.snapshots.to_create.iter().chain(stalled);
+            if pending.any(|(other, _)| other == name) || state.snapshots.by_name.contains_key(name) {
+                return Err(Error::Exists);
+            }
+            state.snapshots.to_create.push((name.clone(), now));
+        }
+        let committed = self.commit();
+        let mut state = self.state.lock();
+        while state.committing {
+            self.signals.committed.wait(&mut state);
+        }
+        if let Some(snapshot) = state.snapshots.by_name.get(name) {
+            return Ok(info(name, snapshot));
+        }
+        // What was refused must not turn up later, when there is room again.
+        state.snapshots.withdraw(name);
+        if let Some(frozen) = &mut state.stalled {
+            frozen.snapshots.withdraw(name);
+        }
+        committed
+            .and(state.snapshots.all_known())
+            .and(Err(Error::NoEntry))
+    }
+
+    /// All snapshots, oldest first.
+    pub fn snapshot_list(&self) -> Vec<SnapshotInfo> {
+        let state = self.state.lock();
+        let mut list: Vec<_> = state
+            .snapshots
+            .visible()
+            .map(|(name, snapshot)| info(name, snapshot))
+            .collect();
+        list.sort_by_key(|snapshot| snapshot.epoch);
+        list
+    }
+
+    /// Gives up a snapshot; its space is free on return.
+    ///
+    /// # Errors
+    /// [`Error::NoEntry`], [`Error::ReadOnly`], [`Error::Damaged`] if not all snapshots are known.
+    pub fn snapshot_destroy(&self, name: &Name) -> Result<()> {
+        {
+            let mut state = self.state.lock();
+            state.writable()?;
+            state.snapshots.all_known()?;
+            let id = state.snapshots.by_name.get(name).ok_or(Error::NoEntry)?.id;
+            state.snapshots.to_destroy.push(name.clone());
+            // Whoever still has a file of it open reads EIO from now on, as from any block that is gone.
+            let gone: Vec<InodeNo> = state
+                .inodes
+                .keys()
+                .filter(|ino| crate::namespace::view::view_of(**ino) == id)
+                .copied()
+                .collect();
+            for ino in gone {
+                state.evict_if_idle(ino);
+            }
+        }
+        self.commit()?;
+        let state = self.state.lock();
+        match state.snapshots.by_name.contains_key(name) {
+            true => Err(Error::Damaged(
+                "the list of what only this snapshot holds, or its row, is damaged",
+            )),
+            false => Ok(()),
+        }
+    }
+}
