@@ -14,7 +14,7 @@ mod sections;
 
 use crate::result::{RunDir, write_json};
 use crate::table::{Metric, Table};
-use crate::{case, target};
+use crate::{case, system, target};
 use anyhow::{Context, Result};
 use document::Document;
 use serde_json::{Value, json};
@@ -95,7 +95,7 @@ fn summarise(table: &Table) -> Value {
                 "value": table.value(row.id, system)?,
                 "limit": table.limit(row),
                 "share_of_limit": table.share(row, system),
-                "ratio_of_cairn": table.ratio(row, target::OURS, system),
+                "ratio_of_cairn": table.ratio(row, system::OURS, system),
                 "daemon_cpu_s_per_gib": metric(Metric::DaemonCpuPerGib),
                 "daemon_peak_mib": metric(Metric::PeakMib),
                 "device_per_byte": metric(Metric::DevicePerByte),

@@ -5,14 +5,9 @@
 
 use crate::case::{self, Row};
 use crate::stats::Summary;
+use crate::system::{ANCHORED, DISK, OURS};
 use crate::table::{Metric, Table};
 
-/// Whom targets speak of.
-pub(crate) const OURS: &str = "cairn";
-/// The same while it publishes: what that costs is its affair.
-pub(crate) const ANCHORED: &str = "cairn-anchored";
-/// The disk's own filesystem: what figures are shown as multiples of.
-pub(crate) const DISK: &str = "disk";
 /// The best FUSE rival is one of these.
 pub(crate) const RIVALS: [&str; 2] = ["gocryptfs", "securefs"];
 /// Every encrypted form of ZFS.

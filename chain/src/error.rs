@@ -1,14 +1,11 @@
 //! What can go wrong between here and the chain.
 //!
 //! **Invariant:** text from outside is cut and stripped of control characters before it stands in a message
-//! ([`quoted`]), and an endpoint is named without the path and the user of its URL, which often are its password.
+//! ([`crate::quoted`]), and an endpoint is named without the path and the user of its URL, which often are its password.
 
 use crate::revert::Revert;
 use ethers_core::types::{Address, H256, U256};
 use std::path::PathBuf;
-
-/// Longest piece of somebody else's text in a message.
-const QUOTED_CHARS_MAX: usize = 160;
 
 /// Result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -49,7 +46,7 @@ pub enum Error {
         method: &'static str,
         /// JSON-RPC's number.
         code: i64,
-        /// Its reason, [`quoted`].
+        /// Its reason, [`crate::quoted`].
         message: String,
     },
     /// It serves another chain than the one configured.
@@ -178,29 +175,5 @@ impl Error {
             | Self::Config(_)
             | Self::Key { .. } => false,
         }
-    }
-}
-
-/// Somebody else's text, cut to a length that fits a message and without what would steer a terminal.
-pub fn quoted(text: &str) -> String {
-    let mut clean: String = text
-        .chars()
-        .take(QUOTED_CHARS_MAX)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
-    if text.chars().nth(QUOTED_CHARS_MAX).is_some() {
-        clean.push('…');
-    }
-    clean
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn text_from_outside_is_cut_and_steers_no_terminal() {
-        assert_eq!(quoted("a\u{1b}[2Jb\n"), "a [2Jb ");
-        assert_eq!(quoted(&"x".repeat(5000)).chars().count(), QUOTED_CHARS_MAX + 1);
     }
 }

@@ -13,7 +13,8 @@
 //! answers lie close to it ([`Quorum::reached`]). One host that shows an old chain beside a single honest answer is
 //! therefore an error and not a majority.
 
-use crate::error::{Error, Result, quoted};
+use crate::error::{Error, Result};
+use crate::quoted;
 use crate::rpc::{Called, Endpoint};
 use serde::de::DeserializeOwned;
 use serde_json::Value;

@@ -1,7 +1,7 @@
 //! Why the contract, or a token, refused.
 
 use crate::bindings::StorageStakingErrors;
-use crate::error::quoted;
+use crate::quoted;
 use ethers_contract::ContractRevert;
 use ethers_core::types::Bytes;
 use std::fmt;

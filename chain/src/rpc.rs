@@ -9,7 +9,8 @@
 //! Nothing is followed: no redirect, no proxy of the environment. What an endpoint says is believed by nobody here;
 //! [`crate::quorum`] asks several.
 
-use crate::error::{Error, Result, quoted};
+use crate::error::{Error, Result};
+use crate::quoted;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;

@@ -26,7 +26,6 @@ mod kernel;
 mod linger;
 mod listing;
 mod mount;
-mod ops;
 mod pace;
 mod part;
 mod pool;
@@ -37,4 +36,3 @@ mod told;
 mod writers;
 
 pub use mount::{Mount, MountFlag, MountOptions, Unmounter, mount};
-pub use ops::Operations;

@@ -1,7 +1,7 @@
 //! Names and inodes: in memory, found, made, renamed, listed, and their attributes.
 
 pub(crate) mod acl;
-mod attr;
+pub(crate) mod attr;
 mod create;
 pub(crate) mod inode;
 mod link;

@@ -19,7 +19,7 @@ mod mend;
 use crate::check::{CheckProgress, Walk, Wounds, published};
 use crate::engine::{Engine, Guard};
 use crate::stored::repairs::Gone;
-use crate::{Error, Result, Time};
+use crate::{Result, Time};
 use cairn_merkle::Version;
 use lists::Lists;
 use mend::Mender;
@@ -93,7 +93,9 @@ impl Engine {
         let mut mender = Mender::new(self, state, now);
         mender.tree(&wounds)?;
         mender.snapshots_lost(&wounds)?;
-        let (gone, sweep) = mender.finish(&wounds, lists)?;
+        mender.tables(&wounds)?;
+        let sweep = lists.write(&mut mender, &wounds)?;
+        let gone = mender.finish()?;
         let freed_blocks = sweep.len() as u64;
         if freed_blocks > 0 {
             state.stranded.extend(sweep);
@@ -117,12 +119,4 @@ impl Engine {
         }
         Ok(())
     }
-}
-
-/// A place in the volume that cannot be found a second time.
-fn vanished() -> Error {
-    Error::Merkle(cairn_merkle::Error::Malformed {
-        what: "tree",
-        why: "what a check found a moment ago is not there",
-    })
 }

@@ -177,7 +177,7 @@ impl State {
         if !inode.dirty {
             inode.dirty = true;
             self.dirty.insert(ino);
-            self.overhead_bytes += crate::data::admit::RECORD_COPIES * inode.counted;
+            self.overhead_bytes += crate::namespace::inode::RECORD_COPIES * inode.counted;
         }
         debug_assert!(self.dirty.contains(&ino), "a dirty inode is in the open epoch");
         if let Ok(file) = inode.file_mut() {
@@ -270,7 +270,7 @@ impl State {
             let before = std::mem::replace(&mut inode.counted, bytes);
             self.extra_bytes = self.extra_bytes + inode.counted - before;
             if inode.dirty {
-                self.overhead_bytes += crate::data::admit::RECORD_COPIES * inode.counted;
+                self.overhead_bytes += crate::namespace::inode::RECORD_COPIES * inode.counted;
             }
         }
     }

@@ -8,6 +8,9 @@
 mod aws_lc;
 #[cfg(any(test, not(feature = "aws-lc")))]
 mod portable;
+mod tag;
+
+pub(crate) use tag::TAG_LEN;
 
 use chacha20::ChaCha20;
 use chacha20::cipher::{KeyIvInit, StreamCipher, StreamCipherSeek};
@@ -16,9 +19,6 @@ use chacha20::cipher::{KeyIvInit, StreamCipher, StreamCipherSeek};
 use aws_lc as cipher;
 #[cfg(not(feature = "aws-lc"))]
 use portable as cipher;
-
-/// Length of the tag behind every ciphertext.
-pub(crate) const TAG_LEN: usize = 16;
 
 /// The nonce of keys that seal one message only.
 pub(crate) const ONE_TIME: [u8; 12] = [0; 12];

@@ -14,36 +14,11 @@
 
 mod cancel;
 mod decide;
-
-use crate::{Cid, Epoch};
+mod version;
 
 pub use cancel::Cancel;
 pub use decide::{Verdict, decide};
-
-/// One version of a volume, as it is published.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Version {
-    /// The number of the commit.
-    pub epoch: Epoch,
-    /// The commit block. Its codec is always dag-cbor, so its hash says it all.
-    pub root: Cid,
-}
-
-impl Version {
-    /// From a counter and a hash, which is what anchors keep.
-    pub fn from_digest(epoch: u64, digest: [u8; 32]) -> Self {
-        Self {
-            epoch: Epoch(epoch),
-            root: Cid::node(digest),
-        }
-    }
-}
-
-impl std::fmt::Display for Version {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "epoch {} ({})", self.epoch, self.root)
-    }
-}
+pub use version::Version;
 
 /// The cause of an anchor's failure, of whatever kind its implementation knows.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;

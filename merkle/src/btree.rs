@@ -27,24 +27,13 @@ mod salvage;
 mod tests;
 
 pub use apply::{Change, LeftOut, apply};
-pub use body::{ENTRY_COST_MAX, HEIGHT_MAX, KEY_BYTES_MAX, NODE_COST_MAX};
+pub use body::{ENTRY_COST_MAX, Entry, HEIGHT_MAX, KEY_BYTES_MAX, NODE_COST_MAX};
 pub use salvage::{Gap, prune, survey};
 
 use crate::tree::{Damaged, past, stop};
 use crate::{Link, Node, NodeSink, NodeSource, Result};
 use body::{Body, malformed};
 use std::ops::Bound;
-
-/// One key of the tree, with what it stands for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// Orders the tree; at most [`KEY_BYTES_MAX`] bytes, compared bytewise.
-    pub key: Vec<u8>,
-    /// The caller's bytes.
-    pub value: Vec<u8>,
-    /// The blocks the value leads to, in the caller's order. The tree does not follow them.
-    pub links: Vec<Link>,
-}
 
 /// The entry under `key`. Reads one node per level.
 pub fn get(src: &dyn NodeSource, root: Option<&Link>, key: &[u8]) -> Result<Option<Entry>> {

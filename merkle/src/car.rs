@@ -20,7 +20,7 @@ mod frame;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod index;
-mod layers;
+pub(crate) mod layers;
 mod source;
 mod store;
 #[cfg(test)]
@@ -29,15 +29,7 @@ mod volume;
 mod write;
 
 pub use layers::Layers;
-pub(crate) use layers::{read_only, refused};
 pub use source::ReadAt;
 pub use store::CarStore;
 pub use volume::CarVolume;
 pub use write::{CarWriter, ExportError, ExportProgress, Exported, export_v1, export_v2};
-
-use crate::Error;
-
-/// The error of a file that breaks a rule.
-pub(crate) fn malformed(why: &'static str) -> Error {
-    Error::Malformed { what: "CAR", why }
-}

@@ -31,19 +31,10 @@ mod tests;
 
 pub use change::{Change, LeftOut, apply, destroy_some, truncate};
 pub use salvage::{Gap, prune, survey};
-pub use table::{FANOUT, HEIGHT_MAX};
+pub use table::{FANOUT, HEIGHT_MAX, IndexRoot};
 
 use crate::{Link, NodeSource, Result};
 use table::{Table, View, base_of, covers, last_of, malformed, slot_of};
-
-/// The top of an index.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IndexRoot {
-    /// Leads to the topmost node.
-    pub link: Link,
-    /// Its height, at least 1: a node of height 1 links to leaves.
-    pub height: u8,
-}
 
 /// The leaf of record `recno`, or `None` for a hole. Reads one node per level.
 pub fn get(src: &dyn NodeSource, root: Option<&IndexRoot>, recno: u64) -> Result<Option<Link>> {

@@ -63,10 +63,10 @@ pub use anchor::{Anchor, AnchorError, Cancel, Challenge, ChallengeKind, Fault, V
 pub use cid::{CODEC_DAG_CBOR, CODEC_RAW, Cid, Codec, MULTIHASH_BLAKE3};
 pub use clear::{MAX_STORED, node_links};
 pub use epoch::Epoch;
-pub use error::{Error, Result};
+pub use error::{Error, Result, StoreError};
 pub use memory::MemoryStore;
-pub use store::{BlockStore, HeadSwap, LogPos, LogRest, PartHint, PutHint, Sealed, StoreError, StoreStats};
-pub use twin::{Copies, DamagedCopy, Twin, root_block};
+pub use store::{BlockStore, HeadSwap, LogPos, LogRest, PartHint, PutHint, Sealed, StoreStats, Twin};
+pub use twin::{Copies, DamagedCopy, root_block};
 
 #[cfg(feature = "sealing")]
 pub use {

@@ -15,47 +15,9 @@
 //! **Invariant:** no implementation needs a key, and a block is never changed, only put and deleted.
 
 use crate::group::Part;
-use crate::twin::Twin;
-use crate::{Cid, Epoch};
+use crate::{Cid, Epoch, StoreError};
 use bytes::Bytes;
-use std::io;
 use std::ops::Range;
-
-/// What went wrong in a store. `source.kind()` is `StorageFull` when there was no room.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The store, or the disk below it, answered with an error.
-    #[error("the store failed to {verb}: {source}")]
-    Io {
-        /// What was asked of the store, as a verb for the message.
-        verb: &'static str,
-        /// The cause.
-        source: io::Error,
-    },
-    /// [`HeadSwap::expected`] was not the head in place: somebody else has this volume open.
-    #[error(
-        "the head of the store is not the one this mount wrote: an older copy was put in its place, or another instance \
-         has the volume open"
-    )]
-    HeadMoved,
-}
-
-impl StoreError {
-    /// Wraps `source`, saying what was being done.
-    pub fn io(verb: &'static str, source: io::Error) -> Self {
-        Self::Io { verb, source }
-    }
-
-    /// Whether the cause is a lack of room.
-    pub fn is_full(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull)
-    }
-
-    /// Whether the store found its own bytes altered: what was asked for is lost there, and the rest may be well.
-    pub fn is_damage(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::InvalidData)
-    }
-}
 
 /// A sealed block on its way into the store: at most 2 MiB, named by the hash of its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -251,4 +213,15 @@ pub trait BlockStore: Send + Sync {
     fn close(&self) -> Result<(), StoreError> {
         Ok(())
     }
+}
+
+/// The second copy, as a store answers it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Twin {
+    /// The head.
+    pub head: Bytes,
+    /// The volume header.
+    pub header: Bytes,
+    /// The commit block that the head names.
+    pub root_block: Bytes,
 }

@@ -11,20 +11,9 @@
 //! swap of the head, so it leads to no older version; and what is opened is held against the anchor all the same.
 
 use crate::clear::{HeadClaim, commit_info};
-use crate::{BlockStore, Cid, Error, Result, StoreError};
+use crate::{BlockStore, Cid, Error, Result, StoreError, Twin};
 use bytes::Bytes;
 use std::fmt;
-
-/// The second copy, as a store answers it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Twin {
-    /// The head.
-    pub head: Bytes,
-    /// The volume header.
-    pub header: Bytes,
-    /// The commit block that the head names.
-    pub root_block: Bytes,
-}
 
 /// What lies twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -12,7 +12,6 @@
 //! from files, never from arguments.
 
 mod amount;
-pub(crate) mod args;
 mod deploy;
 mod history;
 mod party;
@@ -23,9 +22,9 @@ pub(crate) mod terms;
 mod verify;
 mod watch;
 
+use crate::cli::chain::{ChainCommand, VerifyArgs};
 use crate::error::{Error, Result};
 use crate::output::Output;
-use args::{ChainCommand, VerifyArgs};
 
 /// `cairn chain`.
 pub(crate) fn run(command: &ChainCommand, out: &Output) -> Result<()> {

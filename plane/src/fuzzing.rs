@@ -1,9 +1,10 @@
 //! Each decoder of this crate as a function of bytes, for `tests/fuzz.sh` (see [`cairn_merkle::fuzzing`]). A build by that
 //! script is the fuzzer itself: nothing can use a command from outside.
 
-use crate::control::{Answer, Request};
-use crate::state::Record;
-use crate::{anchor, chain, key};
+use crate::mount::control::{Answer, Request};
+use crate::mount::state::Record;
+use crate::offline::key;
+use crate::{anchor, chain};
 use cairn_merkle::fuzzing::Target;
 use serde::Serialize;
 use serde::de::DeserializeOwned;

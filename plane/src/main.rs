@@ -14,30 +14,16 @@
 
 mod anchor;
 mod chain;
-mod challenge;
-mod check;
 mod cli;
-mod commands;
-mod control;
-mod daemon;
+mod clock;
 mod error;
-mod freshness;
 #[cfg(any(test, cairn_fuzz))]
 mod fuzzing;
-mod instance;
-mod key;
-mod lost;
-mod memory;
-mod mountpoint;
+mod mount;
+mod offline;
 mod output;
-mod publish;
 mod report;
-mod serve;
-mod state;
-mod tree;
-mod unmount;
-mod verify;
-mod volume;
+mod text;
 
 #[cfg(test)]
 mod sample;
@@ -52,7 +38,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let out = Output { json: cli.json };
-    daemon::harden();
+    mount::daemon::harden();
     match run(&cli.command, &out) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -68,27 +54,27 @@ fn main() -> ExitCode {
 
 fn run(command: &Command, out: &Output) -> Result<()> {
     match command {
-        Command::Create(args) => commands::create(args, out),
-        Command::Mount(args) if args.foreground => serve::serve(args),
-        Command::Mount(args) => daemon::start(args),
-        Command::Umount(args) => unmount::umount(args, out),
-        Command::Status { place } => commands::status(place, out),
+        Command::Create(args) => offline::commands::create(args, out),
+        Command::Mount(args) if args.foreground => mount::serve::serve(args),
+        Command::Mount(args) => mount::daemon::start(args),
+        Command::Umount(args) => mount::unmount::umount(args, out),
+        Command::Status { place } => offline::commands::status(place, out),
         Command::Sync {
             dir,
             anchored,
             timeout,
-        } => commands::sync(dir, *anchored, *timeout, out),
-        Command::Snapshot(command) => commands::snapshot(command, out),
-        Command::Check(args) => check::run(args, out),
-        Command::Rekey(args) => commands::rekey(args, out),
-        Command::Quota { dir, bytes, inodes } => commands::quota(dir, *bytes, *inodes, out),
-        Command::Ls { path, long } => commands::ls(path, *long, out),
-        Command::Cat(args) => commands::cat(args),
-        Command::Audit(args) => verify::audit(args, out),
-        Command::Export(args) => verify::export(args, out),
-        Command::Import(args) => verify::import(args, out),
-        Command::Prove(args) => verify::prove(args, out),
-        Command::VerifyProof(args) => verify::verify_proof(args, out),
+        } => offline::commands::sync(dir, *anchored, *timeout, out),
+        Command::Snapshot(command) => offline::commands::snapshot(command, out),
+        Command::Check(args) => offline::check::run(args, out),
+        Command::Rekey(args) => offline::commands::rekey(args, out),
+        Command::Quota { dir, bytes, inodes } => offline::commands::quota(dir, *bytes, *inodes, out),
+        Command::Ls { path, long } => offline::commands::ls(path, *long, out),
+        Command::Cat(args) => offline::commands::cat(args),
+        Command::Audit(args) => offline::audit(args, out),
+        Command::Export(args) => offline::export(args, out),
+        Command::Import(args) => offline::import(args, out),
+        Command::Prove(args) => offline::prove(args, out),
+        Command::VerifyProof(args) => offline::verify_proof(args, out),
         Command::Verify(args) => chain::verify(args, out),
         Command::Chain(command) => chain::run(command, out),
     }

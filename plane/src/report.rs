@@ -1,14 +1,17 @@
 //! What commands answer with: the same structures go over the control socket, out as JSON, and into words.
 
 mod anchor;
+mod check;
 mod damage;
 mod repair;
 
-use crate::lost::LostReport;
+use crate::mount::lost::LostReport;
+use crate::text::hex;
 pub(crate) use anchor::AnchorReport;
 use cairn_fs::{CheckReport, KnownDamage, SnapshotInfo, Status};
+pub(crate) use check::{CheckOutcome, DamagedPath, RepairOutcome};
 pub(crate) use damage::DamageReport;
-pub(crate) use repair::{GoneReport, RepairOutcome, RepairedReport};
+pub(crate) use repair::{GoneReport, RepairedReport};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -68,52 +71,10 @@ pub(crate) struct SnapshotReport {
     pub(crate) bytes: u64,
 }
 
-/// What `check` found.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct CheckOutcome {
-    /// Blocks verified.
-    pub(crate) blocks: u64,
-    /// Their bytes.
-    pub(crate) bytes: u64,
-    /// Blocks among them that the intent log names and no commit does.
-    #[serde(default)]
-    pub(crate) logged_blocks: u64,
-    /// Files and directories seen.
-    pub(crate) inodes: u64,
-    /// Blocks nothing names.
-    pub(crate) leaked_blocks: u64,
-    /// What is not as it was written.
-    pub(crate) damaged: Vec<DamagedPath>,
-    /// How much more of that there is.
-    #[serde(default)]
-    pub(crate) damaged_more: u64,
-    /// What repairs took away, in numbers.
-    #[serde(default)]
-    pub(crate) repaired: Option<RepairedReport>,
-    /// The same one by one, oldest first.
-    #[serde(default)]
-    pub(crate) gone: Vec<GoneReport>,
-}
-
-/// One damaged path.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct DamagedPath {
-    /// From the volume's root.
-    pub(crate) path: String,
-    /// What is wrong.
-    pub(crate) what: String,
-    /// Whether a block is not there, rather than not what was written.
-    #[serde(default)]
-    pub(crate) missing: bool,
-    /// Of a directory: how many of its names cannot be read.
-    #[serde(default)]
-    pub(crate) names: u64,
-}
-
 impl MountReport {
     /// From the engine's own words.
     pub(crate) fn new(
-        record: &crate::state::Record,
+        record: &crate::mount::state::Record,
         status: &Status,
         freshness: AnchorReport,
         damage: &KnownDamage,
@@ -171,14 +132,4 @@ impl From<CheckReport> for CheckOutcome {
             gone: report.gone.iter().map(GoneReport::from).collect(),
         }
     }
-}
-
-/// Lower-case hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// `1.5 GiB`.
-pub(crate) fn human(bytes: u64) -> String {
-    indicatif::BinaryBytes(bytes).to_string()
 }

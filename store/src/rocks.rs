@@ -24,180 +24,44 @@
 //! another lock; `syncing`, held until the log is durable, then `intent`, then the lock inside `space`.
 
 mod ahead;
+mod base;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod index;
 mod intent;
 mod keys;
 mod log;
+mod lookup;
 mod open;
 mod options;
 mod reached;
 mod reclaim;
 mod space;
 
+pub use base::RocksStore;
 pub use options::StoreOptions;
 
-use crate::error::failed;
-use crate::lock::DirLock;
 use crate::pack::{Packs, Place};
 use crate::twin;
-use ahead::Ahead;
+use base::synced;
 use bytes::Bytes;
 use cairn_merkle::group::Part;
 use cairn_merkle::{
     BlockStore, Cid, Epoch, HeadSwap, LogPos, LogRest, PartHint, PutHint, Sealed, StoreError, StoreStats,
     Twin,
 };
-use intent::{IntentLog, Marks, Soon};
-use parking_lot::Mutex;
-use reached::Reached;
-use rocksdb::{
-    ColumnFamily, DB, DBRawIterator, DEFAULT_COLUMN_FAMILY_NAME, ReadOptions, WriteBatch, WriteOptions,
-    properties,
-};
+use intent::{IntentLog, Soon};
+use rocksdb::{WriteBatch, WriteOptions};
 use rustc_hash::FxHashMap;
-use space::{Claim, Space};
+use space::Claim;
 use std::{
     io,
     ops::Range,
-    path::PathBuf,
-    sync::Arc,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
     time::{Duration, Instant},
 };
 
-/// Name of the column family of the index: places and fresh marks.
-const BLOCKS: &str = "blocks";
 /// How long [`StoreStats`] are believed.
 const STATS_BELIEVED: Duration = Duration::from_secs(1);
-
-/// Sealed blocks in a directory of its own. See the module's picture.
-pub struct RocksStore {
-    // Dropped first: its writer tells the index of its last blocks.
-    packs: Packs,
-    path: PathBuf,
-    db: Arc<DB>,
-    ahead: Ahead,
-    space: Space,
-    intent: Mutex<IntentLog>,
-    marks: Mutex<Marks>,
-    /// Bytes of the intent log's files, for those who must not wait until an append is durable.
-    intent_bytes: AtomicU64,
-    /// Held while the log is synced: whoever finds nothing to sync knows that no sync of it is under way.
-    syncing: Mutex<()>,
-    reclaiming: Mutex<()>,
-    /// Held while the head is compared and swapped.
-    reached: Mutex<Reached>,
-    /// Where blocks lie that the next swap of the head deletes. Nothing that lives is ever moved.
-    doomed: Mutex<FxHashMap<Cid, Place>>,
-    stats: Mutex<Option<(Instant, StoreStats)>>,
-    failed: AtomicBool,
-    // Dropped last: until then nothing of the store may be another's.
-    _lock: DirLock,
-}
-
-impl RocksStore {
-    fn blocks(&self) -> &ColumnFamily {
-        index::of(&self.db)
-    }
-
-    fn journal(&self) -> &ColumnFamily {
-        self.db
-            .cf_handle(DEFAULT_COLUMN_FAMILY_NAME)
-            .expect("every database has the default column family")
-    }
-
-    fn meta(&self, verb: &'static str, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        let value = self
-            .db
-            .get_cf(self.journal(), key)
-            .map_err(|error| failed(verb, error))?;
-        Ok(value.map(Bytes::from))
-    }
-
-    /// Remembers that a change failed, and says so.
-    fn poison(&self, verb: &'static str, error: rocksdb::Error) -> StoreError {
-        self.failed.store(true, SeqCst);
-        failed(verb, error)
-    }
-
-    fn check_alive(&self, verb: &'static str) -> Result<(), StoreError> {
-        if self.failed.load(SeqCst) {
-            return Err(StoreError::io(
-                verb,
-                io::Error::other("an earlier write failed: reopen the store"),
-            ));
-        }
-        Ok(())
-    }
-
-    /// Fails for good once a flush or compaction has failed in the background.
-    fn check_background(&self, verb: &'static str) -> Result<(), StoreError> {
-        let errors = self.db.property_int_value(properties::BACKGROUND_ERRORS);
-        if errors.map_err(|error| failed(verb, error))?.unwrap_or(0) > 0 {
-            self.failed.store(true, SeqCst);
-        }
-        self.check_alive(verb)
-    }
-
-    fn write(&self, verb: &'static str, batch: WriteBatch, options: &WriteOptions) -> Result<(), StoreError> {
-        self.db
-            .write_opt(batch, options)
-            .map_err(|error| self.poison(verb, error))
-    }
-
-    fn take_space(&self, verb: &'static str, claim: Claim, bytes: u64) -> Result<(), StoreError> {
-        self.space
-            .take(claim, bytes)
-            .map_err(|source| StoreError::io(verb, source))
-    }
-
-    /// Walks the keys of `prefix` from `start` until `visit` returns false.
-    fn walk(
-        &self,
-        verb: &'static str,
-        family: &ColumnFamily,
-        range: (u8, &[u8]),
-        visit: impl FnMut(&DBRawIterator<'_>) -> bool,
-    ) -> Result<(), StoreError> {
-        self.walk_with(ReadOptions::default(), verb, family, range, visit)
-    }
-
-    fn walk_with(
-        &self,
-        mut options: ReadOptions,
-        verb: &'static str,
-        family: &ColumnFamily,
-        (prefix, start): (u8, &[u8]),
-        mut visit: impl FnMut(&DBRawIterator<'_>) -> bool,
-    ) -> Result<(), StoreError> {
-        options.set_iterate_upper_bound(vec![prefix + 1]);
-        options.fill_cache(false);
-        let mut iter = self.db.raw_iterator_cf_opt(family, options);
-        iter.seek(start);
-        while iter.valid() && visit(&iter) {
-            iter.next();
-        }
-        iter.status().map_err(|error| failed(verb, error))
-    }
-
-    fn available_bytes(&self) -> Result<u64, StoreError> {
-        let available = self.space.available_bytes();
-        available.map_err(|source| StoreError::io("measure its room", source))
-    }
-
-    fn measure(&self) -> Result<StoreStats, StoreError> {
-        let io = |source| StoreError::io("measure its size", source);
-        Ok(StoreStats {
-            used_bytes: self.space.used_bytes().map_err(io)?
-                + self.packs.used_bytes().map_err(io)?
-                + self.intent_bytes.load(SeqCst),
-            available_bytes: self.available_bytes()?,
-            garbage_bytes: self.packs.garbage().bytes(),
-        })
-    }
-}
 
 impl BlockStore for RocksStore {
     fn get(&self, cid: &Cid) -> Result<Option<Bytes>, StoreError> {
@@ -381,7 +245,7 @@ impl BlockStore for RocksStore {
         }
         // Beside the head: whatever damages one may damage all that is there.
         batch.put_cf(self.journal(), keys::FORMAT, open::FORMAT);
-        next.put_into(&mut batch, self);
+        next.put_into(&mut batch, [self.journal(), self.blocks()]);
         let forgotten = self.delete_into(&mut batch, swap.delete)?;
         if reached.settled < next.settled {
             // From where the last range ended: ranges that overlap make every read slower.
@@ -475,18 +339,6 @@ impl BlockStore for RocksStore {
 }
 
 impl RocksStore {
-    fn drain(&self, verb: &'static str) -> Result<(), StoreError> {
-        let drained = self.packs.drain();
-        drained.map_err(|source| StoreError::io(verb, source))
-    }
-
-    fn sync_packs(&self, verb: &'static str) -> Result<(), StoreError> {
-        self.packs.sync().map_err(|source| {
-            self.failed.store(true, SeqCst);
-            StoreError::io(verb, source)
-        })
-    }
-
     /// Compares the head with the one that a swap expects, where one that cannot be read is none; answers the header that
     /// the swap leaves.
     fn require_expected(&self, swap: &HeadSwap<'_>) -> Result<Bytes, StoreError> {
@@ -513,20 +365,4 @@ impl RocksStore {
         let written = twin::write(&self.path, swaps, swap, header);
         written.map_err(|source| self.poison_unless_full(verb, source))
     }
-
-    /// A device without room is no failure; anything else is one for good.
-    fn poison_unless_full(&self, verb: &'static str, source: io::Error) -> StoreError {
-        let error = StoreError::io(verb, source);
-        if !error.is_full() {
-            self.failed.store(true, SeqCst);
-        }
-        error
-    }
-}
-
-/// Options of a write that is durable when it returns.
-fn synced() -> WriteOptions {
-    let mut options = WriteOptions::default();
-    options.set_sync(true);
-    options
 }

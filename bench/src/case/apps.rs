@@ -1,6 +1,6 @@
 //! What developers do all day, and what a storage engine does all night.
 
-use super::{Case, Row, Tier, Unit, where_bytes_stay};
+use super::kind::{Case, Row, Tier, Unit, where_bytes_stay};
 use crate::payload::Payload;
 use crate::program;
 use crate::size::MIB;

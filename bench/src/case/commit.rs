@@ -4,7 +4,7 @@
 //! due. A filesystem that stops for a second delays all that became due in it, and they all show (a closed loop would
 //! show one).
 
-use super::{Case, Row, Tier, Unit, where_bytes_stay};
+use super::kind::{Case, Row, Tier, Unit, where_bytes_stay};
 use crate::payload::{Payload, lay_out};
 use crate::program;
 use crate::size::MIB;

@@ -1,6 +1,6 @@
 //! A source tree is copied in, read back and removed. The tree is generated: the same on every machine.
 
-use super::{Case, Limit, Part, Row, Tier, Unit, everywhere};
+use super::kind::{Case, Limit, Part, Row, Tier, Unit, everywhere};
 use crate::payload::Payload;
 use crate::program;
 use crate::size::Sizes;

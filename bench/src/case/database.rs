@@ -1,6 +1,6 @@
 //! Databases, driven by their own programs.
 
-use super::{Case, Limit, Row, Tier, Unit, where_bytes_stay};
+use super::kind::{Case, Limit, Row, Tier, Unit, where_bytes_stay};
 use crate::payload::Payload;
 use crate::program;
 use crate::stage::{Sample, Stage, rate};

@@ -7,7 +7,7 @@
 //! A floor for what ZFS costs where no kernel has it: everything above the engine is left out, and so is every system
 //! call an application would make. It is no filesystem, so it stands beside the machine's limits and not among systems.
 
-use super::{Case, Row, Tier, Unit, on_the_disk};
+use super::kind::{Case, Row, Tier, Unit, on_the_disk};
 use crate::program;
 use crate::stage::{Sample, Stage};
 use crate::system::engine_program;

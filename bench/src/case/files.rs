@@ -1,6 +1,6 @@
 //! Many small files, flat and deep, and one that only grows.
 
-use super::{Case, Limit, Part, Row, Tier, Unit, everywhere};
+use super::kind::{Case, Limit, Part, Row, Tier, Unit, everywhere};
 use crate::payload::Payload;
 use crate::stage::{Sample, Stage, rate};
 use crate::stats::Histogram;

@@ -11,7 +11,7 @@
 //! ```
 
 use super::files::{FILE_BYTES, Forest};
-use super::{Case, Row, Tier, Unit, where_bytes_stay};
+use super::kind::{Case, Row, Tier, Unit, where_bytes_stay};
 use crate::machine::drop_caches;
 use crate::payload::Payload;
 use crate::stage::{Stage, rate, seconds};

@@ -9,11 +9,11 @@
 //! Plain Cairn does the same work beside it, so that the ratio of the two is the cost.
 
 use super::commit::{open_loop, p999};
-use super::{Case, Row, Tier, Unit};
+use super::kind::{Case, Row, Tier, Unit};
 use crate::payload::{Payload, lay_out};
 use crate::size::MIB;
 use crate::stage::{Sample, Stage};
-use crate::target::{ANCHORED, OURS};
+use crate::system::{ANCHORED, OURS};
 use anyhow::Result;
 use std::fs::File;
 use std::os::unix::fs::FileExt;

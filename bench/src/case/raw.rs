@@ -3,7 +3,7 @@
 //! The disk is asked with O_DIRECT, through its own filesystem, on a file whose blocks are allocated. Cryptography
 //! runs on one thread, in blocks as large as Cairn's records, and in 4 KiB.
 
-use super::{Case, Row, Tier, Unit, on_the_disk};
+use super::kind::{Case, Row, Tier, Unit, on_the_disk};
 use crate::payload::Payload;
 use crate::size::MIB;
 use crate::stage::{Sample, Stage, rate};

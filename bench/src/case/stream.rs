@@ -1,6 +1,6 @@
 //! One file: streamed, and read and written at random. fio does it, with the jobs in `bench/fio/`.
 
-use super::{Case, Limit, Part, Row, Tier, Unit, everywhere};
+use super::kind::{Case, Limit, Part, Row, Tier, Unit, everywhere};
 use crate::fio::{self, Cache, Outcome, Settings, Side};
 use crate::payload;
 use crate::size::MIB;

@@ -3,8 +3,8 @@
 use super::document::{escape, number};
 use crate::case::{self, Case, Row};
 use crate::stats::Summary;
+use crate::system::{DISK, OURS};
 use crate::table::Table;
-use crate::target::{DISK, OURS};
 use anyhow::{Context, Result};
 use resvg::{tiny_skia, usvg};
 use std::fmt::Write;

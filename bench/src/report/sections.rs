@@ -5,9 +5,9 @@ use super::plot::OVERVIEW;
 use crate::case::{self, Case, Row};
 use crate::size::Depth;
 use crate::stats::Summary;
-use crate::system::{self, Setup};
+use crate::system::{self, DISK, OURS, Setup};
 use crate::table::{Metric, Table};
-use crate::target::{self, DISK, OURS, Outcome, Verdict};
+use crate::target::{self, Outcome, Verdict};
 use std::collections::BTreeSet;
 
 /// The whole report.

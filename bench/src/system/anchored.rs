@@ -9,7 +9,8 @@
 //! All else is [`Cairn`]'s. The chain's processor time is not counted as the daemon's: a real one is elsewhere.
 
 use super::cairn::Cairn;
-use super::{About, Place, Punctuality, Setup, System};
+use super::kind::{About, Punctuality, Setup, System};
+use super::place::Place;
 use crate::{proc, program};
 use anyhow::{Context, Result, bail};
 use rustix::process::Signal;

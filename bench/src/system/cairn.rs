@@ -1,6 +1,7 @@
 //! Cairn itself, through its command, as a user would drive it.
 
-use super::{About, Kind, Place, Setup, System};
+use super::kind::{About, Kind, Setup, System};
+use super::place::{Place, sync_both};
 use crate::program;
 use anyhow::{Context, Result};
 use std::path::PathBuf;
@@ -94,7 +95,7 @@ impl System for Cairn {
     fn flush(&self, place: &Place) -> Result<()> {
         // sync(2) hands the kernel's pages to the daemon but does not reach it as a request.
         program::run(self.command(place, "sync").arg(place.mnt()))?;
-        super::sync_both(place, &place.mnt())
+        sync_both(place, &place.mnt())
     }
 
     fn has_snapshots(&self) -> bool {

@@ -1,7 +1,8 @@
 //! Encrypting filesystems behind FUSE: Cairn's rivals. Each with its own defaults; only the cost of stretching a
 //! password is turned down, since it is no part of any figure.
 
-use super::{About, Kind, Place, System, wait_mounted};
+use super::kind::{About, Kind, System};
+use super::place::{Place, unmount_path, wait_mounted};
 use crate::program;
 use anyhow::Result;
 use std::fs;
@@ -243,7 +244,7 @@ impl System for Zerofs {
     }
 
     fn unmount(&self, place: &Place) -> Result<()> {
-        super::unmount_path(&place.mnt())?;
+        unmount_path(&place.mnt())?;
         let pids = self.daemons(place);
         pids.iter()
             .for_each(|&pid| crate::proc::signal(pid, rustix::process::Signal::TERM));

@@ -2,7 +2,8 @@
 //!
 //! An image is attached with direct I/O, so that its bytes are not cached twice and a flush is a flush of the disk.
 
-use super::{About, Kind, Place, System, sync_both, unmount_path};
+use super::kind::{About, Kind, System};
+use super::place::{Place, sync_both, unmount_path};
 use crate::program;
 use anyhow::{Context, Result};
 use std::fs;

@@ -8,7 +8,8 @@
 //! readahead, as many dirty pages) and serves as most daemons do, with two threads that sleep while nobody asks. What it
 //! costs is the hop. A daemon whose thread stays awake between two requests, as Cairn's does, can be faster on a row.
 
-use super::{About, Kind, Place, System, wait_mounted};
+use super::kind::{About, Kind, System};
+use super::place::{Place, wait_mounted};
 use anyhow::Result;
 use fuser::{
     Config, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,

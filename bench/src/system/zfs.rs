@@ -9,7 +9,8 @@
 //! The front's file layer is not ZFS's own (no ZPL, no replay of its log), so its figures stand for the engine:
 //! DMU, ARC, ZIL, checksums and encryption.
 
-use super::{About, Kind, Place, System, sync_both, unmount_fuse, wait_mounted};
+use super::kind::{About, Kind, System};
+use super::place::{Place, sync_both, unmount_fuse, wait_mounted};
 use crate::program;
 use anyhow::{Context, Result, ensure};
 use std::fs;

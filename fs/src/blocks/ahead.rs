@@ -10,7 +10,7 @@
 //!
 //! **Invariant:** a set is asked for once, until many others were: what the cache did not keep is not read over and over.
 
-use super::{OpenedCache, read_missing};
+use super::cache::{OpenedCache, read_missing};
 use cairn_merkle::{BlockStore, Cid, Link};
 use crossbeam_channel::{Sender, bounded};
 use parking_lot::Mutex;

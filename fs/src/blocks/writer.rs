@@ -1,6 +1,7 @@
 //! Blocks of one epoch on their way into the store.
 
-use super::{Blocks, Opened};
+use super::cache::Opened;
+use super::reader::Blocks;
 use cairn_merkle::{
     Cid, Epoch, Link, Node, NodeSink, PutHint, Result, Sealed, StoreError, seal_leaf, seal_node,
 };

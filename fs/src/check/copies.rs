@@ -1,6 +1,6 @@
 //! Both copies of head, header and commit block, held against what this engine opened or wrote last.
 
-use super::Damage;
+use super::report::Damage;
 use crate::Result;
 use crate::engine::Engine;
 use cairn_merkle::twin::Part;

@@ -1,7 +1,7 @@
 //! What a file holds: inline bytes, one leaf, or an index over leaves.
 
-use super::Broken;
 use super::walk::{Walk, count, digest};
+use super::wounds::Broken;
 use super::wounds::Finding;
 use crate::Result;
 use crate::data::layer::plain_len;

@@ -10,8 +10,10 @@
 //! Versions share almost everything, and a shared block is read once. What is damaged is needed by all that share it,
 //! though, so a walk goes again into those directories and files, and no others, to name its paths in each version.
 
+use super::logged;
+use super::report::{CheckProgress, CheckReport, Damage};
 use super::wounds::Finding;
-use super::{Broken, CheckProgress, CheckReport, Damage, DirWound, Wounds, logged};
+use super::wounds::{Broken, DirWound, Wounds};
 use crate::blocks::Uncached;
 use crate::engine::Engine;
 use crate::stored::name::DirKey;

@@ -10,8 +10,8 @@
 
 use crate::InodeNo;
 use crate::commit::epoch::{Closed, Frozen, Holds, Item, Work};
-use crate::data::admit::RECORD_COPIES;
 use crate::engine::{Engine, Guard};
+use crate::namespace::inode::RECORD_COPIES;
 use crate::state::State;
 
 use crate::namespace::inode::{Content, Home, Inode};

@@ -29,8 +29,6 @@ use parking_lot::MutexGuard;
 /// What a changed inode takes until it is committed, beside its data: itself, its record on the way into the tree and the
 /// tree's nodes.
 const DIRTY_INODE_BYTES: u64 = 3584;
-/// A changed inode's record is in memory so often while it is committed: encoded, as an entry, and in a node.
-pub(crate) const RECORD_COPIES: u64 = 3;
 /// What a leaf takes that was replaced, on its way to being deleted.
 pub(crate) const DROPPED_BYTES: u64 = 384;
 /// Removals may take one in so many of the memory more while the store is full: they are what makes room.

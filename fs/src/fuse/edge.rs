@@ -18,7 +18,6 @@ use super::{
     fill::Filler,
     kernel::Agreed,
     linger::{After, Linger, Lingering},
-    ops::Operations,
     pace::Pace,
     part::Part,
     pool::Pool,
@@ -26,6 +25,7 @@ use super::{
     told::{self, TTL},
     writers::Writers,
 };
+use crate::operations::Operations;
 use crate::{Access, Attr, Caller, InodeNo, Kind, Result};
 use fuser::{
     FileHandle, FopenFlags, Generation, INodeNo, Notifier, OpenAccMode, OpenFlags, ReplyData, ReplyEmpty,

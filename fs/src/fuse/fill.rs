@@ -13,8 +13,9 @@
 //! locked, and no answer to those reads may ever queue behind that. What does not fit the queue is not filled, which
 //! costs time only.
 
-use super::{ops::Operations, pool::Pool, writers::Writers};
+use super::{pool::Pool, writers::Writers};
 use crate::InodeNo;
+use crate::operations::Operations;
 use fuser::{INodeNo, Notifier};
 use std::{
     io,

@@ -4,7 +4,8 @@
 //! offset 0 --> "." (next: 1) --> ".." (next: 2) --> first entry (next: its cookie, 16 or more) --> ...
 //! ```
 
-use super::{convert, ops::Operations, reply, told, writers::Writers};
+use super::{convert, reply, told, writers::Writers};
+use crate::operations::Operations;
 use crate::{DirCookie, DirEntry, Error, InodeNo, Kind, Result};
 use fuser::{FileType, Generation, INodeNo, ReplyDirectory, ReplyDirectoryPlus};
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt, time::Duration};

@@ -4,7 +4,8 @@
 //! mount() --> INIT agreed, serving --> Mount --join()--> unmounted by anyone: umount(8), Unmounter, a signal
 //! ```
 
-use super::{edge::Edge, ops::Operations, room::MARGIN_MIN};
+use super::{edge::Edge, room::MARGIN_MIN};
+use crate::operations::Operations;
 use fuser::{BackgroundSession, Config, MountOption, Session, SessionACL};
 use rustix::{
     fs::{major, minor},

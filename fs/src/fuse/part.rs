@@ -4,8 +4,9 @@
 //!   READ --a part of the record, verified alone--> answer --worth filling?--> fill thread: the rest, for the page cache
 //! ```
 
-use super::{fill::Filler, ops::Operations, pace::Pace};
+use super::{fill::Filler, pace::Pace};
 use crate::InodeNo;
+use crate::operations::Operations;
 use cairn_merkle::buffer::Buffer;
 use fuser::INodeNo;
 use std::{sync::Arc, time::Instant};

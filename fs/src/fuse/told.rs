@@ -11,7 +11,11 @@
 //! bytes that it has not written back yet neither side knows: a `stat` of a file that is open for writing has its end
 //! written back first ([`flush_tail`]). Programs that copy sparse files take "no blocks" for "nothing but a hole".
 
-use super::{convert, ops::Operations, writers::Writers};
+use super::{
+    convert,
+    writers::{WRITTEN_TTL, Writers},
+};
+use crate::operations::Operations;
 use crate::{Attr, InodeNo, Kind};
 use fuser::{FileAttr, INodeNo, Notifier};
 use std::time::{Duration, Instant};
@@ -20,8 +24,6 @@ use std::time::{Duration, Instant};
 pub(super) const TTL: Duration = Duration::from_secs(24 * 60 * 60);
 /// Until the next commit.
 const UNSETTLED_TTL: Duration = Duration::from_secs(1);
-/// While it is written: the kernel asks before each `write` when it is over.
-pub(super) const WRITTEN_TTL: Duration = Duration::from_millis(10);
 /// What a file that is open for writing has at least, in units of 512 bytes: a page.
 const WRITTEN_BLOCKS_MIN: u64 = 8;
 /// Bytes written back at a time, and how long that may go on, for one `stat`.

@@ -12,13 +12,16 @@
 //! least one of them sees the other. Session threads never wait here: [`Writers::filling`] tells them to hand the
 //! request to a thread that may.
 
-use super::{room::Room, told::WRITTEN_TTL};
+use super::room::Room;
 use fuser::INodeNo;
 use parking_lot::{Condvar, Mutex};
 use rustc_hash::FxHashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
+
+/// While it is written: the kernel asks before each `write` when it is over.
+pub(super) const WRITTEN_TTL: Duration = Duration::from_millis(10);
 
 const SLOTS: usize = 1024;
 

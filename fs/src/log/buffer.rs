@@ -7,17 +7,15 @@
 //!
 //! **Invariant:** records and marks name as durable only what was sealed when a sync began that succeeded.
 
+use crate::Time;
 use crate::log::op::{Op, encode_record};
 use crate::log::reach::Reach;
+use crate::operations::SyncDone;
 use crate::stored::codec::Encoder;
-use crate::{Result, Time};
 use bytes::Bytes;
 use cairn_merkle::{Epoch, LogKey, LogPos};
 use std::collections::VecDeque;
 use std::time::Instant;
-
-/// Takes the outcome of an fsync.
-pub type SyncDone = Box<dyn FnOnce(Result<()>) + Send>;
 
 /// An fsync that waits for the log.
 pub(crate) struct Waiter {

@@ -11,7 +11,8 @@
 
 use crate::engine::{Engine, Guard};
 use crate::error::is_full;
-use crate::log::buffer::{SyncDone, Waiter};
+use crate::log::buffer::Waiter;
+use crate::operations::SyncDone;
 use crate::{Error, InodeNo, Result};
 use parking_lot::MutexGuard;
 use std::time::Instant;

@@ -7,10 +7,11 @@ use crate::namespace::acl;
 use crate::namespace::inode::Inode;
 use crate::state::State;
 use crate::stored::record::Xattrs;
-use crate::versions::publication::VERSION_XATTRS;
 use crate::{Attr, Caller, Error, InodeNo, Kind, Result, SetAttr, SetIdBits, XattrMode};
 use std::sync::Arc;
 
+/// Attributes that tell of versions. Not in `user.`, which belongs to users.
+pub(crate) const VERSION_XATTRS: &[u8] = b"cairn.";
 /// Bytes of names and values that one inode may carry: an inode must fit a node of the tree.
 const XATTR_BYTES_MAX: usize = 128 << 10;
 

@@ -16,6 +16,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
+/// A changed inode's record is in memory so often while it is committed: encoded, as an entry, and in a node.
+pub(crate) const RECORD_COPIES: u64 = 3;
+
 /// Where an inode's record is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Home {

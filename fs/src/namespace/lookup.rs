@@ -4,7 +4,7 @@
 
 use crate::engine::Engine;
 use crate::namespace::inode::{Child, Home, Inode};
-use crate::namespace::parking::Place;
+use crate::namespace::parking::{Place, place_of};
 use crate::namespace::view::{in_view, view_of};
 use crate::state::State;
 use crate::stored::name::DirKey;
@@ -220,5 +220,48 @@ impl Engine {
         }
         tracing::error!(%ino, %parent, "an inode is not where it was committed");
         Err(Error::NoEntry)
+    }
+}
+
+impl State {
+    /// Looks at the inodes that came first: parks those that are not in use while there are too many, and forgets the places
+    /// in the order of those that left.
+    fn park_some(&mut self) {
+        let mut steps = self.parking.steps(self.inode_bytes());
+        // One that is parked is no step: a heavy inode takes the place of a hundred light ones.
+        while steps > 0 {
+            let crowded = self.parking.is_crowded(self.inodes.len(), self.inode_bytes());
+            if !crowded && !self.parking.is_littered(self.inodes.len()) {
+                return;
+            }
+            let Some((ino, stamp)) = self.parking.next() else {
+                return;
+            };
+            let Some(inode) = self.inodes.get(&ino).filter(|inode| inode.stamp == stamp) else {
+                steps -= 1;
+                continue;
+            };
+            match place_of(inode) {
+                Some(place) if crowded => {
+                    self.parking.park(inode, place);
+                    self.take(ino);
+                }
+                _ => {
+                    self.parking.pass_by(ino, stamp);
+                    steps -= 1;
+                }
+            }
+        }
+    }
+
+    /// The kernel drops references to an inode that may be parked, and closes handles. Answers whether it was.
+    fn forget_parked(&mut self, ino: InodeNo, lookups: u64, opens: u32) -> bool {
+        let Some(left) = self.parking.forget(ino, lookups, opens) else {
+            return false;
+        };
+        if let Some(Place::Entry { parent, .. }) = left {
+            self.child_gone(parent);
+        }
+        true
     }
 }

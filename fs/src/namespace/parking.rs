@@ -15,7 +15,6 @@
 
 use crate::InodeNo;
 use crate::namespace::inode::{Home, Inode};
-use crate::state::State;
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 
@@ -92,13 +91,62 @@ impl Parking {
         self.parked.get(&ino).map(|parked| parked.place)
     }
 
+    /// Whether too many inodes are in memory: so many, which take so many bytes.
+    pub(crate) fn is_crowded(&self, inodes: usize, bytes: u64) -> bool {
+        inodes > self.inodes_max || bytes > self.bytes_max
+    }
+
+    /// How many inodes an operation may pass by, when those in memory take so many bytes.
+    pub(crate) fn steps(&self, bytes: u64) -> u64 {
+        let excess = bytes.saturating_sub(self.bytes_max);
+        STEPS as u64 + (excess / HEAVY_BYTES).min(STEPS_MAX)
+    }
+
+    /// Whether places in the order of inodes that left are too many beside so many inodes in memory.
+    pub(crate) fn is_littered(&self, inodes: usize) -> bool {
+        self.order.len() > 2 * inodes + STEPS
+    }
+
+    /// The inode that came first, and its stamp, taken out of the order.
+    pub(crate) fn next(&mut self) -> Option<(InodeNo, u64)> {
+        self.order.pop_front()
+    }
+
+    /// Puts one back, at the end: it cannot be parked now.
+    pub(crate) fn pass_by(&mut self, ino: InodeNo, stamp: u64) {
+        self.order.push_back((ino, stamp));
+    }
+
+    /// Keeps the place and the references of an inode that leaves memory.
+    pub(crate) fn park(&mut self, inode: &Inode, place: Place) {
+        let parked = Parked {
+            place,
+            lookups: inode.lookups,
+            opens: inode.opens,
+        };
+        self.parked.insert(inode.meta.ino, parked);
+    }
+
+    /// The kernel drops references to an inode that may be parked, and closes handles. Answers whether it was parked, and
+    /// with its last reference, where it was found.
+    pub(crate) fn forget(&mut self, ino: InodeNo, lookups: u64, opens: u32) -> Option<Option<Place>> {
+        let parked = self.parked.get_mut(&ino)?;
+        parked.lookups = parked.lookups.saturating_sub(lookups);
+        parked.opens = parked.opens.saturating_sub(opens);
+        if parked.lookups > 0 || parked.opens > 0 {
+            return Some(None);
+        }
+        Some(self.parked.remove(&ino).map(|parked| parked.place))
+    }
+
     /// Bytes all this takes.
     pub(crate) fn bytes(&self) -> usize {
         self.parked.capacity() * PARKED_BYTES + self.order.capacity() * size_of::<(InodeNo, u64)>()
     }
 }
 
-fn place_of(inode: &Inode) -> Option<Place> {
+/// Where an inode would be found, if it may be parked.
+pub(crate) fn place_of(inode: &Inode) -> Option<Place> {
     let open = inode.opens > 0 && inode.counted < HEAVY_BYTES;
     let busy = inode.dirty || inode.frozen || open || inode.children > 0 || inode.is_idle();
     // What somebody has yet to hear of would be forgotten.
@@ -111,62 +159,5 @@ fn place_of(inode: &Inode) -> Option<Place> {
         }),
         Home::Table => Some(Place::Table),
         Home::Root | Home::Orphan => None,
-    }
-}
-
-impl State {
-    /// Looks at the inodes that came first: parks those that are not in use while there are too many, and forgets the places
-    /// in the order of those that left.
-    pub(crate) fn park_some(&mut self) {
-        let excess = self.inode_bytes().saturating_sub(self.parking.bytes_max);
-        let mut steps = STEPS as u64 + (excess / HEAVY_BYTES).min(STEPS_MAX);
-        // One that is parked is no step: a heavy inode takes the place of a hundred light ones.
-        while steps > 0 {
-            let crowded =
-                self.inodes.len() > self.parking.inodes_max || self.inode_bytes() > self.parking.bytes_max;
-            if !crowded && self.parking.order.len() <= 2 * self.inodes.len() + STEPS {
-                return;
-            }
-            let Some((ino, stamp)) = self.parking.order.pop_front() else {
-                return;
-            };
-            let Some(inode) = self.inodes.get(&ino).filter(|inode| inode.stamp == stamp) else {
-                steps -= 1;
-                continue;
-            };
-            match place_of(inode) {
-                Some(place) if crowded => {
-                    let (lookups, opens) = (inode.lookups, inode.opens);
-                    let parked = Parked {
-                        place,
-                        lookups,
-                        opens,
-                    };
-                    self.take(ino);
-                    self.parking.parked.insert(ino, parked);
-                }
-                _ => {
-                    self.parking.order.push_back((ino, stamp));
-                    steps -= 1;
-                }
-            }
-        }
-    }
-
-    /// The kernel drops references to an inode that may be parked, and closes handles. Answers whether it was.
-    pub(crate) fn forget_parked(&mut self, ino: InodeNo, lookups: u64, opens: u32) -> bool {
-        let Some(parked) = self.parking.parked.get_mut(&ino) else {
-            return false;
-        };
-        parked.lookups = parked.lookups.saturating_sub(lookups);
-        parked.opens = parked.opens.saturating_sub(opens);
-        if parked.lookups == 0 && parked.opens == 0 {
-            let place = parked.place;
-            self.parking.parked.remove(&ino);
-            if let Place::Entry { parent, .. } = place {
-                self.child_gone(parent);
-            }
-        }
-        true
     }
 }

@@ -7,8 +7,6 @@
 //!
 //! The order matters: names are removed and moved only once every directory counts what it has.
 
-use super::lists::Lists;
-use super::vanished;
 use crate::blocks::{Uncached, Writer};
 use crate::check::{Broken, DirWound, Wounds};
 use crate::data::layer::Rec;
@@ -16,10 +14,9 @@ use crate::engine::{Engine, Guard};
 use crate::namespace::inode::Home;
 use crate::stored::name::DirKey;
 use crate::stored::record::{Meta, Record, Stored, Xattrs};
-use crate::stored::repairs::Repaired;
-use crate::stored::repairs::{Gone, LISTED_MAX, Loss, Repairs};
-use crate::{InodeNo, Kind, Name, RenameMode, Result, Time};
-use cairn_merkle::{Cid, Epoch, Link, btree, index};
+use crate::stored::repairs::{Gone, LISTED_MAX, Loss, Repaired, Repairs};
+use crate::{Error, InodeNo, Kind, Name, RenameMode, Result, Time};
+use cairn_merkle::{Epoch, Link, btree, index};
 
 /// Where files go that cannot stay under their names.
 const LOST_FOUND: &str = "lost+found";
@@ -340,8 +337,8 @@ impl<'a, 'g> Mender<'a, 'g> {
         Ok(())
     }
 
-    /// Writes the lists anew that cannot be read, and the one of what is gone; answers that, and the blocks to free.
-    pub(super) fn finish(mut self, wounds: &Wounds, lists: Lists<'_>) -> Result<(Vec<Gone>, Vec<Cid>)> {
+    /// Cuts what cannot be read out of the tables of orphans and of what is gone, and adds what this repair took away.
+    pub(super) fn tables(&mut self, wounds: &Wounds) -> Result<()> {
         if wounds.orphans {
             let orphans = self.state.volume.orphans.take();
             self.state.volume.orphans = self.prune(orphans)?;
@@ -350,14 +347,17 @@ impl<'a, 'g> Mender<'a, 'g> {
             let list = self.state.volume.repairs.root.take();
             self.state.volume.repairs.root = self.prune(list)?;
         }
-        self.list_gone()?;
-        let sweep = lists.write(&mut self, wounds)?;
+        self.list_gone()
+    }
+
+    /// Puts what was written, for the commit to name; answers what is gone.
+    pub(super) fn finish(mut self) -> Result<Vec<Gone>> {
         self.writer.flush()?;
         if self.writer.put_bulk() {
             self.state.bulk_puts += 1;
         }
         self.drop_replaced();
-        Ok((self.gone, sweep))
+        Ok(self.gone)
     }
 
     /// The commit drops what was replaced.
@@ -424,6 +424,14 @@ fn kept_name(path: &[u8]) -> Vec<u8> {
         Some(over) if over > 0 => [b"...", &name[over..]].concat(),
         _ => name,
     }
+}
+
+/// A place in the volume that cannot be found a second time.
+fn vanished() -> Error {
+    Error::Merkle(cairn_merkle::Error::Malformed {
+        what: "tree",
+        why: "what a check found a moment ago is not there",
+    })
 }
 
 #[cfg(test)]

@@ -12,23 +12,17 @@
 //!
 //! Every version that is anchored or submitted is held ([`crate::held`]), and so is one that somebody pins.
 
-use crate::check::{CheckProgress, CheckReport, Damage};
 use crate::engine::{Engine, Guard};
+use crate::namespace::attr::VERSION_XATTRS;
 use crate::state::State;
 use crate::stored::publication::SUBMITTED_MAX;
 use crate::versions::standing::{Join, Prepared, Standing};
-use crate::{Config, Error, Result};
+use crate::{Error, Result};
 
 use crate::commit::epoch::Holds;
 
-use crate::life::open::Opening;
 use crate::stored::volume::Volume;
 use cairn_merkle::{Epoch, Version};
-
-/// Caches of a past version that is verified: it reads each block once.
-const PAST_MEMORY_BYTES: u64 = 16 << 20;
-/// Attributes that tell of versions. Not in `user.`, which belongs to users.
-pub(crate) const VERSION_XATTRS: &[u8] = b"cairn.";
 
 /// Keeps a version whole while it lives.
 pub struct Pin<'a> {
@@ -213,26 +207,6 @@ impl Engine {
         })
     }
 
-    /// Verifies a version that is published, from its commit block down, while others go on. It stays whole meanwhile.
-    ///
-    /// # Errors
-    /// [`Error::NoEntry`] if it is not held; a store that fails. Damage is in the report: a commit block that is not
-    /// there or does not open is damage of the root.
-    pub fn check_version(&self, version: Version, progress: &dyn Fn(CheckProgress)) -> Result<CheckReport> {
-        let _pin = self.pin(version)?;
-        let opened = Opening::past(self.blocks.store.clone(), self.key.clone(), version)
-            .and_then(|opening| opening.open(Config::with_memory(PAST_MEMORY_BYTES)));
-        match opened {
-            Ok(past) => past.check(progress),
-            Err(error @ Error::Merkle(cairn_merkle::Error::Store(_))) => Err(error),
-            Err(Error::Merkle(error)) => Ok(CheckReport {
-                damaged: vec![Damage::of(b"/", &error)],
-                ..CheckReport::default()
-            }),
-            Err(error) => Err(error),
-        }
-    }
-
     /// What `cairn.*` attributes say, which every file has and no list shows: `None` for any other name.
     pub(crate) fn version_xattr(&self, state: &State, name: &[u8]) -> Option<Result<Vec<u8>>> {
         let standing = state.standing();
@@ -280,7 +254,7 @@ impl Engine {
 mod tests {
     use super::*;
     use crate::fixture::{caller, header};
-    use crate::{InodeNo, Quota, Time};
+    use crate::{Config, InodeNo, Quota, Time};
     use cairn_merkle::MemoryStore;
     use std::sync::Arc;
     use std::time::Duration;

@@ -1,7 +1,7 @@
 //! The cipher of AWS-LC: assembly that keeps the stream and the authenticator of a block in flight together, and so takes half the
 //! time of [`super::portable`]. A key's copy within is wiped when it is freed.
 
-use super::TAG_LEN;
+use super::tag::TAG_LEN;
 use aws_lc_rs::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 
 const TOO_LONG: &str = "a block is far shorter than the cipher's 256 GiB";

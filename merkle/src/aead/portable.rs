@@ -1,6 +1,6 @@
 //! The cipher of RustCrypto: for builds without the feature `aws-lc`, and what tests measure the other by.
 
-use super::TAG_LEN;
+use super::tag::TAG_LEN;
 use chacha20poly1305::aead::AeadInOut;
 use chacha20poly1305::aead::inout::InOutBuf;
 use chacha20poly1305::{ChaCha20Poly1305, KeyInit};

@@ -8,7 +8,7 @@
 //!   no latest                   fresh if the head's commit knows of none anchored, else forgotten
 //! ```
 
-use super::Version;
+use super::version::Version;
 
 /// What [`decide`] makes of a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

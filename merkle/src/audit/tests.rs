@@ -178,9 +178,8 @@ fn a_store_that_fails_or_answers_too_little_never_passes() {
         fn stats(&self) -> Result<crate::StoreStats, StoreError> {
             self.0.stats()
         }
-        crate::car::read_only!();
+        crate::car::layers::read_only!();
     }
-    use crate::{HeadSwap, LogPos, PutHint};
     let sample = Sample::grow(1, 1, 6);
     let report = audited(&Poor(&sample.store, false), sample.root, 2);
     assert_eq!(report.fault_count, 5);

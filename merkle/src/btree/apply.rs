@@ -15,7 +15,7 @@
 //!
 //! A node that is damaged stays as it is: changes below it are left out, and no neighbour joins it.
 
-use super::Entry;
+use super::body::Entry;
 use super::body::{Body, HEIGHT_MAX, NODE_COST_MAX, NODE_COST_MIN, check_size, cost, encode};
 use super::body::{entry_cost, malformed};
 use crate::tree::past;

@@ -9,10 +9,20 @@
 //! An entry begins where the one before it ends, in the heap as in the node's list of links; so two neighbouring slots
 //! are all a reader needs, and a binary search touches no other. The last ends must be the ends of heap and list.
 
-use super::Entry;
 use crate::{Error, Link, Node, NodeSource, Result};
 use std::cmp::Ordering;
 use std::sync::Arc;
+
+/// One key of the tree, with what it stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Orders the tree; at most [`KEY_BYTES_MAX`] bytes, compared bytewise.
+    pub key: Vec<u8>,
+    /// The caller's bytes.
+    pub value: Vec<u8>,
+    /// The blocks the value leads to, in the caller's order. The tree does not follow them.
+    pub links: Vec<Link>,
+}
 
 /// What a node of several entries costs at most. Small enough that rewriting a path is cheap, large enough that a
 /// directory of a million names has three levels.

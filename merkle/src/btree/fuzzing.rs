@@ -2,7 +2,8 @@
 
 use super::body::{Body, check_size, encode};
 use super::*;
-use crate::fuzzing;
+use crate::Node;
+use crate::fuzzing::input;
 
 /// First byte: how many links the node has. The rest: its body.
 pub(crate) fn run(data: &[u8]) {
@@ -10,7 +11,7 @@ pub(crate) fn run(data: &[u8]) {
         return;
     };
     let node = Node {
-        links: fuzzing::links(usize::from(*links % 8)),
+        links: input::links(usize::from(*links % 8)),
         body: body.to_vec(),
     };
     let Ok(opened) = Body::open(&node) else { return };
@@ -39,7 +40,7 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let entry = |key: &[u8], value: &[u8], links| Entry {
         key: key.to_vec(),
         value: value.to_vec(),
-        links: fuzzing::links(links),
+        links: input::links(links),
     };
     let leaf = encode(0, vec![entry(b"a", b"first", 0), entry(b"b", b"", 2)]);
     let inner = encode(1, vec![entry(b"a", b"", 1), entry(b"k", b"", 1)]);

@@ -9,7 +9,7 @@
 //! What a node's parent says of it (its level, its first key, where the next one begins) bounds what a damaged node held.
 //! A node that breaks what the tree promises counts as damaged: nothing in it is believed.
 
-use super::Entry;
+use super::body::Entry;
 use super::body::{self, Body, NODE_COST_MAX, encode, malformed};
 use crate::{Error, Link, NodeSink, NodeSource, Result};
 

@@ -1,8 +1,7 @@
 //! The framing of CARv1: lengths as unsigned LEB128, a header in dag-cbor, then sections of CID and block.
 
-use super::malformed;
 use crate::clear::{self, ClearLink};
-use crate::{Cid, MAX_STORED, Result};
+use crate::{Cid, Error, MAX_STORED, Result};
 use serde::{Deserialize, Serialize};
 
 /// The longest length anybody writes here: 2 MiB take four bytes, and ten are what 64 bits take.
@@ -122,6 +121,11 @@ pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
         value >>= 7;
     }
     out.push(value as u8);
+}
+
+/// The error of a file that breaks a rule.
+pub(crate) fn malformed(why: &'static str) -> Error {
+    Error::Malformed { what: "CAR", why }
 }
 
 #[cfg(test)]

@@ -7,8 +7,9 @@
 //! The index of a file is searched where it lies, so a CARv2 of any size takes no memory; a scan takes 40 bytes for
 //! each block. What an index says is only where to look.
 
+use super::frame::malformed;
 use super::frame::{SECTION_PREFIX_MAX, Section, put_varint};
-use super::{ReadAt, malformed};
+use super::source::ReadAt;
 use crate::{Cid, MULTIHASH_BLAKE3, Result, StoreError};
 use std::io;
 

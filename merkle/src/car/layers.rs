@@ -1,6 +1,6 @@
 //! A store that can only be read, made of others.
 
-use crate::{BlockStore, Cid, Epoch, HeadSwap, LogPos, PutHint, Sealed, StoreError, StoreStats};
+use crate::{BlockStore, Cid, StoreError, StoreStats};
 use bytes::Bytes;
 use std::collections::BTreeSet;
 use std::io;
@@ -17,39 +17,51 @@ pub(crate) fn refused<T>() -> Answer<T> {
 /// The methods of a store that has no log and refuses every change.
 macro_rules! read_only {
     () => {
-        fn put(&self, _: Epoch, _: &[Sealed], _: PutHint) -> std::result::Result<(), StoreError> {
-            $crate::car::refused()
+        fn put(
+            &self,
+            _: $crate::Epoch,
+            _: &[$crate::Sealed],
+            _: $crate::PutHint,
+        ) -> std::result::Result<(), $crate::StoreError> {
+            $crate::car::layers::refused()
         }
 
-        fn delete(&self, _: &[Cid]) -> std::result::Result<(), StoreError> {
-            $crate::car::refused()
+        fn delete(&self, _: &[$crate::Cid]) -> std::result::Result<(), $crate::StoreError> {
+            $crate::car::layers::refused()
         }
 
-        fn sync(&self) -> std::result::Result<(), StoreError> {
+        fn sync(&self) -> std::result::Result<(), $crate::StoreError> {
             Ok(())
         }
 
-        fn log_append(&self, _: &[(LogPos, Bytes)]) -> std::result::Result<(), StoreError> {
-            $crate::car::refused()
+        fn log_append(
+            &self,
+            _: &[($crate::LogPos, bytes::Bytes)],
+        ) -> std::result::Result<(), $crate::StoreError> {
+            $crate::car::layers::refused()
         }
 
-        fn log_read(&self, _: LogPos, _: usize) -> std::result::Result<Vec<(LogPos, Bytes)>, StoreError> {
+        fn log_read(
+            &self,
+            _: $crate::LogPos,
+            _: usize,
+        ) -> std::result::Result<Vec<($crate::LogPos, bytes::Bytes)>, $crate::StoreError> {
             Ok(Vec::new())
         }
 
-        fn swap_head(&self, _: &HeadSwap<'_>) -> std::result::Result<(), StoreError> {
-            $crate::car::refused()
+        fn swap_head(&self, _: &$crate::HeadSwap<'_>) -> std::result::Result<(), $crate::StoreError> {
+            $crate::car::layers::refused()
         }
 
         fn fresh(
             &self,
-            _: Option<(Epoch, Cid)>,
+            _: Option<($crate::Epoch, $crate::Cid)>,
             _: usize,
-        ) -> std::result::Result<Vec<(Epoch, Cid)>, StoreError> {
+        ) -> std::result::Result<Vec<($crate::Epoch, $crate::Cid)>, $crate::StoreError> {
             Ok(Vec::new())
         }
 
-        fn reclaim(&self) -> std::result::Result<(), StoreError> {
+        fn reclaim(&self) -> std::result::Result<(), $crate::StoreError> {
             Ok(())
         }
     };

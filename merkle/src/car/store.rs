@@ -1,13 +1,13 @@
 //! A CAR as a store that can only be read.
 
+use super::frame::malformed;
 use super::frame::{HEADER_BYTES_MAX, decode_header, take_varint};
 use super::index::{Index, read_failed, section_at};
-use super::read_only;
+use super::layers::read_only;
+use super::source::ReadAt;
+use super::volume::CarVolume;
 use super::write::{PRAGMA, V2_HEADER_LEN};
-use super::{CarVolume, ReadAt, malformed};
-use crate::{
-    BlockStore, Cid, Codec, Epoch, Error, HeadSwap, LogPos, PutHint, Result, Sealed, StoreError, StoreStats,
-};
+use crate::{BlockStore, Cid, Codec, Error, Result, StoreError, StoreStats};
 use bytes::Bytes;
 
 /// A CAR as a store that can only be read. Blocks are handed out as they lie there, unverified, as by any store.

@@ -1,6 +1,6 @@
 //! The block at the root of a CAR: what of a volume is no block itself.
 
-use super::malformed;
+use super::frame::malformed;
 use crate::clear::{self, ClearLink, HeadClaim};
 use crate::{Cid, Codec, Error, MAX_STORED, Result};
 use bytes::Bytes;

@@ -1,8 +1,8 @@
 //! Writes a version of a volume into a CAR, block by block in the order of a walk.
 
-use super::CarVolume;
 use super::frame::{encode_header, section_prefix};
 use super::index::{self, Entry};
+use super::volume::CarVolume;
 use crate::walk::{Seen, Walk, WalkError};
 use crate::{BlockStore, Cid, Codec};
 use std::io::{self, Seek, SeekFrom, Write};

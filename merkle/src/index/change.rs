@@ -7,7 +7,7 @@
 //!
 //! Nothing is written before all changes are made, so nothing that was just written is read back or dropped again.
 
-use super::IndexRoot;
+use super::table::IndexRoot;
 use super::table::{HEIGHT_MAX, Slot, Table, base_of, covers, last_of, slot_of};
 use crate::tree::past;
 use crate::{Error, Link, NodeSink, NodeSource, Result};

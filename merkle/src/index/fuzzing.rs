@@ -2,7 +2,7 @@
 
 use super::table::Slot;
 use super::*;
-use crate::fuzzing;
+use crate::fuzzing::input;
 use crate::{Node, NodeSink};
 use std::cell::RefCell;
 
@@ -13,7 +13,7 @@ struct Last(RefCell<Option<Node>>);
 impl NodeSink for Last {
     fn put_node(&self, node: Node) -> Result<Link> {
         self.0.replace(Some(node));
-        Ok(fuzzing::links(1).remove(0))
+        Ok(input::links(1).remove(0))
     }
 
     fn drop_block(&self, _: &Link) -> Result<()> {
@@ -27,7 +27,7 @@ pub(crate) fn run(data: &[u8]) {
         return;
     };
     let node = Node {
-        links: fuzzing::links(usize::from(*links)),
+        links: input::links(usize::from(*links)),
         body: body.to_vec(),
     };
     let Ok(view) = View::open(&node, *height) else {
@@ -55,7 +55,7 @@ pub(crate) fn run(data: &[u8]) {
 /// A node with two slots at the bottom, and a root.
 pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let seed = |height: u8, slots: [u8; 2]| {
-        let links = fuzzing::links(2).into_iter().map(Slot::Kept);
+        let links = input::links(2).into_iter().map(Slot::Kept);
         let table = Table {
             height,
             slots: slots.into_iter().zip(links).collect(),

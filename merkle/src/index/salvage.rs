@@ -6,7 +6,7 @@
 //!   height 1    ok  ###  ok           prune:     [ 0 . . 3 ], and 256 to 383 are holes
 //! ```
 
-use super::IndexRoot;
+use super::table::IndexRoot;
 use super::table::{Slot, Table, View, base_of, last_of, malformed};
 use crate::{Error, Link, NodeSink, NodeSource, Result};
 use std::ops::RangeInclusive;

@@ -7,6 +7,15 @@
 use crate::{Error, Link, Node, NodeSink, NodeSource, Result};
 use std::collections::BTreeMap;
 
+/// The top of an index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IndexRoot {
+    /// Leads to the topmost node.
+    pub link: Link,
+    /// Its height, at least 1: a node of height 1 links to leaves.
+    pub height: u8,
+}
+
 /// Slots of a node. A full node is about 11 KiB; a 128 GiB file of 128 KiB records has three levels.
 pub const FANOUT: usize = 1 << DIGIT_BITS;
 /// Height at which an index covers every `u64`.

@@ -10,7 +10,7 @@
 //! It shows everything an anchor does and protects from nothing that an anchor is for: **whoever can write the file can
 //! roll the volume back, or let a second instance in**. A mount with it says so.
 
-use crate::report::hex;
+use crate::text::hex;
 use cairn_merkle::{Anchor, AnchorError, Cancel, Version};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};

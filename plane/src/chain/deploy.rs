@@ -1,8 +1,8 @@
 //! Puts the contracts on a chain.
 
-use super::args::DeployArgs;
 use super::place::{PATIENCE, within};
 use super::terms::TermsFile;
+use crate::cli::chain::DeployArgs;
 use crate::error::{Error, Result};
 use crate::output::{Output, Progress};
 use cairn_chain::bindings::token;

@@ -1,6 +1,6 @@
 //! Every version ever published of a volume, with what does not fit.
 
-use super::args::ConfigArgs;
+use crate::cli::chain::ConfigArgs;
 use crate::error::{Error, Result};
 use crate::output::{Output, Progress};
 use cairn_chain::bindings::StorageStakingEvents as Event;

@@ -1,7 +1,7 @@
 //! What the parties of a volume do on chain.
 
-use super::args::{ConfigArgs, GraceAct, PartyArgs, TrackArgs};
 use super::terms::TermsFile;
+use crate::cli::chain::{ConfigArgs, GraceAct, PartyArgs, TrackArgs};
 use crate::error::{Error, Result};
 use crate::output::{Output, Progress};
 use cairn_chain::bindings::{

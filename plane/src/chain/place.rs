@@ -1,9 +1,10 @@
 //! The volume itself, beside what stands on chain.
 
-use crate::control::{Answer, Client, Request};
 use crate::error::{Error, Result};
-use crate::state::Record;
-use crate::{mountpoint, volume};
+use crate::mount::control::{Answer, Client, Request};
+use crate::mount::mountpoint;
+use crate::mount::state::Record;
+use crate::offline::volume;
 use cairn_chain::{Standing, Trouble};
 use cairn_merkle::{Cancel, Cid, Copies, Epoch, Version};
 use cairn_store::StoreOptions;

@@ -1,13 +1,15 @@
 //! Publishes for a volume that is not mounted. A mounted one publishes by itself.
 
-use super::args::ConfigArgs;
 use super::place::within;
-use crate::cli::KeyArgs;
+use crate::anchor;
+use crate::anchor::freshness::{self, Access};
+use crate::anchor::publish::{Publisher, Settings};
+use crate::cli::chain::ConfigArgs;
+use crate::cli::key::KeyArgs;
 use crate::error::Result;
-use crate::freshness::{self, Access};
+use crate::mount::lost;
+use crate::offline::volume;
 use crate::output::{Output, Progress};
-use crate::publish::{Publisher, Settings};
-use crate::{anchor, lost, volume};
 use cairn_fs::{Config, Engine};
 use cairn_merkle::Anchor;
 use cairn_store::StoreOptions;
@@ -25,10 +27,13 @@ pub(super) fn publish(
 ) -> Result<()> {
     let opened = volume::open_store_patiently(store, &StoreOptions::default())?;
     let mut opening = volume::opening(opened, store, key)?;
-    let anchor = anchor::open(&anchor::Spec::Eth(config.config.clone()), opening.volume_id())?;
+    let anchor = anchor::open(
+        &crate::cli::anchor::Spec::Eth(config.config.clone()),
+        opening.volume_id(),
+    )?;
     let progress = Progress::spinner(out, "waiting until the chain has settled it");
     let cancel = within(timeout);
-    let policy = anchor::Policy::Refuse;
+    let policy = crate::cli::anchor::Policy::Refuse;
     freshness::admit(&mut opening, anchor.as_ref(), policy, Access::ReadWrite, &cancel)?;
     let engine = opening
         .open(Config::default())

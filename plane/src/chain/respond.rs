@@ -1,12 +1,12 @@
 //! Answers a challenge for a volume that is not mounted. A mounted one answers by itself.
 
-use super::args::ConfigArgs;
 use super::place::{PATIENCE, within};
-use crate::cli::KeyArgs;
+use crate::cli::chain::ConfigArgs;
+use crate::cli::key::KeyArgs;
+use crate::cli::verify::VersionArgs;
 use crate::error::{Error, Result};
+use crate::offline::Place;
 use crate::output::{Output, Progress};
-use crate::verify::Place;
-use crate::verify::args::VersionArgs;
 use cairn_chain::Config;
 use cairn_merkle::{Anchor, Version};
 use rand::Rng;

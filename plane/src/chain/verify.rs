@@ -9,15 +9,15 @@
 //! **Invariant:** the root that is verified is the one on chain. What the place says of itself only tells a stale volume
 //! from one that lost a block.
 
-use super::args::VerifyArgs;
 use super::place::Local;
 use super::watch::Report;
-use crate::check;
+use crate::cli::chain::VerifyArgs;
+use crate::cli::verify::VersionArgs;
 use crate::error::{Error, Result};
+use crate::offline::check;
+use crate::offline::{self, AuditOutcome, Place, Worst};
 use crate::output::Output;
 use crate::report::CheckOutcome;
-use crate::verify::args::VersionArgs;
-use crate::verify::{self, AuditOutcome, Place, Worst};
 use cairn_chain::{Config, Limits, Standing, Trouble, Watch};
 use cairn_merkle::Version;
 use cairn_merkle::audit::{self, AuditReport};
@@ -179,7 +179,7 @@ impl Outcome {
     fn words(&self) -> String {
         let mut text = self.report.words();
         let read =
-            (self.audited.as_ref().map(verify::audit_words)).or(self.checked.as_ref().map(check::text));
+            (self.audited.as_ref().map(offline::audit_words)).or(self.checked.as_ref().map(check::text));
         if let Some(read) = read {
             text = format!("{text}\n{read}");
         }

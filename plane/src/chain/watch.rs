@@ -1,7 +1,7 @@
 //! How a volume stands, once or for as long as somebody wants to know.
 
-use super::args::{ConfigArgs, LimitArgs, WatchArgs};
 use super::place::Local;
+use crate::cli::chain::{ConfigArgs, LimitArgs, WatchArgs};
 use crate::error::{Error, Result};
 use crate::output::Output;
 use cairn_chain::{Config, Limits, Standing, Trouble, Watch};

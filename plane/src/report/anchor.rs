@@ -1,8 +1,8 @@
 //! What `status` tells of a mount's freshness.
 
-use crate::freshness::{Freshness, Trust};
-use crate::publish::{Punctuality, Window};
-use crate::report::human;
+use crate::anchor::freshness::{Freshness, Trust};
+use crate::anchor::publish::{Punctuality, Window};
+use crate::text::human;
 use cairn_fs::Standing;
 use cairn_merkle::Version;
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,6 @@
 //! What `status` tells of damage that a mount has met.
 
-use crate::report::human;
+use crate::text::human;
 use cairn_fs::{KnownDamage, Note, Notes};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;

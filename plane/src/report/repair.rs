@@ -1,7 +1,6 @@
 //! What a repair did, and what earlier ones took away.
 
-use super::CheckOutcome;
-use cairn_fs::{Gone, Loss, RepairReport, Repaired};
+use cairn_fs::{Gone, Loss, Repaired};
 use serde::{Deserialize, Serialize};
 
 /// What repairs of a volume took away, in numbers.
@@ -113,35 +112,5 @@ impl std::fmt::Display for GoneReport {
             "part" => write!(f, "{path}: a part of it"),
             _ => write!(f, "{path}"),
         }
-    }
-}
-
-/// `check --repair`.
-#[derive(Debug, Serialize)]
-pub(crate) struct RepairOutcome {
-    /// What it took away.
-    pub(crate) gone: Vec<GoneReport>,
-    /// Blocks freed that nothing named.
-    pub(crate) freed_blocks: u64,
-    /// A published version is damaged, and stays so.
-    pub(crate) published_damaged: bool,
-    /// The volume as it is now.
-    pub(crate) check: CheckOutcome,
-}
-
-impl RepairOutcome {
-    /// Of a repair that was done.
-    pub(crate) fn new(repaired: RepairReport, check: CheckOutcome) -> Self {
-        Self {
-            gone: repaired.gone.iter().map(GoneReport::from).collect(),
-            freed_blocks: repaired.freed_blocks,
-            published_damaged: repaired.published_damaged,
-            check,
-        }
-    }
-
-    /// Of one that had nothing to do.
-    pub(crate) fn nothing(check: CheckOutcome) -> Self {
-        Self::new(RepairReport::default(), check)
     }
 }

@@ -22,18 +22,21 @@
 //!
 //! **Invariant:** nothing is written to a second segment before the first is synced. Opening ends the active segment.
 
+mod head;
 mod marks;
 mod scan;
 mod segment;
 
+pub(super) use head::Use;
 pub(super) use marks::Marks;
-pub(super) use segment::{Soon, Use};
+pub(super) use segment::Soon;
 
 use crate::pack::buffer::Pool;
 use bytes::Bytes;
 use cairn_merkle::{Epoch, LogPos};
+use head::framed_len;
 use rustix::fs::fdatasync;
-use segment::{Place, SEGMENT_BYTES, Segment, framed_len, path_of};
+use segment::{Place, SEGMENT_BYTES, Segment, path_of};
 use std::{
     collections::btree_map::{BTreeMap, Entry},
     fs::{self, File},
@@ -71,7 +74,7 @@ pub(super) struct IntentLog {
 }
 
 #[cfg(feature = "fuzzing")]
-pub(super) use segment::sum_again;
+pub(super) use head::sum_again;
 
 /// The file of a slot of the log of `store`.
 #[cfg(feature = "fuzzing")]

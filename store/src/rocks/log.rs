@@ -7,8 +7,9 @@
 //!
 //! **Invariant:** a sync that failed leaves the store failed, so no mark ever says more than is durable.
 
+use super::base::RocksStore;
 use super::intent::{IntentLog, Soon, Use};
-use super::{Claim, RocksStore};
+use super::space::Claim;
 use bytes::Bytes;
 use cairn_merkle::{Epoch, HeadSwap, LogPos, LogRest, StoreError};
 use std::io;

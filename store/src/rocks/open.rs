@@ -5,10 +5,14 @@
 //!   open:   what is there --> is it a store of ours? of a format that we know? --> database, log, packs
 //! ```
 
+use super::ahead::Ahead;
+use super::base::{RocksStore, synced};
+use super::index::{self, BLOCKS};
 use super::intent::{self, IntentLog, Marks};
+use super::keys;
+use super::options::{self, StoreOptions};
 use super::reached::Reached;
 use super::space::Space;
-use super::{Ahead, BLOCKS, RocksStore, StoreOptions, index, keys, options, synced};
 use crate::error::OpenError;
 use crate::lock::DirLock;
 use crate::pack::{self, Packs};

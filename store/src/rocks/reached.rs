@@ -9,10 +9,10 @@
 //! It is in tables of both, so that damage of what holds the head does not reach what says which twin is of that head.
 
 use super::intent::Use;
-use super::{RocksStore, index, keys};
+use super::{index, keys};
 use crate::error::failed;
 use cairn_merkle::{Epoch, StoreError};
-use rocksdb::{DB, DEFAULT_COLUMN_FAMILY_NAME, WriteBatch};
+use rocksdb::{ColumnFamily, DB, DEFAULT_COLUMN_FAMILY_NAME, WriteBatch};
 
 const LEN: usize = 3 * 8;
 
@@ -78,9 +78,9 @@ impl Reached {
         }
     }
 
-    /// Has `batch` write both copies.
-    pub(super) fn put_into(self, batch: &mut WriteBatch, store: &RocksStore) {
-        for family in [store.journal(), store.blocks()] {
+    /// Has `batch` write both copies, one in each of these column families.
+    pub(super) fn put_into(self, batch: &mut WriteBatch, families: [&ColumnFamily; 2]) {
+        for family in families {
             batch.put_cf(family, keys::REACHED, self.encode());
         }
     }

@@ -9,7 +9,8 @@
 //! Nothing that lives is moved or written again. One walk of the index costs about half a second a million blocks, and
 //! is begun only when a share of the store is dead, so its cost per freed byte does not grow with the store.
 
-use super::{RocksStore, keys};
+use super::base::RocksStore;
+use super::keys;
 use crate::pack::{GROUP, Live, Place, Suspect};
 use cairn_merkle::StoreError;
 use rocksdb::{ReadOptions, Snapshot};

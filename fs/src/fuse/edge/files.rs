@@ -13,13 +13,13 @@ use super::{CACHED, Edge, WRITER};
 use crate::fuse::{
     convert::{self, ino},
     linger::{After, Lingering},
-    ops::Operations,
     reply::{answer, logged},
     rights,
     room::WRITE_BYTES,
     told,
     writers::Writers,
 };
+use crate::operations::Operations;
 use crate::{Access, Attr, Caller, Error, Result, SetAttr, SetIdBits};
 use fuser::{FileHandle, INodeNo, Notifier, ReplyAttr, ReplyOpen, ReplyWrite, Request, WriteFlags};
 use std::sync::{Arc, OnceLock};

@@ -6,10 +6,10 @@ use crate::fuse::{
     kernel,
     linger::{After, Lingering},
     listing,
-    ops::Operations,
     reply::{self, answer, done},
     told,
 };
+use crate::operations::Operations;
 use crate::{Access, Error, InodeNo, Kind, SetAttr};
 use fuser::{
     AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, FopenFlags, INodeNo,

@@ -8,7 +8,7 @@
 //! Bytes of records are not read. Memory is one window, and each byte of the file is looked at a few times at most,
 //! whatever the file claims.
 
-use super::segment::{HEAD_LEN, Head, MAGIC, Use, use_in};
+use super::head::{HEAD_LEN, Head, MAGIC, Use, use_in};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;

@@ -1,6 +1,6 @@
 //! The log in a directory: what comes back after a reopen, whole, broken and used again.
 
-use super::segment::{HEAD_LEN, Head};
+use super::head::{HEAD_LEN, Head};
 use super::*;
 
 fn pos(epoch: u64, seq: u64) -> LogPos {

@@ -1,0 +1,213 @@
+//! The store behind verification and the cache, and past it.
+
+use super::ahead::Ahead;
+use super::cache::{Opened, OpenedCache, Weight, keep_node, read_missing};
+use bytes::Bytes;
+use cairn_merkle::group::Part;
+use cairn_merkle::{BlockStore, Cid, Error, Link, Node, NodeSource, PartHint, Result, open_leaf, open_node};
+use quick_cache::sync::Cache;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Nodes side by side: who reads two of them reads more, and those of a group together if they must be read at once.
+const GROUP: usize = 16;
+/// The store, behind verification and a cache.
+pub(crate) struct Blocks {
+    pub(crate) store: Arc<dyn BlockStore>,
+    pub(super) cache: Arc<OpenedCache>,
+    ahead: Ahead,
+}
+
+impl Blocks {
+    /// Keeps up to `cache_bytes` of nodes and leaves, whichever are asked for.
+    pub(crate) fn new(store: Arc<dyn BlockStore>, cache_bytes: u64) -> Self {
+        let count = usize::try_from(cache_bytes / 16384).unwrap_or(1024);
+        let cache = Arc::new(Cache::with_weighter(count, cache_bytes, Weight));
+        Self {
+            ahead: Ahead::start(Arc::clone(&store), Arc::clone(&cache)),
+            store,
+            cache,
+        }
+    }
+
+    fn fetch(&self, cid: &Cid) -> Result<Bytes> {
+        self.store.get(cid)?.ok_or(Error::Missing { cid: *cid })
+    }
+
+    /// Many blocks at once, unverified, in the order asked.
+    pub(crate) fn fetch_many(&self, cids: &[Cid]) -> Result<Vec<Bytes>> {
+        let found = self.store.get_many(cids)?;
+        let present = found.into_iter().zip(cids);
+        present
+            .map(|(stored, cid)| stored.ok_or(Error::Missing { cid: *cid }))
+            .collect()
+    }
+
+    /// The bytes of a leaf.
+    pub(crate) fn leaf(&self, link: &Link) -> Result<Arc<Vec<u8>>> {
+        if let Some(plain) = self.cache.get(&link.cid).and_then(Opened::into_leaf) {
+            return Ok(plain);
+        }
+        self.keep_leaf(link, self.fetch(&link.cid)?)
+    }
+
+    /// Verifies and opens a leaf that was fetched, and keeps it.
+    pub(crate) fn keep_leaf(&self, link: &Link, stored: Bytes) -> Result<Arc<Vec<u8>>> {
+        let plain = Arc::new(open_leaf(link, stored)?);
+        self.cache.insert(link.cid, Opened::Leaf(plain.clone()));
+        Ok(plain)
+    }
+
+    /// A block's stored bytes, unverified, if the store has them at hand.
+    pub(crate) fn fetch_now(&self, cid: &Cid) -> Option<Bytes> {
+        self.store.get_now(cid).ok().flatten()
+    }
+
+    /// A part of a leaf, unverified; `None` says nothing.
+    pub(crate) fn fetch_part(&self, cid: &Cid, range: Range<usize>, hint: PartHint) -> Option<Part> {
+        self.store.get_part(cid, range, hint).ok().flatten()
+    }
+
+    /// Whether a block is cached: asking for it would not touch the store.
+    pub(crate) fn holds(&self, cid: &Cid) -> bool {
+        self.cache.peek(cid).is_some()
+    }
+
+    /// Bytes the cache holds.
+    pub(crate) fn cached_bytes(&self) -> u64 {
+        self.cache.weight()
+    }
+
+    /// These are of no version any more: nobody asks for them again.
+    pub(crate) fn forget(&self, cids: &[Cid]) {
+        for cid in cids {
+            self.cache.remove(cid);
+        }
+    }
+
+    fn cached_node(&self, link: &Link) -> Option<Arc<Node>> {
+        self.cache.get(&link.cid).and_then(Opened::into_node)
+    }
+}
+
+impl NodeSource for Blocks {
+    fn node(&self, link: &Link) -> Result<Arc<Node>> {
+        match self.cached_node(link) {
+            Some(node) => Ok(node),
+            None => keep_node(&self.cache, link, self.fetch(&link.cid)?),
+        }
+    }
+
+    fn node_among(&self, siblings: &[Link], at: usize) -> Result<Arc<Node>> {
+        let link = &siblings[at];
+        if let Some(node) = self.cached_node(link) {
+            return Ok(node);
+        }
+        let first = at - at % GROUP;
+        let group = &siblings[first..siblings.len().min(first + GROUP)];
+        // Names lie in no order that a user knows: who reads two so close to each other will read more, and in between.
+        if group.iter().any(|link| self.holds(&link.cid)) && !self.ahead.ask(siblings, first) {
+            read_missing(&*self.store, &self.cache, group);
+        }
+        self.node(link)
+    }
+}
+
+/// Only what is cached: everything else counts as missing.
+pub(crate) struct Cached<'a>(pub(crate) &'a Blocks);
+
+impl NodeSource for Cached<'_> {
+    fn node(&self, link: &Link) -> Result<Arc<Node>> {
+        self.0.cached_node(link).ok_or(Error::Missing { cid: link.cid })
+    }
+}
+
+/// The same blocks past the caches, for those who want to know what the store really has.
+pub(crate) struct Uncached<'a>(pub(crate) &'a Blocks);
+
+impl Uncached<'_> {
+    /// Verifies a leaf and forgets it.
+    pub(crate) fn leaf(&self, link: &Link) -> Result<()> {
+        self.0
+            .fetch(&link.cid)
+            .and_then(|stored| open_leaf(link, stored))
+            .map(drop)
+    }
+}
+
+impl NodeSource for Uncached<'_> {
+    fn node(&self, link: &Link) -> Result<Arc<Node>> {
+        Ok(Arc::new(open_node(link, self.0.fetch(&link.cid)?)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cairn_merkle::testing::{FaultStore, Tamper, TestRng};
+    use cairn_merkle::{Epoch, MemoryStore, PutHint, seal_node};
+
+    /// Nodes side by side, in a store, with nothing cached.
+    fn siblings(count: u8) -> (Arc<FaultStore<MemoryStore>>, Blocks, Vec<Link>) {
+        let store = Arc::new(FaultStore::new(MemoryStore::new()));
+        let seal = |at| {
+            let node = Node {
+                links: Vec::new(),
+                body: vec![at],
+            };
+            seal_node(&mut TestRng::new(u64::from(at)), Epoch(1), &node)
+        };
+        let (sealed, links): (Vec<_>, Vec<_>) = (0..count).map(seal).unzip();
+        store.put(Epoch(1), &sealed, PutHint::Small).unwrap();
+        let blocks = Blocks::new(store.clone(), 1 << 20);
+        (store, blocks, links)
+    }
+
+    fn cached(blocks: &Blocks, links: &[Link]) -> Vec<usize> {
+        let is_cached = |at: &usize| blocks.cached_node(&links[*at]).is_some();
+        (0..links.len()).filter(is_cached).collect()
+    }
+
+    fn read(blocks: &Blocks, links: &[Link], at: u8) {
+        assert_eq!(blocks.node_among(links, at.into()).unwrap().body, [at]);
+    }
+
+    #[test]
+    fn one_node_is_read_alone_and_a_second_beside_it_has_all_read_ahead() {
+        let (_, blocks, links) = siblings(100);
+        read(&blocks, &links, 3);
+        read(&blocks, &links, 40);
+        blocks.ahead.settle();
+        assert_eq!(cached(&blocks, &links), [3, 40]);
+        read(&blocks, &links, 5);
+        blocks.ahead.settle();
+        assert_eq!(cached(&blocks, &links), (0..100).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_was_read_ahead_and_not_kept_is_read_with_its_neighbours_only() {
+        let (_, blocks, links) = siblings(100);
+        read(&blocks, &links, 3);
+        read(&blocks, &links, 5);
+        blocks.ahead.settle();
+        let cids: Vec<Cid> = links.iter().map(|link| link.cid).collect();
+        blocks.forget(&cids);
+        assert!(cached(&blocks, &links).is_empty());
+        read(&blocks, &links, 50);
+        read(&blocks, &links, 52);
+        blocks.ahead.settle();
+        assert_eq!(cached(&blocks, &links), (48..64).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_damaged_neighbour_is_only_found_by_who_asks_for_it() {
+        let (store, blocks, links) = siblings(16);
+        store.tamper(links[7].cid, Tamper::FlipBit(0));
+        store.tamper(links[8].cid, Tamper::Drop);
+        for at in [3, 5, 9] {
+            assert_eq!(blocks.node_among(&links, at).unwrap().body, [at as u8]);
+        }
+        assert!(matches!(blocks.node_among(&links, 7), Err(Error::Corrupt { .. })));
+        assert!(matches!(blocks.node_among(&links, 8), Err(Error::Missing { .. })));
+    }
+}

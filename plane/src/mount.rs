@@ -1,0 +1,17 @@
+//! A mounted volume: its daemon, what serves it, and how it is spoken to and ended.
+//!
+//! ```text
+//!  cairn mount --daemon--> child --serve--> engine + FUSE session + control socket
+//!  cairn status, umount ... --control client~~socket~~> control server
+//! ```
+
+pub(crate) mod control;
+pub(crate) mod daemon;
+pub(crate) mod instance;
+pub(crate) mod lost;
+pub(crate) mod memory;
+pub(crate) mod mountpoint;
+pub(crate) mod serve;
+pub(crate) mod state;
+pub(crate) mod unmount;
+pub(crate) mod whereabouts;

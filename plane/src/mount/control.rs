@@ -1,0 +1,435 @@
+//! How commands talk to the daemon that serves a mount.
+//!
+//! ```text
+//! cairn status DIR --one line of JSON--> Unix socket, mode 0600, beside the record (`state.rs`)
+//!                  <--progress lines, then one answer--
+//! ```
+//!
+//! The same user, or root, may administer the mount: the socket's mode says so from the moment others can reach it.
+//! Requests carry no key.
+//! **Invariant:** a client that hangs, lies or goes away costs the daemon one thread and nothing else.
+
+use crate::anchor::freshness::Freshness;
+use crate::clock;
+use crate::error::{Error, Exit, Result};
+use crate::mount::state::{self, Record};
+use crate::report::{AnchorReport, CheckOutcome, MountReport, SnapshotReport};
+use cairn_fs::{CheckProgress, Engine, Name, Quota};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use serde::{Deserialize, Serialize};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// The longest request: a snapshot's name and its frame.
+const REQUEST_BYTES_MAX: u64 = 4096;
+/// A client says what it wants at once.
+const REQUEST_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// What a client asks.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case")]
+pub(crate) enum Request {
+    /// How the mount is.
+    Status,
+    /// Commit.
+    Sync,
+    /// Commit, and have that anchored.
+    SyncAnchored {
+        /// Longest wait.
+        timeout_ms: Option<u64>,
+    },
+    /// Take a snapshot.
+    SnapshotCreate {
+        /// Its name.
+        name: String,
+    },
+    /// Name all snapshots.
+    SnapshotList,
+    /// Give one back.
+    SnapshotDestroy {
+        /// Its name.
+        name: String,
+    },
+    /// Verify everything.
+    Check,
+    /// Change limits.
+    Quota {
+        /// Bytes.
+        bytes: Option<u64>,
+        /// Inodes.
+        inodes: Option<u64>,
+    },
+    /// Answer when the volume has been closed. Progress tells of two steps: the mount has ended, the volume is closed.
+    AwaitEnd,
+    /// Commit, and end although the mount is in use.
+    End,
+}
+
+/// What the daemon says.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub(crate) enum Answer {
+    /// Not the last line: how far it is.
+    Progress {
+        /// Done so far.
+        done: u64,
+        /// In all, if that is known.
+        total: u64,
+    },
+    /// Nothing to tell but that it is done.
+    Done,
+    /// To `Status`.
+    Status(Box<MountReport>),
+    /// To `SnapshotCreate` and `SnapshotList`.
+    Snapshots {
+        /// One, or all.
+        snapshots: Vec<SnapshotReport>,
+    },
+    /// To `Check`.
+    Checked(CheckOutcome),
+    /// It failed.
+    Failed {
+        /// Why.
+        message: String,
+        /// The code the client should end with.
+        exit: Exit,
+    },
+}
+
+impl From<&Error> for Answer {
+    fn from(error: &Error) -> Self {
+        Self::Failed {
+            message: error.to_string(),
+            exit: error.exit(),
+        }
+    }
+}
+
+/// The daemon's side.
+pub(crate) struct Server {
+    engine: Arc<Engine>,
+    record: Record,
+    freshness: Freshness,
+    end_mount: Box<dyn Fn() + Send + Sync>,
+    end: Mutex<End>,
+    changed: Condvar,
+}
+
+/// Who waits for the end, and how it came.
+#[derive(Default)]
+struct End {
+    waiting: usize,
+    /// The mount is gone from every namespace, and the volume is being closed.
+    closing: bool,
+    result: Option<std::result::Result<(), (String, Exit)>>,
+}
+
+impl Server {
+    /// Serves from now on, on threads of its own. `end_mount` is asked when a client wants the mount to end.
+    pub(crate) fn start(
+        engine: Arc<Engine>,
+        record: Record,
+        freshness: Freshness,
+        end_mount: impl Fn() + Send + Sync + 'static,
+    ) -> Result<Arc<Self>> {
+        let listener = listen(&state::file(&record.mountpoint, "sock")?)?;
+        let server = Arc::new(Self {
+            engine,
+            record,
+            freshness,
+            end_mount: Box::new(end_mount),
+            end: Mutex::default(),
+            changed: Condvar::new(),
+        });
+        let accept = Arc::clone(&server);
+        spawn("control", move || {
+            for stream in listener.incoming().flatten() {
+                let server = Arc::clone(&accept);
+                let served = spawn("control-client", move || server.serve(&stream));
+                if let Err(error) = served {
+                    tracing::warn!(%error, "cannot serve a control client");
+                }
+            }
+        })?;
+        Ok(server)
+    }
+
+    /// Tells those who wait that the mount has ended, and that closing the volume takes what time is left.
+    pub(crate) fn closing(&self) {
+        self.lock().closing = true;
+        self.changed.notify_all();
+    }
+
+    /// Tells those who wait how the volume was closed, and gives them a moment to hear it.
+    pub(crate) fn ended(&self, result: &Result<()>) {
+        let mut end = self.lock();
+        end.result = Some(match result {
+            Ok(()) => Ok(()),
+            Err(error) => Err((error.to_string(), error.exit())),
+        });
+        self.changed.notify_all();
+        let heard = self
+            .changed
+            .wait_timeout_while(end, Duration::from_secs(1), |end| end.waiting > 0);
+        drop(heard);
+    }
+
+    fn serve(&self, stream: &UnixStream) {
+        let _ = stream.set_read_timeout(Some(REQUEST_TIME_MAX));
+        let mut line = String::new();
+        if BufReader::new(stream.take(REQUEST_BYTES_MAX))
+            .read_line(&mut line)
+            .is_err()
+        {
+            return;
+        }
+        let waits = match serde_json::from_str::<Request>(&line) {
+            Ok(Request::AwaitEnd) => true,
+            Ok(request) => {
+                let answer = self
+                    .answer(&request, stream)
+                    .unwrap_or_else(|error| Answer::from(&error));
+                send(stream, &answer);
+                false
+            }
+            Err(error) => {
+                let message = format!("the daemon does not understand this version of cairn: {error}");
+                send(
+                    stream,
+                    &Answer::Failed {
+                        message,
+                        exit: Exit::Usage,
+                    },
+                );
+                false
+            }
+        };
+        if waits {
+            self.await_end(stream);
+        }
+    }
+
+    fn await_end(&self, stream: &UnixStream) {
+        let mut end = self.lock();
+        end.waiting += 1;
+        // From here on the end cannot be missed: the client may unmount.
+        send(stream, &Answer::Progress { done: 0, total: 2 });
+        end = self
+            .changed
+            .wait_while(end, |end| !end.closing && end.result.is_none())
+            .unwrap_or_else(PoisonError::into_inner);
+        send(stream, &Answer::Progress { done: 1, total: 2 });
+        end = self
+            .changed
+            .wait_while(end, |end| end.result.is_none())
+            .unwrap_or_else(PoisonError::into_inner);
+        let answer = match &end.result {
+            Some(Err((message, exit))) => Answer::Failed {
+                message: message.clone(),
+                exit: *exit,
+            },
+            _ => Answer::Done,
+        };
+        send(stream, &answer);
+        end.waiting -= 1;
+        self.changed.notify_all();
+    }
+
+    fn answer(&self, request: &Request, stream: &UnixStream) -> Result<Answer> {
+        Ok(match request {
+            Request::Status => {
+                let freshness = AnchorReport::new(&self.engine.standing(), &self.freshness);
+                Answer::Status(Box::new(MountReport::new(
+                    &self.record,
+                    &self.engine.status(),
+                    freshness,
+                    &self.engine.damage(),
+                )))
+            }
+            Request::SyncAnchored { timeout_ms } => {
+                self.freshness.sync(timeout_ms.map(Duration::from_millis))?;
+                Answer::Done
+            }
+            Request::Check => {
+                let progress = |progress: CheckProgress| {
+                    let (done, total) = (progress.blocks_done, progress.blocks_total);
+                    send(stream, &Answer::Progress { done, total });
+                };
+                Answer::Checked(check(&self.engine, &progress)?)
+            }
+            Request::Sync => {
+                self.engine.sync()?;
+                Answer::Done
+            }
+            Request::SnapshotCreate { name } => Answer::Snapshots {
+                snapshots: vec![snapshot_create(&self.engine, name)?],
+            },
+            Request::SnapshotList => Answer::Snapshots {
+                snapshots: snapshot_list(&self.engine)?,
+            },
+            Request::SnapshotDestroy { name } => {
+                self.engine.snapshot_destroy(&Name::new(name.as_bytes())?)?;
+                Answer::Done
+            }
+            Request::Quota { bytes, inodes } => {
+                self.engine.set_quota(Quota {
+                    bytes: *bytes,
+                    inodes: *inodes,
+                })?;
+                Answer::Done
+            }
+            Request::End => {
+                self.engine.commit()?;
+                (self.end_mount)();
+                Answer::Done
+            }
+            Request::AwaitEnd => Answer::Done,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, End> {
+        self.end.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Verifies everything; the same with and without a daemon.
+pub(crate) fn check(engine: &Engine, progress: &(dyn Fn(CheckProgress) + Sync)) -> Result<CheckOutcome> {
+    Ok(engine.check(progress)?.into())
+}
+
+/// Takes a snapshot; the same with and without a daemon.
+pub(crate) fn snapshot_create(engine: &Engine, name: &str) -> Result<SnapshotReport> {
+    Ok(SnapshotReport::from(
+        &engine.snapshot_create(&Name::new(name.as_bytes())?, clock::now())?,
+    ))
+}
+
+/// All snapshots; the same with and without a daemon.
+pub(crate) fn snapshot_list(engine: &Engine) -> Result<Vec<SnapshotReport>> {
+    Ok(engine.snapshot_list().iter().map(SnapshotReport::from).collect())
+}
+
+/// A socket at `path` that is private before it is there: it is made in a directory that nobody else can enter.
+fn listen(path: &Path) -> Result<UnixListener> {
+    let private = path.with_extension("new");
+    let socket = private.join("s");
+    // What a daemon that was killed meanwhile left behind.
+    let _ = std::fs::remove_dir_all(&private);
+    let made = std::fs::DirBuilder::new().mode(0o700).create(&private);
+    made.map_err(Error::at("create", &private))?;
+    let listener = UnixListener::bind(&socket).map_err(Error::at("listen on", &socket))?;
+    let mode = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(&socket, mode).map_err(Error::at("protect", &socket))?;
+    std::fs::rename(&socket, path).map_err(Error::at("rename", &socket))?;
+    let _ = std::fs::remove_dir(&private);
+    Ok(listener)
+}
+
+/// A client that went away does not matter: what it asked for is done all the same.
+fn send(mut stream: &UnixStream, answer: &Answer) {
+    if let Ok(mut line) = serde_json::to_vec(answer) {
+        line.push(b'\n');
+        let _ = stream.write_all(&line);
+    }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<()> {
+    let thread = std::thread::Builder::new().name(name.into()).spawn(run);
+    thread
+        .map(drop)
+        .map_err(|error| Error::io("cannot start a thread", error))
+}
+
+/// The command's side: one request, and answers until the last.
+pub(crate) struct Client {
+    stream: BufReader<UnixStream>,
+    record: Record,
+}
+
+impl Client {
+    /// Reaches the daemon that serves `place`, or says that there is none.
+    pub(crate) fn connect(place: &Path) -> Result<Self> {
+        let Some(record) = Record::find(place)? else {
+            let at = place.display();
+            return Err(Error::NotMounted(format!(
+                "no daemon of yours serves {at}: mount the volume, or name the store of one that is not mounted"
+            )));
+        };
+        Self::of(record)
+    }
+
+    /// Reaches the daemon with this record.
+    pub(crate) fn of(record: Record) -> Result<Self> {
+        let path = state::file(&record.mountpoint, "sock")?;
+        let stream = UnixStream::connect(&path).map_err(|error| {
+            Error::NotMounted(format!(
+                "the daemon (pid {}) does not answer at {}: {error}",
+                record.pid,
+                path.display()
+            ))
+        })?;
+        Ok(Self {
+            stream: BufReader::new(stream),
+            record,
+        })
+    }
+
+    /// The daemon's record.
+    pub(crate) fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// Asks; [`Self::next`] brings the answers.
+    pub(crate) fn send(&mut self, request: &Request) -> Result<()> {
+        let mut line =
+            serde_json::to_vec(request).map_err(|error| Error::io("cannot ask the daemon", error))?;
+        line.push(b'\n');
+        self.stream
+            .get_mut()
+            .write_all(&line)
+            .map_err(|error| Error::io("cannot ask the daemon", error))
+    }
+
+    /// Whether the daemon says something within `time`.
+    pub(crate) fn says_within(&self, time: Duration) -> bool {
+        let mut heard = [PollFd::new(self.stream.get_ref(), PollFlags::IN)];
+        let time = Timespec::try_from(time).ok();
+        !self.stream.buffer().is_empty() || matches!(poll(&mut heard, time.as_ref()), Ok(1..))
+    }
+
+    /// The next line of the daemon. A failure it reports is this command's failure.
+    pub(crate) fn next(&mut self) -> Result<Answer> {
+        let gone = || {
+            Error::NotMounted(format!(
+                "the daemon (pid {}) ended without an answer",
+                self.record.pid
+            ))
+        };
+        let mut line = String::new();
+        match self.stream.read_line(&mut line) {
+            Ok(0) | Err(_) => return Err(gone()),
+            Ok(_) => {}
+        }
+        match serde_json::from_str(&line)
+            .map_err(|error| Error::io("the daemon's answer makes no sense", error))?
+        {
+            Answer::Failed { message, exit } => Err(Error::Remote { message, exit }),
+            answer => Ok(answer),
+        }
+    }
+
+    /// Asks, and waits for the last answer; `progress` hears the others.
+    pub(crate) fn ask(&mut self, request: &Request, mut progress: impl FnMut(u64, u64)) -> Result<Answer> {
+        self.send(request)?;
+        loop {
+            match self.next()? {
+                Answer::Progress { done, total } => progress(done, total),
+                answer => return Ok(answer),
+            }
+        }
+    }
+}

@@ -1,0 +1,408 @@
+//! A mount from its start to its end: the daemon's main thread.
+//!
+//! ```text
+//! prepare the mount point -> find the volume -> fresh? -> open it -> FUSE session -> record, control socket -> ready
+//!      wait for:  the session's end (umount)  |  SIGTERM, SIGINT  (a second one ends the process at once)
+//! -> hand over the kernel's cache, unmount, publish the last, commit, close -> tell who waits -> exit
+//! ```
+//!
+//! **Invariant:** the engine is closed on every way out but a second signal and a crash, and what a crash leaves
+//! is a state that the next mount recovers from.
+
+use crate::anchor::challenge;
+use crate::anchor::freshness::{self, Access, Freshness, Trust};
+use crate::anchor::publish::Publisher;
+use crate::cli::MountArgs;
+use crate::error::{Error, Result};
+use crate::mount::control::Server;
+use crate::mount::instance::{Beside, Instance};
+use crate::mount::lost::Lost;
+use crate::mount::mountpoint::{self, Unmount};
+use crate::mount::state::{self, Record};
+use crate::mount::whereabouts::lives_elsewhere;
+use crate::mount::{daemon, memory};
+use crate::offline::volume;
+use crate::{anchor, offline};
+use cairn_fs::{Config, Engine, Opening};
+use cairn_merkle::Cancel;
+use cairn_store::StoreOptions;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Sender};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// What ends a mount.
+enum Event {
+    /// Somebody unmounted, or the session failed.
+    SessionEnded,
+    /// SIGTERM or SIGINT.
+    Signal(i32),
+    /// `cairn umount --force`.
+    Asked,
+}
+
+/// Mounts and serves until the end.
+pub(crate) fn serve(args: &MountArgs) -> Result<()> {
+    let outcome = start(args);
+    if args.daemon_child {
+        daemon::report(outcome.as_ref().map(|mount| mount.lost.as_ref()));
+    }
+    let mut mount = outcome?;
+    tracing::info!(store = %mount.record.store.display(), mountpoint = %mount.record.mountpoint.display(), "mounted");
+    let lost = mount.lost.take();
+    if let Some(lost) = &lost {
+        tracing::error!("{}", lost.error);
+    }
+    let ended = mount.run();
+    match &ended {
+        Ok(()) => tracing::info!("committed and ended"),
+        Err(error) => tracing::error!(%error, "ended without a commit"),
+    }
+    match lost {
+        Some(lost) if !lost.accepted => ended.and(Err(lost.error)),
+        _ => ended,
+    }
+}
+
+/// A mount that serves.
+struct Mount {
+    record: Record,
+    engine: Arc<Engine>,
+    /// What the intent log lost.
+    lost: Option<Lost>,
+    freshness: Freshness,
+    watcher: Option<challenge::Watcher>,
+    publish_last: Duration,
+    server: Arc<Server>,
+    session: JoinHandle<()>,
+    events: mpsc::Receiver<Event>,
+    instance: Option<Instance>,
+}
+
+fn start(args: &MountArgs) -> Result<Mount> {
+    daemon::log_to(args)?;
+    if args.daemon_child {
+        daemon::detach();
+    }
+    mountpoint::prepare(&args.dir)?;
+    if mountpoint::is_mounted(&args.dir) {
+        let dir = args.dir.display();
+        return Err(Error::Busy(format!(
+            "something is mounted at {dir} already: `cairn umount {dir}` first"
+        )));
+    }
+    require_apart(args)?;
+    let (sender, events) = mpsc::channel();
+    let starting = Cancel::new();
+    watch_signals(sender.clone(), starting.clone())?;
+    let (options, config) = budget(args);
+    let opening = opening(args, &options)?;
+    let beside = match args.anchor.anchor {
+        Some(_) => Beside::Warn,
+        None => Beside::Refuse,
+    };
+    let instance = match config.read_only {
+        true => None,
+        false => Some(Instance::claim(&opening.volume_id(), beside)?),
+    };
+    let (engine, freshness) = open_fresh(args, opening, config, &starting)?;
+    let attached = attach(args, &engine, &freshness, sender);
+    let (record, server, session) = attached.inspect_err(|_| {
+        // The mount did not come about; what recovery did is kept, and the next mount need not do it again.
+        if let Err(error) = engine.close() {
+            tracing::error!(%error, "cannot close the volume");
+        }
+    })?;
+    let watcher = match (&freshness.publisher, &freshness.anchor) {
+        (Some(_), Some(anchor)) => Some(challenge::Watcher::start(
+            Arc::clone(&engine),
+            Arc::clone(anchor),
+            args.anchor.challenge_interval,
+        )?),
+        _ => None,
+    };
+    let lost = Lost::of_mount(&engine, &record.store, &record.mountpoint);
+    Ok(Mount {
+        record,
+        engine,
+        lost,
+        freshness,
+        watcher,
+        publish_last: args.anchor.publish_last,
+        server,
+        session,
+        events,
+        instance,
+    })
+}
+
+/// Refuses a mount that would hide what its daemon works with.
+fn require_apart(args: &MountArgs) -> Result<()> {
+    // A CAR is open before it is hidden, and is never opened again.
+    if !args.store.is_file() {
+        mountpoint::require_store_apart(&args.dir, &args.store)?;
+    }
+    mountpoint::require_not_below(&args.dir, "the run directory", &state::run_dir()?)?;
+    match args
+        .anchor
+        .anchor
+        .as_ref()
+        .and_then(crate::cli::anchor::Spec::file)
+    {
+        Some(path) => mountpoint::require_not_below(&args.dir, "the anchor", path),
+        None => Ok(()),
+    }
+}
+
+/// Opens the volume once its anchor, if it has one, says that it is the newest; starts to publish what changes.
+fn open_fresh(
+    args: &MountArgs,
+    mut opening: Opening,
+    mut config: Config,
+    cancel: &Cancel,
+) -> Result<(Arc<Engine>, Freshness)> {
+    let mut anchor = None;
+    let trust = match &args.anchor.anchor {
+        None => freshness::without_anchor(&opening, &args.anchor, &args.store.display().to_string())?,
+        Some(spec) => {
+            let opened = anchor::open(spec, opening.volume_id())?;
+            if let Some(warning) = spec.warning() {
+                tracing::warn!("{warning}");
+            }
+            let access = if config.read_only {
+                Access::ReadOnly
+            } else {
+                Access::ReadWrite
+            };
+            let policy = args.anchor.anchor_policy;
+            let trust = freshness::admit(&mut opening, opened.as_ref(), policy, access, cancel)?;
+            anchor = Some(opened);
+            trust
+        }
+    };
+    config.read_only |= trust == Trust::Unverified;
+    let engine = opening
+        .open(config)
+        .map_err(|error| volume::explain(&args.store, "", error))?;
+    let publisher = match &anchor {
+        Some(anchor) if trust == Trust::Booted && engine.require_log().is_ok() => Some(Publisher::start(
+            Arc::clone(&engine),
+            Arc::clone(anchor),
+            (&args.anchor).into(),
+        )?),
+        _ => None,
+    };
+    Ok((
+        engine,
+        Freshness {
+            trust,
+            anchor,
+            publisher,
+        },
+    ))
+}
+
+/// Finds the version to mount: the newest of a store, or, only for reading, another one, or that of a CAR.
+fn opening(args: &MountArgs, options: &StoreOptions) -> Result<Opening> {
+    if args.store.is_file() || args.version.is_given() {
+        return match args.is_read_only() {
+            true => offline::Place::open_with(&args.store, &args.version, options)?.opening(&args.key),
+            false => Err(Error::Usage(
+                "a CAR, or a version by its root, is mounted with --read-only".into(),
+            )),
+        };
+    }
+    let store = volume::open_store_patiently(&args.store, options)?;
+    volume::opening(store, &args.store, &args.key)
+}
+
+/// What the daemon takes whatever its caches: requests and batches under way, buffers of flushes, stacks.
+const FIXED_BYTES: u64 = 96 << 20;
+
+/// Divides `--memory`, less what is fixed: a tenth for the store's tables and caches, 13 twentieths for the engine's. The
+/// rest is for what the allocators cannot give back at once.
+fn budget(args: &MountArgs) -> (StoreOptions, Config) {
+    memory::bound(args.memory);
+    let divided = args.memory.saturating_sub(FIXED_BYTES);
+    let store_bytes = divided / 10;
+    let options = StoreOptions {
+        memory_bytes: usize::try_from(store_bytes).unwrap_or(usize::MAX),
+        ..StoreOptions::default()
+    };
+    let mut config = Config::with_memory(divided / 20 * 13);
+    config.read_only = args.is_read_only();
+    config.accept_log_loss = args.accept_log_loss;
+    config.commit_interval = args.commit_interval;
+    if let Some(threads) = args.threads {
+        config.workers = threads.into();
+    }
+    (options, config)
+}
+
+/// The kernel's side of the mount, then what lets commands find it.
+fn attach(
+    args: &MountArgs,
+    engine: &Arc<Engine>,
+    freshness: &Freshness,
+    events: Sender<Event>,
+) -> Result<(Record, Arc<Server>, JoinHandle<()>)> {
+    if args.protect_mountpoint {
+        mountpoint::protect(&args.dir)?;
+    }
+    let mut record = Record {
+        pid: std::process::id(),
+        store: state::resolve(&args.store),
+        mountpoint: state::resolve(&args.dir),
+        device: None,
+    };
+    record.save()?;
+    let ended = events.clone();
+    let session = mount(args, engine, ended).inspect_err(|_| record.remove())?;
+    record.device = mountpoint::device(&record.mountpoint);
+    let end_mount = move || drop(events.send(Event::Asked));
+    let server = record
+        .save()
+        .and_then(|()| Server::start(Arc::clone(engine), record.clone(), freshness.clone(), end_mount));
+    let server = server.inspect_err(|_| {
+        record.remove();
+        let _ = mountpoint::unmount_device(&record.mountpoint, record.device.as_deref(), Unmount::Lazy);
+    })?;
+    Ok((record, server, session))
+}
+
+fn mount(args: &MountArgs, engine: &Arc<Engine>, events: Sender<Event>) -> Result<JoinHandle<()>> {
+    let options = cairn_fs::MountOptions {
+        fsname: args
+            .fsname
+            .clone()
+            .unwrap_or_else(|| format!("cairn:{}", args.store.display())),
+        allow_other: !args.no_allow_other,
+        read_only: engine.status().read_only.is_some(),
+        flags: args.flags(),
+        full_margin_bytes: args.full_margin,
+        ..cairn_fs::MountOptions::default()
+    };
+    let threads = args.threads.map_or(options.threads, Into::into);
+    let options = cairn_fs::MountOptions { threads, ..options };
+    let mounted = cairn_fs::mount(Arc::clone(engine), &args.dir, &options).map_err(|error| {
+        let hint = if Path::new("/dev/fuse").exists() {
+            ""
+        } else {
+            " (there is no /dev/fuse: load the module fuse)"
+        };
+        Error::io(format!("cannot mount at {}{hint}", args.dir.display()), error)
+    })?;
+    let wait = move || {
+        if let Err(error) = mounted.join() {
+            tracing::error!(%error, "the session with the kernel failed");
+        }
+        let _ = events.send(Event::SessionEnded);
+    };
+    let waiting = std::thread::Builder::new().name("session".into()).spawn(wait);
+    waiting.map_err(|error| Error::io("cannot start a thread", error))
+}
+
+/// The first signal ends the mount in order, the second at once: a store that hangs must not keep the process.
+fn watch_signals(events: Sender<Event>, starting: Cancel) -> Result<()> {
+    let mut signals =
+        Signals::new([SIGTERM, SIGINT]).map_err(|error| Error::io("cannot watch for signals", error))?;
+    let watch = move || {
+        for (count, signal) in signals.forever().enumerate() {
+            starting.cancel();
+            if count > 0 || events.send(Event::Signal(signal)).is_err() {
+                std::process::exit(128 + signal);
+            }
+        }
+    };
+    let thread = std::thread::Builder::new().name("signals".into()).spawn(watch);
+    thread
+        .map(drop)
+        .map_err(|error| Error::io("cannot start a thread", error))
+}
+
+impl Mount {
+    fn run(mut self) -> Result<()> {
+        match self.events.recv() {
+            Ok(Event::Signal(signal)) => {
+                tracing::info!(signal, "ending; a second signal ends at once");
+                self.leave();
+            }
+            Ok(Event::Asked) => {
+                tracing::info!("asked to end although the mount is in use");
+                self.leave();
+            }
+            // Usually the mount is gone; if the session failed it is there, and answers nothing any more.
+            Ok(Event::SessionEnded) | Err(_) => self.take_away_dead(),
+        }
+        self.server.closing();
+        if let Some(watcher) = self.watcher.take() {
+            watcher.finish();
+        }
+        let fenced = self.freshness.publisher.as_ref().and_then(|publisher| {
+            publisher.finish(self.publish_last);
+            publisher.fenced()
+        });
+        let closed = self
+            .engine
+            .close()
+            .map_err(|error| volume::explain(&self.record.store, "", error));
+        // Before the store: a mount that waits for that finds the name free.
+        drop(self.instance.take());
+        let closed = match fenced {
+            Some(error) => Err(error),
+            None => closed,
+        };
+        self.record.remove();
+        self.server.ended(&closed);
+        if self.session.is_finished() {
+            let _ = self.session.join();
+        }
+        closed
+    }
+
+    fn take_away_dead(&self) {
+        let Record {
+            mountpoint: dir,
+            device,
+            ..
+        } = &self.record;
+        if device.is_some() && mountpoint::device(dir) == *device {
+            let _ = mountpoint::unmount_device(dir, device.as_deref(), Unmount::Lazy);
+        }
+    }
+
+    /// Takes the mount away although nobody unmounted it. Files may be open, and other namespaces may have copies: then
+    /// only the name goes, and their holders get errors once this process is gone.
+    fn leave(&self) {
+        let Record {
+            mountpoint: dir,
+            device,
+            ..
+        } = &self.record;
+        if mountpoint::device(dir) != *device {
+            tracing::warn!(mountpoint = %dir.display(), "not mounted here any more, or below another mount: left alone");
+            return;
+        }
+        if let Err(error) = mountpoint::flush_kernel(dir) {
+            tracing::warn!(%error, "the kernel could not hand over all it held");
+        }
+        let take_away = |how| mountpoint::unmount_device(dir, device.as_deref(), how);
+        match take_away(Unmount::Whole) {
+            Ok(()) => {
+                // The session ends by itself: it has handed over every request by then. But for a copy elsewhere.
+                let held = lives_elsewhere(&self.record);
+                let patience = Duration::from_secs(if held { 1 } else { 10 });
+                let _ = self.events.recv_timeout(patience);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "detaching");
+                if let Err(error) = take_away(Unmount::Lazy) {
+                    tracing::warn!(%error, "cannot detach");
+                }
+            }
+        }
+    }
+}
