@@ -4,7 +4,7 @@ pub(crate) mod acl;
 pub(crate) mod attr;
 mod create;
 pub(crate) mod inode;
-mod link;
+pub(crate) mod link;
 mod list;
 pub(crate) mod lookup;
 pub(crate) mod parking;

@@ -291,6 +291,21 @@ for way in ("write", "direct write", "copy_file_range", "fallocate, keep size"):
     run(become(USER, USER), id_of, path)
     check(f"a program after {way} by a user", (before, os.read(end, 100)) == (b"0\n", b"65534\n"), before)
     os.unlink(path)
+
+# Attributes under names that the kernel leaves to the filesystem: a user may not set them on a file of root.
+closed = os.path.join(ours, "closed")
+os.close(os.open(closed, os.O_CREAT | os.O_WRONLY, 0o600))
+os.symlink("nowhere", os.path.join(ours, "link"))
+for path in (closed, ours, os.path.join(ours, "link")):
+    for name in ("system.x", "foo.bar", "Trusted.a"):
+        def attribute(path):
+            try:
+                os.setxattr(path, name, b"1", follow_symlinks=False)
+            except OSError as error:
+                os._exit(error.errno)
+        code = run(become(USER, USER), attribute, path)
+        # The kernel itself asks for the right to write, but where the name begins with `system.`.
+        check(f"{name} of {path}", code in (errno.EOPNOTSUPP, errno.EACCES), f"ended with {code}")
 print(f"{passed} passed, {failed} failed")
 sys.exit(failed > 0)
 EOF

@@ -26,7 +26,9 @@ gone() { for _ in $(seq 200); do kill -0 "$1" 2>/dev/null || return 0; sleep 0.0
 
 code 5 "a missing store is no volume" up
 code 2 "create wants a key" "$cairn" create "$store"
+mkdir -m 755 "$store"
 ok "create" "$cairn" create "$store" --key-file "$key"
+ok "nobody else looks into a store, also where the directory was there" test "$(stat -c %a "$store")" = 700
 ok "the key file is private" test "$(stat -c %a "$key")" = 600
 code 8 "create refuses a volume" "$cairn" create "$store" --key-file "$key"
 mkdir "$work/full" && touch "$work/full/file"

@@ -10,8 +10,11 @@ use crate::stored::record::Xattrs;
 use crate::{Attr, Caller, Error, InodeNo, Kind, Result, SetAttr, SetIdBits, XattrMode};
 use std::sync::Arc;
 
+/// Namespaces of attributes to which the kernel checks a caller's rights.
+const NAMESPACES: [&[u8]; 3] = [b"user.", b"trusted.", b"security."];
 /// Attributes that tell of versions. Not in `user.`, which belongs to users.
 pub(crate) const VERSION_XATTRS: &[u8] = b"cairn.";
+
 /// Bytes of names and values that one inode may carry: an inode must fit a node of the tree.
 const XATTR_BYTES_MAX: usize = 128 << 10;
 
@@ -151,7 +154,7 @@ impl Engine {
     /// the volume's versions, whatever file is asked.
     ///
     /// # Errors
-    /// [`Error::NoXattr`].
+    /// [`Error::NoXattr`]; for names outside the namespaces of xattr(7), [`Error::Unsupported`].
     pub fn getxattr(&self, ino: InodeNo, name: &[u8]) -> Result<Vec<u8>> {
         if ino == InodeNo::SNAPSHOTS {
             return Err(Error::NoXattr);
@@ -161,6 +164,7 @@ impl Engine {
         if let Some(value) = self.version_xattr(&state, name) {
             return value;
         }
+        require_kept(name)?;
         state.inode(ino)?.xattrs.get(name).cloned().ok_or(Error::NoXattr)
     }
 
@@ -181,7 +185,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::Exists`] and [`Error::NoXattr`] as `mode` says, [`Error::XattrTooLarge`], [`Error::Invalid`] for a
-    /// malformed access list.
+    /// malformed access list, [`Error::Unsupported`] for names outside the namespaces of xattr(7).
     pub fn setxattr(
         &self,
         ino: InodeNo,
@@ -193,6 +197,7 @@ impl Engine {
         if name.starts_with(VERSION_XATTRS) {
             return Err(Error::NotPermitted("attributes in cairn. tell of the volume"));
         }
+        require_kept(name)?;
         let mut state = self.state.lock();
         Self::writable(&state, ino)?;
         self.wait_for_room(&mut state, Claim::More)?;
@@ -225,8 +230,9 @@ impl Engine {
     /// Removes an extended attribute.
     ///
     /// # Errors
-    /// [`Error::NoXattr`], [`Error::ReadOnly`].
+    /// [`Error::NoXattr`], [`Error::ReadOnly`]; for names outside the namespaces of xattr(7), [`Error::Unsupported`].
     pub fn removexattr(&self, ino: InodeNo, name: &[u8], caller: Caller) -> Result<()> {
+        require_kept(name)?;
         let mut state = self.state.lock();
         Self::writable(&state, ino)?;
         self.wait_for_room(&mut state, Claim::Less)?;
@@ -242,6 +248,22 @@ impl Engine {
         inode.meta.ctime = caller.now;
         state.weigh(ino);
         self.log_attr(state, ino)
+    }
+}
+
+/// Refuses names that no local filesystem keeps. The kernel checks rights to `user.`, `trusted.` and `security.` alone:
+/// any other name would be everybody's to set, on every file.
+fn require_kept(name: &[u8]) -> Result<()> {
+    if name == acl::ACCESS || name == acl::DEFAULT {
+        return Ok(());
+    }
+    let rest = NAMESPACES
+        .iter()
+        .find_map(|namespace| name.strip_prefix(*namespace));
+    match rest {
+        Some([]) => Err(Error::Invalid("an attribute's name is only its namespace")),
+        Some(_) => Ok(()),
+        None => Err(Error::Unsupported),
     }
 }
 

@@ -6,6 +6,7 @@ use crate::log::op::Op;
 use crate::namespace::inode::{Child, Home};
 use crate::state::State;
 use crate::stored::name::DirKey;
+use crate::versions::snapshots::DIR_NAME;
 use crate::{Attr, Caller, Error, InodeNo, Kind, Name, Result, Time};
 use cairn_merkle::btree;
 
@@ -108,6 +109,7 @@ impl Engine {
     }
 
     fn remove(&self, parent: InodeNo, name: &Name, caller: Caller, directory: bool) -> Result<()> {
+        keep_snapshots(parent, name)?;
         let mut guard = self.state.lock();
         Self::writable(&guard, parent)?;
         self.wait_for_room(&mut guard, Claim::Less)?;
@@ -172,5 +174,13 @@ impl Engine {
             state.rehome(child.ino, Home::Orphan)?;
         }
         Ok(())
+    }
+}
+
+/// Refuses to take away or rename the directory of snapshots, which is found by name and no entry of the root.
+pub(crate) fn keep_snapshots(parent: InodeNo, name: &Name) -> Result<()> {
+    match parent == InodeNo::ROOT && name.as_bytes() == DIR_NAME {
+        true => Err(Error::NotPermitted(".snapshots belongs to every volume")),
+        false => Ok(()),
     }
 }

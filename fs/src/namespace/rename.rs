@@ -4,6 +4,7 @@ use crate::data::admit::Claim;
 use crate::engine::Engine;
 use crate::log::op::Op;
 use crate::namespace::inode::{Child, Home};
+use crate::namespace::link::keep_snapshots;
 use crate::state::State;
 use crate::stored::name::DirKey;
 use crate::{Caller, Error, InodeNo, Kind, Name, RenameMode, Result, Time};
@@ -35,6 +36,7 @@ impl Engine {
         mode: RenameMode,
         caller: Caller,
     ) -> Result<()> {
+        keep_snapshots(parent, name)?;
         let mut state = self.state.lock();
         Self::writable(&state, parent)?;
         Self::writable(&state, new_parent)?;

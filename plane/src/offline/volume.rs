@@ -14,6 +14,8 @@ use crate::error::{Error, Result};
 use crate::mount::instance::{Beside, Instance};
 use crate::mount::lost;
 use crate::offline::key::{self, IfAbsent, KeyProvider};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 
 use crate::mount::whereabouts::{lives_elsewhere, whereabouts};
 use cairn_fs::{Caller, Config, Engine, Opening, Quota, SetIdBits};
@@ -51,6 +53,9 @@ pub(crate) fn create(args: &CreateArgs) -> Result<Header> {
         Header::create(&mut UnwrapErr(SysRng), params, &[slot]).map_err(cairn_fs::Error::from)?;
     let store = RocksStore::create(&args.store, &StoreOptions::default())
         .map_err(|error| store_error(&args.store, &error))?;
+    // Also a directory that was there: a reader of its lock file could keep the volume from being mounted.
+    std::fs::set_permissions(&args.store, Permissions::from_mode(0o700))
+        .map_err(Error::at("close to others", &args.store))?;
     let quota = Quota {
         bytes: args.quota,
         inodes: args.inodes,

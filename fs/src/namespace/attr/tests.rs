@@ -231,3 +231,38 @@ fn blocks_are_those_of_the_next_commit_where_nothing_lies_below() {
             .unwrap();
     }
 }
+
+#[test]
+fn names_that_the_kernel_does_not_guard_are_no_attributes() {
+    let (_, engine) = volume();
+    let ino = made(&engine, b"file", Kind::File, 0o600);
+    let set = |name: &[u8]| engine.setxattr(ino, name, b"1", XattrMode::Set, caller());
+    for name in [
+        "system.x",
+        "foo.bar",
+        "system",
+        "user",
+        "Trusted.a",
+        "trustedX",
+        "system.posix_acl_accessory",
+    ] {
+        let name = name.as_bytes();
+        assert!(
+            matches!(set(name), Err(Error::Unsupported)),
+            "{}",
+            name.escape_ascii()
+        );
+        assert!(matches!(engine.getxattr(ino, name), Err(Error::Unsupported)));
+        assert!(matches!(
+            engine.removexattr(ino, name, caller()),
+            Err(Error::Unsupported)
+        ));
+    }
+    for name in ["user.", "trusted.", "security."] {
+        assert!(matches!(set(name.as_bytes()), Err(Error::Invalid(_))));
+    }
+    for name in ["user.a", "trusted.a", "security.a"] {
+        set(name.as_bytes()).unwrap();
+    }
+    assert_eq!(engine.listxattr(ino).unwrap().len(), 3);
+}
