@@ -41,6 +41,9 @@ pub(crate) struct State {
     pub(crate) committed_inodes: u64,
     /// The first copy of the head, as the store holds it; `None` if it cannot be read.
     pub(crate) head: Option<Vec<u8>>,
+    /// The second copy of the head was not that head when the volume was opened: it tells nothing before a commit has
+    /// written it.
+    pub(crate) twin_doubted: bool,
     pub(crate) volume: Volume,
     /// What the held list is right for; `None` until a commit of this mount has seen to it.
     pub(crate) held_for: Option<Holds>,
@@ -84,6 +87,8 @@ pub(crate) struct State {
     pub(crate) commits_done: u64,
     /// How many commits were done when the store was last asked, for want of room, to give back what was deleted.
     pub(crate) given_back: u64,
+    /// Something was deleted since: it may make room.
+    pub(crate) deleted: bool,
     /// Deleted files of which the last commit left something to the next.
     pub(crate) destroying: usize,
     /// A commit could not place something, and nobody who syncs has heard of it.
@@ -127,6 +132,7 @@ impl State {
             },
             committed_inodes: volume.inodes,
             head,
+            twin_doubted: false,
             volume,
             held_for: None,
             pins: Vec::new(),
@@ -152,6 +158,7 @@ impl State {
             join: Join::default(),
             commits_done: 0,
             given_back: 0,
+            deleted: false,
             destroying: 0,
             untold_losses: false,
             read_only: None,
@@ -306,7 +313,9 @@ impl State {
             return;
         }
         if inode.is_dead() {
-            if !inode.dirty && self.change(ino).is_err() {
+            let dirty = inode.dirty;
+            self.deleted = true;
+            if !dirty && self.change(ino).is_err() {
                 tracing::error!(%ino, "an inode vanished");
             }
             return;

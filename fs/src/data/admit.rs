@@ -41,6 +41,18 @@ pub(crate) fn name_bytes(key: &DirKey) -> u64 {
     384 + 3 * key.name.as_bytes().len() as u64
 }
 
+/// What a new inode adds to the store: a share of a node.
+const INODE_PUT_BYTES: u64 = 4096;
+
+/// How a change was admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admitted {
+    /// The lock was held throughout.
+    AtOnce,
+    /// The lock was released meanwhile: what was looked up before may be gone.
+    Anew,
+}
+
 /// Whether a change makes the volume larger or smaller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Claim {
@@ -98,10 +110,12 @@ impl Engine {
         Ok(stats.available_bytes >= pending + pending / 64)
     }
 
-    /// Has the store give back what was deleted; answers whether there may be more room now. Once after each commit: a
-    /// program that does not take no for an answer must not keep the volume busy.
+    /// Has the store give back what was deleted; answers whether there may be more room now. Once after each commit, and,
+    /// while the store is full, once after each deletion: a program that does not take no for an answer must not keep the
+    /// volume busy.
     fn give_back(&self, state: &mut Guard<'_>) -> Result<bool> {
-        if state.full || (!state.has_changes() && state.given_back == state.commits_done) {
+        let deleted = std::mem::take(&mut state.deleted);
+        if (state.full && !deleted) || (!state.has_changes() && state.given_back == state.commits_done) {
             return Ok(false);
         }
         self.commit_locked(state)?;
@@ -189,16 +203,20 @@ impl Engine {
         }
     }
 
-    /// Refuses one more inode when the quota is used up.
-    pub(crate) fn admit_inode(&self, state: &State) -> Result<()> {
+    /// Refuses one more inode when the quota is used up, or the store has no room for its nodes once what was deleted has
+    /// been given back.
+    pub(crate) fn admit_inode(&self, state: &mut Guard<'_>) -> Result<Admitted> {
         let quota = state.volume.quota_inodes;
         if quota != 0 && state.volume.inodes >= quota {
             return Err(Error::NoSpace);
         }
-        if !self.store_takes(state, 4096)? {
-            return Err(Error::NoSpace);
+        if self.store_takes(state, INODE_PUT_BYTES)? {
+            return Ok(Admitted::AtOnce);
         }
-        Ok(())
+        match self.give_back(state)? && self.store_takes(state, INODE_PUT_BYTES)? {
+            true => Ok(Admitted::Anew),
+            false => Err(Error::NoSpace),
+        }
     }
 }
 

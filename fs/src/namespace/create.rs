@@ -6,7 +6,7 @@
 //!                              replay comes in here, with facts that were checked once
 //! ```
 
-use crate::data::admit::{Claim, name_bytes};
+use crate::data::admit::{Admitted, Claim, name_bytes};
 use crate::engine::Engine;
 use crate::log::op::Op;
 use crate::namespace::acl;
@@ -106,10 +106,13 @@ impl Engine {
         let mut state = self.state.lock();
         Self::writable(&state, parent)?;
         self.wait_for_room(&mut state, Claim::More)?;
+        self.enter(&mut state, parent)?;
+        let mut key = self.free_key(&mut state, parent, name)?;
+        if self.admit_inode(&mut state)? == Admitted::Anew {
+            self.enter(&mut state, parent)?;
+            key = self.free_key(&mut state, parent, name)?;
+        }
         let state = &mut *state;
-        self.enter(state, parent)?;
-        let key = self.free_key(state, parent, name)?;
-        self.admit_inode(state)?;
         let ino = InodeNo(state.volume.next_ino);
         if view_of(ino) != 0 {
             return Err(Error::NoSpace);

@@ -17,7 +17,7 @@ use rocksdb::{ReadOptions, Snapshot};
 
 /// Below this it is not, whatever its share.
 const WORTHLESS_BYTES: u64 = 1 << 20;
-/// Share of the store's bytes that is worth a reclaim: one in so many.
+/// Share of the store's bytes that is worth a reclaim while there is room: one in so many.
 const WORTH_SHARE: u64 = 16;
 
 impl RocksStore {
@@ -27,10 +27,13 @@ impl RocksStore {
         let io = |source| StoreError::io(verb, source);
         let garbage = self.packs.garbage();
         let used_bytes = self.packs.used_bytes().map_err(io)?;
-        if !garbage.is_unknown() && !is_worth_it(garbage.bytes(), used_bytes) {
+        let full = self.available_bytes()? == 0;
+        if !garbage.is_unknown() && !is_worth_it(garbage.bytes(), used_bytes, full) {
             return Ok(());
         }
         self.punch_dead(verb).inspect_err(|_| self.packs.lose_track())?;
+        // Whoever asks next is to see the room this made.
+        self.space.measure_anew();
         let after = self.packs.used_bytes().map_err(io)?;
         tracing::debug!(?garbage, used_bytes, after, "reclaimed");
         Ok(())
@@ -76,8 +79,9 @@ impl RocksStore {
     }
 }
 
-fn is_worth_it(garbage_bytes: u64, used_bytes: u64) -> bool {
-    garbage_bytes > (used_bytes / WORTH_SHARE).max(WORTHLESS_BYTES)
+fn is_worth_it(garbage_bytes: u64, used_bytes: u64, full: bool) -> bool {
+    let share = if full { 0 } else { used_bytes / WORTH_SHARE };
+    garbage_bytes > share.max(WORTHLESS_BYTES)
 }
 
 #[cfg(test)]
@@ -86,9 +90,14 @@ mod tests {
 
     #[test]
     fn a_sixteenth_of_the_store_is_worth_it_and_crumbs_are_not() {
-        assert!(is_worth_it(65 << 20, 1 << 30));
-        assert!(!is_worth_it(63 << 20, 1 << 30));
-        assert!(is_worth_it(5 << 20, 16 << 20));
-        assert!(!is_worth_it(1 << 20, 1 << 20));
+        assert!(is_worth_it(65 << 20, 1 << 30, false));
+        assert!(!is_worth_it(63 << 20, 1 << 30, false));
+        assert!(is_worth_it(5 << 20, 16 << 20, false));
+        assert!(!is_worth_it(1 << 20, 1 << 20, false));
+        assert!(
+            is_worth_it(2 << 20, 1 << 30, true),
+            "a full store needs all it can have"
+        );
+        assert!(!is_worth_it(1 << 20, 1 << 30, true));
     }
 }

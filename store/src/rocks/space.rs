@@ -92,6 +92,11 @@ impl Space {
         Ok(measured.free_bytes.saturating_sub(self.reserve_bytes))
     }
 
+    /// Believes nothing that was measured before.
+    pub(crate) fn measure_anew(&self) {
+        self.measured.lock().at = None;
+    }
+
     fn measure(&self, measured: &mut Measured) -> io::Result<()> {
         measured.free_bytes = self.free_bytes()?;
         measured.at = Some(Instant::now());
