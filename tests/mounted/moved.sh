@@ -42,4 +42,23 @@ code 1 "the volume takes no more changes" touch "$mnt/more"
 timeout 60 "$cairn" umount "$mnt" >/dev/null 2>&1
 ok "it is unmounted" bash -c "! mountpoint -q '$mnt'"
 
+# An old second copy of the head, beside a newest head that is whole, is a copy like any other that is not right.
+store=$work/other
+plain() { "$cairn" mount "$store" "$mnt" --key-file "$key"; }
+ok "create another" "$cairn" create "$store" --key-file "$key"
+ok "mount it" plain
+ok "write" bash -c "echo one > '$mnt/file'"
+ok "unmount" "$cairn" umount "$mnt"
+rm -rf "$work/old" && cp -a "$store" "$work/old"
+ok "mount again" plain
+ok "write again" bash -c "echo two > '$mnt/file'"
+ok "unmount again" "$cairn" umount "$mnt"
+put_back twin-0 twin-1
+code 4 "check names the copy" "$cairn" check "$store" --key-file "$key"
+ok "it mounts" plain
+ok "with the newest bytes" grep -qx two "$mnt/file"
+ok "and goes on" bash -c "echo three > '$mnt/file' && '$cairn' sync '$mnt'"
+ok "unmount at last" "$cairn" umount "$mnt"
+ok "both copies are right again" "$cairn" check "$store" --key-file "$key"
+
 finish

@@ -290,6 +290,7 @@ impl Engine {
             restarts_log: state.restarts_log,
         })?;
         state.restarts_log = false;
+        state.twin_doubted = false;
         self.blocks.forget(&delete);
         let from_inodes = written.volume.inodes;
         state.head = Some(head);

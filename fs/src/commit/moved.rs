@@ -28,6 +28,10 @@ impl Engine {
 
     /// The same, for a caller that stops the volume itself.
     pub(crate) fn head_is_ours(&self, state: &State) -> Result<()> {
+        // Of what lay there before this mount's first commit, the opening has said what there is to say.
+        if state.twin_doubted {
+            return Ok(());
+        }
         let stored = match self.blocks.store.head_afresh() {
             Ok(Some(stored)) => stored,
             Ok(None) => return Ok(()),

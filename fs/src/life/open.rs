@@ -25,7 +25,7 @@ use crate::versions::snapshots::Snapshots;
 use crate::versions::standing::Standing;
 use crate::{Config, Error, LogLoss, Result, Time};
 use bytes::Bytes;
-use cairn_merkle::twin::Part;
+use cairn_merkle::twin::{Part, Side};
 use cairn_merkle::{
     BlockStore, Commit, Copies, DamagedCopy, Head, Header, LogKey, Version, VolumeKey, root_block,
 };
@@ -188,6 +188,8 @@ impl Opening {
             self.volume.publication.go_on(self.version);
         }
         let blocks = Blocks::new(self.store, config.memory_bytes / CACHE_SHARE);
+        let twin = |copy: &DamagedCopy| copy.part == Part::Head && copy.side == Side::Second;
+        let twin_doubted = self.damage.copies.iter().any(twin);
         let damage = DamageRecord::new(self.damage);
         let snapshots = Snapshots::load(
             &blocks,
@@ -222,6 +224,7 @@ impl Opening {
             committer: Mutex::new(None),
             logger: Mutex::new(None),
         };
+        engine.state.get_mut().twin_doubted = twin_doubted;
         engine.recover(self.version.epoch, &old_log, salt)?;
         let engine = Arc::new(engine);
         if !engine.config.read_only {
