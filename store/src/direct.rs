@@ -12,7 +12,8 @@ use std::path::Path;
 
 /// A second handle of a file, past the page cache; `None` where there can be none.
 pub(crate) fn open(path: &Path) -> Option<File> {
-    let flags = OFlags::DIRECT.bits() as i32;
+    // Never another file than the handle before, were its name a link by now.
+    let flags = (OFlags::DIRECT | OFlags::NOFOLLOW).bits() as i32;
     let mut options = File::options();
     options.read(true).write(true).custom_flags(flags).open(path).ok()
 }

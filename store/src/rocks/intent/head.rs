@@ -20,6 +20,14 @@ impl Use {
     pub(crate) const FIRST: Self = Self(1);
     /// No log ever comes here. What claims to is none of ours, or the numbers would end.
     pub(super) const MAX: Self = Self(1 << 62);
+    /// Far more uses than there ever are between two heads. Checksums have no key: a record that claims a later use was
+    /// put there, and what is written after it would be beyond all numbers before long.
+    const AHEAD_MAX: u64 = 1 << 32;
+
+    /// The first use that cannot be of a log which begins with this one.
+    pub(super) fn beyond(self) -> Self {
+        Self(self.0.saturating_add(Self::AHEAD_MAX))
+    }
 }
 
 /// What stands before a record's bytes.

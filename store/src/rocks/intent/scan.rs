@@ -54,7 +54,7 @@ impl<'a> Scan<'a> {
     pub(super) fn next_record(&mut self) -> io::Result<Option<(u64, Head)>> {
         while let Some(bytes) = self.head_at(self.at)? {
             let offset = self.at;
-            let head = Head::decode(&bytes, offset);
+            let head = Head::decode(&bytes, offset).filter(|head| head.used < self.floor.beyond());
             let end = |head: &Head| offset + HEAD_LEN as u64 + u64::from(head.len);
             if let Some(head) = head.filter(|head| end(head) <= self.len) {
                 self.at = end(&head);

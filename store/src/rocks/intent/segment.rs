@@ -11,6 +11,7 @@ use crate::direct;
 use crate::pack::buffer::{ALIGN, Pool};
 use bytes::Bytes;
 use cairn_merkle::{Epoch, LogPos};
+use rustix::fs::OFlags;
 use std::{
     fs::{File, OpenOptions},
     io,
@@ -108,7 +109,7 @@ impl Segment {
         each: &mut dyn FnMut(LogPos, Place),
     ) -> io::Result<Self> {
         let path = path_of(dir, slot);
-        let file = File::options().read(true).write(true).open(&path)?;
+        let file = open_own(&path)?;
         let len = file.metadata()?.len();
         let mut segment = Self::new(slot, file, direct::open(&path), len);
         let file = Arc::clone(&segment.file);
@@ -208,6 +209,27 @@ impl Segment {
         self.tail.drain(..self.tail.len() - behind);
         Ok(())
     }
+}
+
+/// Opens a file that nothing but the log has made. No link to elsewhere is followed, and no pipe waited for: what is
+/// written here must not reach a file outside the store.
+fn open_own(path: &Path) -> io::Result<File> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
+    let mut options = File::options();
+    let opened = options.read(true).write(true).custom_flags(flags).open(path);
+    let file = opened.map_err(|error| foreign(path, &error.to_string()))?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(foreign(path, "it is no regular file")),
+    }
+}
+
+fn foreign(path: &Path, why: &str) -> io::Error {
+    let text = format!(
+        "{} is no segment of the log ({why}): move it away, or restore it",
+        path.display()
+    );
+    io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
 /// The file of a slot.

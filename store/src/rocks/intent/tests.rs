@@ -259,3 +259,51 @@ fn rubbish_is_no_record() {
         .unwrap();
     assert_eq!(all(&log).len(), 1);
 }
+
+#[test]
+fn a_forged_use_does_not_end_the_numbers() {
+    for used in [Use(1 << 40), Use((1 << 62) - 1)] {
+        let (dir, mut log) = log();
+        log.write(&three()[..1], Soon::Now).unwrap();
+        drop(log);
+        let forged = Head {
+            len: 0,
+            used,
+            pos: pos(9, 9),
+        };
+        let mut bytes = forged.encode(0).to_vec();
+        bytes.resize(SEGMENT_BYTES as usize, 0);
+        fs::write(path_of(&dir.path().join(DIR), 7), bytes).unwrap();
+        let mut log = reopen(&dir);
+        assert_eq!(all(&log), three()[..1], "what was written is there, and no more");
+        let floor = log.next_use();
+        assert!(floor < Use(1 << 33), "{floor:?}");
+        log.restart(floor);
+        log.write(&three()[1..], Soon::Now).unwrap();
+        let again = IntentLog::open(dir.path(), None, floor).unwrap();
+        assert_eq!(all(&again), three()[1..], "what is written after it comes back");
+    }
+}
+
+#[test]
+fn what_is_no_file_of_the_log_is_not_written_to() {
+    let (dir, mut log) = log();
+    log.write(&three(), Soon::Now).unwrap();
+    drop(log);
+    let (path, victim) = (path_of(&dir.path().join(DIR), 0), dir.path().join("victim"));
+    fs::write(&victim, vec![7; SEGMENT_BYTES as usize]).unwrap();
+    let open = || IntentLog::open(dir.path(), None, Use::FIRST).map(drop);
+    for put in [
+        (|victim: &Path, path: &Path| std::os::unix::fs::symlink(victim, path))
+            as fn(&Path, &Path) -> io::Result<()>,
+        |_, path| fs::create_dir(path),
+    ] {
+        fs::remove_file(&path).unwrap();
+        put(&victim, &path).unwrap();
+        let error = open().unwrap_err();
+        assert!(error.to_string().contains("no segment of the log"), "{error}");
+        let _ = fs::remove_dir(&path);
+        fs::write(&path, "").unwrap();
+    }
+    assert!(fs::read(&victim).unwrap().iter().all(|byte| *byte == 7));
+}
