@@ -1,5 +1,6 @@
 # Two commands matter: `make up` builds and mounts a volume at ./volume/mnt, `make test` runs every test.
 # `make build` builds the command, `make install` installs it: PREFIX (/usr/local) is where to, DESTDIR a root to put before it.
+# `make check` runs format, lints and unit tests: what a change needs before it is shown to others.
 # `make long` runs the tests that take hours, PostgreSQL among them (as root).
 # `make devnet` mounts a volume that is anchored on a chain of its own, at ./devnet/mnt; `make devnet-down` ends it.
 # `make bench` measures against other filesystems in three minutes, `make bench-full` everything, which takes hours (as root).
@@ -10,7 +11,7 @@ target := $(or $(CARGO_TARGET_DIR),target)
 cairn := $(target)/release/cairn
 PREFIX ?= /usr/local
 
-.PHONY: up down devnet devnet-down test mounted long bench bench-full build all deps install clean
+.PHONY: up down devnet devnet-down check test mounted long bench bench-full build all deps install clean
 
 up: build
 	@mkdir -p volume/mnt
@@ -31,6 +32,12 @@ devnet: build
 
 devnet-down:
 	@CAIRN=$(cairn) tests/devnet.sh down devnet
+
+check: deps
+	@eval "$$(.ci/rocksdb.sh)" && cargo fmt --all --check && \
+		cargo clippy --workspace --all-targets --all-features --locked -- -D warnings && \
+		cargo test --workspace --all-features --locked --lib --bins && \
+		cargo test --workspace --all-features --locked -p cairn-tests --test modules --test documents
 
 test: build
 	@.ci/install.sh test
