@@ -101,8 +101,7 @@ impl Engine {
         }
     }
 
-    /// Blocks that were there before the walk, that are not among those it met, that are still there, and that the next
-    /// mount will not free either.
+    /// Leaked blocks: listed before the walk, not reached by it, still stored, and not `fresh`.
     pub(crate) fn unnamed(&self, listed: Vec<Cid>, met: &FxHashSet<u128>) -> Result<Vec<Cid>> {
         let mut suspects: FxHashSet<Cid> = listed
             .into_iter()

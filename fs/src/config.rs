@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// What part of [`Config::memory_bytes`] is for what: one in so many.
+/// Divisors of [`Config::memory_bytes`]: dirty data gets 1/2, the cache and inodes 1/4 each.
 pub(crate) const DIRTY_SHARE: u64 = 2;
 
 pub(crate) const CACHE_SHARE: u64 = 4;
@@ -23,7 +23,7 @@ pub struct Config {
     /// Upper bound for dirty data (half of it), caches and inodes (a quarter each) together, without the store's own. What
     /// inodes leave of theirs, dirty data may take.
     pub memory_bytes: u64,
-    /// Inodes in memory that the kernel refers to and nobody uses; more are found again when they are needed.
+    /// Idle inodes in memory that the kernel refers to; more are found again when they are needed.
     pub inodes_max: usize,
     /// Longest time that data stays in the open epoch.
     pub commit_interval: Duration,

@@ -48,11 +48,11 @@ pub(crate) struct Signals {
     pub(crate) logged: Condvar,
     /// A commit ended.
     pub(crate) committed: Condvar,
-    /// Nobody puts blocks for the open epoch any more.
+    /// No put for the open epoch is under way any more.
     pub(crate) puts_done: Condvar,
     /// The committer has something to do.
     pub(crate) wake: Condvar,
-    /// Somebody waits for the log and nobody appends to it.
+    /// An fsync waits for the log and no append is under way.
     pub(crate) log_wanted: Condvar,
 }
 
@@ -93,7 +93,7 @@ impl Engine {
         self.stop(state, why);
     }
 
-    /// Nothing is written any more; whoever waits for it learns so.
+    /// Ends all writing, and wakes every waiter to learn of it.
     pub(crate) fn stop(&self, state: &mut State, why: &'static str) {
         state.read_only.get_or_insert(why);
         self.signals.logged.notify_all();

@@ -54,7 +54,7 @@ pub enum Error {
     /// The volume was mounted read-only, or turned read-only after a failed sync.
     #[error("the volume is read-only: {0}")]
     ReadOnly(&'static str),
-    /// What was synced is lost, and nobody has said that the volume may go on without it.
+    /// What was synced is lost, and it was not accepted that the volume goes on without it.
     #[error("the intent log is damaged: {0}")]
     LogDamaged(Box<LogLoss>),
     /// A part of the volume that is needed cannot be read.

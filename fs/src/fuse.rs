@@ -7,7 +7,7 @@
 //!   `------- reply: value, or errno (errno.rs) -- from whichever thread has it
 //! ```
 //!
-//! Nobody but this mount changes the volume, so what the kernel caches is right by construction and kept for a
+//! Only this mount changes the volume, so what the kernel caches is right by construction and kept for a
 //! day: names, absent names, attributes, pages, listings, link targets. `/.snapshots` is the exception: the
 //! command makes and destroys snapshots beside the mount, so the kernel asks about its names every time.
 //!

@@ -47,7 +47,7 @@ pub(crate) struct State {
     pub(crate) volume: Volume,
     /// What the held list is right for; `None` until a commit of this mount has seen to it.
     pub(crate) held_for: Option<Holds>,
-    /// Epochs that somebody reads and that must stay whole meanwhile.
+    /// Pinned epochs: read at the moment, and whole until they are not.
     pub(crate) pins: Vec<Epoch>,
     pub(crate) snapshots: Snapshots,
     pub(crate) log: LogBuffer,
@@ -76,7 +76,7 @@ pub(crate) struct State {
     pub(crate) full: bool,
     /// The volume's own state changed: a quota, the log's salt.
     pub(crate) touched: bool,
-    /// Somebody wants a commit soon; the engine is being closed.
+    /// A commit is wanted soon; the engine is being closed.
     pub(crate) commit_wanted: bool,
     pub(crate) closing: bool,
     /// A commit is under way.
@@ -91,7 +91,7 @@ pub(crate) struct State {
     pub(crate) deleted: bool,
     /// Deleted files of which the last commit left something to the next.
     pub(crate) destroying: usize,
-    /// A commit could not place something, and nobody who syncs has heard of it.
+    /// A commit could not place something, and no sync has reported it yet.
     pub(crate) untold_losses: bool,
     /// Why nothing may be written.
     pub(crate) read_only: Option<&'static str>,
@@ -303,7 +303,7 @@ impl State {
         self.evict_if_idle(parent);
     }
 
-    /// Forgets an inode that nobody refers to and the tree holds as it is. What is dead joins the open epoch, whose
+    /// Forgets an inode without references that the tree holds as it is. What is dead joins the open epoch, whose
     /// commit frees its blocks.
     pub(crate) fn evict_if_idle(&mut self, ino: InodeNo) {
         let Some(inode) = self.inodes.get(&ino) else {

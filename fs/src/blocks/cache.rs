@@ -53,7 +53,7 @@ pub(super) fn keep_node(cache: &OpenedCache, link: &Link, stored: Bytes) -> Resu
     Ok(node)
 }
 
-/// Reads those nodes that are not cached. Whoever asks for one that cannot be read learns why.
+/// Reads the nodes that are not cached. One that cannot be read fails when it is asked for.
 pub(super) fn read_missing(store: &dyn BlockStore, cache: &OpenedCache, links: &[Link]) {
     let missing = links.iter().filter(|link| cache.peek(&link.cid).is_none());
     let missing: Vec<&Link> = missing.collect();

@@ -78,7 +78,7 @@ impl Blocks {
         self.cache.weight()
     }
 
-    /// These are of no version any more: nobody asks for them again.
+    /// These are of no version any more and are not asked for again.
     pub(crate) fn forget(&self, cids: &[Cid]) {
         for cid in cids {
             self.cache.remove(cid);

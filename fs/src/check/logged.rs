@@ -31,7 +31,7 @@ pub(super) fn logged(state: &State) -> Vec<Logged> {
             let Content::File(file) = &inode.content else {
                 return None;
             };
-            // What nobody can reach is freed by the next mount.
+            // What cannot be reached is freed by the next mount.
             let leaves: Vec<_> = file.open.records().iter().filter_map(leaf).collect();
             (inode.home != Home::Orphan && !leaves.is_empty()).then(|| Logged {
                 path: state.path_of(*ino),

@@ -59,7 +59,7 @@ impl Engine {
         self.commit_locked(&mut state)
     }
 
-    /// As [`Self::commit`], for somebody who is to hear if something could not be stored.
+    /// As [`Self::commit`], and reports once what could not be stored.
     ///
     /// # Errors
     /// As [`Self::commit`]; [`Error::Damaged`], once, if changes had no readable place since the last time.
@@ -192,7 +192,7 @@ impl Engine {
         })?;
         let (snapshots, freed) = self.write_ledger(frozen, writer, &losses, &mut volume, held)?;
         let (root, root_block) = self.write_commit(frozen, writer, &volume)?;
-        // Now, while everybody goes on, and not under the lock.
+        // Now, while readers and writers go on, and not under the lock.
         self.blocks.store.prepare_delete(&freed)?;
         Ok(Written {
             root,

@@ -60,7 +60,7 @@ impl Engine {
             }
             committed = Instant::now();
             if state.read_only.is_none() && (state.committing || state.has_changes()) {
-                // Whoever needs to know gets the error from the log, or from a commit of his own.
+                // Callers get the error from the log, or from a commit of their own.
                 match self.commit_locked(&mut state) {
                     // The store may have garbage that makes room.
                     Err(Error::NoSpace) => {}

@@ -367,7 +367,7 @@ impl Contents<'_> {
             gone(plain_len(&link));
             writer.drop_block(&link)?;
         }
-        // Whoever changes the tree next reads what was just put.
+        // The next change of the tree reads what was just put.
         writer.flush()?;
         Ok(root)
     }

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! The version that an anchor names must stay there to be verified, every block of it: directories and files, the
-//! hard-link table, orphans, snapshots, dead lists, and the commit block. So whatever a commit would delete passes here
-//! last, whoever dropped it. A block that was born in or before a held epoch, and freed after it, is named by that
+//! hard-link table, orphans, snapshots, dead lists, and the commit block. So all that a commit would delete passes here
+//! last, wherever it was dropped. A block that was born in or before a held epoch, and freed after it, is named by that
 //! version; it goes on the list instead and is deleted by the first commit that finds no such epoch held any more.
 //!
 //! The list's own nodes are blocks of a version like any other, and pass here too.
@@ -52,7 +52,7 @@ pub(crate) struct Keeper<'a> {
     /// The commit under way.
     pub(crate) epoch: Epoch,
     pub(crate) holds: &'a Holds,
-    /// What the list was last right for; `None` when nobody knows.
+    /// What the list was last right for; `None` when that is unknown.
     pub(crate) before: Option<&'a Holds>,
 }
 

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Operations read what they change before they change it, and those that meet damage fail there. Left is what breaks
-//! between an operation and its commit, and bytes over a leaf that nobody had a reason to read. A commit goes on around
-//! both: all else is placed, and what is not is told once to whoever syncs the file, and stays named in `cairn status`.
+//! between an operation and its commit, and bytes over a leaf that nothing had a reason to read. A commit goes on around
+//! both: all else is placed, and what is not is reported once by an fsync of the file, and stays named in `cairn status`.
 //!
 //! Space is never given back on a guess: a block that cannot be put on its list is kept, and counted as leaked.
 
@@ -62,7 +62,7 @@ impl Losses {
     /// A node of the hard-link table is.
     pub(crate) fn linked(&self, error: &Error, changes: &[Change]) -> Result<()> {
         self.table(Table::HardLinks, error);
-        // An entry that was to go and stays is nobody's loss.
+        // An entry that was to go and stays is no loss.
         for (key, _) in changes.iter().filter(|(_, entry)| entry.is_some()) {
             let ino = key.as_slice().try_into().map_or(0, u64::from_be_bytes);
             self.add(Loss::Inode(InodeNo(ino), error.into()));
@@ -70,7 +70,7 @@ impl Losses {
         Ok(())
     }
 
-    /// A node of a table is, and nobody loses anything but space by it.
+    /// A node of a table is, which costs space and nothing else.
     pub(crate) fn table(&self, table: Table, error: &Error) {
         self.add(Loss::Table(table, error.into()));
     }
@@ -97,7 +97,7 @@ impl Losses {
 }
 
 impl Engine {
-    /// Names what a commit lost, and has whoever syncs one of the files hear of it.
+    /// Names what a commit lost, and has the next fsync of each of the files report it.
     pub(crate) fn tell_losses(&self, state: &mut State, frozen: &Frozen, losses: Losses) {
         let losses = losses.0.into_inner();
         if losses.is_empty() {

@@ -84,7 +84,7 @@ impl Trees<'_> {
                         links,
                     })
                 }
-                // Its own record is among the changes: whoever changed the name changed the inode.
+                // Its own record is among the changes: a change of the name is one of the inode.
                 Some(_) => continue,
             };
             changes.insert(key.encode(), entry);

@@ -31,9 +31,9 @@ use parking_lot::MutexGuard;
 const DIRTY_INODE_BYTES: u64 = 3584;
 /// What a leaf takes that was replaced, on its way to being deleted.
 pub(crate) const DROPPED_BYTES: u64 = 384;
-/// Removals may take one in so many of the memory more while the store is full: they are what makes room.
+/// Divisor of the memory that removals may take in addition while the store is full: they are what makes room.
 const REMOVAL_SHARE: u64 = 8;
-/// Whatever inodes take, one in so many of the memory is left to what is dirty.
+/// Divisor of the memory that is left to dirty data, whatever inodes take.
 const DIRTY_LEAST_SHARE: u64 = 8;
 
 /// What a changed name takes until it is committed.
@@ -84,8 +84,8 @@ impl Engine {
     /// Waits until there is room for more dirty data, and refuses what the quota or the store has none for.
     pub(crate) fn admit_bytes(&self, state: &mut Guard<'_>, len: u64) -> Result<()> {
         self.wait_for_room(state, Claim::More)?;
-        // What waits may replace bytes that count already, and what was deleted counts until a commit has freed it, a
-        // huge file until several have.
+        // Dirty data may overwrite bytes already counted, and deleted bytes count until a commit frees them (of a huge
+        // file, several commits); so commit and recount before refusing.
         let mut counted = u64::MAX;
         while !fits_quota(state, len)
             && (state.has_changes() || state.committing)

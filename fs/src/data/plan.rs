@@ -7,7 +7,7 @@
 //! A plan is made under the engine's lock and copies only what is dirty in the range; it runs without the lock. The
 //! leaves it has to fetch are asked for together, since neighbours cost the store one access. One that is read whole is
 //! opened straight into the answer and not cached: the kernel keeps what it was told. Of a large leaf that is asked for a
-//! few pages only those are fetched, verified and opened, until somebody comes back for more.
+//! few pages only those are fetched, verified and opened, until more of it is asked for.
 
 use crate::Result;
 use crate::blocks::{Blocks, Cached};
@@ -20,7 +20,7 @@ use cairn_merkle::buffer::Buffer;
 use cairn_merkle::{Link, NodeSource, PartHint, index, open_leaf_into, open_leaf_part, part_for};
 use std::sync::Arc;
 
-/// A part of a leaf is opened alone if it is at most one in so many of it.
+/// Divisor of a leaf's length: a part up to this size is opened alone.
 const PART_SHARE: usize = 4;
 
 /// What lies at the bottom of a record.

@@ -1,4 +1,4 @@
-//! Work that is spread over a few threads, large and small alike: whoever is free takes the next.
+//! Jobs of any size on a few threads: a free thread takes the next job.
 
 use crate::Result;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};

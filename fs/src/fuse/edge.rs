@@ -99,7 +99,7 @@ impl<O: Operations + ?Sized> Edge<O> {
         Arc::clone(&self.linger)
     }
 
-    /// Writes of a stream wait for the device, dozens at a time: whoever makes a file meanwhile shall not.
+    /// Writes of a stream wait for the device, dozens at a time; making a file meanwhile must not.
     fn stream(&self, job: impl FnOnce(&O) + Send + 'static) {
         let fs = Arc::clone(&self.fs);
         self.streams.run(move || job(&fs));

@@ -31,7 +31,7 @@ const THREADS_MAX: usize = 4;
 /// Fills that may wait for each of them. Longer queues hold what was asked for too long ago: measured, they help less.
 const QUEUE_MAX: usize = 8;
 
-/// The page cache is thought to hold files of up to one in so many bytes of the machine's memory.
+/// Divisor of the machine's memory: files up to this size are thought to fit the page cache.
 const MEMORY_SHARE: u64 = 4;
 
 /// Bytes of memory the machine has.
@@ -75,7 +75,7 @@ impl Filler {
         has_more && size <= self.file_bytes_max && !self.writers.any(node)
     }
 
-    /// Fills the record around `offset`, unless somebody writes to the file or too many fills wait already.
+    /// Fills the record around `offset`, unless the file is open for writing or too many fills wait already.
     pub(super) fn fill<O: Operations + ?Sized>(&self, fs: &Arc<O>, node: INodeNo, offset: u64) {
         if self.writers.any(node) {
             return;

@@ -40,7 +40,7 @@ impl Belief {
     const MAX: u32 = 64;
     /// From here on it is worth the processor.
     const ENOUGH: u32 = 32;
-    /// Where it is not, one answer in so many is followed by a look whether that has changed.
+    /// Otherwise every `PROBE`-th answer polls once, to notice when polling pays again.
     const PROBE: u32 = 16;
 
     /// Whether to wait after the answer of this number.
@@ -77,7 +77,7 @@ pub(super) struct Linger {
 impl Linger {
     /// What to look at.
     pub(super) fn set(&self, connection: OwnedFd) {
-        // Set once, by whoever made it.
+        // Set once, when it is made.
         let _ = self.connection.set(connection);
     }
 

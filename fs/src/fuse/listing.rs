@@ -142,7 +142,7 @@ impl<O: Operations + ?Sized> Sink for Plus<'_, O> {
                 // One lifetime for the name and the attributes.
                 (self.ttl.min(told.ttl), told.sent)
             }
-            // Believed for no time at all: whoever looks at it asks again, and hears that it cannot be read.
+            // Believed for no time at all: the next look asks again, and fails because it cannot be read.
             None => (Duration::ZERO, convert::bare_attr(entry.ino, entry.kind)),
         };
         let name = OsStr::from_bytes(entry.name.as_bytes());

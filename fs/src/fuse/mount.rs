@@ -130,7 +130,7 @@ pub struct Mount {
 }
 
 impl Mount {
-    /// Waits until somebody has unmounted it and every request is answered.
+    /// Waits until it is unmounted and every request is answered.
     ///
     /// # Errors
     /// What ended the session, if it was anything but an unmount.
@@ -222,7 +222,7 @@ pub fn mount<O: Operations + ?Sized>(
     let edge = Edge::new(Arc::clone(&fs), threads, waiting)?;
     let (notifier, linger, writers) = (edge.notifier(), edge.linger(), edge.writers());
     let session = Session::new(edge, &mountpoint, &options.config())?;
-    // Fails only when it is set already, and nobody else sets it.
+    // Fails only when it is set already, and it is set here alone.
     let _ = notifier.set(session.notifier());
     // On one processor, whoever is to ask waits for who waits for him.
     if processors() > 1 {

@@ -20,7 +20,7 @@ use crate::{Attr, InodeNo, Kind};
 use fuser::{FileAttr, INodeNo, Notifier};
 use std::time::{Duration, Instant};
 
-/// Nobody else changes it.
+/// For attributes that only requests of this mount change.
 pub(super) const TTL: Duration = Duration::from_secs(24 * 60 * 60);
 /// Until the next commit.
 const UNSETTLED_TTL: Duration = Duration::from_secs(1);

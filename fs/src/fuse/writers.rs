@@ -1,11 +1,11 @@
-//! Who may change a file's pages in the kernel: whoever has it open for writing, or a fill that the daemon began.
+//! What may change a file's pages in the kernel: handles that are open for writing, or a fill that the daemon began.
 //!
 //! ```text
 //!   open for writing, truncate --> opened() --> wait until no fill is under way --> go on ... closed()
-//!   fill (fill.rs)             --> begin()  --> refused while somebody writes; else read, store, drop
+//!   fill (fill.rs)             --> begin()  --> refused while a handle writes; else read, store, drop
 //! ```
 //!
-//! A file that nobody has open for writing has no dirty pages: `close` and `munmap` write them back before the kernel
+//! A file that is not open for writing has no dirty pages: `close` and `munmap` write them back before the kernel
 //! releases the handle. So a fill that excludes writers can overwrite nothing that is newer than what it read.
 //!
 //! **Invariant:** both sides first announce themselves and then look for the other (sequentially consistent), so at
@@ -84,7 +84,7 @@ impl Writers {
         &self.room
     }
 
-    /// How long the kernel may keep attributes of a file that somebody has open for writing: where room is short, it asks
+    /// How long the kernel may keep attributes of a file that is open for writing: where room is short, it asks
     /// before each write.
     pub(super) fn ttl(&self, ino: INodeNo) -> Option<Duration> {
         let ttl = if self.room.is_short() {
@@ -112,7 +112,7 @@ impl Writers {
         }
     }
 
-    /// Begins a fill, unless somebody writes.
+    /// Begins a fill, unless the file is open for writing.
     pub(super) fn begin(self: &Arc<Self>, ino: INodeNo) -> Option<Filling> {
         self.slot(ino).fills.fetch_add(1, SeqCst);
         let filling = Filling {

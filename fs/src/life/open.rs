@@ -34,7 +34,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 /// A volume whose newest commit, or an older one, has been found and verified, and in which nothing has been written
-/// yet: whoever has to judge whether it is the newest does so between [`Opening::newest`] and [`Opening::open`], and
+/// yet: the caller judges whether it is the newest between [`Opening::newest`] and [`Opening::open`], and
 /// what is opened is what was judged.
 pub struct Opening {
     store: Arc<dyn BlockStore>,
@@ -241,7 +241,7 @@ fn nothing(why: &'static str) -> Error {
 }
 
 impl Engine {
-    /// Opens a volume at its newest commit, whoever may know of a newer one: [`Opening::newest`] and
+    /// Opens a volume at its newest commit without asking an anchor: [`Opening::newest`] and
     /// [`Opening::open`] at once.
     ///
     /// # Errors
@@ -306,7 +306,7 @@ impl Engine {
         let done = self.commit_locked(&mut state);
         state.read_only.get_or_insert("it is being unmounted");
         drop(state);
-        // Whoever reads a past version shares the store with somebody who goes on.
+        // A past version shares its store with an engine that goes on.
         if self.past {
             return done;
         }

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! One thread that syncs alone does all of it itself: waking another costs as much as the device. Many share: each
-//! append takes along whatever was noted while the one before it was under way, and nobody's thread is blocked meanwhile.
+//! append includes all that was noted during the one before it, and no caller's thread is blocked meanwhile.
 
 use crate::engine::{Engine, Guard};
 use crate::error::is_full;
@@ -196,9 +196,8 @@ impl Engine {
         Ok(())
     }
 
-    /// As [`Self::fsync`], with the answer through `done`: here, after an append, or on the logger's thread if an append
-    /// is under way, which the next one after it then serves together with all who came meanwhile. Also there if this
-    /// thread is `wanted` for something else.
+    /// Like [`Self::fsync`], but completes through `done`: inline if no append is in flight, else on the log thread with
+    /// the next group append; also there if this thread is `wanted` for something else.
     pub fn fsync_then(&self, ino: InodeNo, data_only: bool, wanted: bool, done: SyncDone) {
         let mut state = self.state.lock();
         let here = !state.log.leader && !wanted;

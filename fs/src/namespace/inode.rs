@@ -28,7 +28,7 @@ pub(crate) enum Home {
     Entry { parent: InodeNo, key: DirKey },
     /// In the hard-link table.
     Table,
-    /// Nowhere any more: unlinked, and kept while somebody has it open.
+    /// Nowhere any more: unlinked, and kept while it is open.
     Orphan,
 }
 
@@ -148,7 +148,7 @@ pub(crate) struct Inode {
     pub(crate) dirty: bool,
     /// Part of the commit under way.
     pub(crate) frozen: bool,
-    /// A commit could not place some of it, and nobody who syncs it has heard of that.
+    /// A commit could not place some of it, and no fsync has reported that yet.
     pub(crate) lost: bool,
     /// Epoch whose log already says where this inode is found.
     pub(crate) located: Epoch,

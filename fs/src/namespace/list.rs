@@ -49,7 +49,7 @@ impl Engine {
             rows.truncate(count_max - listed.len());
             for (cookie, (key, child, record)) in rows {
                 let attr = match with_attr.then(|| self.attr_of(state, child, record)) {
-                    // The name is there, and what it leads to cannot be read: whoever asks for that hears so.
+                    // The name is there, and what it leads to cannot be read: a lookup of it fails.
                     Some(Err(Error::Merkle(error))) if error.damaged().is_some() => None,
                     attr => attr.transpose()?,
                 };

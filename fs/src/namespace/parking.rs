@@ -1,4 +1,4 @@
-//! Inodes that the kernel refers to and nobody uses: kept as a place to find them again.
+//! Inodes that the kernel refers to and that are idle: kept as a place to find them again.
 //!
 //! ```text
 //!   in memory (about 800 bytes) --too many, clean, not open, no children in memory--> parked (40 bytes)
@@ -149,7 +149,7 @@ impl Parking {
 pub(crate) fn place_of(inode: &Inode) -> Option<Place> {
     let open = inode.opens > 0 && inode.counted < HEAVY_BYTES;
     let busy = inode.dirty || inode.frozen || open || inode.children > 0 || inode.is_idle();
-    // What somebody has yet to hear of would be forgotten.
+    // What an fsync has yet to report would be forgotten.
     let untold = inode.lost || inode.dir().is_ok_and(|dir| dir.unread.is_some());
     match &inode.home {
         _ if busy || untold => None,

@@ -72,7 +72,7 @@ impl Publication {
         self.publishing = true;
     }
 
-    /// A volume whose newest version is `head` goes on without asking an anchor. If whoever made that version publishes,
+    /// A volume whose newest version is `head` goes on without asking an anchor. If the instance that made that version publishes,
     /// it may have been submitted.
     pub(crate) fn go_on(&mut self, head: Version) {
         if !std::mem::take(&mut self.publishing) || self.anchored == Some(head) {

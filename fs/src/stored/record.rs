@@ -211,7 +211,7 @@ impl Record {
             _ => return Err(from.error("its content is of an unknown kind")),
         };
         if links.len() != usize::from(!matches!(stored, Stored::None | Stored::Inline(_))) {
-            return Err(from.error("it has links nobody names"));
+            return Err(from.error("it has links that nothing names"));
         }
         from.finish()?;
         Ok(Self { meta, xattrs, stored })
@@ -254,7 +254,7 @@ impl Dentry {
         };
         match value.split_last() {
             Some((0, record)) => Ok(Self::Embedded(Record::decode(record, links)?)),
-            Some((1, _)) if !links.is_empty() => Err(malformed("it has links nobody names")),
+            Some((1, _)) if !links.is_empty() => Err(malformed("it has links that nothing names")),
             Some((1, value)) => {
                 let mut from = Decoder::new("directory entry", value);
                 let linked = Self::Linked {

@@ -79,7 +79,7 @@ impl Snapshot {
         };
         let (table, dead) = (tree()?, tree()?);
         if links.next().is_some() {
-            return Err(from.error("it has links nobody names").into());
+            return Err(from.error("it has links that nothing names").into());
         }
         let root = Record::decode(root, own)?;
         from.finish()?;

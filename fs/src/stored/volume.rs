@@ -23,7 +23,7 @@ pub(crate) struct Volume {
     /// Limits; 0 for none.
     pub(crate) quota_bytes: u64,
     pub(crate) quota_inodes: u64,
-    /// Orders names within directories; secret, so that nobody outside can craft collisions.
+    /// Orders names within directories; secret, so that collisions cannot be crafted.
     pub(crate) dir_key: [u8; 32],
     /// The log of the mount that made this commit is sealed under a key derived from it.
     pub(crate) log_salt: [u8; 32],
@@ -118,7 +118,7 @@ impl Volume {
         let publication = Publication::decode(&mut from)?;
         let repairs = Repairs::decode(&mut from, gone)?;
         if !links.is_empty() {
-            return Err(from.error("it has links nobody names"));
+            return Err(from.error("it has links that nothing names"));
         }
         from.finish()?;
         Ok(Self {

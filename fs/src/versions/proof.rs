@@ -1,4 +1,4 @@
-//! Proves what a path leads to, or that it leads to nothing, to somebody who has a root and no key.
+//! Proves what a path leads to, or that it leads to nothing, to a verifier with a root and no key.
 //!
 //! ```text
 //!  commit block --> root directory --(hash of the name)--> entry --> next directory --> ... --> inode --> leaves
@@ -27,7 +27,7 @@ use std::collections::BTreeSet;
 /// The most content one proof carries.
 pub const PROVEN_CONTENT_MAX: u64 = 64 << 20;
 
-/// What a proof shows, to whoever trusts its root.
+/// What a proof shows if its root is trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// The commit block it holds under.
@@ -254,7 +254,7 @@ impl<'a> Search<'a> {
         if !matches!(kind, Kind::File | Kind::Symlink) {
             return Ok(None);
         }
-        // A proof of a few bytes may claim any size: what nobody asked for takes no more memory than a record.
+        // A proof of a few bytes may claim any size: it takes no more memory than a record.
         let inline = matches!(record.stored, Stored::Inline(_));
         let small = size == 0 || inline && size <= u64::from(self.record_size);
         if !small && !with_content {

@@ -10,7 +10,7 @@
 //! in between, for until then the head *is* that version. From then on a crash at any point leaves a head whose commit
 //! names the version, whatever became of it on the anchor (`cairn_merkle::decide`).
 //!
-//! Every version that is anchored or submitted is held ([`crate::held`]), and so is one that somebody pins.
+//! Every version that is anchored or submitted is held ([`crate::held`]), and so is a pinned one.
 
 use crate::engine::{Engine, Guard};
 use crate::namespace::attr::VERSION_XATTRS;
@@ -157,8 +157,8 @@ impl Engine {
         state.submit().map(Some)
     }
 
-    /// Has the commit under way, if there is one, submit what it makes, and waits for that. Its epoch was closed a moment
-    /// ago: to wait for it and commit once more would make the publication late by all that it takes.
+    /// If a commit is in progress, marks its result for submission and waits for it. Its epoch was closed a moment ago:
+    /// to wait for it and commit once more would make the publication late by the length of a commit.
     fn join_commit(&self, state: &mut Guard<'_>) -> Option<Prepared> {
         state.join = Join::Wanted;
         while state.committing && matches!(state.join, Join::Wanted) {

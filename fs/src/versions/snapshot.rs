@@ -9,7 +9,7 @@ use crate::stored::snapshot::Snapshot;
 use crate::versions::snapshots::{CHECK_NAME, DIR_NAME};
 use crate::{Attr, Error, InodeNo, Name, Result, SnapshotInfo, Time};
 
-/// Snapshots take one in so many of the memory at most.
+/// Divisor of the memory that snapshots take at most.
 const MEMORY_SHARE: u64 = 8;
 
 /// Numbers of snapshots stay below: an inode number has 24 bits for the snapshot it is seen through.
@@ -133,7 +133,7 @@ impl Engine {
             state.snapshots.all_known()?;
             let id = state.snapshots.by_name.get(name).ok_or(Error::NoEntry)?.id;
             state.snapshots.to_destroy.push(name.clone());
-            // Whoever still has a file of it open reads EIO from now on, as from any block that is gone.
+            // Open files of it answer EIO from now on, as for any block that is gone.
             let gone: Vec<InodeNo> = state
                 .inodes
                 .keys()

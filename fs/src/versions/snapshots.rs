@@ -73,7 +73,7 @@ impl Snapshots {
         !self.to_create.is_empty() || !self.to_destroy.is_empty()
     }
 
-    /// Whether some of that is a user's wish: what a check does for itself is nobody's.
+    /// Whether a user asked for some of that; what a check does for itself does not count.
     pub(crate) fn has_user_requests(&self) -> bool {
         let created = self.to_create.iter().map(|(name, _)| name);
         created

@@ -6,7 +6,7 @@
 //!                 a get is answered from there until ...                    ... it finds the place
 //! ```
 //!
-//! A block is named by the index only after it was written, so what a kill leaves of blocks nobody synced is nothing.
+//! A block is named by the index only after it was written, so a killed process leaves no trace of unsynced blocks.
 //! Only the writer decides where a block goes: what one write takes begins and ends with a page.
 //!
 //! **Invariant:** room for all that is queued is allocated: a write cannot fail for want of it.

@@ -17,7 +17,7 @@ use rocksdb::{ReadOptions, Snapshot};
 
 /// Below this it is not, whatever its share.
 const WORTHLESS_BYTES: u64 = 1 << 20;
-/// Share of the store's bytes that is worth a reclaim while there is room: one in so many.
+/// Divisor of the store's bytes: less garbage is not worth a reclaim while there is room.
 const WORTH_SHARE: u64 = 16;
 
 impl RocksStore {
