@@ -20,6 +20,7 @@
 mod direct;
 mod error;
 mod lock;
+mod own;
 mod pack;
 mod rocks;
 mod twin;

@@ -11,10 +11,10 @@
 //!
 //! A file is written over and not renamed, and keeps its length: a swap waits for one write of data and no journal.
 
+use crate::own;
 use crate::pack::buffer::ALIGN;
 use bytes::Bytes;
 use cairn_merkle::{HeadSwap, MAX_STORED, Twin};
-use rustix::fs::OFlags;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -31,7 +31,7 @@ const HEADER_MAX: usize = 64 << 10;
 pub(crate) fn write(dir: &Path, generation: u64, swap: &HeadSwap<'_>, header: &[u8]) -> io::Result<()> {
     let mut bytes = encode(generation, [swap.head, header, swap.root_block])?;
     let path = path_of(dir, generation);
-    let file = match open(&path, true) {
+    let file = match own::open(&path, true) {
         Ok(file) if file.metadata()?.is_file() => file,
         _ => create(dir, &path)?,
     };
@@ -67,7 +67,7 @@ pub(crate) fn read(dir: &Path, generation: u64) -> io::Result<Option<Twin>> {
 /// The copy in the place of that of swap `generation`, and of which swap it is, or `None` if it is not whole or not there.
 /// Damage makes no whole copy of another swap: such a copy comes from an older or another state of the store.
 pub(crate) fn lying(dir: &Path, generation: u64) -> io::Result<Option<(u64, Twin)>> {
-    let file = match open(&path_of(dir, generation), false) {
+    let file = match own::open(&path_of(dir, generation), false) {
         Ok(file) => file,
         // Taken away, or something else put in its place.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(error),
@@ -113,16 +113,6 @@ fn absence<T>(error: io::Error) -> io::Result<Option<T>> {
         _ if raw == Some(rustix::io::Errno::IO.raw_os_error()) => Ok(None),
         _ => Err(error),
     }
-}
-
-fn open(path: &Path, write: bool) -> io::Result<File> {
-    // No link to elsewhere is followed, and no pipe waited for.
-    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
-    File::options()
-        .read(true)
-        .write(write)
-        .custom_flags(flags)
-        .open(path)
 }
 
 /// Makes the file, in place of whatever cannot be opened there.

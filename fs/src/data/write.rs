@@ -195,13 +195,12 @@ impl Engine {
         let inode = state.change(ino)?;
         let shrinks = size < inode.meta.size;
         inode.meta.size = size;
-        let record_size = u64::from(self.record_size);
         let file = inode.file_mut()?;
         file.unlogged.meta = true;
         if shrinks {
-            file.unlogged.cut(size, size.div_ceil(record_size));
-            state.deleted = true;
             let record_size = self.record_size;
+            file.unlogged.cut(size, size.div_ceil(u64::from(record_size)));
+            state.deleted = true;
             Self::change_layer(state, ino, |open, dropped| open.cut(size, record_size, dropped))?;
         }
         Ok(())

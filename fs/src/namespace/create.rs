@@ -15,6 +15,7 @@ use crate::namespace::view::view_of;
 use crate::state::State;
 use crate::stored::name::DirKey;
 use crate::stored::record::{Meta, Record, Stored, Xattrs};
+use crate::versions::snapshots;
 use crate::{Attr, Caller, Error, InodeNo, Kind, Name, Result, Time};
 
 /// Longest target of a symlink (PATH_MAX less its NUL).
@@ -140,7 +141,7 @@ impl Engine {
         if dir.home == Home::Orphan {
             return Err(Error::NoEntry);
         }
-        if parent == InodeNo::ROOT && name.as_bytes() == crate::versions::snapshots::DIR_NAME {
+        if snapshots::is_dir(parent, name) {
             return Err(Error::Exists);
         }
         let key = state.key(name);

@@ -6,7 +6,7 @@ use crate::log::op::Op;
 use crate::namespace::inode::{Child, Home};
 use crate::state::State;
 use crate::stored::name::DirKey;
-use crate::versions::snapshots::DIR_NAME;
+use crate::versions::snapshots;
 use crate::{Attr, Caller, Error, InodeNo, Kind, Name, Result, Time};
 use cairn_merkle::btree;
 
@@ -179,7 +179,7 @@ impl Engine {
 
 /// Refuses to take away or rename the directory of snapshots, which is found by name and no entry of the root.
 pub(crate) fn keep_snapshots(parent: InodeNo, name: &Name) -> Result<()> {
-    match parent == InodeNo::ROOT && name.as_bytes() == DIR_NAME {
+    match snapshots::is_dir(parent, name) {
         true => Err(Error::NotPermitted(".snapshots belongs to every volume")),
         false => Ok(()),
     }

@@ -7,6 +7,7 @@ use crate::namespace::inode::{Child, Home};
 use crate::namespace::link::keep_snapshots;
 use crate::state::State;
 use crate::stored::name::DirKey;
+use crate::versions::snapshots;
 use crate::{Caller, Error, InodeNo, Kind, Name, RenameMode, Result, Time};
 
 /// Whether `ino` is `ancestor` or lies below it.
@@ -48,7 +49,7 @@ impl Engine {
         let moved = self.find(state, parent, &key)?.ok_or(Error::NoEntry)?;
         let target = self.find(state, new_parent, &new_key)?;
         self.may_rename(state, (parent, moved), (new_parent, target), mode)?;
-        if new_parent == InodeNo::ROOT && new_name.as_bytes() == crate::versions::snapshots::DIR_NAME {
+        if snapshots::is_dir(new_parent, new_name) {
             return Err(Error::Exists);
         }
         if target.is_some_and(|target| target.ino == moved.ino) {

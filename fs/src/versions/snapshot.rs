@@ -6,7 +6,7 @@ use crate::namespace::view::in_view;
 use crate::state::State;
 use crate::stored::record::Record;
 use crate::stored::snapshot::Snapshot;
-use crate::versions::snapshots::{CHECK_NAME, DIR_NAME};
+use crate::versions::snapshots::{CHECK_NAME, is_dir};
 use crate::{Attr, Error, InodeNo, Name, Result, SnapshotInfo, Time};
 
 /// Divisor of the memory that snapshots take at most.
@@ -33,7 +33,7 @@ impl Engine {
         parent: InodeNo,
         name: &Name,
     ) -> Result<Option<Attr>> {
-        if parent == InodeNo::ROOT && name.as_bytes() == DIR_NAME {
+        if is_dir(parent, name) {
             return Ok(Some(state.snapshots.dir_attr(state.inode(InodeNo::ROOT)?)));
         }
         if parent != InodeNo::SNAPSHOTS {

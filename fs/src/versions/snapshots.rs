@@ -20,6 +20,11 @@ use std::collections::BTreeMap;
 /// The directory in the root that lists the snapshots. It is found by name and never listed.
 pub(crate) const DIR_NAME: &[u8] = b".snapshots";
 
+/// Whether a name in a directory leads there.
+pub(crate) fn is_dir(parent: InodeNo, name: &Name) -> bool {
+    parent == InodeNo::ROOT && name.as_bytes() == DIR_NAME
+}
+
 /// Name of the snapshot that checks held before there were pins; a mount destroys what a crash left of one.
 pub(crate) const CHECK_NAME: &[u8] = b".check";
 /// What a snapshot takes in memory with its name, twice while a commit is under way.

@@ -4,6 +4,7 @@ use super::place::within;
 use crate::anchor;
 use crate::anchor::freshness::{self, Access};
 use crate::anchor::publish::{Publisher, Settings};
+use crate::cli::anchor::{Policy, Spec};
 use crate::cli::chain::ConfigArgs;
 use crate::cli::key::KeyArgs;
 use crate::error::Result;
@@ -27,13 +28,10 @@ pub(super) fn publish(
 ) -> Result<()> {
     let opened = volume::open_store_patiently(store, &StoreOptions::default())?;
     let mut opening = volume::opening(opened, store, key)?;
-    let anchor = anchor::open(
-        &crate::cli::anchor::Spec::Eth(config.config.clone()),
-        opening.volume_id(),
-    )?;
+    let anchor = anchor::open(&Spec::Eth(config.config.clone()), opening.volume_id())?;
     let progress = Progress::spinner(out, "waiting until the chain has settled it");
     let cancel = within(timeout);
-    let policy = crate::cli::anchor::Policy::Refuse;
+    let policy = Policy::Refuse;
     freshness::admit(&mut opening, anchor.as_ref(), policy, Access::ReadWrite, &cancel)?;
     let engine = opening
         .open(Config::default())

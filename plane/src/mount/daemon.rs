@@ -11,6 +11,7 @@
 //! Spawning a fresh process needs no fork of one with threads, so no unsafe code. The child's command line holds
 //! store and mount point as arguments of their own, absolute, so that `ps` shows what it serves.
 
+use crate::cli::anchor::Spec;
 use crate::cli::{LogFormat, MountArgs};
 use crate::error::{Error, Exit, Result};
 use crate::mount::lost::Lost;
@@ -71,12 +72,7 @@ pub(crate) fn start(args: &MountArgs) -> Result<()> {
         .mode(0o600)
         .open(&log);
     let stderr = open.map_err(Error::at("open the log", &log))?;
-    if let Some(warning) = args
-        .anchor
-        .anchor
-        .as_ref()
-        .and_then(crate::cli::anchor::Spec::warning)
-    {
+    if let Some(warning) = args.anchor.anchor.as_ref().and_then(Spec::warning) {
         eprintln!("cairn: warning: {warning}");
     }
     let words = match args.key.key_file {

@@ -13,6 +13,7 @@ use crate::anchor::challenge;
 use crate::anchor::freshness::{self, Access, Freshness, Trust};
 use crate::anchor::publish::Publisher;
 use crate::cli::MountArgs;
+use crate::cli::anchor::Spec;
 use crate::error::{Error, Result};
 use crate::mount::control::Server;
 use crate::mount::instance::{Beside, Instance};
@@ -146,12 +147,7 @@ fn require_apart(args: &MountArgs) -> Result<()> {
         mountpoint::require_store_apart(&args.dir, &args.store)?;
     }
     mountpoint::require_not_below(&args.dir, "the run directory", &state::run_dir()?)?;
-    match args
-        .anchor
-        .anchor
-        .as_ref()
-        .and_then(crate::cli::anchor::Spec::file)
-    {
+    match args.anchor.anchor.as_ref().and_then(Spec::file) {
         Some(path) => mountpoint::require_not_below(&args.dir, "the anchor", path),
         None => Ok(()),
     }

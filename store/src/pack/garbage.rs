@@ -8,8 +8,8 @@
 //! *Unknown* costs one walk of the index. *Nothing is dead*, said wrongly, would leak room for ever, so only a whole
 //! file says anything: an empty one is what a power cut leaves of one that was never synced.
 
+use crate::own;
 use rustc_hash::FxHashMap;
-use rustix::fs::OFlags;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -145,9 +145,7 @@ fn checksum(bytes: &[u8]) -> [u8; SUM_LEN] {
 /// The file's bytes, of which there are no more than so many packs need; `None` if there is none. A file that is larger,
 /// or none of bytes, reads as one that is not whole: what lies outside does not decide how much memory is taken.
 fn read(path: &Path, packs: usize) -> io::Result<Option<Vec<u8>>> {
-    // Neither a link to elsewhere nor a pipe that nothing is written to.
-    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
-    let file = match File::options().read(true).custom_flags(flags).open(path) {
+    let file = match own::open(path, false) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),

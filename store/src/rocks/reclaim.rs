@@ -32,7 +32,7 @@ impl RocksStore {
             return Ok(());
         }
         self.punch_dead(verb).inspect_err(|_| self.packs.lose_track())?;
-        // Whoever asks next is to see the room this made.
+        // The next question sees the room this made.
         self.space.measure_anew();
         let after = self.packs.used_bytes().map_err(io)?;
         tracing::debug!(?garbage, used_bytes, after, "reclaimed");

@@ -8,10 +8,11 @@
 use super::head::{HEAD_LEN, Head, Use, framed_len};
 use super::scan::Scan;
 use crate::direct;
+use crate::own;
 use crate::pack::buffer::{ALIGN, Pool};
 use bytes::Bytes;
 use cairn_merkle::{Epoch, LogPos};
-use rustix::fs::OFlags;
+use rustix::io::Errno;
 use std::{
     fs::{File, OpenOptions},
     io,
@@ -109,7 +110,7 @@ impl Segment {
         each: &mut dyn FnMut(LogPos, Place),
     ) -> io::Result<Self> {
         let path = path_of(dir, slot);
-        let file = open_own(&path)?;
+        let file = open_segment(&path)?;
         let len = file.metadata()?.len();
         let mut segment = Self::new(slot, file, direct::open(&path), len);
         let file = Arc::clone(&segment.file);
@@ -211,25 +212,26 @@ impl Segment {
     }
 }
 
-/// Opens a file that nothing but the log has made. No link to elsewhere is followed, and no pipe waited for: what is
-/// written here must not reach a file outside the store.
-fn open_own(path: &Path) -> io::Result<File> {
-    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
-    let mut options = File::options();
-    let opened = options.read(true).write(true).custom_flags(flags).open(path);
-    let file = opened.map_err(|error| foreign(path, &error.to_string()))?;
-    match file.metadata()?.is_file() {
-        true => Ok(file),
-        false => Err(foreign(path, "it is no regular file")),
-    }
-}
-
-fn foreign(path: &Path, why: &str) -> io::Error {
+/// Opens a file that the log has made: what is written here must not reach a file outside the store.
+fn open_segment(path: &Path) -> io::Result<File> {
+    let why = match own::open(path, true) {
+        Ok(file) if file.metadata()?.is_file() => return Ok(file),
+        Err(error) if !is_foreign(&error) => return Err(error),
+        found => found.map_or_else(|error| error.to_string(), |_| "it is no regular file".to_owned()),
+    };
     let text = format!(
         "{} is no segment of the log ({why}): move it away, or restore it",
         path.display()
     );
-    io::Error::new(io::ErrorKind::InvalidData, text)
+    Err(io::Error::new(io::ErrorKind::InvalidData, text))
+}
+
+/// Whether something else lies in a file's place: a link, a directory, a socket. Any other failure is the device's.
+fn is_foreign(error: &io::Error) -> bool {
+    let raw = error.raw_os_error();
+    [Errno::LOOP, Errno::ISDIR, Errno::NXIO]
+        .iter()
+        .any(|foreign| raw == Some(foreign.raw_os_error()))
 }
 
 /// The file of a slot.
