@@ -56,7 +56,11 @@ impl Engine {
             walk.report.inodes = (walk.report.inodes + inodes).saturating_sub(volume.inodes);
         }
         if let Some(loss) = self.log_loss.as_ref().filter(|_| self.config.read_only) {
-            walk.damage(b"(intent log)", loss.to_string());
+            let place: &[u8] = match loss.commit {
+                Some(_) => b"(volume)",
+                None => b"(intent log)",
+            };
+            walk.damage(place, loss.to_string());
         }
         if !self.past {
             for version in published(&volume, pin.version()) {

@@ -35,8 +35,8 @@ pub struct Config {
     pub mark_delay: Duration,
     /// Refuse all changes; nothing at all is written to the store.
     pub read_only: bool,
-    /// Go on, for writing too, with what comes before the damage if the intent log is damaged; otherwise the volume is
-    /// read-only then.
+    /// If what was synced is lost, of the intent log or with a commit: go on, for writing too, with what comes before it.
+    /// Otherwise the volume is read-only then.
     pub accept_log_loss: bool,
 }
 

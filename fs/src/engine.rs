@@ -18,7 +18,7 @@ use crate::namespace::view::view_of;
 use crate::{Config, Error, InodeNo, LogLoss, Result};
 
 use crate::state::State;
-use cairn_merkle::{Epoch, LogKey, VolumeKey};
+use cairn_merkle::{Epoch, LogKey, Twin, VolumeKey};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 /// A mounted volume's filesystem.
@@ -32,6 +32,8 @@ pub struct Engine {
     pub(crate) config: Config,
     /// A held version and not the newest one.
     pub(crate) past: bool,
+    /// What it was opened at, where the store's own head is an older one and was not made to follow.
+    pub(crate) ahead: Option<Twin>,
     pub(crate) signals: Signals,
     /// What replaying the log found: what it lost, and what at its end is no record.
     pub(crate) log_loss: Option<LogLoss>,

@@ -55,7 +55,7 @@ pub enum Error {
     #[error("the volume is read-only: {0}")]
     ReadOnly(&'static str),
     /// What was synced is lost, and it was not accepted that the volume goes on without it.
-    #[error("the intent log is damaged: {0}")]
+    #[error("what was synced is lost: {0}")]
     LogDamaged(Box<LogLoss>),
     /// A part of the volume that is needed cannot be read.
     #[error("{0}: `cairn status` and `cairn check` say what is damaged")]
@@ -80,9 +80,11 @@ pub(crate) fn is_full(error: &Error) -> bool {
         || matches!(error, Error::Merkle(cairn_merkle::Error::Store(store)) if store.is_full())
 }
 
-/// What of the intent log was durable and is lost: it is damaged, or was cut by another hand.
+/// What was durable and is lost, of the intent log or with it a commit: damaged, or cut by another hand.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogLoss {
+    /// The newest commit that is known to be lost, with all that it held of what was logged and synced before.
+    pub commit: Option<cairn_merkle::Epoch>,
     /// Records that are not replayed.
     pub records: u64,
     /// Their bytes.
@@ -100,11 +102,24 @@ pub struct LogLoss {
 impl fmt::Display for LogLoss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
-            records, bytes, what, ..
+            commit,
+            records,
+            bytes,
+            what,
+            ..
         } = self;
-        write!(
-            f,
-            "{records} records ({bytes} bytes) that were synced are lost: {what}"
-        )
+        match (commit, records) {
+            (Some(commit), 0) => write!(f, "commit {commit} is lost: {what}"),
+            (Some(commit), _) => {
+                write!(
+                    f,
+                    "commit {commit} and {records} records ({bytes} bytes) that were synced are lost: {what}"
+                )
+            }
+            (None, _) => write!(
+                f,
+                "{records} records ({bytes} bytes) that were synced are lost: {what}"
+            ),
+        }
     }
 }

@@ -184,6 +184,26 @@ pub trait BlockStore: Send + Sync {
         Ok(None)
     }
 
+    /// Whole second copies of later swaps than the newest that the store's first copies tell of, and of that one where the
+    /// first copy of its head is another, newest first: the first copies have lost what they held, or a crash came between the
+    /// two. The side with the key judges which.
+    fn twins_ahead(&self) -> Result<Vec<Twin>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    /// Makes one of [`Self::twins_ahead`] the newest head, durably: head, header, its swap, and `settled`, the epoch of its
+    /// commit. What that swap deleted stays, and nothing names it. Fails with [`StoreError::HeadMoved`] where there is no such
+    /// copy.
+    fn adopt(&self, twin: &Twin, settled: Epoch) -> Result<(), StoreError> {
+        let _ = (twin, settled);
+        Err(StoreError::HeadMoved)
+    }
+
+    /// Takes the second copies of later swaps away, durably: what they tell of was given up.
+    fn drop_twins_ahead(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Says that the next [`Self::swap_head`] is to delete these blocks, so that what it must know of them is looked up
     /// before anybody waits for it. Changes nothing, and is only ever a hint.
     fn prepare_delete(&self, cids: &[Cid]) -> Result<(), StoreError> {

@@ -99,6 +99,16 @@ impl Copies {
         })
     }
 
+    /// Those of a swap of which the first copies do not tell: its twin alone.
+    pub fn of_twin(twin: Twin) -> Self {
+        Self {
+            head: None,
+            header: None,
+            second: Second::Found(twin),
+            damaged: Vec::new(),
+        }
+    }
+
     /// The copies that were found damaged by [`Self::choose`].
     pub fn damaged(&self) -> &[DamagedCopy] {
         &self.damaged

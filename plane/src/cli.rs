@@ -203,7 +203,7 @@ pub(crate) struct MountArgs {
     /// Refuse every change; the same as -o ro
     #[arg(long)]
     pub(crate) read_only: bool,
-    /// If the intent log is damaged: go on for writing without what it lost
+    /// If the store lost what was synced (of the intent log, or the newest commit): go on for writing without it
     #[arg(long)]
     pub(crate) accept_log_loss: bool,
     /// Options of mount(8): ro, rw, nosuid, nodev, noexec, noatime, sync, dirsync and their opposites

@@ -77,8 +77,8 @@ pub(crate) enum Error {
         /// Why it is none.
         what: String,
     },
-    /// The intent log lost what was synced.
-    #[error("the intent log of the volume in {} is damaged: {lost}. {remedy}", store.display())]
+    /// The store lost what was synced: of the intent log, or the newest commit.
+    #[error("the volume in {} is damaged: {lost}. {remedy}", store.display())]
     LogDamaged {
         /// The volume's store.
         store: PathBuf,

@@ -51,6 +51,7 @@ use cairn_merkle::{
     Twin,
 };
 use intent::{IntentLog, Soon};
+use reached::Reached;
 use rocksdb::{WriteBatch, WriteOptions};
 use rustc_hash::FxHashMap;
 use space::Claim;
@@ -227,6 +228,47 @@ impl BlockStore for RocksStore {
         Ok(found.map(|(_, twin)| twin.head))
     }
 
+    fn twins_ahead(&self) -> Result<Vec<Twin>, StoreError> {
+        let swaps = self.reached.lock().swaps;
+        let head = self.head().unwrap_or_default();
+        let ahead = self.twins_from(swaps)?.into_iter();
+        let ahead = ahead.filter(|(of, twin)| *of > swaps || Some(&twin.head) != head.as_ref());
+        Ok(ahead.map(|(_, twin)| twin).collect())
+    }
+
+    fn adopt(&self, twin: &Twin, settled: Epoch) -> Result<(), StoreError> {
+        let verb = "adopt a head";
+        self.check_alive(verb)?;
+        let mut reached = self.reached.lock();
+        let mut ahead = self.twins_from(reached.swaps)?.into_iter();
+        let (swaps, _) = ahead
+            .find(|(_, lying)| lying == twin)
+            .ok_or(StoreError::HeadMoved)?;
+        let next = Reached {
+            swaps,
+            ..reached.after(settled, None)
+        };
+        let mut batch = WriteBatch::default();
+        batch.put_cf(self.journal(), keys::HEAD, &twin.head);
+        batch.put_cf(self.journal(), keys::HEADER, &twin.header);
+        next.put_into(&mut batch, [self.journal(), self.blocks()]);
+        self.write(verb, batch, &synced())?;
+        *reached = next;
+        drop(reached);
+        self.settle_log(None, settled);
+        self.check_background(verb)
+    }
+
+    fn drop_twins_ahead(&self) -> Result<(), StoreError> {
+        let reached = self.reached.lock();
+        // The one of the newest swap itself is written over by the swap after the next.
+        let later = self.twins_from(reached.swaps.saturating_add(1))?;
+        let dropped = later
+            .into_iter()
+            .try_for_each(|(of, _)| twin::remove(&self.path, of));
+        dropped.map_err(|source| StoreError::io("give up a newer head", source))
+    }
+
     fn swap_head(&self, swap: &HeadSwap<'_>) -> Result<(), StoreError> {
         let verb = "swap the head";
         self.check_alive(verb)?;
@@ -353,6 +395,18 @@ impl RocksStore {
             Some(header) => Ok(Bytes::copy_from_slice(header)),
             None => Ok(self.header()?.unwrap_or_default()),
         }
+    }
+
+    /// The second copies of the swaps from `least` on, newest first, and which ones those are.
+    fn twins_from(&self, least: u64) -> Result<Vec<(u64, Twin)>, StoreError> {
+        let mut ahead = Vec::new();
+        for place in [0, 1] {
+            let lying = twin::lying(&self.path, place);
+            let lying = lying.map_err(|source| StoreError::io("look for a newer head", source))?;
+            ahead.extend(lying.filter(|(of, _)| *of >= least));
+        }
+        ahead.sort_unstable_by_key(|(of, _)| std::cmp::Reverse(*of));
+        Ok(ahead)
     }
 
     fn write_twin(

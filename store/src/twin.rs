@@ -105,6 +105,12 @@ pub(crate) fn lying(dir: &Path, generation: u64) -> io::Result<Option<(u64, Twin
     Ok(Some((of, twin)))
 }
 
+/// Takes away the copy in the place of that of swap `generation`, durably.
+pub(crate) fn remove(dir: &Path, generation: u64) -> io::Result<()> {
+    fs::remove_file(path_of(dir, generation))?;
+    File::open(dir)?.sync_all()
+}
+
 /// A file that ends early is none; what a device cannot read of it neither.
 fn absence<T>(error: io::Error) -> io::Result<Option<T>> {
     let raw = error.raw_os_error();

@@ -12,6 +12,7 @@
 pub mod doctored;
 pub mod history;
 pub mod model;
+pub mod on_disk;
 pub mod op;
 pub mod published;
 pub mod run;

@@ -8,11 +8,11 @@
 
 use cairn_fs::{Config, Engine, Error, InodeNo, Quota, Time};
 use cairn_store::{RocksStore, StoreOptions};
+use cairn_tests::on_disk::{copy_of, flip};
 use cairn_tests::op::Dice;
 use cairn_tests::sample::{self, put_file};
 use cairn_tests::volume::{self, config};
 use std::fs;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -49,25 +49,6 @@ fn killed() -> TempDir {
     copy
 }
 
-fn copy_of(dir: &Path) -> TempDir {
-    let copy = tempfile::tempdir().expect("there is a place for it");
-    copy_files(dir, copy.path());
-    copy
-}
-
-fn copy_files(from: &Path, to: &Path) {
-    for entry in fs::read_dir(from).expect("a store is a directory") {
-        let entry = entry.expect("it can be read");
-        let to = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            fs::create_dir(&to).expect("a copy is empty");
-            copy_files(&entry.path(), &to);
-        } else {
-            fs::copy(entry.path(), to).expect("a file can be copied");
-        }
-    }
-}
-
 /// Segments that records lie in, in their order.
 fn segments(dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir.join("intent")).expect("a store has a log");
@@ -91,18 +72,6 @@ fn end_of(segment: &Path) -> u64 {
         .iter()
         .rposition(|byte| *byte != 0)
         .map_or(0, |last| last as u64 + 1)
-}
-
-fn flip(path: &Path, at: u64, bit: u64) {
-    let file = fs::File::options()
-        .read(true)
-        .write(true)
-        .open(path)
-        .expect("it is there");
-    let mut byte = [0];
-    file.read_exact_at(&mut byte, at).expect("it is that long");
-    byte[0] ^= 1 << bit;
-    file.write_all_at(&byte, at).expect("it can be written");
 }
 
 /// Opens the volume, and answers how many of the files are there: a prefix, as they were fsynced. Fewer than all is told.

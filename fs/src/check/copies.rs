@@ -18,7 +18,10 @@ impl Engine {
         // Under the lock, so that no commit moves the head between the copies.
         let state = self.state.lock();
         let store = self.blocks.store.as_ref();
-        let mut copies = Copies::read(store)?;
+        let mut copies = match &self.ahead {
+            Some(twin) => Copies::of_twin(twin.clone()),
+            None => Copies::read(store)?,
+        };
         let head = |stored: &bytes::Bytes| match Head::decode(stored, &self.key)? {
             head if head.root == state.root => Ok(()),
             _ => Err(Error::HeadForged),

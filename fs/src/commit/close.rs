@@ -124,6 +124,7 @@ impl Engine {
             Ok(()) => {
                 state.commits_done += 1;
                 state.submit_joined();
+                self.write_mark(state);
             }
             Err(error) if is_full(error) => {
                 tracing::warn!("the store is full: the commit waits for room");

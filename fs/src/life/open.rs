@@ -15,6 +15,7 @@
 use crate::blocks::Blocks;
 use crate::damage::{DamageRecord, KnownDamage, Table};
 use crate::engine::{Engine, Signals};
+use crate::life::newest::{Found, Newest, nothing};
 use crate::namespace::parking::Parking;
 use rand::Rng;
 
@@ -27,7 +28,7 @@ use crate::{Config, Error, LogLoss, Result, Time};
 use bytes::Bytes;
 use cairn_merkle::twin::{Part, Side};
 use cairn_merkle::{
-    BlockStore, Commit, Copies, DamagedCopy, Head, Header, LogKey, Version, VolumeKey, root_block,
+    BlockStore, Commit, Copies, DamagedCopy, Header, LogKey, Twin, Version, VolumeKey, root_block,
 };
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -51,6 +52,10 @@ pub struct Opening {
     past: bool,
     /// The anchor was asked.
     settled: bool,
+    /// The twin it was read from, where the store has yet to adopt it.
+    ahead: Option<Twin>,
+    /// A later version that is lost.
+    lost: Option<LogLoss>,
     /// What was met so far that is damaged.
     damage: KnownDamage,
 }
@@ -61,30 +66,24 @@ impl Opening {
     /// # Errors
     /// What is wrong with head, header or commit, by name; what the store failed with.
     pub fn newest(store: Arc<dyn BlockStore>, key: VolumeKey) -> Result<Self> {
-        let mut copies = Copies::read(store.as_ref())?;
-        let head = copies.choose(Part::Head, |stored| Head::decode(stored, &key))?;
-        let (head, _) = head.ok_or(nothing("it has no head, so it holds no volume"))?;
-        let version = Version {
-            epoch: head.epoch,
-            root: head.root,
-        };
-        let block = copies.root_block(store.as_ref(), &version.root)?;
-        let root_len = u32::try_from(block.len()).unwrap_or(u32::MAX);
-        let commit = Commit::open(&version.root, block, &key)?;
-        let header = copies.choose(Part::Header, |stored| {
-            let header = Header::decode(stored)?;
-            commit.require_header(&header).map(|()| header)
-        })?;
-        let (header, stored_header) = header.ok_or(nothing("it has no header"))?;
-        if header.volume_id != head.volume_id {
-            return Err(cairn_merkle::Error::HeadForged.into());
-        }
+        let Newest { found, ahead, lost } = Newest::find(store.as_ref(), &key)?;
+        let Found {
+            version,
+            root_len,
+            commit,
+            header,
+            copies,
+        } = found;
         for copy in copies.damaged() {
             tracing::warn!("{copy}: the other one is used, and the next commit writes both");
         }
-        let mut opening = Self::of(store, key, version, (commit, root_len), (header, stored_header))?;
+        let mut opening = Self::of(store, key, version, (commit, root_len), header)?;
         opening.damage.copies = copies.damaged().to_vec();
-        opening.head = copies.head.map(|head| head.to_vec());
+        opening.head = match &ahead {
+            Some(twin) => Some(twin.head.to_vec()),
+            None => copies.head.map(|head| head.to_vec()),
+        };
+        (opening.ahead, opening.lost) = (ahead, lost);
         Ok(opening)
     }
 
@@ -132,6 +131,8 @@ impl Opening {
             volume,
             past: false,
             settled: false,
+            ahead: None,
+            lost: None,
             damage: KnownDamage::default(),
         })
     }
@@ -217,8 +218,9 @@ impl Opening {
             key: self.key,
             config,
             past: self.past,
+            ahead: self.ahead,
             signals: Signals::default(),
-            log_loss: None,
+            log_loss: self.lost,
             log_torn: None,
             damage,
             committer: Mutex::new(None),
@@ -234,10 +236,6 @@ impl Opening {
         }
         Ok(engine)
     }
-}
-
-fn nothing(why: &'static str) -> Error {
-    Error::Merkle(cairn_merkle::Error::Malformed { what: "store", why })
 }
 
 impl Engine {

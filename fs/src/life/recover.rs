@@ -23,29 +23,39 @@ impl Engine {
                 "the end of the intent log does not verify: a write that a crash cut off, or damage"
             );
         }
-        if let Some(loss) = &outcome.loss {
-            let LogLoss {
-                records, bytes, what, ..
-            } = loss;
-            tracing::error!(
-                records,
-                bytes,
+        self.log_torn = outcome.torn;
+        self.log_loss = match (self.log_loss.take(), outcome.loss) {
+            // How much of the log there was behind the commit, and why the commit is lost.
+            (Some(LogLoss { commit, what, .. }), Some(records)) => Some(LogLoss {
+                commit,
                 what,
-                "the intent log is damaged: what was synced is lost"
-            );
+                ..records
+            }),
+            (commit, records) => commit.or(records),
+        };
+        if let Some(loss) = &self.log_loss {
+            tracing::error!("what was synced is lost: {loss}");
         }
-        (self.log_loss, self.log_torn) = (outcome.loss, outcome.torn);
         // Going on would make final what a mended disk, or a copy of the log, could still bring back.
         self.config.read_only |= self.log_loss.is_some() && !self.config.accept_log_loss;
+        let ahead = self.ahead.take_if(|_| !self.config.read_only);
         let mut state = self.state.lock();
         if self.config.read_only {
             let lost = self.log_loss.is_some();
             state.read_only = Some(if lost {
-                "its intent log is damaged, and what is lost was not accepted"
+                "what was synced is lost, and the loss was not accepted"
             } else {
                 "it was mounted read-only"
             });
             return Ok(());
+        }
+        // Before anything else is written: the next swap of the head writes over the one copy that there is of what is adopted,
+        // and what was given up must not come back.
+        if let Some(twin) = ahead {
+            self.blocks.store.adopt(&twin, head)?;
+        }
+        if self.log_loss.is_some() {
+            self.blocks.store.drop_twins_ahead()?;
         }
         state.stranded = self.stranded(head, &outcome.named)?;
         state.volume.log_salt = salt;

@@ -61,6 +61,9 @@ impl Engine {
         let mut walk = Walk::new(head, key);
         let rest = self.blocks.store.log_rest()?;
         rest.marks.iter().for_each(|mark| walk.mark(mark));
+        if let Some(lost) = self.log_loss.as_ref().and_then(|loss| loss.commit) {
+            walk.durable.commit(lost);
+        }
         let mut redo = Redo::default();
         let mut from = Some(LogPos {
             epoch: head.next(),
@@ -150,6 +153,10 @@ impl<'a> Walk<'a> {
         if !follows {
             self.ends(pos, "the record before it is missing".into());
         }
+        // That commit may have held what was never logged.
+        if self.durable.committed() > self.head && pos.epoch > self.head.next() {
+            self.ends(pos, "the commit before it is lost".into());
+        }
         if self.end.is_some() {
             self.whole += 1;
             return Ok(Vec::new());
@@ -168,10 +175,17 @@ impl<'a> Walk<'a> {
             tracing::info!(epoch = pos.epoch.0, seq = pos.seq, "replayed the intent log");
         }
         self.durable.settle(self.head);
-        let loss = self
-            .durable
-            .beyond(&self.replayed)
-            .map(|missing| self.loss(&missing, rest));
+        let missing = self.durable.beyond(&self.replayed);
+        let loss = missing.map(|missing| self.loss(&missing, rest));
+        // A later commit was done, and this log begins after an older one.
+        let commit = Some(self.durable.committed()).filter(|committed| *committed > self.head);
+        let loss = match (loss, commit) {
+            (loss, None) => loss,
+            (loss, Some(commit)) => Some(LogLoss {
+                commit: Some(commit),
+                ..loss.unwrap_or_else(|| super::newest::lost(commit, self.head))
+            }),
+        };
         let torn = match &loss {
             Some(_) => None,
             None => self.torn(rest),
@@ -189,6 +203,7 @@ impl<'a> Walk<'a> {
             what = format!("{what}; something that is no record lies in {place}");
         }
         LogLoss {
+            commit: None,
             records: missing.records,
             bytes: missing.bytes,
             whole: self.whole.min(missing.records),

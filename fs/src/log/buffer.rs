@@ -187,8 +187,8 @@ impl LogBuffer {
     pub(crate) fn committed(&mut self, epoch: Epoch) {
         self.written -= std::mem::take(&mut self.frozen_written);
         self.unwritten.retain(|(pos, _)| pos.epoch > epoch);
-        for reach in [&mut self.sealed, &mut self.synced, &mut self.marked] {
-            reach.settle(epoch);
+        for reach in [&mut self.sealed, &mut self.synced] {
+            reach.commit(epoch);
         }
         while self.parts.front().is_some_and(|first| first.epoch <= epoch) {
             let first = self.parts.pop_front();

@@ -29,6 +29,8 @@ pub(crate) struct Reach {
     shares: Vec<Share>,
     /// Of the newest operation in them; 1970 while there is none.
     newest: Time,
+    /// The newest commit that was done.
+    committed: Epoch,
 }
 
 /// What one reach has and another lacks.
@@ -64,9 +66,21 @@ impl Reach {
         self.shares.retain(|share| share.epoch > settled);
     }
 
+    /// The commit of `epoch` is done, durably.
+    pub(crate) fn commit(&mut self, epoch: Epoch) {
+        self.committed = self.committed.max(epoch);
+        self.settle(epoch);
+    }
+
+    /// The newest commit that was done.
+    pub(crate) fn committed(&self) -> Epoch {
+        self.committed
+    }
+
     /// As far as the further of the two.
     pub(crate) fn merge(&mut self, other: &Self) {
         self.newest = self.newest.max(other.newest);
+        self.committed = self.committed.max(other.committed);
         for share in &other.shares {
             match self.shares.iter_mut().find(|mine| mine.epoch == share.epoch) {
                 Some(mine) if mine.records >= share.records => {}
@@ -113,6 +127,7 @@ impl Reach {
             "a log spans two epochs at most"
         );
         out.time(self.newest)
+            .u64(self.committed.0)
             .u8(u8::try_from(self.shares.len()).expect("two at most"));
         for share in &self.shares {
             out.u64(share.epoch.0).u64(share.records).u64(share.bytes);
@@ -121,6 +136,7 @@ impl Reach {
 
     pub(crate) fn decode(from: &mut Decoder<'_>) -> Result<Self> {
         let newest = from.time()?;
+        let committed = Epoch(from.u64()?);
         let count = from.u8()?;
         if count > SHARES_MAX {
             return Err(from.error("a log spans more than two epochs").into());
@@ -133,7 +149,11 @@ impl Reach {
                 bytes: from.u64()?,
             });
         }
-        Ok(Self { shares, newest })
+        Ok(Self {
+            shares,
+            newest,
+            committed,
+        })
     }
 }
 
@@ -150,6 +170,7 @@ mod tests {
         Reach {
             shares: shares.iter().map(share).collect(),
             newest: Time(newest.into()),
+            committed: Epoch(0),
         }
     }
 
@@ -160,8 +181,17 @@ mod tests {
         sealed.add(Epoch(5), 20, Time(3));
         sealed.add(Epoch(6), 1, Time(9));
         assert_eq!(sealed, reach(&[(5, 2, 120), (6, 1, 1)], 9));
-        sealed.settle(Epoch(5));
-        assert_eq!(sealed, reach(&[(6, 1, 1)], 9));
+        let settled = reach(&[(6, 1, 1)], 9);
+        let mut past = sealed.clone();
+        past.settle(Epoch(5));
+        assert_eq!(past, settled);
+        sealed.commit(Epoch(5));
+        assert_eq!(sealed.committed(), Epoch(5));
+        assert_eq!(sealed.shares, settled.shares);
+        sealed.merge(&past);
+        assert_eq!(sealed.committed(), Epoch(5), "the later commit counts");
+        past.merge(&sealed);
+        assert_eq!(past.committed(), Epoch(5));
     }
 
     #[test]
@@ -202,7 +232,8 @@ mod tests {
             for len in 0..out.0.len() {
                 assert!(Reach::decode(&mut Decoder::new("mark", &out.0[..len])).is_err());
             }
-            out.0[12] = 3;
+            // The count, behind a time of 12 bytes and the commit.
+            out.0[20] = 3;
             assert!(Reach::decode(&mut Decoder::new("mark", &out.0)).is_err());
         }
     }

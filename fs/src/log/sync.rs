@@ -88,9 +88,9 @@ impl Engine {
         }
     }
 
-    /// Without it, a loss of the last records would not be told from a power cut before they were synced: no reason to
-    /// refuse anything.
-    fn write_mark(&self, state: &mut Guard<'_>) {
+    /// Has what was synced, and the newest commit, outlive this process as a mark. Without it, a loss of the last records, or
+    /// of that commit, would not be told from a power cut before they were durable: no reason to refuse anything.
+    pub(crate) fn write_mark(&self, state: &mut Guard<'_>) {
         let Some(mark) = state.log.next_mark() else { return };
         let marked = MutexGuard::unlocked(state, || self.blocks.store.log_mark(&mark.seal(&self.log_key)));
         if let Err(error) = marked {

@@ -250,6 +250,20 @@ impl<S: BlockStore> BlockStore for FaultStore<S> {
         self.inner.head_afresh()
     }
 
+    fn twins_ahead(&self) -> Result<Vec<Twin>, StoreError> {
+        self.inner.twins_ahead()
+    }
+
+    fn drop_twins_ahead(&self) -> Result<(), StoreError> {
+        self.enter(Op::SwapHead, "give up a head")?;
+        self.inner.drop_twins_ahead()
+    }
+
+    fn adopt(&self, twin: &Twin, settled: Epoch) -> Result<(), StoreError> {
+        self.enter(Op::SwapHead, "adopt a head")?;
+        self.inner.adopt(twin, settled)
+    }
+
     fn swap_head(&self, swap: &HeadSwap<'_>) -> Result<(), StoreError> {
         self.enter(Op::SwapHead, "swap the head")?;
         self.inner.swap_head(swap)

@@ -1,4 +1,4 @@
-//! What a damaged intent log lost, in words, and what a command makes of it.
+//! What a damaged store lost of what was synced, in words, and what a command makes of it.
 //!
 //! ```text
 //!  open --log_loss--> mount: serves read-only, says what is lost, ends with a code of its own
@@ -29,8 +29,8 @@ impl Lost {
         let remedy = match accepted {
             true => format!("The volume at {at} goes on without it"),
             false => format!(
-                "The volume is mounted at {at} as it was before the damage, read-only. Put the log back from a copy of \
-                 the store; or, to go on without what is lost: `cairn umount {at}`, then mount {from} with \
+                "The volume is mounted at {at} as it was before the damage, read-only. Put back what is lost from a \
+                 copy of the store; or, to go on without what is lost: `cairn umount {at}`, then mount {from} with \
                  --accept-log-loss"
             ),
         };
@@ -47,7 +47,7 @@ pub(crate) fn after_reading(engine: &Engine, store: &Path) -> Option<Error> {
 
 /// Refuses what would write to a volume whose log lost something.
 pub(crate) fn refuse_writing(engine: &Engine, store: &Path) -> Result<()> {
-    let remedy = "Nothing was changed. Put the log back from a copy of the store, or mount with --accept-log-loss first";
+    let remedy = "Nothing was changed. Put back what is lost from a copy of the store, or mount with --accept-log-loss first";
     match (engine.require_log(), engine.log_loss()) {
         (Err(_), Some(loss)) => Err(error(store, loss, remedy.into())),
         _ => Ok(()),
@@ -57,6 +57,8 @@ pub(crate) fn refuse_writing(engine: &Engine, store: &Path) -> Result<()> {
 /// What `status` tells of a loss.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct LostReport {
+    /// The newest commit that is lost, if one is.
+    commit: Option<u64>,
     /// Records.
     records: u64,
     /// Their bytes.
@@ -73,6 +75,7 @@ impl From<&LogLoss> for LostReport {
     fn from(loss: &LogLoss) -> Self {
         let seconds = |time: cairn_fs::Time| time.parts().0;
         Self {
+            commit: loss.commit.map(|epoch| epoch.0),
             records: loss.records,
             bytes: loss.bytes,
             from: loss.from.map(seconds),
@@ -84,7 +87,7 @@ impl From<&LogLoss> for LostReport {
 
 /// Lines of `status` for people; none if the log was whole.
 pub(crate) fn status_lines(lost: Option<&LostReport>, torn: Option<&str>) -> String {
-    let lost = lost.map(|lost| format!("\nLOST        of the intent log: {}", lost.words));
+    let lost = lost.map(|lost| format!("\nLOST        {}", lost.words));
     let torn =
         torn.map(|torn| format!("\nlog         its end did not verify, a write cut off or damage: {torn}"));
     [lost, torn].into_iter().flatten().collect()
@@ -108,17 +111,24 @@ fn words(loss: &LogLoss) -> String {
         (None, None) => String::new(),
     };
     let LogLoss {
+        commit,
         records,
         bytes,
         whole,
         what,
         ..
     } = loss;
+    let records = format!("{records} records ({bytes} bytes) that were synced are lost{when}");
+    let lost = match (commit, loss.records) {
+        (Some(commit), 0) => format!("commit {commit} is lost"),
+        (Some(commit), _) => format!("commit {commit} is lost, and {records}"),
+        (None, _) => records,
+    };
     let behind = match whole {
         0 => String::new(),
         whole => format!("; {whole} of them are whole, but behind the damage"),
     };
-    format!("{records} records ({bytes} bytes) that were synced are lost{when}: {what}{behind}")
+    format!("{lost}: {what}{behind}")
 }
 
 #[cfg(test)]
@@ -129,6 +139,7 @@ mod tests {
     #[test]
     fn what_is_lost_is_told_with_number_bytes_and_time() {
         let mut loss = LogLoss {
+            commit: None,
             records: 3,
             bytes: 812,
             whole: 2,
@@ -143,14 +154,23 @@ mod tests {
              2023-11-14 22:13:25 UTC: record 4 of the intent log of epoch 9 is missing; 2 of them are whole, but \
              behind the damage"
         );
+        loss.commit = Some(cairn_merkle::Epoch(12));
+        let told = words(&loss);
+        assert!(
+            told.starts_with("commit 12 is lost, and 3 records (812 bytes) that were synced are lost, done"),
+            "{told}"
+        );
+        let commit = LogLoss {
+            commit: loss.commit.take(),
+            what: "a block is missing".into(),
+            ..LogLoss::default()
+        };
+        assert_eq!(words(&commit), "commit 12 is lost: a block is missing");
         (loss.from, loss.whole) = (None, 0);
         assert!(words(&loss).contains("lost, done until 2023-11-14 22:13:25 UTC: record 4"));
         let report = LostReport::from(&loss);
         let lines = status_lines(Some(&report), Some("record 9 is cut short"));
-        assert!(
-            lines.contains("\nLOST        of the intent log: 3 records"),
-            "{lines}"
-        );
+        assert!(lines.contains("\nLOST        3 records"), "{lines}");
         assert!(lines.contains("\nlog         its end did not verify"), "{lines}");
         assert_eq!(status_lines(None, None), "");
     }
