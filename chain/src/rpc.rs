@@ -18,9 +18,11 @@ use serde_json::{Value, json};
 use std::fmt;
 use std::io::Read;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use ureq::http::Uri;
+use ureq::tls::{TlsConfig, TlsProvider};
 
 /// Large enough for a page of events, small enough to hold several of.
 pub const ANSWER_BYTES_MAX: u64 = 4 << 20;
@@ -99,6 +101,7 @@ impl Endpoint {
             .proxy(None)
             .max_response_header_size(16 << 10)
             .user_agent("cairn")
+            .tls_config(tls())
             .build();
         Ok(Self {
             url: url.into(),
@@ -298,6 +301,14 @@ pub fn post(url: &str, json: &str, deadline: Duration) -> Result<()> {
     }
 }
 
+/// TLS 1.2 and 1.3 over AWS-LC, against the roots built in.
+fn tls() -> TlsConfig {
+    TlsConfig::builder()
+        .provider(TlsProvider::Rustls)
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .build()
+}
+
 /// Scheme and authority, and what [`Endpoint::host`] says. Paths, queries and users of such URLs are passwords more
 /// often than not.
 fn name(url: &str) -> Option<(String, String)> {
@@ -327,6 +338,7 @@ fn is_loopback(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::TcpListener;
 
     #[test]
     fn an_endpoints_name_tells_no_password() {
@@ -361,6 +373,23 @@ mod tests {
             host("http://127.0.0.1:2"),
             "two proxies here"
         );
+    }
+
+    #[test]
+    fn a_question_to_an_https_endpoint_begins_with_a_handshake() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+        let heard = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut record = [0; 3];
+            stream.read_exact(&mut record).unwrap();
+            record
+        });
+        let endpoint = Endpoint::new(&url, Duration::from_secs(5)).unwrap();
+        let answer: Result<String> = endpoint.ask("eth_chainId", &json!([]));
+        assert!(answer.is_err());
+        // A handshake record, of any version of TLS.
+        assert_eq!(heard.join().unwrap()[..2], [0x16, 3]);
     }
 
     #[test]

@@ -25,7 +25,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::prelude::*;
 
 /// What the child tells its parent, once.
 #[derive(Debug, Serialize, Deserialize)]
@@ -208,14 +209,22 @@ pub(crate) fn log_to(args: &MountArgs) -> Result<()> {
         let file = open.map_err(Error::at("open the log", path))?;
         rustix::stdio::dup2_stderr(file).map_err(Error::at("log to", path))?;
     }
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let wanted = std::env::var("RUST_LOG").ok().filter(|wanted| !wanted.is_empty());
+    let targets = wanted.as_deref().unwrap_or("info").parse::<Targets>();
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(false);
-    match args.log_format {
-        LogFormat::Text => builder.init(),
-        LogFormat::Json => builder.json().init(),
+    let lines = match args.log_format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().boxed(),
+    };
+    let unread = targets.as_ref().err().map(ToString::to_string);
+    let targets = targets.unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO));
+    tracing_subscriber::registry()
+        .with(lines.with_filter(targets))
+        .init();
+    if let Some(why) = unread {
+        tracing::warn!("RUST_LOG is none of TARGET=LEVEL,...: {why}; info is logged");
     }
     Ok(())
 }
