@@ -124,6 +124,11 @@ pub trait BlockStore: Send + Sync {
         Ok(None)
     }
 
+    /// Whether a block is stored, whatever its bytes are.
+    fn holds(&self, cid: &Cid) -> Result<bool, StoreError> {
+        Ok(self.get(cid)?.is_some())
+    }
+
     /// Many at once, in the order asked.
     fn get_many(&self, cids: &[Cid]) -> Result<Vec<Option<Bytes>>, StoreError> {
         cids.iter().map(|cid| self.get(cid)).collect()

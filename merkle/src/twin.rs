@@ -151,11 +151,33 @@ impl Copies {
     }
 
     /// The head without a key, and what it claims: the first copy if the commit block it names is there and says the same,
-    /// else the second if it is so there, else what can be said of the first.
+    /// else the second if it is so there, else what can be said of the first. A later twin of the same volume is taken before
+    /// both, and these are its copies then: the store has lost its first ones, or a crash came before they were written.
     ///
     /// # Errors
     /// A head that has not the form of one; what the store failed with.
     pub fn claimed_head(&mut self, store: &dyn BlockStore) -> Result<Option<(HeadClaim, Bytes)>> {
+        let known = self.known_head(store);
+        for twin in store.twins_ahead()? {
+            let (Ok(claim), Ok(commit)) = (HeadClaim::parse(&twin.head), commit_info(&twin.root_block))
+            else {
+                continue;
+            };
+            let agrees = claim.root.names(&twin.root_block)
+                && (commit.volume_id, commit.epoch) == (claim.volume_id, claim.epoch);
+            let is_later = match &known {
+                Ok(Some((known, _))) => known.volume_id == claim.volume_id && known.epoch < claim.epoch,
+                _ => true,
+            };
+            if agrees && is_later {
+                *self = Self::of_twin(twin);
+                return self.choose(Part::Head, |stored| HeadClaim::parse(stored));
+            }
+        }
+        known
+    }
+
+    fn known_head(&mut self, store: &dyn BlockStore) -> Result<Option<(HeadClaim, Bytes)>> {
         let agrees = |stored: &Bytes| {
             let claim = HeadClaim::parse(stored)?;
             let commit = commit_info(&root_block(store, &claim.root)?)?;

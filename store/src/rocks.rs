@@ -160,6 +160,10 @@ impl BlockStore for RocksStore {
         Ok(())
     }
 
+    fn holds(&self, cid: &Cid) -> Result<bool, StoreError> {
+        Ok(self.packs.pending(cid).is_some() || self.place(cid)?.is_some())
+    }
+
     fn sync(&self) -> Result<(), StoreError> {
         let verb = "sync";
         self.check_alive(verb)?;
@@ -375,8 +379,9 @@ impl BlockStore for RocksStore {
     fn close(&self) -> Result<(), StoreError> {
         // Not beside a reclaim, which has the count of what is dead in its hands.
         let _one = self.reclaiming.lock();
-        let closed = self.packs.close();
-        closed.map_err(|source| StoreError::io("close", source))
+        let io = |source| StoreError::io("close", source);
+        self.packs.close().map_err(io)?;
+        self.marks.lock().sync().map_err(io)
     }
 }
 

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use cairn_merkle::{HeadSwap, MAX_STORED, Twin};
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 const MAGIC: &[u8; 8] = b"cairntwn";
@@ -32,7 +32,7 @@ pub(crate) fn write(dir: &Path, generation: u64, swap: &HeadSwap<'_>, header: &[
     let mut bytes = encode(generation, [swap.head, header, swap.root_block])?;
     let path = path_of(dir, generation);
     let file = match own::open(&path, true) {
-        Ok(file) if file.metadata()?.is_file() => file,
+        Ok(file) if own::is_ours(&file) => file,
         _ => create(dir, &path)?,
     };
     let room = file.metadata()?.len();
@@ -123,18 +123,7 @@ fn absence<T>(error: io::Error) -> io::Result<Option<T>> {
 
 /// Makes the file, in place of whatever cannot be opened there.
 fn create(dir: &Path, path: &Path) -> io::Result<File> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::IsADirectory => fs::remove_dir(path)?,
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut options = File::options();
-    let file = options
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
+    let file = own::create(path)?;
     File::open(dir)?.sync_all()?;
     Ok(file)
 }

@@ -306,6 +306,36 @@ for path in (closed, ours, os.path.join(ours, "link")):
         code = run(become(USER, USER), attribute, path)
         # The kernel itself asks for the right to write, but where the name begins with `system.`.
         check(f"{name} of {path}", code in (errno.EOPNOTSUPP, errno.EACCES), f"ended with {code}")
+
+# An access list that takes rights away counts at once, also while its owner has the file open for writing.
+NOBODY = 2**32 - 1
+CLOSED = struct.pack("<I", 2)
+CLOSED += b"".join(struct.pack("<HHI", *entry) for entry in ((1, 6, NOBODY), (4, 0, NOBODY), (32, 0, NOBODY)))
+
+
+def opens(path):
+    good = 0
+    for _ in range(20):
+        try:
+            os.close(os.open(path, os.O_RDONLY))
+            good += 1
+        except PermissionError:
+            pass
+    os._exit(good)
+
+
+late = 0
+for n in range(40):
+    path = os.path.join(ours, f"shared{n}")
+    fd = os.open(path, os.O_CREAT | os.O_RDWR)
+    os.fchmod(fd, 0o666)
+    os.write(fd, b"secret" * 1000)
+    os.close(fd)
+    fd = os.open(path, os.O_RDWR)
+    os.setxattr(path, "system.posix_acl_access", CLOSED)
+    late += run(become(USER, USER), opens, path)
+    os.close(fd)
+check("an access list of a file that is open for writing", late == 0, f"{late} of 800 opens went by the old mode")
 print(f"{passed} passed, {failed} failed")
 sys.exit(failed > 0)
 EOF

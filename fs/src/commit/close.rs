@@ -124,7 +124,6 @@ impl Engine {
             Ok(()) => {
                 state.commits_done += 1;
                 state.submit_joined();
-                self.write_mark(state);
             }
             Err(error) if is_full(error) => {
                 tracing::warn!("the store is full: the commit waits for room");
@@ -134,6 +133,10 @@ impl Engine {
         }
         self.signals.committed.notify_all();
         self.signals.logged.notify_all();
+        if done.is_ok() {
+            // Last: it gives the lock away, and no caller waits for it.
+            self.write_mark(state);
+        }
         done.map_err(|error| if is_full(&error) { Error::NoSpace } else { error })
     }
 

@@ -15,13 +15,16 @@
 use super::room::Room;
 use fuser::INodeNo;
 use parking_lot::{Condvar, Mutex};
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// While it is written: the kernel asks before each `write` when it is over.
 pub(super) const WRITTEN_TTL: Duration = Duration::from_millis(10);
+
+/// So long the kernel has to learn a mode that an access list changed.
+const RESTATED: Duration = Duration::from_secs(1);
 
 const SLOTS: usize = 1024;
 
@@ -37,6 +40,8 @@ pub(super) struct Writers {
     slots: Box<[Slot]>,
     /// Files opened for writing of which the kernel has kept attributes since before.
     remembered: Mutex<FxHashSet<INodeNo>>,
+    /// Inodes whose mode changed with an access list, and when.
+    restated: Mutex<FxHashMap<INodeNo, Instant>>,
     room: Room,
     lock: Mutex<()>,
     filled: Condvar,
@@ -53,6 +58,7 @@ impl Writers {
         Self {
             slots: (0..SLOTS).map(|_| Slot::default()).collect(),
             remembered: Mutex::default(),
+            restated: Mutex::default(),
             room: Room::new(),
             lock: Mutex::default(),
             filled: Condvar::default(),
@@ -72,6 +78,20 @@ impl Writers {
     /// Whether it still does when the first write arrives: once.
     pub(super) fn outdates(&self, ino: INodeNo) -> bool {
         self.remembered.lock().remove(&ino)
+    }
+
+    /// An access list changed the mode: the kernel asks for it, since the answer to that call carries no attributes.
+    pub(super) fn restate(&self, ino: INodeNo) {
+        let mut restated = self.restated.lock();
+        restated.retain(|_, since| since.elapsed() < RESTATED);
+        restated.insert(ino, Instant::now());
+    }
+
+    /// Whether that was a moment ago. The kernel drops an answer that overtakes a flush of the file, and would go on with the
+    /// mode of before: it is answered without a flush now.
+    pub(super) fn is_restated(&self, ino: INodeNo) -> bool {
+        let restated = self.restated.lock();
+        restated.get(&ino).is_some_and(|since| since.elapsed() < RESTATED)
     }
 
     pub(super) fn closed(&self, ino: INodeNo) {

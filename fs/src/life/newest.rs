@@ -71,9 +71,9 @@ impl Newest {
                         "the index of the store lost commit {epoch}: its second copy is used, and is whole"
                     );
                     return Ok(Self {
+                        lost: lost.map(|lost| lost_behind(lost, &later)),
                         found: later,
                         ahead: Some(twin),
-                        lost,
                     });
                 }
                 Some(cid) => {
@@ -87,11 +87,20 @@ impl Newest {
             }
         }
         first.map(|found| Self {
+            lost: lost.map(|lost| lost_behind(lost, &found)),
             found,
             ahead: None,
-            lost,
         })
     }
+}
+
+/// Says with a loss which version is left, for there may be several commits between.
+fn lost_behind(lost: LogLoss, found: &Found) -> LogLoss {
+    let what = format!(
+        "{}; commit {} is the newest one left",
+        lost.what, found.version.epoch
+    );
+    LogLoss { what, ..lost }
 }
 
 /// That a mark tells of the commit `done`, and the head of `head`.
@@ -151,7 +160,9 @@ impl Found {
         let mut rest: Vec<Link> = self.commit.links.clone();
         let mut seen = FxHashSet::default();
         while let Some(link) = rest.pop() {
-            if older.is_some_and(|older| link.birth <= older) || !seen.insert(link.cid) {
+            let is_node = link.cid.codec() == Codec::Node;
+            // Leaves, of which there are a hundred times as many, have one link each but for a few.
+            if older.is_some_and(|older| link.birth <= older) || is_node && !seen.insert(link.cid) {
                 continue;
             }
             let stored = match store.get(&link.cid) {
@@ -160,9 +171,7 @@ impl Found {
                 Err(error) if error.is_damage() => continue,
                 Err(error) => return Err(error.into()),
             };
-            if link.cid.codec() == Codec::Node
-                && let Ok(node) = open_node(&link, stored)
-            {
+            if is_node && let Ok(node) = open_node(&link, stored) {
                 rest.extend(node.links);
             }
         }

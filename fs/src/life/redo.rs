@@ -114,6 +114,7 @@ impl Engine {
             redo.lose(touched);
             return Ok(());
         }
+        self.note_missing(state, &op)?;
         match self.apply(state, op, &mut redo.named) {
             Err(Error::Merkle(error)) if error.damaged().is_some() => {
                 self.damage.skipped(touched.place(state), &(&error).into());
@@ -122,6 +123,21 @@ impl Engine {
             }
             done => done,
         }
+    }
+
+    /// Tells of blocks that an operation names and that are not there: bytes that were synced, and whose places the store's index
+    /// lost.
+    fn note_missing(&self, state: &State, op: &Replayed) -> Result<()> {
+        let Replayed::Content { meta, parts, .. } = op else {
+            return Ok(());
+        };
+        for cid in parts.iter().filter_map(ReplayedPart::block) {
+            if !self.blocks.store.holds(&cid)? {
+                let missing = cairn_merkle::Error::Missing { cid };
+                self.damage.lost(state.path_of(meta.ino), &(&missing).into());
+            }
+        }
+        Ok(())
     }
 
     /// Reads all that an operation changes, then changes it: so it is done whole or not at all.

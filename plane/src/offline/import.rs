@@ -49,6 +49,7 @@ pub(crate) fn import(args: &ImportArgs, out: &Output) -> Result<()> {
         };
         store
             .swap_head(&swap)
+            .and_then(|()| store.close())
             .map_err(|error| volume::explain(&args.store, "", error.into()))?;
         Ok(done)
     });

@@ -69,6 +69,8 @@ pub(crate) fn create(args: &CreateArgs) -> Result<Header> {
         kernel_stamps: false,
     };
     cairn_fs::format(&store, &header, &key, quota, owner)?;
+    let closed = store.close();
+    closed.map_err(|error| explain(&args.store, "", error.into()))?;
     Ok(header)
 }
 
@@ -131,7 +133,10 @@ fn patience(store: &Path) -> Duration {
 /// first; neither is believed before a key has opened it.
 pub(crate) fn headers(store: &dyn BlockStore, path: &Path) -> Result<Vec<Header>> {
     let copies = Copies::read(store).map_err(|error| explain(path, "", error.into()))?;
-    let stored = copies.headers();
+    let mut stored = copies.headers();
+    let ahead = store.twins_ahead();
+    let ahead = ahead.map_err(|error| explain(path, "", error.into()))?;
+    stored.extend(ahead.into_iter().map(|twin| twin.header));
     if stored.is_empty() {
         return Err(Error::NotAVolume {
             store: path.to_path_buf(),

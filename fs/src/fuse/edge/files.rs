@@ -22,6 +22,8 @@ use crate::fuse::{
 use crate::operations::Operations;
 use crate::{Access, Attr, Caller, Error, Result, SetAttr, SetIdBits};
 use fuser::{FileHandle, INodeNo, Notifier, ReplyAttr, ReplyOpen, ReplyWrite, Request, WriteFlags};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -68,13 +70,20 @@ impl<O: Operations + ?Sized> Edge<O> {
         }
     }
 
+    /// An attribute was set or removed: one of them has a say in the mode.
+    pub(super) fn restate(&self, node: INodeNo, attribute: &OsStr) {
+        if attribute.as_bytes() == b"system.posix_acl_access" {
+            self.writers.restate(node);
+        }
+    }
+
     /// `stat`. A writer names its handle and wants to know no blocks; all others do.
     pub(super) fn tell(&self, node: INodeNo, handle: Option<FileHandle>, reply: ReplyAttr) {
         if handle == Some(WRITER) && self.writers.room().is_short() {
             return self.admit_write(node, reply);
         }
         let written = self.writers.ttl(node);
-        if handle.is_some() || written.is_none() {
+        if handle.is_some() || written.is_none() || self.writers.is_restated(node) {
             let _next = Lingering(&self.linger, After::Step);
             return attributes("getattr", node, written, reply, self.fs.getattr(ino(node)));
         }

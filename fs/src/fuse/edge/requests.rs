@@ -349,6 +349,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
             self.fs
                 .setxattr(ino(node), attribute.as_bytes(), value, mode, caller)
         });
+        self.restate(node, attribute);
         done("setxattr", node, reply, set);
     }
 
@@ -375,6 +376,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
         let removed = self
             .fs
             .removexattr(ino(node), attribute.as_bytes(), caller(request, 0));
+        self.restate(node, attribute);
         done("removexattr", node, reply, removed);
     }
 

@@ -10,11 +10,12 @@
 //!
 //! Format of a mark (little-endian): `length u32 | bytes`. Who has the key can tell whether it is one.
 
+use crate::own;
 use bytes::Bytes;
 use std::{
-    fs::{self, File},
+    fs::File,
     io,
-    os::unix::fs::{FileExt, OpenOptionsExt},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
 
@@ -32,12 +33,13 @@ pub(crate) struct Marks {
 }
 
 impl Marks {
-    /// Opens the file in the log's directory, if it is there.
+    /// Opens the file in the log's directory, if it is there. Whatever else lies in its place, a link to elsewhere, a file with
+    /// another name, a pipe, is no file of marks: the next mark makes one.
     pub(crate) fn open(dir: &Path) -> io::Result<Self> {
-        let file = match File::options().read(true).write(true).open(dir.join(NAME)) {
-            Ok(file) => Some(file),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error),
+        let file = match own::open(&dir.join(NAME), true) {
+            Ok(file) => Some(file).filter(own::is_ours),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(error),
+            Err(_) => None,
         };
         let dir = dir.to_path_buf();
         Ok(Self { dir, file, next: 0 })
@@ -45,14 +47,7 @@ impl Marks {
 
     /// Makes the file, durable with its name, so that a mark never changes its length.
     pub(super) fn create(dir: &Path) -> io::Result<File> {
-        let mut options = fs::OpenOptions::new();
-        options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600);
-        let file = options.open(dir.join(NAME))?;
+        let file = own::create(&dir.join(NAME))?;
         file.write_all_at(&[0; COUNT * PAGE], 0)?;
         file.sync_all()?;
         File::open(dir)?.sync_all()?;
@@ -76,6 +71,11 @@ impl Marks {
         written
     }
 
+    /// Makes them durable.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.file.as_ref().map_or(Ok(()), File::sync_data)
+    }
+
     /// Both, if there are so many.
     pub(crate) fn read(&self) -> io::Result<Vec<Bytes>> {
         let Some(file) = &self.file else {
@@ -94,5 +94,33 @@ impl Marks {
             found.extend(mark.filter(|mark| !mark.is_empty()).map(Bytes::copy_from_slice));
         }
         Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn marks_are_never_written_through_a_link_to_a_file_of_the_host() {
+        let dir = tempfile::tempdir().unwrap();
+        let (elsewhere, marks) = (dir.path().join("elsewhere"), dir.path().join(NAME));
+        let replaced = |what: &str| {
+            let mut file = Marks::open(dir.path()).unwrap();
+            assert!(file.read().unwrap().is_empty(), "{what}");
+            file.write(b"mark").unwrap();
+            assert_eq!(fs::read(&elsewhere).unwrap(), [7; 2 * PAGE], "{what}");
+            let again = Marks::open(dir.path()).unwrap();
+            assert_eq!(again.read().unwrap(), [Bytes::from_static(b"mark")], "{what}");
+            fs::remove_file(&marks).unwrap();
+        };
+        fs::write(&elsewhere, [7; 2 * PAGE]).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &marks).unwrap();
+        replaced("a symbolic link");
+        fs::hard_link(&elsewhere, &marks).unwrap();
+        replaced("a hard link");
+        fs::create_dir(&marks).unwrap();
+        replaced("a directory");
     }
 }
