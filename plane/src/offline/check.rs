@@ -124,8 +124,8 @@ fn refuse_anchored(standing: &Standing, force: bool) -> Result<()> {
         return Ok(());
     }
     Err(Error::Anchor {
-        what: "this volume is published on an anchor, and its readers must learn of a loss first: nothing was \
-               repaired. Put the blocks back from a copy; --force repairs all the same"
+        what: "this volume is published on an anchor, and its readers must learn of a loss first: \
+               nothing was repaired. Put the blocks back from a copy; --force repairs all the same"
             .into(),
         exit: Exit::Unanchored,
     })
