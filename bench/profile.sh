@@ -92,7 +92,7 @@ read -r r1 rb1 w1 wb1 < <(device)
 echo "$what: $count operations"
 awk -v n="$count" -v s="$(echo "$t1 - $t0" | bc)" -v c=$((c1 - c0)) -v r=$((r1 - r0)) -v rb=$((rb1 - rb0)) -v w=$((w1 - w0)) -v wb=$((wb1 - wb0)) 'BEGIN {
     printf "  %.0f operations a second, %.0f us each; daemon CPU %.0f us each\n", n / s, 1e6 * s / n, 1e4 * c / n
-    printf "  device, everybody on it included: %.2f reads (%.0f bytes) and %.2f writes (%.0f bytes) each\n", r / n, 512 * rb / n, w / n, 512 * wb / n
+    printf "  device, its other users included: %.2f reads (%.0f bytes) and %.2f writes (%.0f bytes) each\n", r / n, 512 * rb / n, w / n, 512 * wb / n
 }'
 if command -v perf >/dev/null; then
     again

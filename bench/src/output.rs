@@ -1,4 +1,4 @@
-//! Standard output, which may be a pipe that somebody closes after the first lines.
+//! Standard output, which may be a pipe whose reader closes it after the first lines.
 
 use anyhow::Result;
 use std::io::{ErrorKind, Write};

@@ -99,7 +99,7 @@ pub(crate) fn reset_peak(pid: i32) {
     let _ = fs::write(format!("/proc/{pid}/clear_refs"), "5");
 }
 
-/// Bytes written so far to the disk that holds `path`, by everybody. (What /proc/PID/io counts would be one process's own, but it
+/// Bytes written so far to the disk that holds `path`, by all processes. (What /proc/PID/io counts would be one process's own, but it
 /// counts a whole large folio for each small write into it, 256 times too much on Linux 6.18.)
 pub(crate) fn device_written_bytes(path: &Path) -> Option<u64> {
     let device = fs::metadata(path).ok()?.dev();
@@ -184,7 +184,7 @@ mod tests {
             .spawn()
             .unwrap();
         let pid = i32::try_from(child.id()).unwrap();
-        // A new program's arguments show a moment after whoever started it goes on.
+        // A new program's arguments show a moment after its parent goes on.
         let start = Instant::now();
         while with_argument(Path::new("/some/mount")) != [pid] {
             assert!(start.elapsed() < Duration::from_secs(5));

@@ -119,7 +119,7 @@ pub(crate) struct Cost {
     pub(crate) app_cpu_s: f64,
     /// Most memory the filesystem's processes had resident.
     pub(crate) daemon_peak_bytes: Option<u64>,
-    /// Bytes the disk was given meanwhile, by everybody: exact only on a quiet machine.
+    /// Bytes the disk was given meanwhile, by all processes: exact only on a quiet machine.
     pub(crate) device_bytes: Option<u64>,
     /// Growth of the space in use below the filesystem.
     pub(crate) space_bytes: i64,

@@ -33,7 +33,7 @@ pub(crate) struct Sample {
     pub(crate) units: f64,
     /// Of single operations, if they were timed.
     pub(crate) latency: Option<Latency>,
-    /// CPU time of the work, where whoever did it knows better: fio's own start is none of it.
+    /// CPU time of the work, where the program that did it knows better: fio's own start is none of it.
     pub(crate) app_cpu_s: Option<f64>,
 }
 

@@ -12,7 +12,7 @@ pub(crate) enum Metric {
     Value,
     /// CPU seconds of the daemon per GiB of payload.
     DaemonCpuPerGib,
-    /// Bytes that the disk was given per byte of payload, by everybody.
+    /// Bytes that the disk was given per byte of payload, by all processes.
     DevicePerByte,
     /// Growth of the space in use per byte of payload.
     SpacePerByte,

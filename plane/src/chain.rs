@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! provider   offer, exit, withdraw          publisher  open, fund, challenge, acknowledge, exit --release, withdraw
-//! plane      consent, publish, respond,     anyone     claim, grace, status, history, watch, verify
+//! plane      consent, publish, respond,     any party  claim, grace, status, history, watch, verify
 //!            rotate
 //!      |                                         |
 //!      `--> party: a transaction that is final   `--> standing: one final block, and what of it is trouble

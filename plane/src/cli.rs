@@ -80,7 +80,7 @@ pub(crate) enum Command {
     Sync {
         /// Where the volume is mounted
         dir: PathBuf,
-        /// Return only when it is on the anchor, finally: nobody can roll it back any more
+        /// Return only when it is on the anchor, finally: then no rollback can undo it
         #[arg(long)]
         anchored: bool,
         /// Longest wait for the anchor [default: none]
@@ -143,7 +143,7 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  cairn import backup.car /srv/store\n  \
         cairn import monday.car /srv/store --base sunday.car")]
     Import(ImportArgs),
-    /// Prove to somebody without the key what a path leads to, or that it leads to nothing
+    /// Prove to a reader without the key what a path leads to, or that it leads to nothing
     #[command(
         after_help = "Examples:\n  cairn prove /srv/store /etc/motd --key-file /etc/cairn/volume.key -o motd.proof\n  \
         cairn prove backup.car /var/log/app --content --key-file /etc/cairn/volume.key -o app.proof\n\n\
@@ -215,10 +215,10 @@ pub(crate) struct MountArgs {
     /// Have each write ask for room when less than this is left [default: as much as the kernel may hold of dirty pages, 64M at least]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub(crate) full_margin: Option<u64>,
-    /// Longest time until a change is durable that nobody fsynced
+    /// Longest time until a change without an fsync is durable
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = time)]
     pub(crate) commit_interval: Duration,
-    /// Only the user who mounts may look inside (otherwise everybody, as permissions allow)
+    /// Only the user who mounts may look inside (otherwise every user, as permissions allow)
     #[arg(long)]
     pub(crate) no_allow_other: bool,
     #[command(flatten)]

@@ -87,7 +87,7 @@ pub(crate) enum Error {
         /// How it goes on.
         remedy: String,
     },
-    /// In use by somebody else.
+    /// In use by another process.
     #[error("{0}")]
     Busy(String),
     /// A block that a link leads to is not there.
@@ -115,7 +115,7 @@ pub(crate) enum Error {
     /// Not a place for a new volume.
     #[error("{0}")]
     NotEmpty(String),
-    /// Nobody there to talk to.
+    /// No daemon there to talk to.
     #[error("{0}")]
     NotMounted(String),
     /// The volume is not what its anchor says, or the anchor says nothing.

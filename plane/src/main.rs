@@ -9,7 +9,7 @@
 //! ```
 //!
 //! This crate is the one place that picks implementations: RocksDB for the store, key files and passphrases for
-//! keys. **Invariant:** nobody uses this crate, and no filesystem logic lives in it.
+//! keys. **Invariant:** no crate uses this one, and no filesystem logic lives in it.
 #![cfg_attr(cairn_fuzz, no_main, allow(dead_code, unused_imports, unsafe_code))]
 
 mod anchor;

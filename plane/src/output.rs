@@ -54,7 +54,7 @@ impl Output {
 pub(crate) struct Progress(ProgressBar);
 
 impl Progress {
-    /// For work whose length nobody knows. Draws nothing in the first two seconds.
+    /// For work of unknown length. Draws nothing in the first two seconds.
     pub(crate) fn spinner(out: &Output, what: &'static str) -> Self {
         let bar = Self::hidden_in_json(out, ProgressBar::no_length());
         let ticking = bar.clone();
@@ -98,7 +98,7 @@ impl Progress {
     }
 }
 
-/// Bytes done so far, of work whose end nobody knows. Draws nothing in the first two seconds.
+/// Bytes done so far, of work of unknown length. Draws nothing in the first two seconds.
 pub(crate) struct Bytes {
     bar: Progress,
     begun: Instant,

@@ -113,7 +113,7 @@ fn a_volume_goes_from_deployment_over_a_missed_challenge_to_a_paid_claim() {
     missed(&place, by_publisher, by_provider);
 }
 
-/// Nobody answers: from the challenge to the claim, its payment and its place in the history.
+/// No answer: from the challenge to the claim, its payment and its place in the history.
 fn missed(place: &Place, by_publisher: &str, by_provider: &str) {
     place.done(&["challenge", "--key-file", by_publisher]);
     let (code, challenged) = place.standing();

@@ -118,7 +118,7 @@ fn pause(stage: &mut Stage) -> Result<()> {
     Ok(())
 }
 
-/// Snapshots while somebody writes.
+/// Snapshots beside a writer.
 pub(super) static SNAPSHOT: Case = Case {
     id: "snapshot",
     title: "Snapshots under load",

@@ -48,7 +48,7 @@ fn run(stage: &mut Stage) -> Result<()> {
     // Also brings the source into the page cache, so that its own disk is no part of the figure.
     let wanted = Digest::of(&source)?;
     let target = stage.dir().join("tree");
-    // `measure` flushes after the work; here the flush is part of it, as whoever copies a tree expects.
+    // `measure` flushes after the work; here the flush is part of it, as a user who copies a tree expects.
     let (system, place) = (stage.system(), stage.place().clone());
     stage.measure("tree.copy", wanted.bytes, |_| {
         Ok(seconds(|| {

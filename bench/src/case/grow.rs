@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! scale:  base_files: create, read cold, delete, fsync    three times -> rates of a small volume
-//!         fill with scale_files, and wait until the daemon has done what it does about that behind everybody's back
+//!         fill with scale_files, and wait until the daemon has done its background work for that
 //!         base_files: create, read cold, delete, fsync    three times -> rates of a large one
 //!         row = median of large / median of small
 //! flat:   fill one directory with flat_files

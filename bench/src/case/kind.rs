@@ -68,7 +68,7 @@ pub(crate) enum Part {
 /// What no sealed FUSE filesystem on this machine can beat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Limit {
-    /// Nobody has worked it out.
+    /// Not worked out yet.
     Unknown,
     /// The parts come one after the other for each operation: their times add.
     Serial(&'static [Part]),

@@ -117,7 +117,7 @@ fn opening(out: &mut Document, table: &Table, verdicts: &[Verdict]) {
     ));
 }
 
-/// Cells of the run that nobody measured. A workload that makes no sense on a system was never to be a cell.
+/// Cells that the run did not measure. A workload that makes no sense on a system was never to be a cell.
 fn missing_cells(table: &Table) -> usize {
     let setup = Setup::default();
     let systems = table

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! It asks the kernel for the same things as Cairn's own edge (writeback cache, long times, 1 MiB requests, large
-//! readahead, as many dirty pages) and serves as most daemons do, with two threads that sleep while nobody asks. What it
-//! costs is the hop. A daemon whose thread stays awake between two requests, as Cairn's does, can be faster on a row.
+//! readahead, as many dirty pages) and serves as most daemons do, with two threads that sleep while no request comes. It
+//! costs the hop. A daemon whose thread stays awake between two requests, as Cairn's does, can be faster on a row.
 
 use super::kind::{About, Kind, System};
 use super::place::{Place, wait_mounted};
@@ -244,7 +244,7 @@ impl Empty {
     ) -> Result<(), Errno> {
         let tree = self.tree();
         let dir = tree.nodes.get(&ino.0).ok_or(Errno::ENOENT)?;
-        // Inode numbers start at 1 (the root, which is nobody's child), so 0 and 1 are free for the dots.
+        // Inode numbers start at 1 (the root, which has no parent), so 0 and 1 are free for the dots.
         let dots = [(0, ".", ino.0), (1, "..", dir.parent)];
         for (at, name, target) in dots.into_iter().filter(|dot| dot.0 >= offset) {
             let Some(node) = tree.nodes.get(&target) else {

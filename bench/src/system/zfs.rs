@@ -112,7 +112,7 @@ impl System for Native {
             kind: Kind::Kernel,
             sealed: self.0.sealed,
             includes: "the kernel's ZFS, 128 KiB records, no compression, on a file of the disk",
-            leaves_out: "a root that somebody without the key can verify, or that is anchored anywhere",
+            leaves_out: "a root that a reader without the key can verify, or that is anchored anywhere",
             packages: &["zfsutils-linux", "zfs-dkms"],
             by_default: self.0.by_default,
         }

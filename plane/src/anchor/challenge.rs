@@ -1,4 +1,4 @@
-//! Answers whoever asks at the anchor whether the published version is there and whole.
+//! Answers challenges at the anchor: is the published version there and whole?
 //!
 //! ```text
 //!  at intervals: pending_challenge --> check the anchored version, every block, in the background

@@ -7,8 +7,8 @@
 //!  version 17 c36b…        epoch and hash of the root; absent while nothing is published
 //! ```
 //!
-//! It shows everything an anchor does and protects from nothing that an anchor is for: **whoever can write the file can
-//! roll the volume back, or let a second instance in**. A mount with it says so.
+//! It shows everything an anchor does and protects from nothing that an anchor is for: **a writer of the file can roll
+//! the volume back, or let a second instance in**. A mount with it says so.
 
 use crate::text::hex;
 use cairn_merkle::{Anchor, AnchorError, Cancel, Version};

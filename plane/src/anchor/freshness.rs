@@ -7,8 +7,8 @@
 //!     `--> Opening::open: what was judged is what is opened
 //! ```
 //!
-//! `latest` may be held back by whoever stands between; it spares a boot when the store is stale anyway. What `boot`
-//! answers cannot be, for it is an answer to this boot.
+//! A party on the way to the anchor may hold back `latest`; it spares a boot when the store is stale anyway. The answer
+//! of `boot` cannot be an old one, for it is an answer to this boot.
 
 use crate::anchor::explain;
 use crate::anchor::publish::Publisher;
@@ -34,7 +34,7 @@ pub(crate) enum Trust {
     Unverified,
     /// The newest version the anchor showed: read-only, so no other instance was fenced.
     Checked,
-    /// This instance booted: nobody else may publish, and the head goes on from what was published last.
+    /// This instance booted: no other may publish, and the head goes on from what was published last.
     Booted,
 }
 
@@ -191,7 +191,7 @@ fn judge(opening: &Opening, anchor: &dyn Anchor, latest: Option<Version>) -> Res
         Verdict::Unanchored => return Ok(()),
         Verdict::Stale { epochs } => (
             format!(
-                "STALE by {epochs} epochs: the store holds {head}, but {}. Somebody put back an older copy: get the newer one",
+                "STALE by {epochs} epochs: the store holds {head}, but {}. An older copy was put back: get the newer one",
                 says()
             ),
             Exit::Stale,

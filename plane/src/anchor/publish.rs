@@ -1,4 +1,4 @@
-//! The publisher: a thread that anchors what changed, on time, and holds up nobody.
+//! The publisher: a thread that anchors new versions, on time, and holds up no writer.
 //!
 //! ```text
 //!  due (interval) | bytes written | store short of room | cairn sync --anchored | the last one, at the unmount
@@ -66,7 +66,7 @@ struct State {
     schedule: Schedule,
     not_before: Instant,
     pause: Duration,
-    /// Somebody waits until this epoch is anchored.
+    /// A caller waits until this epoch is anchored.
     wanted: Epoch,
     /// The version on its way, if this instance made it.
     prepared: Option<Prepared>,
@@ -249,7 +249,7 @@ impl Publisher {
             tracing::warn!(%error, "unmounted before the last changes were anchored: the next mount publishes them");
         }
         self.cancel.cancel();
-        // Whoever looked before the line above waits by now, or holds the lock.
+        // A thread that looked before the line above waits by now, or holds the lock.
         drop(self.state.lock());
         self.changed.notify_all();
         if let Some(thread) = self.thread.lock().take()

@@ -18,7 +18,7 @@ use ethers_core::types::{Address, Bytes, H256, U256};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Somebody who acts on the configured volume.
+/// A party that acts on the configured volume.
 struct Actor {
     config: Config,
     key: Key,

@@ -31,7 +31,7 @@ fn text<S: serde::Serializer>(root: &Cid, serializer: S) -> std::result::Result<
 }
 
 impl Local {
-    /// Asks the daemon, or reads the store's head, which nobody vouches for without a key.
+    /// Asks the daemon, or reads the store's head, which is not verified without a key.
     pub(super) fn find(place: &Path) -> Result<Self> {
         if Record::find(place)?.is_none() && !mountpoint::is_mounted(place) {
             return Self::of_store(place);

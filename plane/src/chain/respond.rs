@@ -22,7 +22,7 @@ pub(super) fn respond(config: &ConfigArgs, store: &Path, key: &KeyArgs, out: &Ou
         });
     };
     check(store, published, key, out)?;
-    // Nobody had the store open, so no daemon serves the volume, and this instance may fence all others.
+    // No other process had the store open, so no daemon serves the volume, and this instance may fence all others.
     let mut nonce = [0; 32];
     rand::rng().fill_bytes(&mut nonce);
     let cancel = within(PATIENCE);

@@ -1,4 +1,4 @@
-//! How a volume stands, once or for as long as somebody wants to know.
+//! How a volume stands, once or again and again.
 
 use super::place::Local;
 use crate::cli::chain::{ConfigArgs, LimitArgs, WatchArgs};
@@ -221,7 +221,7 @@ pub(super) fn watch(args: &WatchArgs, out: &Output) -> Result<()> {
     }
 }
 
-/// Nobody is there to tell that telling failed, but whoever reads the log.
+/// Tells the command and the webhook. A failure goes to standard error: `watch` goes on.
 fn tell(args: &WatchArgs, report: &Report) {
     let Ok(json) = serde_json::to_string(report) else {
         return;

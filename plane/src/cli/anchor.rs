@@ -11,8 +11,8 @@ use std::time::Duration;
 #[derive(Clone, Debug, Args)]
 pub(crate) struct AnchorArgs {
     /// Where versions are published, so that an older volume cannot be passed off as the newest: eth:FILE, the
-    /// configuration of a staking contract (docs/operations.md); file:PATH, to try it out (whoever can write that file
-    /// can roll the volume back)
+    /// configuration of a staking contract (docs/operations.md); file:PATH, to try it out (a writer of that file can
+    /// roll the volume back)
     #[arg(long, value_name = "ANCHOR", value_parser = Spec::parse, conflicts_with = "no_anchor")]
     pub(crate) anchor: Option<Spec>,
     /// Mount a volume that has been anchored without asking its anchor: it may be an old one
@@ -27,7 +27,7 @@ pub(crate) struct AnchorArgs {
     /// Bytes written (or held for the version published) after which a publication does not wait for the interval
     #[arg(long, value_name = "SIZE", default_value = "4G", value_parser = crate::cli::values::size)]
     pub(crate) publish_bytes: u64,
-    /// How often the anchor is asked whether somebody challenges the volume
+    /// How often the mount asks the anchor for challenges of the volume
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = crate::cli::values::time)]
     pub(crate) challenge_interval: Duration,
     /// Longest time that an unmount waits for the last publication; the volume is committed in any case
@@ -108,11 +108,11 @@ impl Spec {
         }
     }
 
-    /// What somebody who trusts this anchor must know, if it is not what an anchor is for.
+    /// A warning to users who trust this anchor, if it does not protect as an anchor should.
     pub(crate) fn warning(&self) -> Option<String> {
         match self {
             Self::File(path) => Some(format!(
-                "the anchor {} is for trying out: whoever can write this file can roll the volume back unnoticed",
+                "the anchor {} is for trying out: a writer of this file can roll the volume back unnoticed",
                 path.display()
             )),
             Self::Eth(_) => None,

@@ -101,14 +101,14 @@ pub(crate) enum ChainCommand {
         #[command(flatten)]
         key: crate::cli::key::KeyArgs,
     },
-    /// Anyone: end the volume after a deadline has passed without an answer; the stake goes to the publisher
+    /// Any account: end the volume after a deadline has passed without an answer; the stake goes to the publisher
     Claim {
         #[command(flatten)]
         party: PartyArgs,
         #[command(flatten)]
         track: TrackArgs,
     },
-    /// Anyone: start or cancel the grace period of a publisher who does not pay
+    /// Any account: start or cancel the grace period of a publisher who does not pay
     Grace {
         #[command(flatten)]
         party: PartyArgs,
@@ -116,7 +116,7 @@ pub(crate) enum ChainCommand {
         #[arg(value_enum)]
         act: GraceAct,
     },
-    /// Provider: leave with the stake, if grace period or notice is over; publisher: let him (--release)
+    /// Provider: leave with the stake, if grace period or notice is over; publisher: let the provider leave (--release)
     Exit {
         #[command(flatten)]
         party: PartyArgs,
@@ -217,7 +217,7 @@ pub(crate) struct DeployArgs {
     /// The volume's pod
     #[arg(long, value_name = "HASH")]
     pub(crate) pod: Option<H256>,
-    /// Also deploy a token that anyone may mint, a funding contract for it, and terms that use them, beside the
+    /// Also deploy a token that any account may mint, a funding contract for it, and terms that use them, beside the
     /// configuration: for a chain of one's own
     #[arg(long)]
     pub(crate) test_token: bool,
@@ -237,7 +237,7 @@ pub(crate) struct DeployArgs {
 pub(crate) enum GraceAct {
     /// The publisher has not paid.
     Start,
-    /// He has again.
+    /// The publisher has paid again.
     Cancel,
 }
 

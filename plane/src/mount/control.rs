@@ -313,7 +313,7 @@ pub(crate) fn snapshot_list(engine: &Engine) -> Result<Vec<SnapshotReport>> {
     Ok(engine.snapshot_list().iter().map(SnapshotReport::from).collect())
 }
 
-/// A socket at `path` that is private before it is there: it is made in a directory that nobody else can enter.
+/// A socket at `path` that is private before it is there: it is made in a directory that no other user can enter.
 fn listen(path: &Path) -> Result<UnixListener> {
     let private = path.with_extension("new");
     let socket = private.join("s");

@@ -172,7 +172,7 @@ fn child_args(args: &MountArgs, passphrase: bool) -> Result<Vec<OsString>> {
 
 /// In the child: leaves the terminal's session, so that closing the terminal does not end the mount.
 pub(crate) fn detach() {
-    // Fails only for the leader of a process group, who has a session of his own already.
+    // Fails only for the leader of a process group, which has a session of its own already.
     let _ = rustix::process::setsid();
 }
 

@@ -116,7 +116,7 @@ mod tests {
         let first = Instance::claim_within(&id, Duration::ZERO).unwrap();
         let second = || Instance::claim_within(&id, Duration::ZERO);
         assert!(matches!(second(), Err(Error::Busy(_))));
-        // As often as anybody likes: those who ask do not fill a queue that others wait for.
+        // Any number of times: callers that ask do not fill a queue that others wait for.
         for _ in 0..300 {
             assert!(second().is_err());
         }

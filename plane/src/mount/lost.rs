@@ -13,7 +13,7 @@ use cairn_fs::{Engine, LogLoss};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// A loss, and whether somebody said that the volume may go on without it.
+/// A loss, and whether the user accepted it, so that the volume may go on without it.
 pub(crate) struct Lost {
     /// What to tell.
     pub(crate) error: Error,

@@ -71,7 +71,7 @@ pub(crate) fn device(dir: &Path) -> Option<String> {
 }
 
 /// Makes `dir` ready: a directory, nothing served on it. What a killed daemon left behind is taken away, since it
-/// answers every call with ENOTCONN and nobody can have use for it.
+/// answers every call with ENOTCONN and is of no use to any process.
 pub(crate) fn prepare(dir: &Path) -> Result<()> {
     // Not metadata: the kernel answers that from what it remembers, long after the daemon has died.
     if let Err(error) = std::fs::read_dir(dir)
@@ -96,7 +96,7 @@ pub(crate) fn prepare(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Gives the empty directory below a future mount the immutable flag: then nobody, root included, can write there
+/// Gives the empty directory below a future mount the immutable flag: then no user, root included, can write there
 /// while nothing is mounted, and a pod whose volume is missing fails instead of filling the host's disk.
 pub(crate) fn protect(dir: &Path) -> Result<()> {
     let mut entries = std::fs::read_dir(dir).map_err(Error::at("list", dir))?;

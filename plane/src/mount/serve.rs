@@ -37,7 +37,7 @@ use std::time::Duration;
 
 /// What ends a mount.
 enum Event {
-    /// Somebody unmounted, or the session failed.
+    /// The mount was taken away, or the session failed.
     SessionEnded,
     /// SIGTERM or SIGINT.
     Signal(i32),
@@ -370,7 +370,7 @@ impl Mount {
         }
     }
 
-    /// Takes the mount away although nobody unmounted it. Files may be open, and other namespaces may have copies: then
+    /// Takes the mount away although it was not unmounted. Files may be open, and other namespaces may have copies: then
     /// only the name goes, and their holders get errors once this process is gone.
     fn leave(&self) {
         let Record {

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The directory is `$CAIRN_RUN_DIR`, else `/run/cairn` for root, else `$XDG_RUNTIME_DIR/cairn`, else
-//! `~/.local/state/cairn`. It lies inside the trusted environment: never beside the store, which anybody may write.
+//! `~/.local/state/cairn`. It lies inside the trusted environment: never beside the store, which others may write.
 //! One that another user owns or may write to is refused: records and sockets in it could be that user's.
 //!
 //! **Invariant:** a record is a hint. Whether a volume is open is decided by the store's lock alone.
@@ -66,7 +66,7 @@ pub(crate) fn run_dir() -> Result<PathBuf> {
 }
 
 /// Refuses a directory in which another user could put records, sockets or links of its own: in a place that all may
-/// write to, it may have been made by anyone.
+/// write to, another user may have made it.
 fn require_own(dir: &Path) -> Result<()> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     // As the path says, and with its last link followed: either must be the user's own, or root's.

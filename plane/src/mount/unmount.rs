@@ -63,7 +63,7 @@ impl Unmounting<'_> {
         self.client.send(&Request::AwaitEnd)?;
         self.client.next()?;
         match &mounted {
-            // With what the kernel has not handed over yet, whoever keeps a copy: the last page is in the next commit.
+            // With the kernel's dirty data, also where a copy of the mount remains: its last page is in the next commit.
             Some(_) => mountpoint::flush_kernel(&self.dir)?,
             None => self.flush_elsewhere(),
         }
@@ -84,7 +84,7 @@ impl Unmounting<'_> {
         self.await_mount_end(mounted.is_some())?;
         let progress = Progress::spinner(out, "committing");
         let ended = self.client.next();
-        // The answer comes a moment before the store's lock goes; whoever mounts next should not have to wait for it.
+        // The answer comes a moment before the store's lock goes; the next mount should not have to wait for it.
         self.client.record().ends_within(Duration::from_secs(3));
         progress.finish();
         ended.map_err(|error| Error::Remote {

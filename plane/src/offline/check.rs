@@ -86,7 +86,7 @@ fn repair(args: &CheckArgs, out: &Output) -> Result<()> {
     if let Some(client) = served(&args.place)? {
         let at = client.record().mountpoint.display().to_string();
         return Err(Error::Busy(format!(
-            "the volume is mounted at {at}: unmount it, for nobody may use it while it is repaired"
+            "the volume is mounted at {at}: unmount it, for it must not be in use while it is repaired"
         )));
     }
     let progress = Progress::blocks(out);
@@ -124,8 +124,8 @@ fn refuse_anchored(standing: &Standing, force: bool) -> Result<()> {
         return Ok(());
     }
     Err(Error::Anchor {
-        what: "this volume is published on an anchor, and whoever relies on it must learn of a loss first: nothing was \
-               repaired. Put the blocks back from a copy; --force repairs all the same"
+        what: "this volume is published on an anchor, and its readers must learn of a loss first: \
+               nothing was repaired. Put the blocks back from a copy; --force repairs all the same"
             .into(),
         exit: Exit::Unanchored,
     })

@@ -27,7 +27,7 @@ pub(crate) fn create(args: &crate::cli::CreateArgs, out: &Output) -> Result<()> 
         let store = args.store.display();
         let key = args.key.key_file.as_ref().map_or("the passphrase".into(), |path| path.display().to_string());
         format!(
-            "created volume {id} in {store}\nits key is {key}: without it the volume cannot be read, by anyone. \
+            "created volume {id} in {store}\nits key is {key}: without it the volume and all its data are lost. \
              Keep a copy elsewhere"
         )
     })

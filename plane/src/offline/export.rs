@@ -148,7 +148,7 @@ pub(super) fn walk_failed(path: &Path, error: WalkError) -> Error {
     }
 }
 
-/// A file that is removed again unless it is finished, so that nobody takes half of it for the whole.
+/// A file that is removed again unless it is finished, so that no reader takes half of it for the whole.
 pub(super) struct Unfinished {
     pub(super) file: File,
     path: PathBuf,

@@ -49,7 +49,7 @@ pub(crate) struct FileKey {
     key: Kek,
 }
 
-/// Words somebody remembers.
+/// Words that a user remembers.
 pub(crate) struct Passphrase {
     words: Zeroizing<Vec<u8>>,
 }
@@ -84,7 +84,7 @@ pub(crate) fn passphrase(
 ) -> Result<Option<Zeroizing<Vec<u8>>>> {
     if let Some(path) = &args.passphrase_file {
         let mut words = read_secret(path)?;
-        // An editor ends the file with a newline that nobody types at a prompt.
+        // An editor ends the file with a newline that no user types at a prompt.
         while words.last().is_some_and(|&b| b == b'\n' || b == b'\r') {
             words.pop();
         }
@@ -101,7 +101,7 @@ pub(crate) fn passphrase(
 }
 
 /// Asks on the terminal; without one, takes a line of standard input, so that scripts (and the parent of a daemon)
-/// can hand it over without an argument that everybody sees.
+/// can hand it over without an argument that every user sees.
 fn ask(what: &str, if_absent: IfAbsent) -> Result<Zeroizing<Vec<u8>>> {
     if !std::io::stdin().is_terminal() {
         return require_words(read_line()?);

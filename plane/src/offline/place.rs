@@ -35,7 +35,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Opens a store directory that nobody has open, or a CAR.
+    /// Opens a store directory that no other process has open, or a CAR.
     pub(crate) fn open(path: &Path, version: &VersionArgs) -> Result<Self> {
         Self::open_with(path, version, &StoreOptions::default())
     }

@@ -1,4 +1,4 @@
-//! `prove` and `verify-proof`: what a path leads to, or that it leads to nothing, shown to somebody without the key.
+//! `prove` and `verify-proof`: what a path leads to, or that it leads to nothing, shown to a reader without the key.
 
 use super::Place;
 use super::export::Unfinished;

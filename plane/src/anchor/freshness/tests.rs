@@ -61,7 +61,7 @@ fn a_store_put_back_to_an_older_copy_is_stale_by_so_many_epochs() {
         "{message}"
     );
     assert_eq!(old.head_bytes(), before, "nothing was written");
-    // Whoever only reads is refused as well.
+    // A mount that only reads is refused as well.
     let read = admit_as(&old, &anchor, Policy::Refuse, Access::ReadOnly);
     assert_eq!(exit_of(read).0, Exit::Stale);
 }
