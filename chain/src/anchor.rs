@@ -7,8 +7,9 @@
 //! challenge Presence, Fault --> a full check --> Answer, Heal          Retrieval --> Locator
 //! ```
 //!
-//! **Invariant:** "done" is said of final blocks only, on which enough endpoints agree. The boot's event carries a nonce
-//! that nobody could know before: what it says of the volume is newer than the call.
+//! **Invariant:** "done" is said of final blocks only, on which enough endpoints agree. The
+//! boot's event carries a nonce that was unknown before the call, so its statement about the
+//! volume is newer than the call.
 
 use crate::bindings::{
     AnswerCall, BootCall, BootedFilter, Challenge as OnChain, Checked, Fault as FaultMessage, Head, HealCall,
@@ -134,6 +135,7 @@ impl Anchor for EthAnchor {
     }
 
     fn boot(&self, nonce: [u8; 32], cancel: &Cancel) -> Result<Option<Version>, AnchorError> {
+        // Noted before anything is sent: this boot's event cannot lie in an earlier block.
         let from = self.contract.view().map_err(failed)?.number;
         let mut goal = Booting {
             anchor: self,
@@ -141,6 +143,8 @@ impl Anchor for EthAnchor {
             from,
         };
         let booted = self.settle(&mut goal, cancel).map_err(failed)?;
+        // Only once the boot is final: messages carry its number. A crash before this loses the
+        // number alone, and the next start takes another boot, which fences this one.
         self.boot.store(booted.boot, Ordering::Release);
         Ok(version(booted.epoch, booted.root))
     }
@@ -148,6 +152,8 @@ impl Anchor for EthAnchor {
     fn publish(&self, previous: Option<Version>, next: Version, cancel: &Cancel) -> Result<(), AnchorError> {
         let mut goal = Publishing {
             anchor: self,
+            // Read once: a publication under an older boot must fail, and not go on under a newer
+            // one.
             boot: self.held(),
             previous,
             next,
@@ -245,6 +251,7 @@ impl Goal for Booting<'_> {
     type Reached = BootedFilter;
 
     fn reached(&mut self, settled: &View, hashes: &[H256]) -> Result<Option<BootedFilter>> {
+        // No transaction for it is known: there is no event to ask for.
         if hashes.is_empty() {
             return Ok(None);
         }
@@ -272,6 +279,8 @@ impl Goal for Booting<'_> {
         let anchor = self.anchor;
         let message = Boot {
             volume: anchor.volume,
+            // As of the newest block: if another boot takes this number first, the contract
+            // refuses the message, and the next try takes the number after that.
             boot: anchor.head(newest)?.boot + 1,
             nonce: self.nonce,
         };
@@ -299,12 +308,16 @@ impl Goal for Publishing<'_> {
     fn reached(&mut self, settled: &View, _: &[H256]) -> Result<Option<()>> {
         let head = self.anchor.head(settled)?;
         self.found = version(head.epoch, head.root);
+        // Before any refusal: a publication that is final succeeded, even if another instance
+        // booted since.
         if self.found == Some(self.next) {
             return Ok(Some(()));
         }
+        // A later boot is final: from now on the contract takes no message of this one.
         if head.boot > self.boot {
             return Err(Error::Fenced);
         }
+        // The contract takes rising epochs alone, so this version can never be published.
         if self.found.is_some_and(|found| found.epoch >= self.next.epoch) {
             return Err(Error::Conflict);
         }

@@ -1,6 +1,8 @@
-//! The contracts' calls, events, errors and structs, generated while building from the committed ABI.
+//! The contracts' calls, events, errors and structs, generated while building from the committed
+//! ABI.
 //!
-//! What is generated has no documentation of its own: `contracts/src/interfaces/IStorageStaking.sol` has it.
+//! The generated code has no documentation of its own:
+//! `contracts/src/interfaces/IStorageStaking.sol` has it.
 #![allow(
     missing_docs,
     unreachable_pub,

@@ -1,4 +1,4 @@
-//! The file that says which chain, which contract, which volume, and who signs and pays.
+//! The file that names the chain, the contract, the volume, the signer and the payer.
 //!
 //! ```toml
 //! rpc = ["https://one.example/key", "https://two.example", "https://three.example"]
@@ -22,7 +22,8 @@
 //! fee_max_gwei = 200
 //! ```
 //!
-//! Paths are relative to the file. What is unknown is refused: a misspelt safeguard must not be none.
+//! Paths are relative to the file. Unknown keys are refused: a misspelt safeguard must not be
+//! none.
 
 use crate::anchor::EthAnchor;
 use crate::contract::Contract;
@@ -280,7 +281,7 @@ impl Config {
         let gas = self
             .gas
             .as_ref()
-            .ok_or_else(|| Error::Config("there is no [gas]: nobody pays".into()))?;
+            .ok_or_else(|| Error::Config("there is no [gas]: no account pays".into()))?;
         Ok(Purse::new(Key::read(&self.dir.join(&gas.file))?, self.fees()))
     }
 

@@ -1,8 +1,9 @@
 //! The staking contract, read at a block on which the endpoints agree.
 //!
-//! Before anything is believed, [`Contract::verify`] asks what lies at the address: code, and of that code the domain
-//! separator, which names the contract, its version, the chain and the address itself. A hash of the code, if
-//! configured, must be met too: only that tells this contract from one that was made to look like it.
+//! Before anything is believed, [`Contract::verify`] asks what lies at the address: code, and the
+//! domain separator of that code. The separator names the contract, its version, the chain and
+//! the address itself. A hash of the code, if configured, must be met too: only that tells this
+//! contract from a look-alike.
 
 use crate::bindings::{
     Challenge, ChallengeOfCall, ChallengeOfReturn, CreditOfCall, CreditOfReturn, DomainSeparatorCall,

@@ -6,7 +6,7 @@ use ethers_core::types::Bytes;
 
 /// The staking contract. It takes no arguments.
 pub const STORAGE_STAKING: &str = include_str!("../../contracts/abi/StorageStaking.bin");
-/// A token that anyone may mint, for trying out. It takes no arguments.
+/// A token that any account may mint, for trying out. It takes no arguments.
 pub const TEST_TOKEN: &str = include_str!("../../contracts/abi/TestToken.bin");
 /// Deposits per pod. It takes the token.
 pub const DEPOSIT_FUNDING: &str = include_str!("../../contracts/abi/DepositFunding.bin");

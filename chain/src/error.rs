@@ -1,7 +1,8 @@
-//! What can go wrong between here and the chain.
+//! The errors between here and the chain.
 //!
-//! **Invariant:** text from outside is cut and stripped of control characters before it stands in a message
-//! ([`crate::quoted`]), and an endpoint is named without the path and the user of its URL, which often are its password.
+//! **Invariant:** text from outside is cut and stripped of control characters before it stands in
+//! a message ([`crate::quoted`]). An endpoint is named without the path and the user of its URL,
+//! which often are its password.
 
 use crate::revert::Revert;
 use ethers_core::types::{Address, H256, U256};
@@ -13,7 +14,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// A failure of the chain's client.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Nobody answers there, or not in time.
+    /// The endpoint does not answer, or not in time.
     #[error("{endpoint} does not answer: {why}")]
     Unreachable {
         /// Which endpoint.

@@ -1,7 +1,8 @@
-//! Each decoder of this crate as a function of bytes, for `tests/fuzz` (see [`cairn_merkle::fuzzing`]).
+//! Each decoder of this crate as a function of bytes, for `tests/fuzz` (see
+//! [`cairn_merkle::fuzzing`]).
 //!
-//! JSON, TOML and the ABI have many encodings of one thing: what decodes must only mean the same when it is encoded and
-//! decoded again.
+//! JSON, TOML and the ABI have many encodings of one thing. So a decoded value must only mean the
+//! same when it is encoded and decoded again.
 
 use crate::bindings::{
     ChallengeOfReturn, CreditOfReturn, DomainSeparatorReturn, HeadOfReturn, RecordOfReturn,

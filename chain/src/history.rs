@@ -1,8 +1,8 @@
 //! The contract's events of one volume, in order.
 //!
-//! Endpoints limit how much one question may bring back, each in its own way: a range is asked for in pages, and a
-//! page that is refused is halved. The answer is the same on enough endpoints, and each event is of this contract, this
-//! volume and this range.
+//! Endpoints limit the answer to one question, each in its own way. So a range is asked for in
+//! pages, and a refused page is halved. The answer is the same on enough endpoints, and each
+//! event is of this contract, this volume and this range.
 
 use crate::contract::Contract;
 use crate::error::{Error, Result};

@@ -1,12 +1,14 @@
-//! Keys of accounts: who signs, and who pays for gas. They are never the same key, and never the volume's.
+//! Keys of accounts: the signer's, and the payer's for gas. They are never the same key, and
+//! never the volume's.
 //!
 //! ```text
 //! Signer in the TEE:   a file sealed to it, or a secret that a program of the TEE hands out  --> Key --> 65 bytes
 //! gas, parties:        a file with mode 0600                                                 --> Key --> transactions
 //! ```
 //!
-//! The signer's secret is made inside the TEE and shown to neither party: who knows it can report faults and take the
-//! stake. **Invariant:** secrets are zeroized when dropped, stand in no message and in no `Debug`.
+//! The signer's secret is made inside the TEE and shown to neither party: its holder can report
+//! faults and take the stake. **Invariant:** secrets are zeroized when dropped, stand in no
+//! message and in no `Debug`.
 
 use crate::error::{Error, Result};
 use ethers_core::types::Address;
@@ -52,7 +54,7 @@ impl Key {
         }
     }
 
-    /// Reads the key in `path`: 64 hexadecimal digits that nobody else may read.
+    /// Reads the key in `path`: 64 hexadecimal digits, in a file that only its owner may read.
     pub fn read(path: &Path) -> Result<Self> {
         let wrong = |why: String| Error::Key {
             path: path.into(),

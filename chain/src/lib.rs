@@ -1,4 +1,4 @@
-//! Anchors a volume's root on chain, and reads it back through endpoints that nobody needs to trust.
+//! Anchors a volume's root on chain, and reads it back through endpoints that need no trust.
 //!
 //! ```text
 //!  Anchor (merkle)                                 publisher's commands (plane)
@@ -8,8 +8,9 @@
 //!  message + key: EIP-712, signed in the TEE                                        quorum --> rpc endpoints
 //! ```
 //!
-//! **Invariant:** this crate never sees a block, a volume's key or a file of one. What endpoints say is believed only
-//! where enough of them say it of a final block, and no answer of theirs can take more memory or time than is set.
+//! **Invariant:** this crate never sees a block, a volume's key or a file of one. A statement of
+//! an endpoint is believed only where enough of them make it of a final block. No answer of
+//! theirs can take more memory or time than is set.
 
 pub mod anchor;
 #[rustfmt::skip]

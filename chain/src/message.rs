@@ -1,12 +1,12 @@
-//! What is signed: EIP-712 messages, bound to one chain, one contract and one kind.
+//! The signed messages: EIP-712, bound to one chain, one contract and one kind.
 //!
 //! ```text
 //! digest = keccak256(0x19 0x01 | domain separator | keccak256(type hash | words of the fields))
 //!                                  name, version, chain, contract
 //! ```
 //!
-//! The types are those of `contracts/src/interfaces/IStorageStaking.sol`; `contracts/vectors/eip712.json` holds both
-//! sides to the same bytes.
+//! The types are those of `contracts/src/interfaces/IStorageStaking.sol`;
+//! `contracts/vectors/eip712.json` holds both sides to the same bytes.
 
 use crate::bindings::{Checked, Fault, Locator, Publication, Terms};
 use ethers_core::abi::{Token, encode};
@@ -266,7 +266,7 @@ impl Message for Locator {
     }
 }
 
-/// The publisher has what he asked for.
+/// The publisher confirms that it has the data it asked for.
 pub struct Receipt {
     /// The volume.
     pub volume: H256,

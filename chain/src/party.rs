@@ -1,7 +1,8 @@
 //! A transaction of one's own: sent, mined, final, with its receipt.
 //!
-//! For publisher, provider and whoever relays. The storage plane does not use it: what it sends is brought about as a
-//! state of the chain ([`crate::settle`]), since it may not take a receipt for the truth of a moment later.
+//! For publisher, provider and relayer. The storage plane does not use it. It brings its changes
+//! about as a state of the chain ([`crate::settle`]): a receipt may not be the truth a moment
+//! later.
 
 use crate::contract::Contract;
 use crate::error::{Error, Result};

@@ -1,4 +1,5 @@
-//! Pays for transactions and brings them onto the chain: nonces, fees, and sending again whatever got lost.
+//! Pays for transactions and brings them onto the chain: nonces, fees, and sending lost ones
+//! again.
 //!
 //! ```text
 //! begin: try it in the newest block, free nonce, fees --> sign --> send to all endpoints
@@ -7,10 +8,11 @@
 //!                            waiting for `bump_after`  --> sign again with higher fees, send
 //! ```
 //!
-//! A message may thus reach the chain twice. That is harmless, because the contract takes each at most once: its
-//! messages are numbered or compare and swap.
+//! A message may thus reach the chain twice. That is harmless, because the contract takes each at
+//! most once: its messages are numbered or compare and swap.
 //!
-//! **Invariant:** no transaction ever offers more than `fee_max` for a unit of gas, whatever endpoints say it costs.
+//! **Invariant:** no transaction ever offers more than `fee_max` for a unit of gas, whatever
+//! endpoints say it costs.
 
 use crate::error::{Error, Result};
 use crate::key::Key;

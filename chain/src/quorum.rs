@@ -1,4 +1,5 @@
-//! Several endpoints, of which some may lie: what `k` of `n` say alike is taken, nothing else.
+//! Several endpoints, some of which may lie: the equal answer of `k` of `n` is taken, nothing
+//! else.
 //!
 //! ```text
 //!            .--> endpoint 1 --.
@@ -6,12 +7,13 @@
 //!            `--> endpoint 3 --'    else: disagreement, with what each said
 //! ```
 //!
-//! All are asked at once, and the answer is there as soon as `k` agree, so that a silent endpoint costs nothing
-//! while the others do their work. Endpoints of one host share one vote: one operator must not outvote the others.
+//! All are asked at once, and the answer is there as soon as `k` agree. So a silent endpoint
+//! costs nothing while the others do their work. Endpoints of one host share one vote: one
+//! operator must not outvote the others.
 //!
-//! Heights cannot be equal on a chain that grows: of those, the highest that `k` hosts have reached counts, if `k`
-//! answers lie close to it ([`Quorum::reached`]). One host that shows an old chain beside a single honest answer is
-//! therefore an error and not a majority.
+//! Heights cannot be equal on a chain that grows. Of those, the highest that `k` hosts have
+//! reached counts, if `k` answers lie close to it ([`Quorum::reached`]). So one host that shows
+//! an old chain beside a single honest answer is an error and not a majority.
 
 use crate::error::{Error, Result};
 use crate::quoted;

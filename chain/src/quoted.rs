@@ -1,9 +1,10 @@
-//! Text from outside, made fit to be shown.
+//! Text from outside, made fit for display.
 
-/// Longest piece of somebody else's text in a message.
+/// Longest piece of foreign text in a message.
 const QUOTED_CHARS_MAX: usize = 160;
 
-/// Somebody else's text, cut to a length that fits a message and without what would steer a terminal.
+/// Foreign text, cut to a length that fits a message and without characters that would steer a
+/// terminal.
 pub fn quoted(text: &str) -> String {
     let mut clean: String = text
         .chars()

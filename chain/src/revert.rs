@@ -1,4 +1,4 @@
-//! Why the contract, or a token, refused.
+//! The reasons of a refusal by the contract, or by a token.
 
 use crate::bindings::StorageStakingErrors;
 use crate::quoted;

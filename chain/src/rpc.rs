@@ -6,8 +6,8 @@
 //!   typed answer <--serde-- {"id", "result" | "error"}
 //! ```
 //!
-//! Nothing is followed: no redirect, no proxy of the environment. What an endpoint says is believed by nobody here;
-//! [`crate::quorum`] asks several.
+//! Nothing is followed: no redirect, no proxy of the environment. Nothing here believes a
+//! statement of an endpoint; [`crate::quorum`] asks several.
 
 use crate::error::{Error, Result};
 use crate::quoted;
@@ -283,7 +283,7 @@ impl Drop for Slot<'_> {
     }
 }
 
-/// Sends `json` to `url`, for whoever wants to be told of something; the answer is not read.
+/// Sends `json` to `url`, for a listener that asked for notices; the answer is not read.
 pub fn post(url: &str, json: &str, deadline: Duration) -> Result<()> {
     let endpoint = Endpoint::anywhere(url, deadline)?;
     let sent = endpoint

@@ -6,9 +6,9 @@
 //!                              else send, or bring on what was sent       ----> wait
 //! ```
 //!
-//! What is wanted is a state of the chain and not the inclusion of a transaction: a reorganisation, a lost
-//! transaction and one that came about although its sender gave up are the same case here. Failures that may pass
-//! are borne for `patience`.
+//! The goal is a state of the chain and not the inclusion of a transaction. So a reorganisation,
+//! a lost transaction and one that came about although its sender gave up are the same case here.
+//! Failures that may pass are borne for `patience`.
 
 use crate::contract::Contract;
 use crate::error::{Error, Result};

@@ -1,4 +1,4 @@
-//! How a volume stands on chain, and what of that is trouble.
+//! The standing of a volume on chain, and the trouble in it.
 //!
 //! ```text
 //! one final block:  head, record, challenges, balance of the gas account --> Standing
@@ -48,7 +48,7 @@ pub struct Limits {
     pub gas_min: Option<U256>,
 }
 
-/// Something that whoever watches wants to know.
+/// News for a watcher of the volume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "trouble", rename_all = "snake_case")]
 pub enum Trouble {
@@ -81,7 +81,8 @@ pub enum Trouble {
         /// Until when the parties may agree, in seconds since 1970.
         until: u64,
     },
-    /// A deadline has passed: whoever claims gets the stake.
+    /// A deadline has passed: a claim, which any account may send, takes the stake, or a part of
+    /// it, for the publisher.
     Missed {
         /// The challenge.
         number: u64,
@@ -114,10 +115,10 @@ pub enum Trouble {
     },
     /// The provider wants to leave.
     Leaving {
-        /// When he may.
+        /// When it may.
         notice_ends: u64,
     },
-    /// Soon nobody can publish.
+    /// Soon the storage plane cannot pay for publishing.
     LowGas {
         /// The account.
         account: Address,

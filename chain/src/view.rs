@@ -1,4 +1,4 @@
-//! One block on which the endpoints agree: everything read through it is of one moment, and final.
+//! One block on which the endpoints agree: all reads through it are of one moment, and final.
 //!
 //! ```text
 //! each endpoint: newest final height   -->  the highest that k have reached  -->  hash on which k agree  -->  View
@@ -6,8 +6,9 @@
 //!                                          calls, code, events "at this hash" <--------------------------------'
 //! ```
 //!
-//! **Invariant:** heights never fall. An endpoint may hide new blocks, and it may show old ones after new ones; the
-//! second is noticed here, the first by [`Finality`], by the block's age and, for whoever may publish, by a boot.
+//! **Invariant:** heights never fall. An endpoint may hide new blocks, and it may show old ones
+//! after new ones. The second is noticed here. The first is noticed by [`Finality`], by the
+//! block's age and, for an instance that may publish, by a boot.
 
 use crate::error::{Error, Result};
 use crate::quorum::Quorum;
@@ -154,7 +155,7 @@ impl Chain {
         Ok(found.map(Into::into))
     }
 
-    /// Calls `to` as of `view`, from nobody.
+    /// Calls `to` as of `view`, without a sender.
     pub fn call(&self, view: &View, to: Address, data: &[u8]) -> Result<Called> {
         let call = json!({ "to": to, "data": Bytes::from(data.to_vec()) });
         self.quorum.call(&json!([call, at(view)]))

@@ -1,4 +1,4 @@
-//! Which volume on chain.
+//! The identity of a volume on chain.
 
 use crate::bindings::{self, Record};
 use crate::message::Agreement;

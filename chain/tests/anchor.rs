@@ -1,4 +1,5 @@
-//! The storage plane's side of the contract, on a real chain: publishing, fencing, reorganisations, fees, challenges.
+//! The storage plane's side of the contract, on a real chain: publishing, fencing,
+//! reorganisations, fees, challenges.
 
 #![allow(clippy::unwrap_used)] // Helpers of tests, outside of test functions.
 

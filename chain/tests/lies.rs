@@ -1,4 +1,5 @@
-//! Endpoints that lie, hang or flood: whatever they do, the answer is the truth or an error, in bounded time and memory.
+//! Endpoints that lie, hang or flood. The answer is the truth or an error, in bounded time and
+//! memory.
 
 #![allow(clippy::unwrap_used)] // Helpers of tests, outside of test functions.
 

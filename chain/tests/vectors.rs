@@ -1,5 +1,5 @@
-//! What is signed is, byte for byte, what the contract says: `contracts/vectors/eip712.json`, which the contract's own
-//! tests hold to the contract.
+//! The signed bytes are exactly those of the contract: `contracts/vectors/eip712.json`, which the
+//! contract's own tests hold to the contract.
 
 use cairn_chain::bindings::{Checked, Fault, Locator, Publication, Terms};
 use cairn_chain::message::{

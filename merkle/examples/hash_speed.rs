@@ -1,4 +1,5 @@
-//! MiB/s of BLAKE3 over blocks of 128 KiB on all processors: the limit of an audit that need not wait for a disk.
+//! MiB/s of BLAKE3 over blocks of 128 KiB on all processors: the limit of an audit that need not
+//! wait for a disk.
 
 use cairn_merkle::{Cid, Codec};
 use std::time::{Duration, Instant};

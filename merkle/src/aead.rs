@@ -1,8 +1,9 @@
 //! ChaCha20-Poly1305 (RFC 8439) in place, the one cipher of the format.
 //!
-//! A tag of Poly1305 alone does not fix the key: whoever knows two keys can make a ciphertext that opens under both.
-//! Behind the tag of every block therefore stands a hash of its key, which opens nothing and names the one key that
-//! does. So a block means one thing, whoever made it, and a proof that discloses a key discloses the only one there is.
+//! A tag of Poly1305 alone does not fix the key: the holder of two keys can make a ciphertext
+//! that opens under both. So a hash of its key stands behind the tag of every block. The hash
+//! opens nothing, and names the one key that does. A block thus means one thing, whichever party
+//! made it, and a proof that discloses a key discloses the only one.
 
 #[cfg(feature = "aws-lc")]
 mod aws_lc;

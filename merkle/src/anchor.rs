@@ -1,4 +1,5 @@
-//! The seam to wherever versions of a volume are published, so that nobody can pass off an older one as the newest.
+//! The seam to the place of published versions of a volume, so that no party can pass off an
+//! older one as the newest.
 //!
 //! ```text
 //!  mount:   latest --decide--> boot(nonce): fences every other instance, answers what stood then --decide--> writes
@@ -6,11 +7,12 @@
 //!  asked:   pending_challenge --> a full check of the version published --> answer, or report_fault
 //! ```
 //!
-//! What is published is small: the number of a commit and the hash of its block ([`Version`]). A stale store is told
-//! from a fresh one by [`decide`], which is the table of `docs/threat-model.md`.
+//! A publication is small: the number of a commit and the hash of its block ([`Version`]).
+//! [`decide`] tells a stale store from a fresh one: it is the table of `docs/threat-model.md`.
 //!
-//! **Invariant:** nothing here knows what an anchor is made of, has a key or reads the clock. What an anchor answers is
-//! believed only as far as its implementation can prove it; what it cannot prove is [`AnchorError::Untrustworthy`].
+//! **Invariant:** nothing here knows the make of an anchor, has a key or reads the clock. An
+//! anchor's answer is believed only as far as its implementation can prove it. An unproven answer
+//! is [`AnchorError::Untrustworthy`].
 
 mod cancel;
 mod decide;
@@ -33,8 +35,9 @@ pub enum AnchorError {
         #[source]
         source: Cause,
     },
-    /// It answers what cannot be true, or cannot prove what it answers: another chain, another contract, an old view,
-    /// garbage. Asking later, or somebody else, may help; believing it does not.
+    /// It gives an answer that cannot be true, or that it cannot prove: another chain, another
+    /// contract, an old view, garbage. Asking later, or asking another source, may help;
+    /// believing it does not.
     #[error("the anchor cannot be trusted: {why}")]
     Untrustworthy {
         /// What gives it away.
@@ -46,7 +49,8 @@ pub enum AnchorError {
     /// Another instance has booted since this one did: only it may publish. Asking again never helps.
     #[error("another instance of this volume has taken over")]
     Fenced,
-    /// What is published is not what was to be replaced: somebody else published. Nothing was changed.
+    /// The published version is not the one to be replaced: another writer published. Nothing was
+    /// changed.
     #[error("the anchor holds {}, which is not the version that was to be replaced", held(*.latest))]
     Conflict {
         /// What is published.
@@ -70,7 +74,7 @@ fn held(version: Option<Version>) -> String {
     version.map_or_else(|| "no version".into(), |version| version.to_string())
 }
 
-/// Somebody with a stake asks whether the version published is there and whole.
+/// A party with a stake asks whether the published version is there and whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Challenge {
     /// What tells it from every other, as its anchor numbers them.

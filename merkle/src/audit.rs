@@ -7,11 +7,13 @@
 //!     `---------------------------- links -----------------------------------'
 //! ```
 //!
-//! All workers do the same: take up to eight links of the newest node, and give back the links they found. There are
-//! more of them than processors, so that some wait for the disk while others hash: that is the read-ahead. Memory does
-//! not grow with the volume ([`crate::walk`] says what bounds it): at most eight blocks a worker are held at a time.
+//! All workers do the same: take up to eight links of the newest node, and give back the links
+//! they found. There are more workers than processors, so some wait for the disk while others
+//! hash: that is the read-ahead. Memory does not grow with the volume ([`crate::walk`] has the
+//! bounds): a worker holds at most eight blocks at a time.
 //!
-//! **Invariant:** a fault ends nothing but the walk below the faulty block; only a store that fails ends the audit.
+//! **Invariant:** a fault ends nothing but the walk below the faulty block; only a store that
+//! fails ends the audit.
 
 use crate::walk::{BlockFault, Flaw, Frontier, Job, Seen, examine, fetch, fetch_root, links_of};
 use crate::{BlockStore, Cid, Codec, StoreError, clear};

@@ -8,15 +8,17 @@
 //!   level 0       a b   c d   f i   k m   p z           entries: key, value, links of the value
 //! ```
 //!
-//! A reader descends with one binary search per node, straight over the node's body. A writer hands over all changes
-//! at once ([`apply()`]): each touched node is rewritten once, bottom up, and the replaced ones are dropped. Nodes hold
-//! at most [`NODE_COST_MAX`], except for the one that holds a single larger entry.
+//! A reader descends with one binary search per node, straight over the node's body. A writer
+//! hands over all changes at once ([`apply()`]): each touched node is rewritten once, bottom up,
+//! and the replaced ones are dropped. A node holds at most [`NODE_COST_MAX`], unless it holds a
+//! single larger entry.
 //!
-//! **Invariant:** keys strictly increase from left to right, levels fall by one with each step down, no node is empty,
-//! and an inner root has at least two children. An empty tree has no root. What breaks this is
-//! [`Malformed`](crate::Error::Malformed), never a panic: bodies are sealed, but decoded as if they were not.
+//! **Invariant:** keys strictly increase from left to right, and levels fall by one with each
+//! step down. No node is empty, and an inner root has at least two children. An empty tree has no
+//! root. A breach is [`Malformed`](crate::Error::Malformed), never a panic: bodies are sealed,
+//! but decoded as if they were not.
 //!
-//! The bytes are in `docs/format.md`, section 10. Who frees dropped nodes: the [`NodeSink`].
+//! The bytes are in `docs/format.md`, section 10. The [`NodeSink`] frees dropped nodes.
 
 mod apply;
 mod body;
@@ -54,8 +56,9 @@ pub fn get(src: &dyn NodeSource, root: Option<&Link>, key: &[u8]) -> Result<Opti
     }
 }
 
-/// As [`get`], and holds every node on the way against what the module promises and its parent says of it, so that
-/// an answer holds for whoever looks, that `key` is not there included. Adds the keys those nodes lay open to `shown`.
+/// As [`get`], and checks every node on the way against the module's promises and its parent's
+/// entry. So an answer holds for every reader, also the answer that `key` is absent. Adds the
+/// keys those nodes lay open to `shown`.
 pub fn get_proven(
     src: &dyn NodeSource,
     root: Option<&Link>,

@@ -1,11 +1,12 @@
-//! Memory for blocks and answers that is used again: fresh pages cost about as much as sealing what goes into them.
+//! Reused memory for blocks and answers: fresh pages cost about as much as sealing their content.
 //!
 //! ```text
 //!  stale(len) <-- idle, up to 16 MiB in all <-- drop          below 64 KiB the allocator does as well
 //! ```
 //!
-//! A buffer holds what its last user left there, which may be another file's plaintext. **Invariant:** whoever takes one
-//! overwrites all of it before anybody else sees it.
+//! A buffer holds the bytes of its last user, which may be another file's plaintext.
+//! **Invariant:** the user that takes a buffer overwrites all of it before any other reader sees
+//! it.
 
 use parking_lot::Mutex;
 use std::ops::{Deref, DerefMut};
@@ -15,7 +16,7 @@ const POOLED_MIN: usize = 64 << 10;
 /// Idle memory that is kept, in all.
 const IDLE_BYTES_MAX: usize = 16 << 20;
 
-/// Buffers that nobody uses at the moment, the last used last: its bytes may still be in a cache.
+/// Unused buffers, the last used last: its bytes may still be in a cache.
 static IDLE: Mutex<Idle> = Mutex::new(Idle {
     buffers: Vec::new(),
     bytes: 0,
@@ -28,7 +29,7 @@ struct Idle {
 
 impl Idle {
     fn take(&mut self, len: usize) -> Option<Vec<u8>> {
-        // Not one that is far too large: somebody else needs it.
+        // Not one that is far too large: another caller needs it.
         let fits = |buffer: &Vec<u8>| (len..=2 * len).contains(&buffer.len());
         let at = self.buffers.iter().rposition(fits)?;
         let taken = self.buffers.remove(at);
@@ -55,7 +56,7 @@ pub struct Buffer {
 }
 
 impl Buffer {
-    /// `len` bytes with whatever was in them before, for whoever overwrites them all.
+    /// `len` bytes with their old content, for a caller that overwrites them all.
     pub fn stale(len: usize) -> Self {
         let idle = match len {
             POOLED_MIN.. => IDLE.lock().take(len),

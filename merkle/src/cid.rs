@@ -1,7 +1,7 @@
 //! Names of blocks: CIDv1 with BLAKE3-256.
 //!
-//! Inside Cairn a name is its 32 bytes of hash and the codec; the multiformats form (bytes and text) is made and
-//! parsed here and nowhere else.
+//! Inside Cairn a name is its 32 bytes of hash and the codec. Only this module makes and parses
+//! the multiformats form (bytes and text).
 
 use std::fmt;
 
@@ -49,7 +49,7 @@ impl Cid {
         }
     }
 
-    /// The node whose stored bytes have this hash, learnt from somebody who keeps hashes only.
+    /// The node whose stored bytes have this hash, learnt from a source that keeps hashes only.
     pub fn node(digest: [u8; 32]) -> Self {
         Self {
             hash: digest,

@@ -1,15 +1,16 @@
-//! The clear part of nodes and commit blocks: what anyone can read without a key.
+//! The clear part of nodes and commit blocks, which a reader without a key can read.
 //!
 //! ```text
 //!  node           [1, [link, ...], secrets, sealed]
 //!  commit block   [1, [link, ...], secrets, sealed, volume id, epoch, previous, salt]
 //! ```
 //!
-//! Both are dag-cbor, and links are CIDs under tag 42, so that any IPLD tool walks a volume. The clear elements are
-//! the associated data of the sealed one: the same array without it, the sealed secrets of the links included.
+//! Both are dag-cbor, and links are CIDs under tag 42, so that any IPLD tool walks a volume. The
+//! clear elements are the associated data of the sealed one: the same array without it, the
+//! sealed secrets of the links included.
 //!
-//! **Invariant:** one block has one encoding. What decodes but would encode to other bytes is refused, so that no
-//! two readers can see different things in one CID.
+//! **Invariant:** one block has one encoding. A block that decodes but would encode to other
+//! bytes is refused. So no two readers can see different things in one CID.
 
 use crate::{Cid, Codec, Epoch, Error, Result};
 use cid::serde::CID_SERDE_PRIVATE_IDENTIFIER;

@@ -7,9 +7,9 @@
 //!                                 `-- each link's secret
 //! ```
 //!
-//! It is the one block no link leads to, so its key is derived from the volume key and a fresh salt; from there on
-//! it is sealed as a node is. The previous
-//! root is plain bytes and no link: walking one version does not walk into all older ones.
+//! No link leads to this one block, so its key is derived from the volume key and a fresh salt.
+//! From there on it is sealed as a node is. The previous root is plain bytes and no link: a walk
+//! over one version does not enter all older ones.
 
 use crate::aead;
 use crate::clear::{self, StoredCommit, VERSION};

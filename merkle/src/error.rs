@@ -1,4 +1,4 @@
-//! What can go wrong between a key and a store that nobody trusts.
+//! The errors between a key and an untrusted store.
 
 use crate::{Cid, Epoch};
 use std::io;
@@ -111,7 +111,8 @@ pub enum StoreError {
         /// The cause.
         source: io::Error,
     },
-    /// [`crate::HeadSwap::expected`] was not the head in place: somebody else has this volume open.
+    /// [`crate::HeadSwap::expected`] was not the head in place: an older copy of the store took
+    /// its place, or another instance has the volume open.
     #[error(
         "the head of the store is not the one this mount wrote: an older copy was put in its place, or another instance \
          has the volume open"

@@ -1,10 +1,11 @@
 //! Each decoder of outside bytes as a function of bytes, for `tests/fuzz`.
 //!
-//! Each asserts what its decoder promises: it never panics, and what decodes encodes back to the same bytes. That
-//! nothing is allocated by a claimed length is watched from outside, by the allocator of `tests/fuzz`.
+//! Each asserts the promises of its decoder: it never panics, and what decodes encodes back to
+//! the same bytes. The allocator of `tests/fuzz` watches from outside that no claimed length
+//! allocates memory.
 //!
-//! What lies behind an AEAD is fed to the decoder as plaintext: mutation never gets past a tag, and an older writer
-//! with a bug does.
+//! Content behind an AEAD is fed to the decoder as plaintext: mutation never gets past a tag, an
+//! older writer's bug does.
 
 pub(crate) mod input;
 
@@ -326,9 +327,10 @@ fn proof_seeds() -> Vec<Vec<u8>> {
     vec![forge_proof(b"/a", b"state", &[b"\0node"]).encode()]
 }
 
-/// A proof whose every block opens: of a commit with this body, which links to all nodes, and of nodes with these. The
-/// first byte of a node says to how many of those before it links lead; the rest is its body. Anyone can make such a
-/// proof, since it brings its own keys; only its root is not theirs to choose.
+/// A proof whose every block opens: of a commit with this body, which links to all nodes, and of
+/// nodes with these. The first byte of a node is the number of nodes before it to which its links
+/// lead; the rest is its body. Any party can make such a proof, since it brings its own keys;
+/// only its root is not free to choose.
 pub fn forge_proof(path: &[u8], body: &[u8], nodes: &[&[u8]]) -> Proof {
     let mut rng = TestRng::new(4);
     let store = MemoryStore::new();

@@ -1,17 +1,19 @@
-//! The hashes halfway up a block's BLAKE3 tree, with which a part of it is held against the block's name.
+//! The hashes halfway up a block's BLAKE3 tree, which check a part of it against the block's
+//! name.
 //!
 //! ```text
 //!                name = root
 //!               /           \
 //!          parent            ...
 //!         /      \
-//!   group hash  group hash  ...     kept beside the block, by whoever stores it: 32 bytes for each 16 KiB
+//!   group hash  group hash  ...     kept beside the block, by its store: 32 bytes for each 16 KiB
 //!       |           |
 //!    16 KiB      16 KiB    ...      of the stored block; the last may be shorter
 //! ```
 //!
-//! Group hashes are chaining values of BLAKE3 (its paper, section 2.1), so that a block's name is what it would be without
-//! them, and nobody need believe them: merged they give the name, or they are refused.
+//! Group hashes are chaining values of BLAKE3 (its paper, section 2.1), so a block's name is the
+//! same with and without them. No reader has to believe them: merged they give the name, or they
+//! are refused.
 
 use crate::Cid;
 use blake3::hazmat::{
@@ -227,8 +229,8 @@ mod tests {
         for (at, part) in refused.iter().enumerate() {
             assert!(!accepts(part), "{at}");
         }
-        // Right in itself, but of another block, or of another length. (Lengths within a group are told apart by the last group
-        // only: the length that counts is the link's, and nobody else's word.)
+        // Right in itself, but of another block, or of another length. (Only the last group tells
+        // lengths within a group apart: the link alone gives the length that counts.)
         let other = block(131_121);
         assert!(!accepts(&part(&other, 32_768..49_152)));
         assert!(!is_part_of(&good, &cid, stored.len() + GROUP_BYTES));

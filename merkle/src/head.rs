@@ -1,7 +1,7 @@
 //! The head: the one mutable record, which names the newest commit.
 //!
-//! Its MAC tells a head written by a holder of the volume key from any other. It cannot tell a new one from an old
-//! one: that is what the anchor is for.
+//! Its MAC tells the head of a holder of the volume key from any other. It cannot tell a new one
+//! from an old one: that is the anchor's task.
 
 use crate::{Cid, Codec, Epoch, Error, Result, VolumeKey};
 use subtle::ConstantTimeEq;

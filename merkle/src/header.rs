@@ -1,4 +1,5 @@
-//! The volume header: what a volume is, and the slots that give its key to whoever may have it.
+//! The volume header: the parameters of a volume, and the slots that give its key to entitled
+//! holders.
 //!
 //! ```text
 //!  magic | version | volume id | record size | algorithms | slot count | slots
@@ -6,8 +7,9 @@
 //!                                               `-- AAD: the whole header without any wrapped key
 //! ```
 //!
-//! No field can be altered, and no slot added or taken away, without every slot failing to open. An older header,
-//! put back whole, is found by the hash of it in each commit ([`crate::Commit::require_header`]).
+//! No field can be altered, and no slot added or taken away, without every slot failing to open.
+//! The hash in each commit finds an older header that was put back whole
+//! ([`crate::Commit::require_header`]).
 
 use crate::aead::{self, ONE_TIME, TAG_LEN};
 use crate::key::leaving_no_trace;
@@ -239,7 +241,7 @@ impl Header {
         self.parts().hash()
     }
 
-    /// The header as far as everybody may see it.
+    /// The public parts of the header.
     pub fn parts(&self) -> HeaderParts {
         let stored = self.encode();
         let (fixed, slots) = stored

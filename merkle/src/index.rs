@@ -1,4 +1,4 @@
-//! Where a file's records are, as a copy-on-write radix tree over record numbers.
+//! The places of a file's records, as a copy-on-write radix tree over record numbers.
 //!
 //! ```text
 //!   IndexRoot { link, height: 2 }
@@ -10,16 +10,16 @@
 //!   leaves       0 1 2      127        258      a slot that is not there is a hole
 //! ```
 //!
-//! A node of height `h` covers 128 to the power of `h` records. The height is the least that reaches the last record,
-//! so a small file's index is one node. Writers load the nodes they touch into tables, change
-//! those, and write each once.
+//! A node of height `h` covers 128 to the power of `h` records. The height is the least that
+//! reaches the last record, so a small file's index is one node. Writers load the nodes they
+//! touch into tables, change those, and write each once.
 //!
-//! **Invariant:** no node is empty, heights fall by one with each step down, and a root higher than 1 has a slot other
-//! than 0. An index without records has no root. What breaks this is [`Malformed`](crate::Error::Malformed), never a
-//! panic.
+//! **Invariant:** no node is empty, and heights fall by one with each step down. A root higher
+//! than 1 has a slot other than 0. An index without records has no root. A breach is
+//! [`Malformed`](crate::Error::Malformed), never a panic.
 //!
-//! The bytes are in `docs/format.md`, section 11. The leaves' own blocks are the caller's: the tree tells which
-//! links it replaced.
+//! The bytes are in `docs/format.md`, section 11. The caller owns the leaves' blocks: the tree
+//! tells which links it replaced.
 
 mod change;
 #[cfg(feature = "fuzzing")]

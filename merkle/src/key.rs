@@ -5,9 +5,10 @@
 //!  randomness ----------------------------------------------------> BlockKey (one block each)
 //! ```
 //!
-//! - *Keys that open everything* ([`Kek`], [`VolumeKey`] and the log's) lie in a locked page of their own each, once:
-//!   they are made there, a clone is a reference to it, and it is wiped with the last one.
-//! - *Keys that open one thing* are made and dropped by the thousand, and lie wherever their owner does.
+//! - *Keys that open everything* ([`Kek`], [`VolumeKey`] and the log's) each lie once, in a
+//!   locked page of their own. They are made in it, a clone is a reference to it, and it is wiped
+//!   with the last one.
+//! - *Keys that open one thing* are made and dropped by the thousand, and lie with their owner.
 
 mod page;
 

@@ -5,8 +5,8 @@
 //!  stored: length, then hash, then tag, and only then does a byte of plaintext leave
 //! ```
 //!
-//! A key seals one block only, so no nonce is ever used twice, whatever is cloned or rolled back. The hash behind
-//! the tag makes that key the only one that opens the block: `aead.rs` says why.
+//! A key seals one block only, so no nonce is ever used twice, whatever is cloned or rolled back.
+//! The hash behind the tag makes that key the only one that opens the block: `aead.rs` says why.
 
 use crate::aead;
 use crate::buffer::Buffer;
@@ -35,7 +35,7 @@ pub fn seal_leaf(rng: &mut (impl CryptoRng + ?Sized), birth: Epoch, plain: &[u8]
     (Sealed { groups, ..sealed }, link)
 }
 
-/// Verifies and opens a leaf. Decrypts in place when nobody else holds `stored`.
+/// Verifies and opens a leaf. Decrypts in place when `stored` is not shared.
 pub fn open_leaf(link: &Link, stored: Bytes) -> Result<Vec<u8>> {
     verify(link, Codec::Leaf, &stored)?;
     let mut plain = Vec::from(stored);
@@ -60,11 +60,11 @@ pub fn part_for(link: &Link, range: &Range<usize>) -> Option<Range<usize>> {
     (is_within && group::groups_len(stored_len) > 0).then(|| group::groups_around(range, stored_len))
 }
 
-/// Verifies a part of a leaf against the leaf's name, and opens as much of it as fills `plain`, which lies at `at` in the
-/// plaintext. Touches `plain` only if all is well.
+/// Verifies a part of a leaf against the leaf's name. Opens as much of it as fills `plain`, which
+/// lies at `at` in the plaintext. Touches `plain` only if all is well.
 ///
-/// The name stands for the ciphertext, so the tag over all of it has nothing to add: who made the link sealed these bytes, or
-/// the link would not be his.
+/// The name stands for the ciphertext, so the tag over all of it has nothing to add: the maker of
+/// the link sealed these bytes, or it would not be that maker's link.
 pub fn open_leaf_part(link: &Link, part: &Part, at: usize, plain: &mut [u8]) -> Result<()> {
     let corrupt = Error::Corrupt { cid: link.cid };
     let wanted = at..at.saturating_add(plain.len());

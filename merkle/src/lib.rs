@@ -8,11 +8,11 @@
 //!  leaf (file data) <-- index node <-- directory node <-- commit block <-- head
 //! ```
 //!
-//! **Invariant:** this crate knows no path, no errno, no FUSE and no Ethereum; it never reads the clock and draws
-//! randomness only through its arguments, so that every test can replay it.
+//! **Invariant:** this crate knows no path, no errno, no FUSE and no Ethereum. It never reads the
+//! clock and draws randomness only through its arguments, so that every test can replay it.
 //!
-//! Without the feature `sealing` only what needs no key is built: names, the store's seam, and the walk over
-//! the links of nodes.
+//! Without the feature `sealing` only the keyless parts are built: names, the store's seam, and
+//! the walk over the links of nodes.
 
 pub mod anchor;
 pub mod audit;

@@ -1,7 +1,8 @@
 //! A link: the right to fetch, verify and open one block.
 //!
-//! Its CID stands in the clear part of the parent, so that anyone can walk the tree; the rest, its secret, stands
-//! in the sealed part. Handing out one link hands out one subtree and nothing else.
+//! Its CID stands in the clear part of the parent, so that any reader can walk the tree. The
+//! rest, its secret, stands in the sealed part. Handing out one link hands out one subtree and
+//! nothing else.
 
 use crate::{BlockKey, Cid, Epoch};
 

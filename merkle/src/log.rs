@@ -6,11 +6,13 @@
 //!  mark:   version | number | ciphertext | tag      a key of its own, nonce = number
 //! ```
 //!
-//! Each record carries the tag of the one before, so a gap, a swap or a record of another mount ends replay. A mark
-//! says how far the log is durable; like a record it proves that this mount wrote it, and nothing else.
+//! Each record carries the tag of the one before, so a gap, a swap or a record of another mount
+//! ends replay. A mark says how far the log is durable; like a record it proves that this mount
+//! wrote it, and nothing else.
 //!
-//! **Invariant:** within one salt no position and no mark's number is sealed twice with different bytes, or its nonce
-//! would be used twice. A mount draws a fresh salt and never takes back either, not even after an append that failed.
+//! **Invariant:** within one salt no position and no mark's number is sealed twice with different
+//! bytes, or its nonce would be used twice. A mount draws a fresh salt and never takes back
+//! either, not even after a failed append.
 
 use crate::aead::{self, TAG_LEN};
 use crate::key::Locked;

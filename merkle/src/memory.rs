@@ -1,6 +1,8 @@
-//! A store in memory: the reference for what [`BlockStore`] means, and the scratch volume of tests.
+//! A store in memory: the reference for the meaning of [`BlockStore`], and the scratch volume of
+//! tests.
 //!
-//! One lock, so every operation is atomic. What memory holds is as durable as it will ever be: `sync` does nothing.
+//! One lock makes every operation atomic. Memory is as durable as it will ever be: `sync` does
+//! nothing.
 
 use crate::group::{Part, groups_of};
 use crate::{

@@ -8,9 +8,9 @@
 //!  stored: dag-cbor [1, [CIDs], secrets, sealed]              both keys from the one in the link that leads here
 //! ```
 //!
-//! Two keys, because a proof has to show what a node says without handing out the keys of all that lies below it:
-//! it discloses body keys, and follows the CIDs. What a body means is up to whoever wrote it: [`crate::btree`] and
-//! [`crate::index`].
+//! There are two keys, because a proof has to show a node's body without the keys of everything
+//! below it. A proof discloses body keys, and follows the CIDs. The writer of a body gives it its
+//! meaning: [`crate::btree`] and [`crate::index`].
 
 use crate::aead::{self, ONE_TIME, TAG_LEN};
 use crate::clear::{self, ClearLink, StoredNode, VERSION};

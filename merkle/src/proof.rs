@@ -1,4 +1,5 @@
-//! Proofs: what somebody without the key needs to see, and no more, to look for one thing under a root he trusts.
+//! Proofs: the least that a reader without the key must see to look for one thing under a trusted
+//! root.
 //!
 //! ```text
 //!  with the key:     Recorder --reads--> store      notes each block a search opens, and the key of its body
@@ -6,12 +7,14 @@
 //!  without:          Proof --the same search-->     each block by its CID, opened with the key beside it
 //! ```
 //!
-//! Verifying a proof is to run the search again with nothing but the proof to read from: whoever gets an answer got it
-//! from blocks whose names lead up to the root. A body key opens what a node says and not the secrets of its links
-//! ([`crate::node`]), so a proof discloses the nodes it carries and nothing below them. No block opens under two keys
-//! (`aead.rs`), so a proof cannot show something else than the volume's readers see, whoever made both.
+//! To verify a proof is to run the search again with only the proof to read from. So every answer
+//! comes from blocks whose names lead up to the root. A body key opens the body of a node and not
+//! the secrets of its links ([`crate::node`]). So a proof discloses the nodes it carries and
+//! nothing below them. No block opens under two keys (`aead.rs`). So a proof cannot show anything
+//! else than the volume's readers see, whichever party made both.
 //!
-//! **Invariant:** everything in a proof but the root the verifier compares it with is hostile.
+//! **Invariant:** everything in a proof is hostile, except the root that the verifier compares it
+//! with.
 
 use crate::clear::{self, ClearLink, StoredNode};
 use crate::{
@@ -45,7 +48,7 @@ enum Disclosed {
 /// Blocks under one root, opened as far as one search needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proof {
-    /// The commit block. The verifier compares it with the root he trusts.
+    /// The commit block. The verifier compares it with its trusted root.
     pub root: Cid,
     /// What was looked for. This crate does not look into it.
     pub path: Vec<u8>,

@@ -1,4 +1,4 @@
-//! The seam between the trusted side and wherever sealed blocks lie.
+//! The seam between the trusted side and the place of sealed blocks.
 //!
 //! ```text
 //!   put blocks ---> (not durable) ---> sync ---> swap_head: the one atomic, durable step of a commit
@@ -9,10 +9,12 @@
 //!   log_mark ---> kept beside the log, durable some time
 //! ```
 //!
-//! Every method may be called from many threads. Nothing a store answers is believed: blocks are checked
-//! against their [`Cid`], and heads, headers and log records carry their own authentication.
+//! Every method may be called from many threads. No answer of a store is believed: blocks are
+//! checked against their [`Cid`], and heads, headers and log records carry their own
+//! authentication.
 //!
-//! **Invariant:** no implementation needs a key, and a block is never changed, only put and deleted.
+//! **Invariant:** no implementation needs a key, and a block is never changed, only put and
+//! deleted.
 
 use crate::group::Part;
 use crate::{Cid, Epoch, StoreError};
@@ -26,7 +28,8 @@ pub struct Sealed {
     pub cid: Cid,
     /// Ciphertext and tag, or a dag-cbor node.
     pub bytes: Bytes,
-    /// Hashes of its groups, with which a part of it can be verified; empty if it has none or nobody worked them out.
+    /// Hashes of its groups, with which a part of it can be verified; empty if it has none or if
+    /// they were not computed.
     pub groups: Bytes,
 }
 
@@ -50,7 +53,7 @@ pub struct LogPos {
 /// Whether a part of a block is asked for again. It changes speed, never meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PartHint {
-    /// Hardly: whoever asks keeps it, or asks for the whole block next.
+    /// Hardly: the caller keeps it, or asks for the whole block next.
     Once,
     /// Perhaps: worth keeping at hand.
     Again,
@@ -209,8 +212,9 @@ pub trait BlockStore: Send + Sync {
         Ok(())
     }
 
-    /// Says that the next [`Self::swap_head`] is to delete these blocks, so that what it must know of them is looked up
-    /// before anybody waits for it. Changes nothing, and is only ever a hint.
+    /// Says that the next [`Self::swap_head`] is to delete these blocks. So the store can look up
+    /// what it needs of them before a caller waits for the swap. Changes nothing, and is only
+    /// ever a hint.
     fn prepare_delete(&self, cids: &[Cid]) -> Result<(), StoreError> {
         let _ = cids;
         Ok(())

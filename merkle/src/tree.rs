@@ -1,4 +1,4 @@
-//! What the trees ask of whoever keeps their nodes.
+//! The demands of the trees on the keeper of their nodes.
 //!
 //! ```text
 //!   btree, index --node(link)--> NodeSource   a cache over the store
@@ -6,11 +6,12 @@
 //!        `--put_node, drop_block--> NodeSink  seals and puts; gathers what the next commit frees
 //! ```
 //!
-//! The trees never change a node: they put a new one and drop the old. They never read back what they put in the
-//! same call, so a sink may seal in the background.
+//! The trees never change a node: they put a new one and drop the old. They never read back a
+//! node put in the same call, so a sink may seal in the background.
 //!
-//! A node that is damaged costs what it holds and no more: whoever walks past it or changes a tree around it is told,
-//! and says whether to go on ([`Damaged`]). The link to it stays, so that nothing below is forgotten.
+//! A damaged node costs its own content and no more. A caller that walks past it, or changes a
+//! tree around it, is told, and says whether to go on ([`Damaged`]). The link to it stays, so
+//! that nothing below is forgotten.
 
 use crate::{Error, Link, Node, Result};
 use std::sync::Arc;

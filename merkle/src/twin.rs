@@ -1,14 +1,15 @@
-//! What a volume cannot do without lies twice: head, header and commit block.
+//! The indispensable parts of a volume lie twice: head, header and commit block.
 //!
 //! ```text
 //!   first:   the store's head and header, the block that the head names        second: Twin, in a place of its own
 //!        `-- verifies? used --- no --> the second verifies? used, and the first is named as damaged
 //! ```
 //!
-//! One fault does not reach both, so none of them alone costs a volume.
+//! One fault does not reach both copies, so no loss of one copy costs a volume.
 //!
-//! **Invariant:** the first copy is used wherever it verifies. The second is the one that was written with the newest
-//! swap of the head, so it leads to no older version; and what is opened is held against the anchor all the same.
+//! **Invariant:** the first copy is used wherever it verifies. The second was written with the
+//! newest swap of the head, so it leads to no older version. An opened head is held against the
+//! anchor all the same, from either copy.
 
 use crate::clear::{HeadClaim, commit_info};
 use crate::{BlockStore, Cid, Error, Result, StoreError, Twin};

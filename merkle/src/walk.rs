@@ -1,4 +1,5 @@
-//! What is still to be visited on a walk over clear links, in bounded memory, and what was visited already.
+//! The links still to be visited on a walk over clear links, in bounded memory, and the names
+//! visited already.
 //!
 //! ```text
 //!  root --links--> frame            the newest frame is served first: depth first, so that few frames are open
@@ -6,12 +7,14 @@
 //!                  frame  <- (dropped)   too many links held: the oldest frames drop theirs, and are read again
 //! ```
 //!
-//! A node of 2 MiB can have 50,000 links, and a hostile volume can nest such nodes as deep as it is large. So links are
-//! held up to [`LINKS_MAX`] in all; frames without theirs take 72 bytes, and there are at most [`FRAMES_MAX`].
+//! A node of 2 MiB can have 50,000 links, and a hostile volume can nest such nodes as deep as it
+//! is large. So frames hold up to [`LINKS_MAX`] links in all. Frames without theirs take 72
+//! bytes, and there are at most [`FRAMES_MAX`].
 //!
-//! No block can lie below itself, since its name is its hash; but one block can have many parents (snapshots share
-//! almost everything, and a hostile volume can double the ways to a block with each level). [`Seen`] remembers what was
-//! met, 16 bytes a name, up to a number; beyond it shared blocks are visited again: slower, never wrong.
+//! No block can lie below itself, since its name is its hash. But one block can have many
+//! parents. Snapshots share almost everything, and a hostile volume can double the ways to a
+//! block with each level. [`Seen`] remembers the names met, 16 bytes each, up to a number. Beyond
+//! it shared blocks are visited again: slower, never wrong.
 
 use crate::{BlockStore, Cid, Codec, Error, MAX_STORED, Result, StoreError, clear, node_links, root_block};
 use bytes::Bytes;
@@ -27,7 +30,7 @@ pub(crate) const RUN: usize = 8;
 
 /// Names met so far, as far as they are remembered.
 pub struct Seen {
-    /// Two hashes of 64 bits under keys nobody knows: no outsider can make two names look the same.
+    /// Two hashes of 64 bits under secret keys: no outsider can make two names look the same.
     hashers: [RandomState; 2],
     met: HashSet<u128>,
     count_max: usize,
@@ -63,14 +66,14 @@ impl Seen {
     }
 }
 
-/// Why a block is not the one its parent links to. Anyone can tell: no key is needed.
+/// Why a block is not the one its parent links to. Any reader can tell: no key is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flaw {
     /// The store does not have it.
     Missing,
     /// Its bytes are not the ones its name was computed from.
     Altered,
-    /// Its bytes are the ones named, but not a node: whoever wrote them did not write a volume.
+    /// Its bytes are the ones named, but not a node: their writer did not write a volume.
     Malformed {
         /// The rule they break.
         why: &'static str,

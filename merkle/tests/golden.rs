@@ -1,6 +1,7 @@
-//! The bytes of the format never change: what is written today equals what was committed, and opens.
+//! The bytes of the format never change: today's output equals the committed vectors, and opens.
 //!
-//! `CAIRN_GOLDEN=write cargo test -p cairn-merkle --test golden` writes the vectors anew, with a new version only.
+//! `CAIRN_GOLDEN=write cargo test -p cairn-merkle --test golden` writes the vectors anew, with a
+//! new version only.
 
 use cairn_merkle::testing::TestRng;
 use cairn_merkle::*;

@@ -1,4 +1,4 @@
-//! What can go wrong before there is a store, and how RocksDB's errors become [`StoreError`]s.
+//! Errors before a store is open, and the translation of RocksDB's errors into [`StoreError`]s.
 //!
 //! ```text
 //!   create, open ----------> OpenError: names the directory, for a person to act on

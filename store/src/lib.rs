@@ -14,8 +14,9 @@
 //!      one directory
 //! ```
 //!
-//! **Invariant:** nothing here can read or forge what it stores, and only [`RocksStore::create`] ever formats a
-//! directory: [`RocksStore::open`] answers what it cannot open with an error and leaves it as it was.
+//! **Invariant:** nothing here can read or forge the stored content, and only
+//! [`RocksStore::create`] ever formats a directory. [`RocksStore::open`] answers a directory that
+//! it cannot open with an error, and leaves it as it was.
 
 mod direct;
 mod error;

@@ -1,8 +1,9 @@
 //! One handle of a store at a time.
 //!
-//! The lock is on the directory itself, held through its open file: what lies in the directory belongs to the
-//! outside, which may take any file away, RocksDB's `LOCK` too, and let a second process in. It ends with the process.
-//! Where the filesystem below has no such locks (NFS), only RocksDB's is left.
+//! The lock is on the directory itself, held through its open file. The files in the directory
+//! belong to the outside. It may take any of them away, RocksDB's `LOCK` too, and let a second
+//! process in. The lock ends with the process. Where the filesystem below has no such locks
+//! (NFS), only RocksDB's is left.
 
 use crate::error::OpenError;
 use rustix::fs::{FlockOperation, flock};

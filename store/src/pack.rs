@@ -1,4 +1,4 @@
-//! Blocks behind each other in large files, *packs*: each written once, to where it stays.
+//! Blocks behind each other in large files, *packs*: each written once, to its final place.
 //!
 //! ```text
 //!   put ----> append.rs: a thread writes whole pages past the page cache ----> index learns the place
@@ -6,16 +6,18 @@
 //!   delete -> index forgets; garbage counted by pack --reclaim--> live.rs: dead pages punched, dead packs removed
 //! ```
 //!
-//! RocksDB's own value files cost two to three copies more per byte on the way in, three more on the way out, and
-//! rewrite what lives to free what does not (docs/benchmarks.md has the figures). Here RocksDB is the index.
+//! RocksDB's own value files cost two to three copies more per byte on the way in, and three more
+//! on the way out. They also rewrite live blocks to free dead ones (docs/benchmarks.md has the
+//! figures). Here RocksDB is the index.
 //!
-//! A pack that was closed is never written to again, so a place never gets other bytes; only punching takes them away.
-//! A reader who overlapped with a punch therefore asks the index once more.
+//! A closed pack is never written to again, so a place never gets other bytes; only punching
+//! takes them away. A reader that overlapped with a punch therefore asks the index once more.
 //!
-//! A reclaim decides by one look: it takes the count of what is dead, waits for the writer, notes which packs it looks at
-//! and how far, and only then takes the view of the index that it walks ([`Packs::suspects`]). So the view has every
-//! block below each limit, whatever is put meanwhile. A pack that still grew at that moment is punched below its limit
-//! and never removed, even if it is full, and grows no more, by the time the index has been walked.
+//! A reclaim decides by one look ([`Packs::suspects`]). It takes the count of dead bytes, waits
+//! for the writer, and notes which packs it looks at and how far. Only then does it take the view
+//! of the index that it walks. So the view has every block below each limit, whatever is put
+//! meanwhile. A pack that still grew at that moment is punched below its limit and never removed.
+//! This holds even if it is full, and grows no more, by the end of the walk.
 
 mod append;
 pub(crate) mod buffer;
@@ -180,7 +182,7 @@ impl Packs {
         Ok(run.iter().map(part).collect())
     }
 
-    /// A part of a large block: through the page cache if somebody may come back for it.
+    /// A part of a large block: through the page cache if a reader may come back for it.
     pub(crate) fn read_part(&self, place: Place, hint: PartHint) -> io::Result<Option<Bytes>> {
         if !file::is_possible(place) {
             return Ok(None);

@@ -1,4 +1,5 @@
-//! A [`BlockStore`] in one directory: blocks in packs, RocksDB as their index, the intent log in files of its own.
+//! A [`BlockStore`] in one directory: blocks in packs, RocksDB as their index, the intent log in
+//! files of its own.
 //!
 //! ```text
 //!   put ---------> packs (pack.rs) --written--> index: name -> place, fresh mark   } write-ahead log, not synced
@@ -8,20 +9,22 @@
 //!   log_append --> segments, synced (log.rs, intent.rs)
 //! ```
 //!
-//! - *The index names a block only after it was written*, and both are durable before a head can name it: packs are
-//!   synced before the write-ahead log that holds their places.
-//! - *One write-ahead log orders all:* after a crash the index is a prefix of what was done to it.
-//! - *Dead room is given back only after the delete is durable:* a reclaim syncs the index after it took the view it
-//!   walks, and before it punches.
-//! - *The twin of a head* (twin.rs) is durable before the batch that says it counts.
-//! - *Trim:* records of settled epochs may be overwritten once the head that settles them is durable; until a reopen
-//!   finds them gone they are passed over.
+//! - *The index names a block only after it was written*, and both are durable before a head can
+//!   name it. Packs are synced before the write-ahead log that holds their places.
+//! - *One write-ahead log orders all:* after a crash the index is a prefix of the changes to it.
+//! - *Dead room is given back only after the delete is durable:* a reclaim takes the view it
+//!   walks, then syncs the index, then punches.
+//! - *The twin of a head* (twin.rs) is durable before the batch that makes it count.
+//! - *Trim:* records of settled epochs may be overwritten once the head that settles them is
+//!   durable. Until a reopen finds them gone they are passed over.
 //!
-//! After a failed write, flush or sync every later change or sync fails too: what the disk refused once may be lost
-//! although a later sync succeeds. Reads go on, since their answers are verified by whoever asked.
+//! After a failed write, flush or sync every later change or sync fails too. Data that the disk
+//! refused once may be lost although a later sync succeeds. Reads go on, since the caller
+//! verifies their answers.
 //!
-//! Lock order: `reached` (held for a swap), then RocksDB's own. `reclaiming` is held over others' calls but never inside
-//! another lock; `syncing`, held until the log is durable, then `intent`, then the lock inside `space`.
+//! Lock order: `reached` (held for a swap), then `intent` for a moment, or RocksDB's own.
+//! `reclaiming` is held over others' calls but never inside another lock. `syncing`, held until
+//! the log is durable, comes before `intent`, and `intent` before the lock inside `space`.
 
 mod ahead;
 mod base;
@@ -156,6 +159,7 @@ impl BlockStore for RocksStore {
         let mut batch = WriteBatch::default();
         let forgotten = self.delete_into(&mut batch, cids)?;
         self.write("delete blocks", batch, &WriteOptions::default())?;
+        // After the delete, as in `swap_head`.
         self.packs.forget(&forgotten);
         Ok(())
     }
@@ -167,6 +171,8 @@ impl BlockStore for RocksStore {
     fn sync(&self) -> Result<(), StoreError> {
         let verb = "sync";
         self.check_alive(verb)?;
+        // Packs before the write-ahead log: a crash between the two leaves blocks that the index
+        // may not name.
         self.sync_packs(verb)?;
         self.db
             .flush_wal(true)
@@ -244,21 +250,27 @@ impl BlockStore for RocksStore {
         let verb = "adopt a head";
         self.check_alive(verb)?;
         let mut reached = self.reached.lock();
+        // Under the lock: no swap may write over this twin before the batch counts it.
         let mut ahead = self.twins_from(reached.swaps)?.into_iter();
         let (swaps, _) = ahead
             .find(|(_, lying)| lying == twin)
             .ok_or(StoreError::HeadMoved)?;
         let next = Reached {
             swaps,
+            // The floor of the log stays: records above `settled` are still to be replayed.
             ..reached.after(settled, None)
         };
         let mut batch = WriteBatch::default();
+        // One batch, and no write to the twin: a crash before it leaves the old head, and this
+        // twin to be found again. A crash after it leaves the new head with its twin.
         batch.put_cf(self.journal(), keys::HEAD, &twin.head);
         batch.put_cf(self.journal(), keys::HEADER, &twin.header);
         next.put_into(&mut batch, [self.journal(), self.blocks()]);
         self.write(verb, batch, &synced())?;
         *reached = next;
         drop(reached);
+        // Only now that the head is durable may records it settles be overwritten. A crash before
+        // this leaves them in the log, where a reopen passes them over.
         self.settle_log(None, settled);
         self.check_background(verb)
     }
@@ -278,10 +290,16 @@ impl BlockStore for RocksStore {
         self.check_alive(verb)?;
         let mut reached = self.reached.lock();
         let swaps = reached.swaps + 1;
+        // First: a swap that expects another head must leave everything as it was, the twin too.
         let header = self.require_expected(swap)?;
-        // Always asked: what the head names may be in the hands of a sync that is under way.
+        // Before twin and head, which both lead to these blocks. Always asked: a sync that is
+        // under way may have some of them in hand. A crash here leaves blocks that no head names.
         self.sync_packs(verb)?;
+        // Before the batch that makes it count, and not over the twin of the head in place. A
+        // crash here leaves the old head with its twin, and a later twin that opening judges.
         self.write_twin(verb, swaps, swap, &header)?;
+        // From here to the write: one batch, so that a crash leaves all of it or none. The floor
+        // of the log rises with the head that holds the log's records.
         let floor = self.log_floor(swap);
         let next = reached.after(swap.settled, floor);
         let mut batch = WriteBatch::default();
@@ -292,6 +310,8 @@ impl BlockStore for RocksStore {
         // Beside the head: whatever damages one may damage all that is there.
         batch.put_cf(self.journal(), keys::FORMAT, open::FORMAT);
         next.put_into(&mut batch, [self.journal(), self.blocks()]);
+        // Deletes go with the head that does not need these blocks: no head is without its
+        // blocks.
         let forgotten = self.delete_into(&mut batch, swap.delete)?;
         if reached.settled < next.settled {
             // From where the last range ended: ranges that overlap make every read slower.
@@ -299,10 +319,16 @@ impl BlockStore for RocksStore {
             let from = settled.map_or_else(|| vec![keys::FRESH], |settled| keys::above(keys::FRESH, settled));
             batch.delete_range_cf(self.blocks(), from, keys::above(keys::FRESH, swap.settled));
         }
+        // The step that commits. After a failure the head may be old or new, so the store fails.
         self.write(verb, batch, &synced())?;
         *reached = next;
         drop(reached);
+        // Counted only after the delete: a reclaim between the two would take the count, find the
+        // blocks alive, and their room would be counted no more. A crash here loses the count,
+        // and the next reclaim looks at every pack.
         self.packs.forget(&forgotten);
+        // Last, for it allows writes over settled records: the head that settles them must be
+        // durable. A crash before this leaves records that a reopen passes over.
         self.settle_log(floor, swap.settled);
         self.check_background(verb)
     }

@@ -5,11 +5,12 @@
 //!   read:    the index says g ---> twin-(g mod 2), if it is whole and of swap g
 //! ```
 //!
-//! The index says which file counts, so a crash between the two steps leaves what it found: it still says g - 1,
-//! and that file was not touched. The copy read is that of the newest swap that was done, never of an older one or of
-//! one that did not come about.
+//! The index says which file counts. So a crash between the two steps leaves the old copy in
+//! force. The index still says g - 1, and that file was not touched. `read` answers the copy of
+//! the newest swap that was done, never of an older or an unfinished one.
 //!
-//! A file is written over and not renamed, and keeps its length: a swap waits for one write of data and no journal.
+//! A file is written over and not renamed, and keeps its length: a swap waits for one write of
+//! data and no journal.
 
 use crate::own;
 use crate::pack::buffer::ALIGN;
@@ -152,7 +153,7 @@ pub(crate) mod fuzzing {
         encode(1, [b"head", b"header", b"root block"]).expect("its parts are short")
     }
 
-    /// What a file says encodes back to it; with its checksum made `right`, as anyone can.
+    /// What a file says encodes back to it; with its checksum made `right`, which takes no key.
     pub(crate) fn read_twin(dir: &Path, mut file: Vec<u8>, right: bool) {
         if let Some((prefix, parts)) = file.split_first_chunk_mut::<PREFIX_LEN>().filter(|_| right) {
             let (said, sum) = prefix.split_at_mut(PREFIX_LEN - SUM_LEN);

@@ -1,4 +1,4 @@
-//! The promises every store makes, asked of this one.
+//! The promises of every store, asked of this one.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! What lies in a store says nothing of the machine it lies on.
+//! The files of a store say nothing of their machine.
 
 use bytes::Bytes;
 use cairn_merkle::{BlockStore, Cid, Codec, Epoch, HeadSwap, LogPos, PutHint, Sealed};

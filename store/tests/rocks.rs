@@ -1,4 +1,5 @@
-//! What RocksStore promises beyond the contract of every store: what it opens, what a kill leaves, what it gives back.
+//! Promises of RocksStore beyond the contract of every store: opening, the remains after a kill,
+//! the room given back.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,7 +17,7 @@ use tempfile::TempDir;
 
 const MIB: u64 = 1 << 20;
 
-/// A block nobody else makes: `len` bytes that start with `n`.
+/// A unique block: `len` bytes that start with `n`.
 fn block(n: u64, len: usize) -> Sealed {
     let mut bytes = vec![n as u8; len];
     bytes[..8].copy_from_slice(&n.to_be_bytes());

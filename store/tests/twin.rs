@@ -1,4 +1,5 @@
-//! The second copy of head, header and commit block: whatever befalls either, the other one is there.
+//! The second copy of head, header and commit block: whatever befalls either, the other one is
+//! there.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,7 +1,8 @@
 //! An anvil for one test, on a free port, ended with the test.
 //!
-//! It lies in `contracts/node_modules`, where `npm ci` puts it; what is missing is installed once, and what cannot be
-//! installed fails the test: a test that was not run must never look like one that passed.
+//! The program lies in `contracts/node_modules`, where `npm ci` puts it. It is installed once if
+//! it is missing. A failed install fails the test: a test that was not run must never look like
+//! one that passed.
 
 use crate::error::Result;
 use crate::key::Key;
@@ -55,7 +56,7 @@ impl Anvil {
             .map_while(std::result::Result::ok)
             .find_map(|line| line.strip_prefix("Listening on ").map(str::to_owned))
             .expect("anvil says where it listens");
-        // Whoever does not read its output stops it when the pipe is full.
+        // Unread output would fill the pipe and stop anvil.
         std::thread::spawn(move || lines.for_each(drop));
         let url = format!("http://{address}");
         let rpc = Endpoint::new(&url, Duration::from_secs(120)).expect("a URL");

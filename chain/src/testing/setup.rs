@@ -23,7 +23,7 @@ pub const GRACE: u32 = 7200;
 /// What must be deposited.
 pub const MIN_FUNDING: u128 = 100;
 
-/// The chain and everybody on it.
+/// The chain and all parties on it.
 #[derive(Debug)]
 pub struct Setup {
     /// The chain.

@@ -1,4 +1,5 @@
-//! What is tried next: mostly what may succeed as things stand, and often enough something that is off by a little.
+//! The next act: mostly one that may succeed as things stand, and often enough one that is off by
+//! a little.
 
 use crate::rules::{Act, Check, HeadNo, KeyNo, Root, Rules, Who};
 use cairn_chain::Status;
@@ -154,7 +155,7 @@ impl Acts {
         likely[self.rng.random_range(0..likely.len())]
     }
 
-    /// `usual`, or sometimes anyone.
+    /// `usual`, or sometimes any party.
     fn who(&mut self, usual: Who) -> Who {
         let anyone = [Who::Publisher, Who::Provider, Who::Arbiter, Who::Stranger];
         if self.once_in(10) {

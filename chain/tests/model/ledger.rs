@@ -16,7 +16,7 @@ mod signed;
 const GAS: &str = "0x4c4b40";
 const POD: H256 = H256::repeat_byte(0x22);
 
-/// A chain with the contract on it, and everybody's keys.
+/// A chain with the contract on it, and the keys of all parties.
 pub(crate) struct Ledger {
     setup: Setup,
     contract: Contract,
@@ -31,7 +31,7 @@ pub(crate) struct Ledger {
 impl Ledger {
     /// A fresh chain with names for so many volumes.
     pub(crate) fn new(volumes: usize) -> Self {
-        // Whoever calls need not sign: this is about the contract, and the purse has tests of its own.
+        // A caller need not sign: this is about the contract, and the purse has tests of its own.
         let setup = Setup::on(Anvil::start_with(&["--auto-impersonate"]));
         let (publisher, provider) = (setup.publisher.address(), setup.provider.address());
         let volumes = (0..).take(volumes).map(|index| VolumeKey {
@@ -128,7 +128,7 @@ impl Ledger {
         let signer = self.keys.iter().position(|key| key.address() == found.signer);
         assert!(
             signer.is_some() || found.signer.is_zero(),
-            "a signer nobody has named"
+            "a signer that no party has named"
         );
         Head {
             root: found.root,
@@ -169,7 +169,7 @@ impl Ledger {
         })
     }
 
-    /// What somebody may withdraw.
+    /// The amount that a party may withdraw.
     pub(crate) fn credit(&self, who: Who) -> U256 {
         let credit = self
             .contract

@@ -1,5 +1,5 @@
-//! The contract does what its rules say: random acts, right and wrong ones, on a chain and in a model of the rules, which
-//! are compared after each. A failure names the seed that replays it.
+//! The contract does what its rules say. Random acts, right and wrong ones, run on a chain and in
+//! a model of the rules; both are compared after each. A failure names the seed that replays it.
 //!
 //! ```text
 //! seed --> Acts --act--> Rules (the rules, written anew)      what may be withdrawn, owed, held;

@@ -1,4 +1,5 @@
-//! The contract's rules, written once more: what each act does, or which error it meets. Nothing here asks the chain.
+//! The contract's rules, written once more: the effect of each act, or the error it meets.
+//! Nothing here asks the chain.
 //!
 //! Invariant: an act that is refused changes nothing.
 
@@ -27,7 +28,7 @@ pub(crate) enum Who {
     Provider,
     /// Of all volumes.
     Arbiter,
-    /// Anyone else.
+    /// Any other account.
     Stranger,
 }
 
@@ -85,7 +86,7 @@ pub(crate) struct Volume {
     pub(crate) terms: Terms,
     /// Who offered.
     pub(crate) offered_by: Who,
-    /// Whom he named.
+    /// The signer that the offer names.
     pub(crate) offered_signer: Option<KeyNo>,
     /// Until when.
     pub(crate) expires: u64,
@@ -338,7 +339,7 @@ fn require(holds: bool, error: Refusal) -> Outcome {
 }
 
 impl Rules {
-    /// So many volumes that nobody has offered, at `now`.
+    /// So many volumes without an offer, at `now`.
     pub(crate) fn new(volumes: usize, now: u64) -> Self {
         Self {
             now,

@@ -1,5 +1,6 @@
-//! The cipher of AWS-LC: assembly that keeps the stream and the authenticator of a block in flight together, and so takes half the
-//! time of [`super::portable`]. A key's copy within is wiped when it is freed.
+//! The cipher of AWS-LC. Its assembly keeps the stream and the authenticator of a block in flight
+//! together, and so takes half the time of [`super::portable`]. The copy of the key inside it is
+//! wiped when it is freed.
 
 use super::tag::TAG_LEN;
 use aws_lc_rs::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};

@@ -1,4 +1,5 @@
-//! The cipher of RustCrypto: for builds without the feature `aws-lc`, and what tests measure the other by.
+//! The cipher of RustCrypto, for builds without the feature `aws-lc`, and the measure of the
+//! other one in tests.
 
 use super::tag::TAG_LEN;
 use chacha20poly1305::aead::AeadInOut;

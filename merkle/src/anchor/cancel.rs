@@ -15,7 +15,7 @@ struct Shared {
 }
 
 impl Cancel {
-    /// One that nobody has set.
+    /// One that is not set.
     pub fn new() -> Self {
         Self::default()
     }

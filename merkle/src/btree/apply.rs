@@ -10,10 +10,10 @@
 //!       entries of the inner node: a Fresh run for the level above
 //! ```
 //!
-//! A run is written only when its final neighbours are known, so each touched node is written once, and nothing that
-//! was just written is read back or dropped again.
+//! A run is written only when its final neighbours are known. So each touched node is written
+//! once, and no node just written is read back or dropped again.
 //!
-//! A node that is damaged stays as it is: changes below it are left out, and no neighbour joins it.
+//! A damaged node stays as it is: changes below it are left out, and no neighbour joins it.
 
 use super::body::Entry;
 use super::body::{Body, HEIGHT_MAX, NODE_COST_MAX, NODE_COST_MIN, check_size, cost, encode};
@@ -38,6 +38,7 @@ pub fn apply(
     mut changes: Vec<Change>,
     left_out: &mut LeftOut<'_>,
 ) -> Result<Option<Link>> {
+    // Before anything is written: changes that are refused leave the tree as it was.
     check_changes(&changes)?;
     let mut writer = Writer { src, sink, left_out };
     let Some(root) = root else {
@@ -126,9 +127,12 @@ impl Writer<'_, '_> {
             let Some(entries) = merge(entries, changes) else {
                 return Ok(None);
             };
+            // Only noted for the next commit: after a failure the sink forgets it, and the old
+            // tree is whole.
             self.sink.drop_block(link)?;
             return Ok(Some(Run { level, entries }));
         }
+        // Children first: a parent with no changed child is neither dropped nor written.
         let Some(parts) = self.update_children(level - 1, entries, changes)? else {
             return Ok(None);
         };
@@ -173,11 +177,13 @@ impl Writer<'_, '_> {
     /// Makes one run for an inner node at `level` of what became of its children. When all that is left is one node's
     /// worth of a lower level, that is handed on as it is, for the levels above may find it has become the root.
     fn join(&mut self, level: u8, mut parts: Vec<Part>) -> Result<Run> {
+        // Emptied children go first: they are no neighbours to join, and no node is empty.
         parts.retain(|part| !matches!(part, Part::Fresh(run) if run.entries.is_empty()));
         let alone = parts.len() == 1;
         let mut joined: Vec<Part> = Vec::with_capacity(parts.len());
         for part in parts {
             let part = match part {
+                // Lifted first: only runs of one level can be joined.
                 Part::Fresh(run) if !alone => Part::Fresh(self.lift(run, level - 1)?),
                 part => part,
             };
@@ -198,6 +204,7 @@ impl Writer<'_, '_> {
                 Some(last) => joined.extend([last, part]),
             }
         }
+        // All joined, and not yet written: one node's worth may become the root.
         if let [Part::Fresh(run)] = joined.as_mut_slice()
             && run.fits_one_node()
         {
@@ -206,6 +213,7 @@ impl Writer<'_, '_> {
                 entries: std::mem::take(&mut run.entries),
             });
         }
+        // Neighbours are final now, so each run is written, once.
         let mut entries = Vec::with_capacity(joined.len());
         for part in joined {
             match part {
@@ -231,6 +239,7 @@ impl Writer<'_, '_> {
         let Some(node) = self.read(link, &[])? else {
             return Ok(Part::Kept(child));
         };
+        // Read in full before it is dropped: a malformed node ends the change and stays.
         let entries = Body::open_at(&node, level)?.entries()?;
         self.sink.drop_block(link)?;
         Ok(Part::Fresh(Run { level, entries }))
@@ -269,6 +278,7 @@ impl Writer<'_, '_> {
 
     /// Writes a run as a whole tree: as many levels as it takes, and none whose root has one child.
     fn finish(&mut self, mut run: Run) -> Result<Option<Link>> {
+        // Up first, until one node holds the run; then down, past inner nodes with one child.
         while !run.fits_one_node() {
             run = self.write(run)?;
         }

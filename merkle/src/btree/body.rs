@@ -6,8 +6,9 @@
 //!                 end (of the entry in the heap), key length, link end
 //! ```
 //!
-//! An entry begins where the one before it ends, in the heap as in the node's list of links; so two neighbouring slots
-//! are all a reader needs, and a binary search touches no other. The last ends must be the ends of heap and list.
+//! An entry begins where the one before it ends, in the heap and in the node's list of links. So
+//! a reader needs only two neighbouring slots, and a binary search touches no others. The last
+//! ends must be the ends of heap and list.
 
 use crate::{Error, Link, Node, NodeSource, Result};
 use std::cmp::Ordering;

@@ -1,4 +1,4 @@
-//! A tree some of whose nodes cannot be read: what is still there, and the tree without the rest.
+//! A tree with unreadable nodes: a survey of the rest, and the tree without the gaps.
 //!
 //! ```text
 //!   level 1       [ a | k | p ]                   survey: a b c d, then the gap k..p, then p z
@@ -6,8 +6,9 @@
 //!   level 0      a b   ###   p z                  prune:  [ a | p ] over a b and p z
 //! ```
 //!
-//! What a node's parent says of it (its level, its first key, where the next one begins) bounds what a damaged node held.
-//! A node that breaks what the tree promises counts as damaged: nothing in it is believed.
+//! The parent's entries for a node (its level, its first key, the start of the next node) bound
+//! the loss of a damaged one. A node that breaks the tree's promises counts as damaged: none of
+//! its content is believed.
 
 use super::body::Entry;
 use super::body::{self, Body, NODE_COST_MAX, encode, malformed};

@@ -1,10 +1,11 @@
-//! The framing of CARv1: lengths as unsigned LEB128, a header in dag-cbor, then sections of CID and block.
+//! The framing of CARv1: lengths as unsigned LEB128, a header in dag-cbor, then sections of CID
+//! and block.
 
 use crate::clear::{self, ClearLink};
 use crate::{Cid, Error, MAX_STORED, Result};
 use serde::{Deserialize, Serialize};
 
-/// The longest length anybody writes here: 2 MiB take four bytes, and ten are what 64 bits take.
+/// The longest length: ten bytes hold 64 bits. A writer here needs four, for 2 MiB.
 const VARINT_BYTES_MAX: usize = 10;
 /// The longest header: one root takes 58 bytes, and files with many roots are not volumes.
 pub(super) const HEADER_BYTES_MAX: u64 = 4096;

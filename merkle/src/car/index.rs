@@ -1,11 +1,12 @@
-//! Where each block of a CAR begins: CARv2's index `MultihashIndexSorted`, or the same table made by one scan.
+//! Where each block of a CAR begins: CARv2's index `MultihashIndexSorted`, or the same table made
+//! by one scan.
 //!
 //! ```text
 //!   0x0401 | 1 hash | BLAKE3 | 1 width | 40 | bytes | hash, offset | hash, offset | ...   sorted by hash
 //! ```
 //!
-//! The index of a file is searched where it lies, so a CARv2 of any size takes no memory; a scan takes 40 bytes for
-//! each block. What an index says is only where to look.
+//! The index of a file is searched in place, so a CARv2 of any size takes no memory. A scan takes
+//! 40 bytes for each block. An index only says where to look.
 
 use super::frame::malformed;
 use super::frame::{SECTION_PREFIX_MAX, Section, put_varint};

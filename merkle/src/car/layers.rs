@@ -1,4 +1,4 @@
-//! A store that can only be read, made of others.
+//! A read-only store made of other stores.
 
 use crate::{BlockStore, Cid, StoreError, StoreStats};
 use bytes::Bytes;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 type Answer<T> = std::result::Result<T, StoreError>;
 
-/// The error of whoever tries to change what can only be read.
+/// The error for a caller that tries to change a read-only store.
 pub(crate) fn refused<T>() -> Answer<T> {
     let source = io::Error::new(io::ErrorKind::ReadOnlyFilesystem, "it can only be read");
     Err(StoreError::io("change", source))

@@ -1,4 +1,4 @@
-//! Where the bytes of a CAR are read from.
+//! The source of a CAR's bytes.
 
 use std::io;
 

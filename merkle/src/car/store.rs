@@ -1,4 +1,4 @@
-//! A CAR as a store that can only be read.
+//! A CAR as a read-only store.
 
 use super::frame::malformed;
 use super::frame::{HEADER_BYTES_MAX, decode_header, take_varint};
@@ -148,7 +148,7 @@ impl BlockStore for CarStore {
         while place < self.index.count() && names.len() < count_max {
             let (digest, offset) = self.index.get(self.source.as_ref(), place)?;
             place += 1;
-            // Strictly upwards, whatever the index says: whoever lists comes to an end.
+            // Strictly upwards, whatever the index says: so every listing comes to an end.
             if let Some(cid) = self
                 .codec_at(&digest, offset)
                 .filter(|cid| last.is_none_or(|last| *cid > last))

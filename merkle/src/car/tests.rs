@@ -191,7 +191,7 @@ fn what_is_not_ours_is_refused_with_a_reason() {
     let mut unfinished = v2(&sample);
     unfinished[11..51].fill(0);
     assert!(reason(&unfinished).contains("never finished") || reason(&unfinished).contains("makes no sense"));
-    // A CAR whose root is a commit block, as somebody else might write it.
+    // A CAR whose root is a commit block, as another program might write it.
     let stored = sample.store.get(&sample.root).unwrap().unwrap();
     let mut foreign = frame::encode_header(sample.root);
     foreign.extend_from_slice(&frame::section_prefix(&sample.root, &stored));

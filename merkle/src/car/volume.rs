@@ -1,4 +1,4 @@
-//! The block at the root of a CAR: what of a volume is no block itself.
+//! The block at the root of a CAR: the parts of a volume that are no blocks themselves.
 
 use super::frame::malformed;
 use crate::clear::{self, ClearLink, HeadClaim};
@@ -18,7 +18,7 @@ pub struct CarVolume {
     pub root: Cid,
     /// The volume's header, sealed as it lies in the store.
     pub header: Bytes,
-    /// The head, when this was the newest version: nobody without the key can make one.
+    /// The head, if this was the newest version: only a holder of the key can make one.
     pub head: Option<Bytes>,
     /// The older version whose blocks were left out.
     pub since: Option<Cid>,

@@ -1,4 +1,4 @@
-//! What fuzzed decoders and their seeds are made of.
+//! Building material for fuzzed decoders and their seeds.
 
 use crate::btree::Entry;
 use crate::*;

@@ -5,7 +5,8 @@
 //!                    `- only the slots that are touched are loaded; a node is dropped once its table has changed
 //! ```
 //!
-//! Nothing is written before all changes are made, so nothing that was just written is read back or dropped again.
+//! Nothing is written before all changes are made, so no node just written is read back or
+//! dropped again.
 
 use super::table::IndexRoot;
 use super::table::{HEIGHT_MAX, Slot, Table, base_of, covers, last_of, slot_of};

@@ -1,4 +1,4 @@
-//! An index some of whose nodes cannot be read: which records are still there, and the index without the rest.
+//! An index with unreadable nodes: a survey of the other records, and the index without the gaps.
 //!
 //! ```text
 //!   height 2   [ 0 . 2 3 ]            survey: 0 to 127   , then the gap 256..=383, then 384

@@ -1,11 +1,11 @@
-//! Memory for one key: a page of its own, and what a computation with it leaves behind.
+//! Memory for one key: a page of its own, and the remains of a computation with it.
 //!
 //! ```text
 //!  mmap --> mlock, DONTDUMP, DONTFORK --> filled in place --> shared by reference --> wiped, munmap
 //! ```
 //!
-//! **Invariant:** the key is written straight into its page and never moves. This is the one place of the crate with
-//! unsafe code, and the one that asks the operating system for anything.
+//! **Invariant:** the key is written straight into its page and never moves. Only this place of
+//! the crate has unsafe code, and only this one asks the operating system for anything.
 #![allow(unsafe_code, reason = "pages of memory are had by system calls on addresses")]
 
 use std::alloc::{Layout, handle_alloc_error};
@@ -54,7 +54,8 @@ impl Page {
             libc::PROT_READ | libc::PROT_WRITE,
             libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
         );
-        // SAFETY: an anonymous mapping at an address of the kernel's choice takes nothing from anyone.
+        // SAFETY: an anonymous mapping at an address of the kernel's choice overlaps no other
+        // memory.
         let at = unsafe { libc::mmap(std::ptr::null_mut(), LEN, protection, flags, -1, 0) };
         let mapped = (at != libc::MAP_FAILED).then_some(at.cast::<[u8; 32]>());
         let Some(bytes) = mapped.and_then(NonNull::new) else {
@@ -99,7 +100,7 @@ fn apart<T>(work: impl FnOnce() -> T) -> T {
 #[inline(never)]
 fn overwrite_stack() {
     let mut zeros = [0_u8; STACK_BYTES];
-    // The compiler has to believe that somebody reads them.
+    // The compiler has to believe that these bytes are read.
     black_box(&mut zeros);
 }
 

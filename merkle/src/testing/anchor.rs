@@ -1,4 +1,4 @@
-//! An anchor in memory that fails, lies and stalls on demand, and what every anchor must do.
+//! An anchor in memory that fails, lies and stalls on demand, and the promises of every anchor.
 //!
 //! ```text
 //!  MemoryAnchor --instance()--> one per instance of the volume, all of one record
@@ -172,7 +172,7 @@ impl Anchor for MemoryInstance {
         record.waiting += 1;
         self.shared.changed.notify_all();
         while record.held_back && !cancel.is_cancelled() {
-            // Nobody tells this condition that a wait was given up.
+            // A cancel does not signal this condition, so the wait looks for it again and again.
             self.shared
                 .changed
                 .wait_for(&mut record, Duration::from_millis(5));
@@ -273,11 +273,11 @@ pub fn anchor_contract(instance: &dyn Fn() -> Box<dyn Anchor>) {
     let given_up = instance().boot([3; 32], &cancel);
     assert!(
         matches!(given_up, Err(AnchorError::Cancelled)),
-        "nobody waits for it: {given_up:?}"
+        "a boot that was given up does not wait: {given_up:?}"
     );
     second
         .publish(Some(version(8)), version(9), &Cancel::new())
-        .expect("a boot that was given up at once fences nobody");
+        .expect("a boot that was given up at once fences no instance");
 }
 
 #[cfg(test)]

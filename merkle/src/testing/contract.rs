@@ -1,4 +1,4 @@
-//! What every store promises, as one function that each implementation's tests call.
+//! The promises of every store, as one function that each implementation's tests call.
 
 use crate::group::{GROUP_BYTES, groups_around, groups_of, is_part_of};
 use crate::{

@@ -10,9 +10,9 @@
 //!  crash(seed) = durable + some of the pending, the tail and the marks + some of the operation cut off half way
 //! ```
 //!
-//! Every operation that writes is an event with an index from 0. [`CrashStore::crash_at`] cuts the power during
-//! the event with that index: it and all later operations fail. What [`CrashStore::crash`] then makes of it depends
-//! on the seed alone, so a failure replays.
+//! Every operation that writes is an event with an index from 0. [`CrashStore::crash_at`] cuts
+//! the power during the event with that index: it and all later operations fail. The result of
+//! [`CrashStore::crash`] depends on the seed alone, so a failure replays.
 
 use crate::memory::Image;
 use crate::{

@@ -1,7 +1,7 @@
 //! A store that counts its calls, and fails or lies on demand.
 //!
-//! It stands at the trait, so the same operations run over it as over any store. What it has refused it has not
-//! passed on: an injected failure changes nothing below.
+//! It stands at the trait, so the same operations run over it as over any store. It passes no
+//! refused call on: an injected failure changes nothing below.
 
 use crate::group::Part;
 use crate::{

@@ -1,4 +1,5 @@
-//! What tests of every crate share: the contract of a store, stores that fail on demand, replayable randomness.
+//! Common parts of every crate's tests: the contract of a store, stores that fail on demand,
+//! replayable randomness.
 
 mod anchor;
 mod contract;

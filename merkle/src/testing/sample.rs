@@ -1,4 +1,5 @@
-//! A volume without a filesystem: a commit block over nested nodes and leaves, for whoever walks clear links.
+//! A volume without a filesystem: a commit block over nested nodes and leaves, for walks over
+//! clear links.
 
 use super::TestRng;
 use crate::{
@@ -105,7 +106,7 @@ impl Sample {
             settled: epoch,
             restarts_log: false,
         };
-        self.store.swap_head(&swap).expect("nobody else moves the head");
+        self.store.swap_head(&swap).expect("there is no other writer");
         self.root = root;
         root
     }

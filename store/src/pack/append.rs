@@ -6,10 +6,11 @@
 //!                 a get is answered from there until ...                    ... it finds the place
 //! ```
 //!
-//! A block is named by the index only after it was written, so a killed process leaves no trace of unsynced blocks.
-//! Only the writer decides where a block goes: what one write takes begins and ends with a page.
+//! The index names a block only after it was written, so a kill of the process leaves no name of
+//! unwritten bytes. Only the writer decides where a block goes: each write begins and ends with a
+//! page.
 //!
-//! **Invariant:** room for all that is queued is allocated: a write cannot fail for want of it.
+//! **Invariant:** room for the whole queue is allocated: a write cannot fail for want of it.
 
 use super::buffer::{ALIGN, Pool};
 use super::file::{PACK_BYTES, Pack};
@@ -91,7 +92,8 @@ struct Shared {
 pub(crate) struct Appender {
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
-    /// Held while packs are synced: whoever finds nothing to sync knows that no sync of it is under way.
+    /// Held while packs are synced: a caller that finds nothing to sync knows that no sync of it
+    /// is under way.
     syncing: Mutex<()>,
 }
 
@@ -136,8 +138,11 @@ impl Appender {
             return Err(io::Error::other("the store is closed"));
         }
         let reserved = blocks.iter().map(reserve_of).sum();
+        // Room first: a put that fails here queues nothing, and a queued block never lacks room.
         let pack = state.reserve(&self.shared.dir, reserved, claim)?;
         for block in blocks {
+            // Pending under the same lock as queued: a get finds the block here until the index
+            // has it.
             let pending = state.pending.entry(block.cid);
             pending.or_insert_with(|| (block.bytes.clone(), 0)).1 += 1;
             state.queued_bytes += block.bytes.len();
@@ -177,6 +182,7 @@ impl Appender {
     /// Makes every block put before durable. Waits for a sync that is under way, which may have some of them in hand.
     pub(crate) fn sync(&self) -> io::Result<()> {
         let _one = self.syncing.lock();
+        // Drained first: only then are the packs of all these blocks in the list that is taken.
         let unsynced = std::mem::take(&mut self.drained()?.unsynced);
         self.sync_packs(&unsynced).inspect_err(|error| {
             // Before the lock is free: the next caller finds nothing to sync, and must not take that for durable.
@@ -187,6 +193,8 @@ impl Appender {
     fn sync_packs(&self, unsynced: &[Arc<Pack>]) -> io::Result<()> {
         let is_new = |pack: &Arc<Pack>| !pack.is_named();
         if unsynced.iter().any(is_new) {
+            // A pack without a durable name is lost with all that is synced in it. Named only
+            // after this: a failure here fails the store.
             std::fs::File::open(&self.shared.dir)?.sync_all()?;
         }
         for pack in unsynced {
@@ -214,6 +222,8 @@ impl Appender {
         if thread.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the thread that writes blocks ended in a panic");
         }
+        // The writer has ended, so each `end` is final. A crash before this leaves the room
+        // allocated ahead: the next reclaim finds it.
         let mut state = self.shared.state.lock();
         state
             .active
@@ -239,6 +249,7 @@ impl State {
     ) -> io::Result<Arc<Pack>> {
         let has_room = |active: &Active| active.end + active.reserved + bytes <= PACK_BYTES;
         if !self.active.back().is_some_and(has_room) {
+            // Asked before the file is made: a refusal leaves no empty pack.
             claim(bytes)?;
             let pack = Pack::create(dir, self.next_number)?;
             self.next_number += 1;
@@ -248,6 +259,8 @@ impl State {
                 reserved: 0,
                 allocated: 0,
             });
+            // The pack before it gets no more blocks: it ends once those in the queue are
+            // written.
             self.retire();
         }
         let active = self.active.back_mut().expect("one was made just above");
@@ -277,6 +290,7 @@ impl State {
 
 impl Active {
     fn grow(&mut self, until: u64, claim: &dyn Fn(u64) -> io::Result<()>) -> io::Result<()> {
+        // Set only once the room is there: after a failure the caller may ask for less.
         claim(until - self.allocated)?;
         self.pack.allocate(self.allocated, until)?;
         self.allocated = until;
@@ -309,11 +323,13 @@ impl Shared {
                 self.work.wait(&mut state);
                 continue;
             };
+            // Without the lock: puts and gets go on beside the write.
             let written = MutexGuard::unlocked(&mut state, || write_run(&pool, &pack, offset, &run, index));
             match written {
                 Ok(end) => state.wrote(&pack, end, &run),
                 Err(error) => {
                     tracing::error!(%error, pack = pack.number, "blocks could not be written");
+                    // For good: a later sync must not pass without the blocks of this run.
                     state.failed = Some(format!("blocks could not be written: {error}"));
                 }
             }
@@ -350,6 +366,7 @@ impl State {
     }
 
     fn wrote(&mut self, pack: &Arc<Pack>, end: u64, run: &[Queued]) {
+        // The index knows these blocks by now, so a get no longer needs the pending copy.
         for Queued { block, .. } in run {
             self.queued_bytes -= block.bytes.len();
             if let Some((_, count)) = self.pending.get_mut(&block.cid) {
@@ -359,6 +376,7 @@ impl State {
                 }
             }
         }
+        // Count and pack under one lock: a sync that sees the count finds the pack to sync.
         self.written_count += run.len() as u64;
         if !self.unsynced.iter().any(|known| known.number == pack.number) {
             self.unsynced.push(Arc::clone(pack));
@@ -399,6 +417,8 @@ fn write_run(pool: &Arc<Pool>, pack: &Pack, offset: u64, run: &[Queued], index: 
         at += units_of(block);
     }
     pages[at..].fill(0);
+    // Written before it is named: a crash between the two leaves bytes without a name. A reopen
+    // begins another pack, and the next reclaim gives their room back.
     pack.write(pages, offset)?;
     index(&written)?;
     Ok(offset + len as u64)

@@ -1,4 +1,5 @@
-//! Memory that direct I/O takes: aligned, and used again and again, since fresh pages cost more than the copy into them.
+//! Memory for direct I/O: aligned, and reused, since fresh pages cost more than the copy into
+//! them.
 
 use parking_lot::Mutex;
 use std::sync::{Arc, Weak};
@@ -46,7 +47,7 @@ impl Drop for Buffer {
     }
 }
 
-/// Buffers nobody uses at the moment, of one size.
+/// Unused buffers of one size.
 pub(crate) struct Pool {
     len: usize,
     count_max: usize,
@@ -108,7 +109,7 @@ mod tests {
         drop((first, second));
         assert_eq!(pool.idle.lock().len(), 1);
         drop(pool.take(2 * ALIGN + 1));
-        assert_eq!(pool.idle.lock().len(), 1, "a larger one is nobody's");
+        assert_eq!(pool.idle.lock().len(), 1, "the pool keeps no larger one");
         assert_eq!(pool.take(9).as_ref().as_ptr().align_offset(ALIGN), 0);
     }
 }

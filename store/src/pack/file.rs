@@ -5,8 +5,9 @@
 //!              read: through the page cache, or past it      append: past it, in whole pages
 //! ```
 //!
-//! Room is allocated ahead, so that an append changes no length and a full device is noticed before anything is
-//! written. Whole pages are written, each once, so that nothing read through the page cache can be half written.
+//! Room is allocated ahead, so that an append changes no length and a full device is noticed
+//! before anything is written. Whole pages are written, each once, so that nothing read through
+//! the page cache can be half written.
 
 use super::buffer::{ALIGN, Buffer};
 use super::place::Place;

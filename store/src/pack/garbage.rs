@@ -1,12 +1,13 @@
-//! How much of each pack is dead, and the file that keeps it over a clean close.
+//! The dead bytes of each pack, and the file that keeps their number over a clean close.
 //!
 //! ```text
 //!   forget: counted --close--> garbage.new, synced --renamed--> garbage, directory synced
 //!   open:   whole? taken away, and known     absent, torn or altered? unknown: the next reclaim looks at every pack
 //! ```
 //!
-//! *Unknown* costs one walk of the index. *Nothing is dead*, said wrongly, would leak room for ever, so only a whole
-//! file says anything: an empty one is what a power cut leaves of one that was never synced.
+//! *Unknown* costs one walk of the index. *Nothing is dead*, said wrongly, would leak room for
+//! ever, so only a whole file says anything. A power cut leaves an empty file of one that was
+//! never synced.
 
 use crate::own;
 use rustc_hash::FxHashMap;
@@ -74,7 +75,8 @@ impl Garbage {
         let mut file = options.write(true).create_new(true).mode(0o600).open(&new)?;
         file.write_all(&self.encode())?;
         file.sync_all()?;
-        // Only what is durable gets the name, and the name is durable before anybody hears that all went well.
+        // Only a durable file gets the name, and the name is durable before the caller hears of
+        // success.
         fs::rename(&new, dir.join(NAME))?;
         File::open(dir)?.sync_all()
     }
@@ -172,7 +174,7 @@ pub(crate) mod fuzzing {
         garbage.encode()
     }
 
-    /// What a file says encodes back to it; with its checksum made `right`, as anyone can.
+    /// What a file says encodes back to it; with its checksum made `right`, which takes no key.
     pub(crate) fn decode_garbage(mut file: Vec<u8>, right: bool) {
         if let Some((said, sum)) = file.split_last_chunk_mut::<SUM_LEN>().filter(|_| right) {
             *sum = checksum(said);

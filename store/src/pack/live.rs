@@ -1,11 +1,11 @@
-//! Which pages of which packs still hold anything.
+//! The pages of each pack that still hold anything.
 //!
 //! ```text
 //!   index: every place --> one bit a page --> runs of pages without a bit are holes to punch
 //! ```
 //!
-//! Nothing is moved: a page that any live block touches stays. Packs are looked at in groups, so that memory follows
-//! the group and not the store.
+//! Nothing is moved: a page that any live block touches stays. Packs are looked at in groups, so
+//! that memory follows the group and not the store.
 
 use super::buffer::ALIGN;
 use super::file::PACK_BYTES;

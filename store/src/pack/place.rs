@@ -1,4 +1,4 @@
-//! Where a block lies: what the index says of each name.
+//! The place of a block: the index's entry for its name.
 
 use cairn_merkle::group::groups_len;
 use std::ops::Range;

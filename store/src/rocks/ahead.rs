@@ -1,8 +1,9 @@
 //! Reads the index ahead once it is clear that much of it is wanted.
 //!
-//! Names are spread evenly over the index, so each lookup in a cold one is a read of the device, however close to each other
-//! the blocks lie. All of it is read in one go instead, after the first lookups: into the page cache, from
-//! where RocksDB has it without a wait. A store that is opened for a look is left alone.
+//! Names are spread evenly over the index. So each lookup in a cold one is a read of the device,
+//! however close to each other the blocks lie. After the first lookups all of it is read in one
+//! go instead: into the page cache, where RocksDB has it without a wait. A store that is opened
+//! only for a look is left alone.
 
 use rustix::fs::{Advice, fadvise};
 use std::fs::{self, File};
@@ -44,7 +45,7 @@ impl Ahead {
             .fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1));
         if counted == Ok(1) {
             let (path, bytes_max) = (self.path.clone(), self.bytes_max);
-            // It holds nothing of the store and ends soon, so nobody waits for it.
+            // It holds nothing of the store and ends soon, so no thread waits for it.
             let thread = std::thread::Builder::new().name("cairn-ahead".into());
             let started = thread.spawn(move || match read_tables(&path, bytes_max) {
                 Ok(bytes) => tracing::debug!(bytes, "read the index ahead"),

@@ -1,4 +1,5 @@
-//! The store and what all its files share: failures that stay, writes, walks over the index, room.
+//! The store and the common ground of its files: lasting failures, writes, walks over the index,
+//! room.
 
 use super::ahead::Ahead;
 use super::index;
@@ -34,9 +35,11 @@ pub struct RocksStore {
     pub(super) space: Space,
     pub(super) intent: Mutex<IntentLog>,
     pub(super) marks: Mutex<Marks>,
-    /// Bytes of the intent log's files, for those who must not wait until an append is durable.
+    /// Bytes of the intent log's files, for callers that must not wait until an append is
+    /// durable.
     pub(super) intent_bytes: AtomicU64,
-    /// Held while the log is synced: whoever finds nothing to sync knows that no sync of it is under way.
+    /// Held while the log is synced: a caller that finds nothing to sync knows that no sync of it
+    /// is under way.
     pub(super) syncing: Mutex<()>,
     pub(super) reclaiming: Mutex<()>,
     /// Held while the head is compared and swapped.

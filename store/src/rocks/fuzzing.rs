@@ -1,4 +1,5 @@
-//! Each decoder of this crate as a function of bytes, for `tests/fuzz` (see [`cairn_merkle::fuzzing`]).
+//! Each decoder of this crate as a function of bytes, for `tests/fuzz` (see
+//! [`cairn_merkle::fuzzing`]).
 
 use super::intent::{self, IntentLog, Soon, Use};
 use super::keys;
@@ -84,14 +85,14 @@ fn index_keys(data: &[u8]) {
     }
 }
 
-/// First byte: whether the checksum is made right, as anyone can. The rest: the file.
+/// First byte: whether the checksum is made right, which takes no key. The rest: the file.
 fn garbage(data: &[u8]) {
     if let Some((right, file)) = data.split_first() {
         pack::decode_garbage(file.to_vec(), right % 2 == 1);
     }
 }
 
-/// First byte: whether the checksum is made right, as anyone can. The rest: the file.
+/// First byte: whether the checksum is made right, which takes no key. The rest: the file.
 fn twin(data: &[u8]) {
     if let Some((right, file)) = data.split_first() {
         STORE.with(|dir| twin::read_twin(dir.path(), file.to_vec(), right % 2 == 1));
@@ -104,7 +105,7 @@ fn reached(data: &[u8]) {
     }
 }
 
-/// First byte: whether the checksums are made right, as anyone can. The rest: the segment.
+/// First byte: whether the checksums are made right, which takes no key. The rest: the segment.
 fn log_segment(data: &[u8]) {
     let Some((right, segment)) = data.split_first() else {
         return;

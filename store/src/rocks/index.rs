@@ -1,4 +1,4 @@
-//! Where blocks lie: what the index has of each, and how it learns.
+//! Where blocks lie: the index's entry for each, and how the index learns it.
 //!
 //! ```text
 //!   packs --written--> learn: name -> place, group hashes; fresh mark (epoch, name)

@@ -1,4 +1,5 @@
-//! The intent log, in files of its own: what an fsync waits for is one write into room that is already there.
+//! The intent log, in files of its own: an fsync waits for one write into room that is already
+//! there.
 //!
 //! ```text
 //!   intent/00000  record | record | record | record | what an earlier use left, or zeros
@@ -9,18 +10,22 @@
 //!   write --active has room?--> write      sync: fdatasync      trim: segments of settled epochs become free
 //! ```
 //!
-//! RocksDB's write-ahead log grows with each append, so that each sync of it waits for the journal of the filesystem
-//! below as well; it would also write each record a second time when its memtable is flushed. A segment is written
-//! with zeros once and used again and again: a sync of it has nothing to wait for but the device.
+//! RocksDB's write-ahead log grows with each append, so each sync of it waits for the journal of
+//! the filesystem below as well. RocksDB would also write each record a second time when it
+//! flushes its memtable. A segment is written with zeros once and used again and again: a sync of
+//! it waits for the device alone.
 //!
-//! Each use of a segment has a number, and each record carries it: so what an earlier use left is never taken for what
-//! came later, and the records of a log that was replayed are past for good ([`IntentLog::restart`]). A record is handed on
-//! whole or not, and so is what lies behind one that is not: the side with the key tells damage from an end.
+//! Each use of a segment has a number, and each record carries it. So remains of an earlier use
+//! are never taken for later records, and the records of a replayed log are past for good
+//! ([`IntentLog::restart`]). A record is handed on whether it is whole or not, and so is
+//! everything behind a broken one. The side with the key tells damage from an end.
 //!
-//! What is synced at once is written past the page cache, in sectors: the last one again with the next record, as it was
-//! and more. What only has to outlive the process goes through the page cache, and so does all else until the next sync.
+//! A record that is synced at once is written past the page cache, in sectors. The next record
+//! writes the last sector again, with the same bytes and more. A record that only has to outlive
+//! the process goes through the page cache, and so does all else until the next sync.
 //!
-//! **Invariant:** nothing is written to a second segment before the first is synced. Opening ends the active segment.
+//! **Invariant:** nothing is written to a second segment before the first is synced. Opening ends
+//! the active segment.
 
 mod head;
 mod marks;
@@ -88,6 +93,8 @@ impl IntentLog {
         let dir = store.join(DIR);
         fs::create_dir(&dir)?;
         Marks::create(&dir)?;
+        // Makes the name of the directory durable. A crash before this leaves no store: the
+        // marker of its format is written last (open.rs).
         File::open(store)?.sync_all()
     }
 
@@ -126,6 +133,7 @@ impl IntentLog {
             log.full.push(segment);
         }
         if let Some(settled) = settled {
+            // After all segments are read: those whose records are all settled become free.
             log.trim(settled);
         }
         Ok(log)
@@ -143,12 +151,15 @@ impl IntentLog {
 
     /// All uses below `floor` are past, whatever their records. Must be durable knowledge.
     pub(super) fn restart(&mut self, floor: Use) {
+        // The floor is durable, so a crash from here on loses nothing: a reopen passes over all
+        // below it.
         self.records.retain(|_, place| place.used >= floor);
         self.broken.clear();
         // None of it is written to again: the next append begins another use.
         self.full
             .extend(self.active.take_if(|active| active.used < floor));
         for segment in self.full.iter_mut().filter(|segment| segment.used < floor) {
+            // As of epoch 0 the trim that follows frees it, whatever epochs its records had.
             segment.newest = Epoch(0);
             segment.forget_broken();
         }
@@ -178,12 +189,12 @@ impl IntentLog {
         }
     }
 
-    /// Has a thread make the segment that is to be the next: nobody's fsync then waits until it is written.
+    /// Has a thread make the next segment, so that no fsync waits until it is written.
     pub(super) fn make_ahead(&mut self) {
         let (dir, slot) = (self.dir.clone(), self.next_slot);
         self.next_slot += 1;
         let make = move || Segment::create(&dir, slot, SEGMENT_BYTES);
-        // Without it, it is made when it is needed.
+        // Without the thread, the segment is made when it is needed.
         self.coming = thread::Builder::new()
             .name("cairn-segment".to_owned())
             .spawn(make)
@@ -211,10 +222,11 @@ impl IntentLog {
         Ok(())
     }
 
-    /// The file that a sync makes durable what was written with, if there is anything. Whoever takes it syncs it, or
-    /// tells nobody that it is durable.
+    /// The file whose sync makes the writes so far durable, if there were any. The caller that
+    /// takes it syncs it, or reports nothing of them as durable.
     pub(super) fn take_unsynced(&mut self) -> Option<Arc<File>> {
         let active = self.active.as_mut().filter(|active| active.unsynced)?;
+        // Before the sync: a write beside it sets this anew, and waits for a sync of its own.
         active.unsynced = false;
         active.cached = false;
         Some(Arc::clone(&active.file))
@@ -223,7 +235,9 @@ impl IntentLog {
     /// The active segment, with room for `needed` bytes.
     fn room_for(&mut self, needed: u64) -> io::Result<&mut Segment> {
         if let Some(active) = self.active.take_if(|active| active.len - active.end < needed) {
-            // Also when a sync of it is under way elsewhere: the next segment must not be the first to be durable.
+            // Before the next segment is written, which must not be the first to be durable: a
+            // crash then never leaves later records without these. Also when a sync of it is under
+            // way elsewhere.
             fdatasync(&*active.file)?;
             self.full.push(active);
         }
@@ -247,6 +261,8 @@ impl IntentLog {
                 Segment::create(&self.dir, slot, len.max(SEGMENT_BYTES))?
             }
         };
+        // In memory alone: until its first record is written, a crash leaves the segment in its
+        // old use.
         segment.use_again(self.next_use);
         self.next_use.0 += 1;
         Ok(segment)
@@ -280,6 +296,7 @@ impl IntentLog {
             }),
             None => BTreeMap::new(),
         };
+        // Records before segments: no place may lead into a segment that is written over.
         self.records = kept;
         let (done, full): (Vec<_>, Vec<_>) = std::mem::take(&mut self.full)
             .into_iter()

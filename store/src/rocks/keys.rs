@@ -1,4 +1,4 @@
-//! What each record is called.
+//! The names of the index's records.
 //!
 //! ```text
 //!   column family `blocks`                          column family `default`
@@ -7,8 +7,8 @@
 //!   m mark
 //! ```
 //!
-//! Numbers are big-endian, so that keys sort as what they name does; the codec is its multicodec byte, so that names
-//! sort as [`Cid`] does. `f` is the fresh mark.
+//! Numbers are big-endian, so that keys sort by number. The codec is its multicodec byte, so that
+//! names sort as [`Cid`] does. `f` is the fresh mark.
 
 use cairn_merkle::{Cid, Epoch};
 

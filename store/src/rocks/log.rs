@@ -5,7 +5,8 @@
 //!   swap_head  --> trim; the first of a mount: the log begins anew, and its floor is written with the head
 //! ```
 //!
-//! **Invariant:** a sync that failed leaves the store failed, so no mark ever says more than is durable.
+//! **Invariant:** a failed sync leaves the store failed, so no mark ever says more than is
+//! durable.
 
 use super::base::RocksStore;
 use super::intent::{IntentLog, Soon, Use};

@@ -1,4 +1,4 @@
-//! What the store asks of its index: where a block lies, and that it forgets blocks.
+//! The store's use of its index: finding the place of a block, and forgetting blocks.
 //!
 //! ```text
 //!   get -----> entry: place, group hashes          prepare_delete --> doomed --> delete_into: places to give back

@@ -86,7 +86,7 @@ impl RocksStore {
             return Err(OpenError::NotAStore { path: path_buf() });
         }
         let lock = DirLock::take(path)?;
-        // Somebody else's RocksDB: this look at it takes no lock and writes nothing.
+        // RocksDB of another program: this look at it takes no lock and writes nothing.
         let families =
             DB::list_cf(&Options::default(), path).map_err(|error| OpenError::database(path_buf(), error))?;
         if !families.iter().any(|family| family == BLOCKS) || families.len() != 2 {

@@ -1,4 +1,4 @@
-//! How RocksDB, the index, is set up, and why.
+//! The settings of RocksDB, the index, and the reasons for them.
 //!
 //! ```text
 //!   memory_bytes ---- 1/4  three memtables of `blocks`: one fills, one is flushed, one waits
@@ -6,15 +6,18 @@
 //!                `--- 1/2  cache of places and filters; sealed blocks are cached by those who open them
 //! ```
 //!
-//! Entries are some fifty bytes each and looked up one at a time, by names that are spread evenly: a filter for names that
-//! are not there, no compression. Table blocks of 16 KiB are a quarter as many as of RocksDB's 4 KiB, and so are the reads
-//! where most of a cold index is looked up.
+//! Entries are some fifty bytes each and looked up one at a time, by names that are spread
+//! evenly. Hence there is a filter for absent names, and no compression. Table blocks of 16 KiB
+//! are a quarter as many as of RocksDB's 4 KiB. So are the reads where most of a cold index is
+//! looked up.
 //!
-//! Filters and indexes of tables are in parts of a few KiB, and the cache in few shards: what is larger than a shard is
-//! never kept, and the filter of a table of a million blocks (1.3 MB) was read from its file for each lookup.
+//! Filters and indexes of tables are in parts of a few KiB, and the cache in few shards. The
+//! cache never keeps an entry larger than a shard. An undivided filter of a table of a million
+//! blocks (1.3 MB) was read from its file for each lookup.
 //!
-//! RocksDB would write the machine's name into each table, and the store's path into a log of its own beside them. What
-//! lies in the store is for the outside to read: tables name no host, and what RocksDB has to say goes to our log.
+//! RocksDB would write the machine's name into each table, and the store's path into a log of its
+//! own beside them. The outside can read everything in the store. So tables name no host, and
+//! RocksDB's messages go to our log.
 
 use rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, Error, InfoLogger,
@@ -60,7 +63,8 @@ pub(crate) fn database(create: bool) -> Result<Options, Error> {
     options.create_missing_column_families(create);
     options.set_error_if_exists(create);
     options.set_paranoid_checks(true);
-    // Log records up to the first torn one, which is what a crash leaves of writes nobody was told are durable.
+    // Log records up to the first torn one. A crash leaves such a one only of writes that were
+    // never reported durable.
     options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
     options.set_max_total_wal_size(WAL_BYTES_MAX);
     options.set_bytes_per_sync(1 << 20);

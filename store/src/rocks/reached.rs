@@ -1,4 +1,5 @@
-//! How far the store is: the number of the newest swap of the head, the epoch settled, where the log begins.
+//! The progress of the store: the number of the newest swap of the head, the epoch settled, the
+//! start of the log.
 //!
 //! ```text
 //!   column family `default`: m reached --.
@@ -6,7 +7,8 @@
 //!   column family `blocks`:  m reached --'
 //! ```
 //!
-//! It is in tables of both, so that damage of what holds the head does not reach what says which twin is of that head.
+//! It is in tables of both: damage to the tables of the head does not reach the number of that
+//! head's twin.
 
 use super::intent::Use;
 use super::{index, keys};

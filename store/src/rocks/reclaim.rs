@@ -6,8 +6,9 @@
 //!        walk the view, note live pages (pack/live.rs) --> punch the dead ones, remove dead packs
 //! ```
 //!
-//! Nothing that lives is moved or written again. One walk of the index costs about half a second a million blocks, and
-//! is begun only when a share of the store is dead, so its cost per freed byte does not grow with the store.
+//! Nothing that lives is moved or written again. One walk of the index costs about half a second
+//! a million blocks. It begins only when a share of the store is dead, so its cost per freed byte
+//! does not grow with the store.
 
 use super::base::RocksStore;
 use super::keys;
@@ -31,6 +32,7 @@ impl RocksStore {
         if !garbage.is_unknown() && !is_worth_it(garbage.bytes(), used_bytes, full) {
             return Ok(());
         }
+        // This uses the count up: after a failure the next reclaim looks at every pack.
         self.punch_dead(verb).inspect_err(|_| self.packs.lose_track())?;
         // The next question sees the room this made.
         self.space.measure_anew();
@@ -41,17 +43,22 @@ impl RocksStore {
 
     fn punch_dead(&self, verb: &'static str) -> Result<(), StoreError> {
         let io = |source| StoreError::io(verb, source);
-        // In this order. What is counted dead was put before, so after the drain it lies below the limits; what lies
-        // below them is known to the index before the view; what the view does not have is durably gone before any
-        // of it is punched. Else a power cut could bring back the name of bytes that are not there any more.
+        // Each step relies on the ones before. The count first: every block counted dead was put
+        // before, so after the drain it lies below the limits.
         let garbage = self.packs.take_garbage();
+        // The index then knows every block below the limits that are noted next.
         self.drain(verb)?;
         let suspects = self.packs.suspects(&garbage).map_err(io)?;
+        // After the limits: the view has every living block below them.
         let view = self.db.snapshot();
+        // Before any punch: a block that the view lacks is durably gone. Else a power cut could
+        // bring back the name of bytes that are not there any more.
         self.db
             .flush_wal(true)
             .map_err(|error| self.poison(verb, error))?;
         for group in suspects.chunks(GROUP) {
+            // A crash between groups leaves the others dead and no count: the next reclaim looks
+            // at every pack.
             let live = self.live_in(verb, &view, group)?;
             self.packs.punch(group, &live).map_err(io)?;
         }

@@ -9,8 +9,9 @@
 //!                                               deletes and swap_head may take: all of it
 //! ```
 //!
-//! RocksDB stops for good when a flush meets a full disk, so it must never come to that: what still lies in memory
-//! counts as taken. The device is asked at most every 100 ms; in between, what was written since is subtracted.
+//! RocksDB stops for good when a flush meets a full disk, so it must never come to that. Bytes
+//! still in memory count as taken. The device is asked at most every 100 ms; in between, the
+//! bytes written since are subtracted.
 
 use parking_lot::Mutex;
 use std::{
@@ -22,7 +23,7 @@ use std::{
 /// How long a measurement is believed.
 const BELIEVED: Duration = Duration::from_millis(100);
 
-/// Who asks for room, hence how much of the reserve is his.
+/// The purpose of a request for room, hence its part of the reserve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Claim {
     /// Blocks: none of the reserve.

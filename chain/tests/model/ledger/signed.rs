@@ -1,4 +1,4 @@
-//! An act as a transaction: who sends it, and who has signed what is in it.
+//! An act as a transaction: its sender, and the signer of its content.
 
 use super::{Ledger, POD};
 use crate::rules::{Act, Check, KeyNo, Root, Who};
@@ -161,7 +161,7 @@ impl Ledger {
         .encode()
     }
 
-    /// What anyone may send.
+    /// The call of an act that any account may send.
     fn relayed(&self, act: &Act) -> Vec<u8> {
         match *act {
             Act::OpenPlane { key } => calls::OpenPlaneCall {

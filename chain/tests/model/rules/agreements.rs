@@ -1,4 +1,4 @@
-//! How a volume comes to be, and how its signer changes.
+//! The making of a volume, and the change of its signer.
 
 use super::{Act, Head, KeyNo, Outcome, Rules, Who, require};
 use cairn_chain::Status;

@@ -1,4 +1,4 @@
-//! What the provider is asked, and what it costs not to answer.
+//! The provider's challenges, and the cost of no answer.
 
 use super::{Act, Check, Open, Outcome, Refusal, Root, Rules, WHOLE_BPS, Who, require};
 use cairn_chain::Status;

@@ -1,4 +1,4 @@
-//! A damaged node costs what it holds: the rest of the tree is read and changed around it.
+//! A damaged node costs its own content: the rest of the tree is read and changed around it.
 
 use super::*;
 

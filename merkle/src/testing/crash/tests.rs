@@ -1,4 +1,4 @@
-//! That the store loses what it may, and nothing else.
+//! The store loses what it may, and nothing else.
 
 use super::*;
 use crate::Codec;

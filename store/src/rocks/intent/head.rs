@@ -1,8 +1,9 @@
-//! The head of a record: what stands before its bytes, and the number of the use it is of.
+//! The head of a record: the bytes before its content, with the number of the use it belongs to.
 //!
-//! Format of a record (integers little-endian): `"cairnlog" | length u32 | use u64 | epoch u64 | seq u64 |
-//! checksum 16 | bytes`. The checksum, the first half of a BLAKE3 of the record's offset and of what stands before
-//! it, covers the head alone: whether the bytes are what was written is for the side with the key to say.
+//! Format of a record (integers little-endian): `"cairnlog" | length u32 | use u64 | epoch u64 |
+//! seq u64 | checksum 16 | bytes`. The checksum is the first half of a BLAKE3 of the record's
+//! offset and of the bytes before the checksum. It covers the head alone: the side with the key
+//! says whether the bytes are those written.
 
 use bytes::Bytes;
 use cairn_merkle::{Epoch, LogPos};

@@ -1,14 +1,16 @@
-//! Where the last marks lie: a file of its own, written through the page cache.
+//! The place of the last marks: a file of its own, written through the page cache.
 //!
 //! ```text
 //!   intent/marks  mark | ... | mark | ...     each in a page of its own, the older of the two is overwritten
 //! ```
 //!
-//! A mark says how far the log is durable, so it is written after each sync and has none of its own: it outlives the
-//! process at once, and a power cut once the kernel has written it back. Not in the segments, where the next record would
-//! go past the page cache over a page that waits to be written.
+//! A mark says how far the log is durable, so it is written after each sync and has no sync of
+//! its own. It outlives the process at once, and a power cut once the kernel has written it back.
+//! It does not lie in the segments. There the next record would go past the page cache, over a
+//! page that waits to be written.
 //!
-//! Format of a mark (little-endian): `length u32 | bytes`. Who has the key can tell whether it is one.
+//! Format of a mark (little-endian): `length u32 | bytes`. A holder of the key can tell whether
+//! it is one.
 
 use crate::own;
 use bytes::Bytes;

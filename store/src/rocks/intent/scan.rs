@@ -1,12 +1,12 @@
-//! Finds the records of a segment, also behind what is broken.
+//! Finds the records of a segment, also behind broken ones.
 //!
 //! ```text
 //!   | head | bytes | head | bytes | he?d | bytes... | head | bytes | what an earlier use left, or zeros
 //!     `---hop-------^ `---hop-----^ `--search for the magic--^ `---hop----^ `--search: heads of earlier uses--
 //! ```
 //!
-//! Bytes of records are not read. Memory is one window, and each byte of the file is looked at a few times at most,
-//! whatever the file claims.
+//! Bytes of records are not read. Memory is one window. Each byte of the file is looked at a few
+//! times at most, whatever the file claims.
 
 use super::head::{HEAD_LEN, Head, MAGIC, Use, use_in};
 use std::fs::File;

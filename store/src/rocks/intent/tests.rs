@@ -1,4 +1,4 @@
-//! The log in a directory: what comes back after a reopen, whole, broken and used again.
+//! The log in a directory: its records after a reopen, whole, broken and used again.
 
 use super::head::{HEAD_LEN, Head};
 use super::*;
