@@ -3,8 +3,9 @@
 use crate::fixture::caller;
 use crate::fixture::stored::{
     Event, Store, at, blocks, config, is_read_only, key_of, name, open, pattern, require_clean, tree,
-    try_open, view, volume,
+    try_open, until_one_waits, view, volume,
 };
+use crate::namespace::inode::{Content, Inode};
 use crate::{Access, Config, Engine, Error, InodeNo, Kind, Quota, RenameMode, XattrMode};
 use cairn_merkle::testing::Op;
 use cairn_merkle::{BlockStore, Cid, PutHint};
@@ -434,7 +435,13 @@ fn what_is_done_during_a_commit_belongs_to_the_next_one() {
 }
 
 fn is_frozen(engine: &Engine, ino: InodeNo) -> bool {
-    engine.state.lock().inode(ino).is_ok_and(|inode| inode.frozen)
+    let state = engine.state.lock();
+    let is_frozen = |inode: &Inode| match &inode.content {
+        Content::File(file) => inode.frozen || file.frozen.is_some(),
+        Content::Dir(dir) => inode.frozen || dir.frozen.is_some(),
+        Content::Fixed(_) => inode.frozen,
+    };
+    state.inode(ino).is_ok_and(is_frozen)
 }
 
 #[test]
@@ -444,7 +451,9 @@ fn who_asks_during_a_commit_waits_for_the_next_one() {
     let (other, (done, told)) = (engine.clone(), std::sync::mpsc::channel());
     store.before(Event::is_put, move || {
         other.t_file(ROOT, b"late");
-        std::thread::spawn(move || done.send(other.commit().map(|()| other.status().epoch)));
+        let late = other.clone();
+        std::thread::spawn(move || done.send(late.commit().map(|()| late.status().epoch)));
+        until_one_waits(&other);
     });
     let epoch = engine.state.lock().epoch;
     engine.commit().unwrap();
@@ -469,7 +478,8 @@ fn without_changes_nothing_is_written() {
 fn a_commit_names_its_predecessor_its_epoch_and_what_is_past() {
     let (store, engine) = volume();
     let (root, epoch) = (engine.status().root, engine.state.lock().epoch);
-    engine.t_file(ROOT, b"file");
+    let ino = engine.t_file(ROOT, b"file");
+    engine.t_write(ino, 0, &pattern(1000, 1));
     engine.commit().unwrap();
     let events = store.events();
     let swap = events.iter().find(|event| event.is_swap()).unwrap();
@@ -487,6 +497,15 @@ fn a_commit_names_its_predecessor_its_epoch_and_what_is_past() {
     assert_eq!(state.committed_inodes, 2);
     assert!(!state.restarts_log && state.dirty.is_empty() && state.frozen_inodes == 0);
     assert_eq!((state.frozen_bytes, state.frozen_overhead_bytes), (0, 0));
+    assert_eq!((state.closed.written_bytes, state.written_bytes), (1000, 1000));
+    // What was noted for the log, and never written, is durable with it.
+    assert!(state.log.pushed > 0 && state.log.durable == state.log.pushed);
+    let extra: u64 = state.inodes.values().map(Inode::extra_bytes).sum();
+    assert_eq!(
+        state.extra_bytes, extra,
+        "with the bytes that lie in the inode now"
+    );
+    assert!(!engine.blocks.holds(&root), "what was deleted is not cached");
 }
 
 #[test]
@@ -578,6 +597,53 @@ fn a_large_file_is_destroyed_over_several_commits_also_after_a_crash() {
     }
     assert!(commits >= 2 && whole > 200);
     holds_nothing_else(&store, &engine);
+}
+
+#[test]
+fn a_commit_destroys_no_more_of_several_files_than_of_one() {
+    let freed = |files: u8| {
+        let (store, engine) = volume();
+        (0..files).for_each(|file| {
+            engine.t_write(engine.t_file(ROOT, &[b'a' + file]), 0, &pattern(200 * 4096, file));
+        });
+        engine.commit().unwrap();
+        let used = engine.status().used_bytes;
+        (0..files).for_each(|file| engine.t_remove(ROOT, &[b'a' + file]));
+        engine.commit().unwrap();
+        assert_eq!(engine.status().destroying, usize::from(files));
+        require_clean(&engine);
+        require_clean(&open(store.cut()));
+        used - engine.status().used_bytes
+    };
+    assert!(freed(1) > 0);
+    assert_eq!(freed(3), freed(1));
+}
+
+#[test]
+fn a_file_that_was_emptied_keeps_nothing_of_what_it_was() {
+    let (store, engine) = volume();
+    let sizes = [100, 3000, 20 * 4096];
+    let files = sizes.map(|size| {
+        let ino = engine.t_file(ROOT, size.to_string().as_bytes());
+        engine.t_write(ino, 0, &pattern(size, 7));
+        ino
+    });
+    engine.commit().unwrap();
+    for ino in files {
+        engine.t_cut(ino, 0);
+        engine.t_write(ino, 4096 + 10, b"new");
+    }
+    engine.commit().unwrap();
+    assert_eq!(
+        engine.status().used_bytes,
+        3 * 13,
+        "a hole, and the start of a record"
+    );
+    let found = view(store.cut());
+    for (path, file) in tree(&found).into_iter().skip(1) {
+        assert_eq!(file.bytes, [&[0; 4096 + 10][..], b"new"].concat(), "{path:?}");
+    }
+    require_clean(&engine);
 }
 
 #[test]

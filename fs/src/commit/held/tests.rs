@@ -129,8 +129,10 @@ fn the_list_is_right_after_a_mount_too() {
     change(&engine, 2);
     engine.commit().unwrap();
     engine.close().unwrap();
+    let head = engine.standing().head;
+    // It may have been submitted by the mount that made it, which it cannot say itself.
     let engine = open(store.clone());
-    assert_eq!(engine.standing().submitted[0], first);
+    assert_eq!(engine.standing().submitted, [first, head]);
     assert_eq!(past(&store, first).unwrap(), seen);
     require_clean(&engine);
     let (second, _) = publish(&engine);
@@ -140,6 +142,28 @@ fn the_list_is_right_after_a_mount_too() {
     let engine = open(store.clone());
     assert!(past(&store, first).is_err());
     assert_eq!(engine.standing().anchored, Some(second));
+    require_clean(&engine);
+}
+
+#[test]
+fn a_mount_that_has_asked_the_anchor_knows_what_was_submitted() {
+    let (store, engine) = volume();
+    change(&engine, 1);
+    let (first, _) = publish(&engine);
+    change(&engine, 2);
+    let (second, _) = publish(&engine);
+    engine.close().unwrap();
+    let mut opening = Opening::newest(store.clone(), key_of(&*store)).unwrap();
+    assert_eq!(
+        opening.standing().submitted,
+        [first],
+        "a version cannot name itself"
+    );
+    opening.settle(Some(second));
+    let engine = opening.open(config()).unwrap();
+    let standing = engine.standing();
+    assert_eq!((standing.anchored, standing.submitted), (Some(second), vec![]));
+    assert!(past(&store, first).is_err() && past(&store, second).is_ok());
     require_clean(&engine);
 }
 
@@ -167,6 +191,10 @@ fn a_pinned_version_is_whole_until_the_pin_is_dropped() {
     engine.commit().unwrap();
     assert!(past(&store, version).is_err());
     assert_eq!(engine.standing().held_bytes, 0);
+    assert!(
+        engine.state.lock().volume.held.root.is_none(),
+        "nothing is on the list"
+    );
     require_clean(&engine);
     let (published, _) = publish(&engine);
     change(&engine, 4);

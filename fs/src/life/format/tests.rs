@@ -128,6 +128,21 @@ fn after_a_rekey_the_new_header_counts_and_the_old_one_no_more() {
 }
 
 #[test]
+fn a_new_header_is_one_change_and_no_more() {
+    let (store, engine) = volume();
+    let (_, new, _) = renewed(&store);
+    engine.put_header(&new).unwrap();
+    assert_eq!(
+        Header::decode(&store.header().unwrap().unwrap()).unwrap().hash(),
+        new.hash()
+    );
+    assert_eq!(engine.standing().changed, engine.status().epoch);
+    store.events();
+    engine.commit().unwrap();
+    assert_eq!(store.events(), []);
+}
+
+#[test]
 fn the_header_of_another_volume_is_refused() {
     let store = formatted(Quota::default());
     let unlocked = Header::decode(&store.header().unwrap().unwrap()).unwrap();

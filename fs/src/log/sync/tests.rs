@@ -3,10 +3,10 @@
 use super::*;
 use crate::fixture::stored::{
     Event, Store, at, blocks, config, copy, is_read_only, log_of, name, open, pattern, require_clean, tree,
-    try_open, view, volume,
+    try_open, until_one_waits, view, volume,
 };
 use crate::log::op::{Replayed, decode_record};
-use crate::{Access, Config, Fallocate, Kind, RenameMode, SetAttr, XattrMode};
+use crate::{Config, Fallocate, Kind, RenameMode, SetAttr, XattrMode};
 use cairn_merkle::testing::{CrashStore, Op as StoreOp};
 use cairn_merkle::{BlockStore, Epoch, LogPos};
 use std::sync::Arc;
@@ -119,6 +119,11 @@ fn a_replay_makes_what_the_operations_made() {
         let reader = view(store.cut());
         assert_eq!(tree(&reader), made, "read without a commit");
         assert_eq!(reader.status().inodes, engine.status().inodes);
+        assert_eq!(
+            reader.state.lock().log.pushed,
+            0,
+            "what is done again is not logged again"
+        );
         let found = open(store.cut());
         assert_eq!(tree(&found), made, "committed: {committed}");
         assert!(found.log_loss().is_none() && found.log_torn().is_none());
@@ -408,6 +413,39 @@ fn what_a_large_fsync_puts_is_synced_before_the_log_names_it() {
 }
 
 #[test]
+fn an_fsync_of_many_records_that_are_not_whole_puts_them_too() {
+    let (store, engine) = volume();
+    let (ino, other) = (engine.t_file(ROOT, b"file"), engine.t_file(ROOT, b"other"));
+    (0..300).for_each(|at| engine.t_write(ino, at * 4096, &pattern(4000, 1)));
+    assert_eq!(store.events(), []);
+    engine.flush_large(&mut engine.state.lock(), ino).unwrap();
+    assert!(
+        !engine.fsync_is_short(other),
+        "all that was put has to be synced first"
+    );
+    engine.t_write(ino, 0, &pattern(4000, 2));
+    engine.fsync(ino, false).unwrap();
+    let events = store.events();
+    assert_eq!(
+        events.iter().filter(|event| event.is_put()).count(),
+        300,
+        "the last write is logged"
+    );
+    (0..300).for_each(|at| engine.t_write(ino, at * 4096, &pattern(4000, 3)));
+    engine.fsync(ino, false).unwrap();
+    let events = store.events();
+    assert_eq!(
+        events.iter().filter(|event| event.is_put()).count(),
+        300,
+        "without being asked"
+    );
+    assert!(events.contains(&Event::Sync));
+    let found = open(store.cut());
+    assert_eq!(tree(&found), tree(&engine));
+    require_clean(&found);
+}
+
+#[test]
 fn blocks_that_an_fsync_put_and_no_log_names_are_freed_by_the_next_mount() {
     let (store, engine) = volume();
     let ino = engine.t_file(ROOT, b"file");
@@ -531,10 +569,12 @@ fn a_sync_of_what_is_frozen_and_not_logged_waits_for_its_commit() {
     let (other, (done, told)) = (engine.clone(), channel());
     store.before(Event::is_put, move || {
         assert!(!other.fsync_is_short(ino));
+        let late = other.clone();
         std::thread::spawn(move || {
-            let synced = other.fsync(ino, false);
-            done.send((synced.is_ok(), other.state.lock().committed)).unwrap();
+            let synced = late.fsync(ino, false);
+            done.send((synced.is_ok(), late.state.lock().committed)).unwrap();
         });
+        until_one_waits(&other);
     });
     let epoch = engine.state.lock().epoch;
     engine.commit().unwrap();
@@ -577,15 +617,20 @@ fn much_log_asks_for_a_commit() {
         memory_bytes: 8 << 20,
         ..config()
     };
-    let (store, _) = volume();
-    let engine = try_open(store.killed(), small).unwrap();
+    let (volume, _) = volume();
+    let store = Arc::new(Store::over(CrashStore::new()));
+    copy(&*volume.killed(), &*store, |_, record| Some(record));
+    let engine = try_open(store.clone(), small).unwrap();
     let ino = engine.t_file(ROOT, b"file");
-    let epoch = engine.status().epoch;
-    while engine.status().epoch == epoch {
-        engine.t_write(ino, 0, &pattern(900_000, 1));
+    let (done, told) = channel();
+    store.before(Event::is_swap, move || done.send(()).unwrap());
+    // The same bytes again and again: little is dirty, and the log has all of it.
+    let committed = (0..200).any(|_| {
+        (0..75).for_each(|at| engine.t_write(ino, at * 4096, &pattern(4000, 1)));
         engine.fsync(ino, false).unwrap();
-    }
-    assert!(engine.open_file(ino, Access::Read).is_ok());
+        told.try_recv().is_ok()
+    });
+    assert!(committed);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Snapshots: what they hold, and what becomes of it when they go.
 
 use crate::fixture::stored::{
-    Event, Store, at, blocks, is_read_only, name, open, pattern, require_clean, tree, tree_below, view,
-    volume,
+    Event, Store, at, blocks, is_read_only, name, open, pattern, require_clean, tree, tree_below,
+    until_one_waits, view, volume,
 };
 use crate::{Engine, Error, InodeNo, Time};
 use cairn_merkle::testing::{Op, Tamper};
@@ -165,6 +165,24 @@ fn what_came_and_went_between_two_snapshots_is_freed_at_once() {
 }
 
 #[test]
+fn a_snapshot_that_a_check_held_goes_with_the_next_mount() {
+    let (store, engine) = volume();
+    engine.t_file(ROOT, b"file");
+    engine
+        .state
+        .lock()
+        .snapshots
+        .to_create
+        .push((name(b".check"), Time(1)));
+    engine.commit().unwrap();
+    assert_eq!(engine.state.lock().snapshots.by_name.len(), 1);
+    assert_eq!(engine.snapshot_list(), [], "nobody sees it");
+    let again = open(store.cut());
+    assert!(again.state.lock().snapshots.by_name.is_empty());
+    require_clean(&again);
+}
+
+#[test]
 fn numbers_are_not_used_twice() {
     let (store, engine) = volume();
     engine.t_write(engine.t_file(ROOT, b"file"), 0, b"old");
@@ -233,10 +251,12 @@ fn a_snapshot_that_is_asked_for_during_a_commit_has_what_was_done_until_then() {
     let (other, (done, told)) = (engine.clone(), std::sync::mpsc::channel());
     store.before(Event::is_put, move || {
         other.t_file(ROOT, b"second");
+        let late = other.clone();
         std::thread::spawn(move || {
-            take(&other, b"snap");
+            take(&late, b"snap");
             done.send(()).unwrap();
         });
+        until_one_waits(&other);
     });
     engine.commit().unwrap();
     told.recv().unwrap();
