@@ -505,7 +505,16 @@ fn a_commit_names_its_predecessor_its_epoch_and_what_is_past() {
         state.extra_bytes, extra,
         "with the bytes that lie in the inode now"
     );
-    assert!(!engine.blocks.holds(&root), "what was deleted is not cached");
+    drop(state);
+    store.events();
+    engine.t_file(ROOT, b"another");
+    engine.commit().unwrap();
+    let gone = deleted(&store.events());
+    assert_eq!(gone.len(), 2, "the commit, and the node of the root directory");
+    assert!(
+        !gone.iter().any(|cid| engine.blocks.holds(cid)),
+        "what was deleted is not cached"
+    );
 }
 
 #[test]
