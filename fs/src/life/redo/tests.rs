@@ -121,6 +121,21 @@ fn tree_root(engine: &Engine) -> Vec<Vec<u8>> {
         .collect()
 }
 
+#[test]
+fn a_link_that_has_no_place_in_a_damaged_table_is_not_made_by_half() {
+    let (store, engine) = volume();
+    let [linked, single] = [b"linked".as_slice(), b"single"].map(|name| engine.t_file(ROOT, name));
+    engine.link(linked, ROOT, &name(b"also"), at(20)).unwrap();
+    engine.commit().unwrap();
+    let table = engine.state.lock().volume.table.clone().unwrap().cid;
+    engine.link(single, ROOT, &name(b"second"), at(30)).unwrap();
+    engine.fsync(single, false).unwrap();
+    let again = found(&store, table);
+    assert_eq!(again.damage().skipped.named[0].place, b"/second");
+    assert!(again.lookup(ROOT, &name(b"second")).is_err());
+    assert_eq!(again.t_find(ROOT, b"single").nlink, 1);
+}
+
 /// Operations that none of what is in this directory fits.
 fn unfit(dir: InodeNo, file: InodeNo) -> Vec<Replayed> {
     let (now, parent, unknown) = (Time(50), dir, InodeNo(900));
