@@ -366,3 +366,6 @@ fn thaw(state: &mut Guard<'_>, ino: InodeNo, new: Stored, bytes: u64) {
     }
     state.weigh(ino);
 }
+
+#[cfg(test)]
+mod tests;

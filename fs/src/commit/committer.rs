@@ -76,3 +76,110 @@ impl Engine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::stored::{Event, Store, config, copy, formatted, open, try_open, volume};
+    use crate::{Config, InodeNo, Quota};
+    use cairn_merkle::StoreStats;
+    use cairn_merkle::testing::{CrashStore, Op};
+    use std::sync::Arc;
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    /// Blocks until the store is asked for this.
+    fn wait_for(store: &Store, which: fn(&Event) -> bool, begin: impl FnOnce()) {
+        let (done, told) = channel();
+        store.before(which, move || done.send(()).unwrap());
+        begin();
+        told.recv().unwrap();
+    }
+
+    #[test]
+    fn it_commits_when_it_is_asked() {
+        let (store, engine) = volume();
+        engine.t_file(InodeNo::ROOT, b"file");
+        wait_for(&store, Event::is_swap, || engine.start_commit());
+        // Behind the commit that was seen to begin.
+        engine.commit().unwrap();
+        assert!(engine.state.lock().commits_done > 0);
+    }
+
+    #[test]
+    fn it_commits_on_time_and_then_lets_the_store_tidy_up() {
+        let store = formatted(Quota::default());
+        let often = Config {
+            commit_interval: Duration::from_millis(1),
+            ..config()
+        };
+        let engine = try_open(store.clone(), often).unwrap();
+        wait_for(&store, Event::is_swap, || {
+            engine.t_file(InodeNo::ROOT, b"file");
+        });
+        wait_for(&store, |event| *event == Event::Reclaim, || {});
+        engine.close().unwrap();
+    }
+
+    #[test]
+    fn a_store_that_is_full_or_mostly_garbage_is_asked_to_tidy_up_under_a_writer() {
+        let (store, engine) = volume();
+        let garbage = |garbage_bytes| StoreStats {
+            used_bytes: 1 << 30,
+            available_bytes: 1 << 40,
+            garbage_bytes,
+        };
+        for (bytes, much) in [(0, false), (1 << 29, false), ((1 << 29) + 1, true)] {
+            *store.stats.lock() = Some(garbage(bytes));
+            assert_eq!(engine.is_mostly_garbage(), much, "{bytes}");
+        }
+        *store.stats.lock() = Some(StoreStats {
+            used_bytes: 0,
+            ..garbage(GARBAGE_MIN)
+        });
+        assert!(!engine.is_mostly_garbage(), "it is little");
+        *store.stats.lock() = Some(garbage(1 << 30));
+        engine.t_file(InodeNo::ROOT, b"file");
+        wait_for(&store, |event| *event == Event::Reclaim, || engine.start_commit());
+        *store.stats.lock() = None;
+        engine.t_file(InodeNo::ROOT, b"other");
+        store.faults.full_from_nth(Op::Put, 0);
+        wait_for(&store, |event| *event == Event::Reclaim, || engine.start_commit());
+    }
+
+    #[test]
+    fn what_is_all_in_the_log_may_wait_longer_than_what_is_not() {
+        let (_, engine) = volume();
+        let interval = engine.config.commit_interval;
+        let now = Instant::now();
+        let ino = engine.t_file(InodeNo::ROOT, b"file");
+        engine.fsync(ino, false).unwrap();
+        let until = engine.may_wait(&engine.state.lock(), now).unwrap();
+        assert!(until >= now + interval && until <= Instant::now() + interval);
+        let long_ago = now.checked_sub(interval * LOGGED_INTERVALS);
+        if let Some(committed) = long_ago {
+            assert_eq!(engine.may_wait(&engine.state.lock(), committed), None);
+        }
+        engine.t_write(ino, 0, b"volatile");
+        let since = engine.state.lock().volatile_since().unwrap();
+        assert_eq!(engine.may_wait(&engine.state.lock(), now), Some(since + interval));
+        engine.state.lock().touched = true;
+        assert_eq!(
+            engine.may_wait(&engine.state.lock(), now),
+            None,
+            "only a commit does that"
+        );
+    }
+
+    #[test]
+    fn a_failed_commit_of_its_own_is_told_to_the_next_caller() {
+        let (store, engine) = volume();
+        engine.t_file(InodeNo::ROOT, b"file");
+        store.faults.fail_nth(Op::SwapHead, 0);
+        wait_for(&store, Event::is_swap, || engine.start_commit());
+        assert!(engine.commit().is_err());
+        let to = Store::over(CrashStore::new());
+        copy(&*store.killed(), &to, |_, record| Some(record));
+        open(Arc::new(to)).close().unwrap();
+    }
+}

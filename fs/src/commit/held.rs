@@ -144,3 +144,6 @@ pub(crate) fn commit_block(cid: Cid, epoch: Epoch, len: u32) -> Freed {
         len,
     }
 }
+
+#[cfg(test)]
+mod tests;

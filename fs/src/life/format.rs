@@ -124,3 +124,6 @@ impl Engine {
         self.commit_locked(&mut state)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -182,3 +182,6 @@ impl Found {
 pub(super) fn nothing(why: &'static str) -> Error {
     Error::Merkle(cairn_merkle::Error::Malformed { what: "store", why })
 }
+
+#[cfg(test)]
+mod tests;

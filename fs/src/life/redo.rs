@@ -197,3 +197,6 @@ impl Engine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -226,3 +226,6 @@ impl<'a> Walk<'a> {
         end.or_else(|| broken.map(|place| format!("something that is no record lies in {place}")))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -202,25 +202,4 @@ impl LogBuffer {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::InodeNo;
-    use cairn_merkle::VolumeKey;
-
-    #[test]
-    fn what_is_written_during_a_commit_counts_towards_the_next() {
-        let key = LogKey::new(&VolumeKey::from_bytes([1; 32]), [2; 32]);
-        let mut log = LogBuffer::default();
-        let write = |log: &mut LogBuffer, epoch, ops| {
-            (0..ops).for_each(|_| log.push(Epoch(epoch), &Op::LocateLinked { ino: InodeNo(7) }));
-            let records = log.seal(&key);
-            records.iter().map(|(_, stored)| stored.len() as u64).sum::<u64>()
-        };
-        let before = write(&mut log, 1, 1000);
-        log.freeze();
-        let meanwhile = write(&mut log, 2, 10);
-        assert_eq!(log.written, before + meanwhile);
-        log.committed(Epoch(1));
-        assert_eq!(log.written, meanwhile);
-    }
-}
+mod tests;

@@ -377,3 +377,6 @@ pub(crate) fn gap(pos: LogPos, why: &'static str) -> Error {
         why,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -251,3 +251,6 @@ impl Engine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

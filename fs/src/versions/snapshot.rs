@@ -154,3 +154,6 @@ impl Engine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

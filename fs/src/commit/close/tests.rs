@@ -1,0 +1,736 @@
+//! Commits over a store that is watched, fails and loses power.
+
+use crate::fixture::caller;
+use crate::fixture::stored::{
+    Event, Store, at, blocks, config, is_read_only, key_of, name, open, pattern, require_clean, tree,
+    try_open, until_one_waits, view, volume,
+};
+use crate::namespace::inode::{Content, Inode};
+use crate::{Access, Config, Engine, Error, InodeNo, Kind, Quota, RenameMode, XattrMode};
+use cairn_merkle::testing::Op;
+use cairn_merkle::{BlockStore, Cid, PutHint};
+use std::sync::Arc;
+
+const ROOT: InodeNo = InodeNo::ROOT;
+
+/// Every kind of content, and every place that a record may lie in.
+fn furnish(engine: &Engine) {
+    let dir = engine.t_dir(ROOT, b"dir");
+    let deep = engine.t_dir(engine.t_dir(dir, b"a"), b"b");
+    engine.t_write(engine.t_file(dir, b"inline"), 0, b"few bytes");
+    engine.t_write(engine.t_file(dir, b"leaf"), 0, &pattern(3000, 1));
+    engine.t_write(engine.t_file(deep, b"index"), 0, &pattern(9 * 4096 + 7, 2));
+    engine.t_write(engine.t_file(deep, b"sparse"), 40 * 4096, b"end");
+    engine.t_file(ROOT, b"empty");
+    let linked = engine.t_file(ROOT, b"one");
+    engine.t_write(linked, 0, &pattern(5000, 3));
+    engine.link(linked, deep, &name(b"two"), at(20)).unwrap();
+    engine.symlink(ROOT, &name(b"symlink"), b"dir/a", at(21)).unwrap();
+    engine
+        .mknod(dir, &name(b"device"), Kind::CharDevice, 0o600, 77, at(22))
+        .unwrap();
+    for ino in [linked, deep] {
+        engine
+            .setxattr(ino, b"user.x", b"value", XattrMode::Set, at(23))
+            .unwrap();
+    }
+    for at in 0..300 {
+        engine.t_file(dir, format!("many-{at}").as_bytes());
+    }
+}
+
+fn clear(engine: &Engine) {
+    let dir = engine.t_find(ROOT, b"dir").ino;
+    let a = engine.t_find(dir, b"a").ino;
+    let deep = engine.t_find(a, b"b").ino;
+    for at in 0..300 {
+        engine.t_remove(dir, format!("many-{at}").as_bytes());
+    }
+    [b"index".as_slice(), b"sparse", b"two"]
+        .iter()
+        .for_each(|name| engine.t_remove(deep, name));
+    [b"inline".as_slice(), b"leaf", b"device"]
+        .iter()
+        .for_each(|name| engine.t_remove(dir, name));
+    [b"empty".as_slice(), b"one", b"symlink"]
+        .iter()
+        .for_each(|name| engine.t_remove(ROOT, name));
+    for (parent, called, ino) in [(a, b"b".as_slice(), deep), (dir, b"a", a), (ROOT, b"dir", dir)] {
+        engine.rmdir(parent, &name(called), at(30)).unwrap();
+        engine.t_forget(ino);
+    }
+}
+
+/// Writes most of each of so many records: none of them is put before a commit.
+fn scatter(engine: &Engine, ino: InodeNo, records: u64, seed: u8) {
+    (0..records).for_each(|at| engine.t_write(ino, at * 4096, &pattern(4000, seed)));
+}
+
+/// The names that the only swap of the head deletes.
+fn deleted(events: &[Event]) -> Vec<Cid> {
+    let mut swaps = events.iter().filter_map(|event| match event {
+        Event::Swap { delete, .. } => Some(delete.clone()),
+        _ => None,
+    });
+    let delete = swaps.next().unwrap();
+    assert_eq!(swaps.next(), None);
+    delete
+}
+
+#[track_caller]
+fn holds_nothing_else(store: &Store, engine: &Engine) {
+    assert_eq!(
+        blocks(store),
+        [engine.status().root],
+        "only the commit block is left"
+    );
+    assert_eq!((engine.status().used_bytes, engine.status().inodes), (0, 1));
+}
+
+#[test]
+fn what_changed_is_in_the_tree_and_a_fresh_engine_reads_it() {
+    let (store, engine) = volume();
+    furnish(&engine);
+    let before = tree(&engine);
+    engine.commit().unwrap();
+    assert_eq!(tree(&engine), before, "the engine itself");
+    assert_eq!(tree(&view(store.cut())), before, "after a power cut");
+    require_clean(&open(store.cut()));
+    // Now against what is stored.
+    let dir = engine.t_find(ROOT, b"dir").ino;
+    let deep = engine.t_find(engine.t_find(dir, b"a").ino, b"b").ino;
+    engine.t_write(engine.t_find(deep, b"index").ino, 5000, &pattern(9000, 9));
+    engine.t_write(engine.t_find(deep, b"sparse").ino, 9, b"begin");
+    engine.t_write(engine.t_find(dir, b"inline").ino, 3 * 4096, b"grown");
+    engine.t_cut(engine.t_find(dir, b"leaf").ino, 100);
+    engine.t_cut(engine.t_find(ROOT, b"one").ino, 4097);
+    engine.t_remove(dir, b"many-7");
+    engine
+        .rename(
+            deep,
+            &name(b"sparse"),
+            ROOT,
+            &name(b"moved"),
+            RenameMode::Replace,
+            at(40),
+        )
+        .unwrap();
+    engine
+        .rename(
+            dir,
+            &name(b"a"),
+            ROOT,
+            &name(b"empty-not"),
+            RenameMode::NoReplace,
+            at(41),
+        )
+        .unwrap();
+    let before = tree(&engine);
+    engine.commit().unwrap();
+    assert_eq!(tree(&view(store.cut())), before);
+    require_clean(&engine);
+    require_clean(&open(store.cut()));
+}
+
+#[test]
+fn what_was_removed_is_gone_from_the_store() {
+    let (store, engine) = volume();
+    let names = |store: &Store| blocks(store).len();
+    assert_eq!(names(&store), 1);
+    furnish(&engine);
+    clear(&engine);
+    engine.commit().unwrap();
+    while engine.status().destroying > 0 {
+        engine.commit().unwrap();
+    }
+    holds_nothing_else(&store, &engine);
+    furnish(&engine);
+    engine.commit().unwrap();
+    assert!(names(&store) > 20);
+    clear(&engine);
+    engine.commit().unwrap();
+    while engine.status().destroying > 0 {
+        engine.commit().unwrap();
+    }
+    holds_nothing_else(&store, &engine);
+    require_clean(&engine);
+}
+
+#[test]
+fn the_bytes_of_the_volume_are_those_of_its_files() {
+    let (store, engine) = volume();
+    let used = || {
+        engine.commit().unwrap();
+        assert_eq!(
+            open(store.killed()).status().used_bytes,
+            engine.status().used_bytes
+        );
+        require_clean(&engine);
+        engine.status().used_bytes
+    };
+    let ino = engine.t_file(ROOT, b"file");
+    engine.t_write(ino, 0, &pattern(100, 0));
+    assert_eq!(used(), 100, "inline");
+    engine.t_write(ino, 100, &pattern(3000, 0));
+    assert_eq!(used(), 3100, "one leaf");
+    engine.t_write(ino, 3100, &pattern(4096, 0));
+    assert_eq!(used(), 7196, "an index over the leaf");
+    engine.t_write(ino, 10 * 4096, &pattern(10, 0));
+    assert_eq!(used(), 7206, "holes take nothing");
+    engine.t_write(ino, 4096, &pattern(4096, 5));
+    assert_eq!(used(), 2 * 4096 + 10, "written over");
+    engine.t_cut(ino, 5000);
+    assert_eq!(used(), 5000, "cut within the index");
+    engine.t_cut(ino, 0);
+    engine.t_write(ino, 4096, b"later");
+    assert_eq!(used(), 5, "emptied, and a hole before what is new");
+    engine.t_cut(ino, 0);
+    assert_eq!(used(), 0);
+    assert_eq!(engine.t_read(ino), b"");
+    let inline = engine.t_file(ROOT, b"inline");
+    engine.t_write(inline, 0, &pattern(1000, 1));
+    assert_eq!(used(), 1000);
+    engine.t_write(inline, 3 * 4096, b"far");
+    assert_eq!(
+        used(),
+        4099,
+        "the first bytes moved out of the inode, as a whole record"
+    );
+    let bytes = engine.t_read(inline);
+    assert_eq!(bytes[..1000], pattern(1000, 1));
+    assert_eq!(
+        (&bytes[1000..3 * 4096], &bytes[3 * 4096..]),
+        (&[0; 3 * 4096 - 1000][..], &b"far"[..])
+    );
+    engine.t_cut(inline, 600);
+    assert_eq!(used(), 600);
+    engine.t_remove(ROOT, b"inline");
+    assert_eq!(used(), 0);
+}
+
+#[test]
+fn a_few_small_blocks_become_durable_with_the_head_and_many_are_synced_before_it() {
+    let (store, engine) = volume();
+    let ino = engine.t_file(ROOT, b"file");
+    scatter(&engine, ino, 3, 1);
+    let epoch = engine.state.lock().epoch;
+    engine.commit().unwrap();
+    let events = store.events();
+    let hints = events.iter().filter_map(|event| match event {
+        Event::Put(put, hint, _) => Some((*put, *hint)),
+        _ => None,
+    });
+    let hints: Vec<_> = hints.collect();
+    assert!(!hints.is_empty() && hints.iter().all(|hint| *hint == (epoch, PutHint::Small)));
+    assert!(!events.contains(&Event::Sync));
+    assert_eq!(events.last(), Some(&Event::Mark), "that it was done");
+    let swap = events.iter().position(Event::is_swap).unwrap();
+    assert!(events[swap..].iter().all(|event| !event.is_put()));
+    assert!(events[..swap].contains(&Event::Prepare(deleted(&events))));
+
+    scatter(&engine, ino, 1500, 2);
+    assert_eq!(
+        store.events(),
+        [],
+        "a record that is not whole is put by its commit"
+    );
+    engine.commit().unwrap();
+    let events = store.events();
+    assert!(
+        events
+            .iter()
+            .any(|event| matches!(event, Event::Put(_, PutHint::Bulk, _)))
+    );
+    let sync = events.iter().rposition(|event| *event == Event::Sync).unwrap();
+    let swap = events.iter().position(Event::is_swap).unwrap();
+    let last_put = events.iter().rposition(Event::is_put).unwrap();
+    assert!(last_put < sync && sync < swap, "{last_put} {sync} {swap}");
+    assert_eq!(
+        tree(&view(store.cut())),
+        tree(&engine),
+        "all that the head names is durable"
+    );
+}
+
+#[test]
+fn what_an_fsync_put_unsynced_is_synced_before_the_head() {
+    let (store, engine) = volume();
+    let ino = engine.t_file(ROOT, b"file");
+    engine.t_write(ino, 0, &pattern(2 << 20, 2));
+    // The leaves are put, the log is not written.
+    engine.flush_large(&mut engine.state.lock(), ino).unwrap();
+    assert!(
+        store
+            .events()
+            .iter()
+            .all(|event| matches!(event, Event::Put(_, PutHint::Bulk, _)))
+    );
+    engine.commit().unwrap();
+    let events = store.events();
+    let sync = events.iter().position(|event| *event == Event::Sync).unwrap();
+    assert!(sync < events.iter().position(Event::is_swap).unwrap());
+    assert_eq!(tree(&view(store.cut())), tree(&engine));
+    let state = engine.state.lock();
+    assert_eq!(
+        (state.bulk_synced, state.put_bytes, state.frozen_put_bytes),
+        (state.bulk_puts, 0, 0)
+    );
+    drop(state);
+    engine.t_write(engine.t_file(ROOT, b"other"), 0, b"x");
+    engine.commit().unwrap();
+    assert!(!store.events().contains(&Event::Sync), "nothing was put since");
+}
+
+fn ino_of(engine: &Engine, called: &[u8]) -> InodeNo {
+    engine.t_find(ROOT, called).ino
+}
+
+#[test]
+fn a_commit_that_fails_leaves_the_old_version_and_ends_all_writing() {
+    for op in [Op::Put, Op::Sync, Op::SwapHead] {
+        let (store, engine) = volume();
+        engine.t_write(engine.t_file(ROOT, b"file"), 0, &pattern(5000, 1));
+        engine.commit().unwrap();
+        let (before, epoch) = (tree(&engine), engine.status().epoch);
+        engine.t_write(ino_of(&engine, b"file"), 0, &pattern(6 << 20, 2));
+        engine.t_file(ROOT, b"other");
+        store.faults.fail_nth(op, 0);
+        assert!(matches!(engine.commit(), Err(Error::Merkle(_))), "{op:?}");
+        assert_eq!(engine.status().read_only, Some("a commit failed"));
+        assert!(!engine.state.lock().committing && engine.state.lock().stalled.is_none());
+        assert!(is_read_only(engine.mknod(
+            ROOT,
+            &name(b"n"),
+            Kind::File,
+            0o644,
+            0,
+            caller()
+        )));
+        assert!(is_read_only(engine.commit()), "{op:?}: not tried again");
+        assert_eq!(engine.status().epoch, epoch);
+        assert_eq!(tree(&engine).len(), 3, "what was done can still be read");
+        for found in [store.killed(), store.cut()] {
+            let found = open(found);
+            assert_eq!(tree(&found), before, "{op:?}");
+            require_clean(&found);
+        }
+    }
+}
+
+#[test]
+fn a_commit_that_finds_the_store_full_waits_for_room() {
+    for op in [Op::Put, Op::SwapHead] {
+        let (store, engine) = volume();
+        let file = engine.t_file(ROOT, b"file");
+        engine.t_write(file, 0, &pattern(5000, 1));
+        engine.commit().unwrap();
+        let before = tree(&engine);
+        engine.t_write(file, 0, &pattern(9000, 2));
+        store.faults.full_from_nth(op, 0);
+        assert!(matches!(engine.commit(), Err(Error::NoSpace)), "{op:?}");
+        assert_eq!(engine.status().read_only, None);
+        assert!(engine.standing().full && engine.state.lock().stalled.is_some());
+        assert_eq!(tree(&view(store.cut())), before, "{op:?}");
+        let later = engine.t_file(ROOT, b"later");
+        engine.t_write(later, 0, b"written while it was full");
+        engine.t_write(file, 4000, b"over what waits");
+        assert!(matches!(engine.commit(), Err(Error::NoSpace)));
+        assert_eq!(engine.t_read(file)[..4000], pattern(4000, 2));
+        store.faults.heal();
+        engine.commit().unwrap();
+        assert!(!engine.standing().full && engine.state.lock().stalled.is_none());
+        let all = tree(&engine);
+        assert_eq!(all.len(), 3);
+        assert_eq!(tree(&view(store.cut())), all, "both epochs are in");
+        require_clean(&engine);
+        require_clean(&open(store.cut()));
+    }
+}
+
+#[test]
+fn what_a_try_put_is_deleted_by_the_head_of_the_next() {
+    let (store, engine) = volume();
+    engine.t_write(engine.t_file(ROOT, b"file"), 0, &pattern(5000, 1));
+    store.faults.full_from_nth(Op::SwapHead, 0);
+    store.events();
+    engine.commit().unwrap_err();
+    let put: Vec<Cid> = store
+        .events()
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::Put(_, _, cids) => Some(cids),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    assert!(put.len() >= 3, "leaves, a directory, the commit");
+    store.faults.heal();
+    engine.commit().unwrap();
+    let deleted = deleted(&store.events());
+    assert!(put.iter().all(|cid| deleted.contains(cid)));
+    require_clean(&engine);
+    // A try that did not come as far as the head takes back what it put at once.
+    scatter(&engine, ino_of(&engine, b"file"), 1500, 1);
+    store.faults.full_from_nth(Op::Put, 2);
+    engine.commit().unwrap_err();
+    assert!(
+        store
+            .events()
+            .iter()
+            .any(|event| matches!(event, Event::Delete(cids) if !cids.is_empty()))
+    );
+}
+
+#[test]
+fn what_is_done_during_a_commit_belongs_to_the_next_one() {
+    let (store, engine) = volume();
+    let [kept, cut, gone, moved] = [b"kept".as_slice(), b"cut", b"gone", b"moved"].map(|name| {
+        let ino = engine.t_file(ROOT, name);
+        engine.t_write(ino, 0, &pattern(9000, 1));
+        ino
+    });
+    let before = tree(&engine);
+    let other = engine.clone();
+    store.before(Event::is_put, move || {
+        assert!(is_frozen(&other, kept) && other.state.lock().committing);
+        other.t_write(kept, 100, b"during the commit");
+        other.t_cut(cut, 10);
+        other.t_remove(ROOT, b"gone");
+        other
+            .rename(
+                ROOT,
+                &name(b"moved"),
+                ROOT,
+                &name(b"to"),
+                RenameMode::Replace,
+                at(50),
+            )
+            .unwrap();
+        let new = other.t_file(other.t_dir(ROOT, b"dir"), b"new");
+        other.t_write(new, 0, b"new");
+        assert_eq!(
+            other.t_read(kept)[..100],
+            pattern(100, 1),
+            "what is frozen lies under it"
+        );
+    });
+    engine.commit().unwrap();
+    assert!(store.was_done());
+    assert_eq!(tree(&view(store.cut())), before);
+    assert!(
+        ![kept, cut, gone, moved]
+            .iter()
+            .any(|ino| is_frozen(&engine, *ino))
+    );
+    let after = tree(&engine);
+    assert_eq!(
+        after.keys().map(|path| path.as_slice()).collect::<Vec<_>>(),
+        [b"".as_slice(), b"/cut", b"/dir", b"/dir/new", b"/kept", b"/to"]
+    );
+    engine.commit().unwrap();
+    assert_eq!(tree(&view(store.cut())), after);
+    require_clean(&engine);
+    let status = engine.status();
+    assert_eq!((status.dirty_bytes, status.used_bytes), (0, 9000 + 10 + 9000 + 3));
+}
+
+fn is_frozen(engine: &Engine, ino: InodeNo) -> bool {
+    let state = engine.state.lock();
+    let is_frozen = |inode: &Inode| match &inode.content {
+        Content::File(file) => inode.frozen || file.frozen.is_some(),
+        Content::Dir(dir) => inode.frozen || dir.frozen.is_some(),
+        Content::Fixed(_) => inode.frozen,
+    };
+    state.inode(ino).is_ok_and(is_frozen)
+}
+
+#[test]
+fn who_asks_during_a_commit_waits_for_the_next_one() {
+    let (store, engine) = volume();
+    engine.t_file(ROOT, b"file");
+    let (other, (done, told)) = (engine.clone(), std::sync::mpsc::channel());
+    store.before(Event::is_put, move || {
+        other.t_file(ROOT, b"late");
+        let late = other.clone();
+        std::thread::spawn(move || done.send(late.commit().map(|()| late.status().epoch)));
+        until_one_waits(&other);
+    });
+    let epoch = engine.state.lock().epoch;
+    engine.commit().unwrap();
+    assert_eq!(told.recv().unwrap().unwrap(), epoch.next());
+    assert!(tree(&view(store.cut())).contains_key(b"/late".as_slice()));
+}
+
+#[test]
+fn without_changes_nothing_is_written() {
+    let (store, engine) = volume();
+    let epoch = engine.status().epoch;
+    engine.commit().unwrap();
+    engine.sync().unwrap();
+    assert_eq!((store.events(), engine.status().epoch), (vec![], epoch));
+    let reader = view(store.clone());
+    reader.commit().unwrap();
+    reader.close().unwrap();
+    assert_eq!(store.events(), [Event::Close]);
+}
+
+#[test]
+fn a_commit_names_its_predecessor_its_epoch_and_what_is_past() {
+    let (store, engine) = volume();
+    let (root, epoch) = (engine.status().root, engine.state.lock().epoch);
+    let ino = engine.t_file(ROOT, b"file");
+    engine.t_write(ino, 0, &pattern(1000, 1));
+    engine.commit().unwrap();
+    let events = store.events();
+    let swap = events.iter().find(|event| event.is_swap()).unwrap();
+    assert!(matches!(swap, Event::Swap { settled, restarts_log: false, .. } if *settled == epoch));
+    assert_eq!(
+        deleted(&events),
+        [root],
+        "the commit before, and nothing else was dropped"
+    );
+    let stored = store.get(&engine.status().root).unwrap().unwrap();
+    let commit = cairn_merkle::Commit::open(&engine.status().root, stored, &key_of(&*store)).unwrap();
+    assert_eq!((commit.epoch, commit.previous), (epoch, Some(root)));
+    let state = engine.state.lock();
+    assert_eq!((state.committed, state.epoch), (epoch, epoch.next()));
+    assert_eq!(state.committed_inodes, 2);
+    assert!(!state.restarts_log && state.dirty.is_empty() && state.frozen_inodes == 0);
+    assert_eq!((state.frozen_bytes, state.frozen_overhead_bytes), (0, 0));
+    assert_eq!((state.closed.written_bytes, state.written_bytes), (1000, 1000));
+    // What was noted for the log, and never written, is durable with it.
+    assert!(state.log.pushed > 0 && state.log.durable == state.log.pushed);
+    let extra: u64 = state.inodes.values().map(Inode::extra_bytes).sum();
+    assert_eq!(
+        state.extra_bytes, extra,
+        "with the bytes that lie in the inode now"
+    );
+    drop(state);
+    store.events();
+    engine.t_file(ROOT, b"another");
+    engine.commit().unwrap();
+    let gone = deleted(&store.events());
+    assert_eq!(gone.len(), 2, "the commit, and the node of the root directory");
+    assert!(
+        !gone.iter().any(|cid| engine.blocks.holds(cid)),
+        "what was deleted is not cached"
+    );
+}
+
+#[test]
+fn a_file_that_was_unlinked_while_open_is_there_until_it_is_closed_or_the_volume_is() {
+    let (store, engine) = volume();
+    let ino = engine.t_file(ROOT, b"file");
+    engine.open_file(ino, Access::Write).unwrap();
+    engine.t_write(ino, 0, &pattern(9000, 1));
+    engine.t_remove(ROOT, b"file");
+    engine.commit().unwrap();
+    engine.t_write(ino, 9000, b"more");
+    engine.commit().unwrap();
+    assert_eq!(engine.t_read(ino)[..9000], pattern(9000, 1));
+    require_clean(&engine);
+    assert!(engine.state.lock().volume.orphans.is_some());
+    // A mount after a crash gives its space back, over several commits.
+    let found = Arc::new(Store::over(copied(&store)));
+    let again = open(found.clone());
+    while again.status().destroying > 0 {
+        again.commit().unwrap();
+    }
+    assert!(again.state.lock().volume.orphans.is_none());
+    holds_nothing_else(&found, &again);
+    engine.release(ino);
+    engine.commit().unwrap();
+    while engine.status().destroying > 0 {
+        engine.commit().unwrap();
+    }
+    holds_nothing_else(&store, &engine);
+    assert!(
+        engine.state.lock().inodes.keys().eq([&ROOT]),
+        "and is in memory no more"
+    );
+}
+
+fn copied(store: &Store) -> cairn_merkle::testing::CrashStore {
+    let to = cairn_merkle::testing::CrashStore::new();
+    crate::fixture::stored::copy(&*store.killed(), &to, |_, record| Some(record));
+    to
+}
+
+#[test]
+fn an_inode_of_several_names_lies_in_the_table_of_hard_links() {
+    let (store, engine) = volume();
+    let ino = engine.t_file(ROOT, b"one");
+    let dir = engine.t_dir(ROOT, b"dir");
+    engine.t_write(ino, 0, b"bytes");
+    engine.commit().unwrap();
+    engine.link(ino, dir, &name(b"two"), at(30)).unwrap();
+    engine.commit().unwrap();
+    let found = view(store.cut());
+    let attr = found.t_find(ROOT, b"one");
+    assert_eq!((attr.ino, attr.nlink), (ino, 2));
+    assert_eq!(found.t_find(found.t_find(ROOT, b"dir").ino, b"two").ino, ino);
+    // A change through one name shows through the other.
+    engine.t_write(ino, 5, b" more");
+    engine.t_remove(ROOT, b"one");
+    engine.commit().unwrap();
+    let found = view(store.cut());
+    let attr = found.t_find(found.t_find(ROOT, b"dir").ino, b"two");
+    assert_eq!((attr.nlink, found.t_read(attr.ino)), (1, b"bytes more".to_vec()));
+    engine.t_remove(dir, b"two");
+    engine.rmdir(ROOT, &name(b"dir"), at(31)).unwrap();
+    engine.t_forget(dir);
+    engine.commit().unwrap();
+    assert!(engine.state.lock().volume.table.is_none());
+    holds_nothing_else(&store, &engine);
+}
+
+#[test]
+fn a_large_file_is_destroyed_over_several_commits_also_after_a_crash() {
+    let (store, engine) = volume();
+    engine.t_write(engine.t_file(ROOT, b"large"), 0, &pattern(3000 * 100 * 4, 1));
+    engine.commit().unwrap();
+    let (mut used, whole) = (engine.status().used_bytes, blocks(&*store).len());
+    engine.t_remove(ROOT, b"large");
+    engine.commit().unwrap();
+    assert_eq!(engine.status().destroying, 1);
+    assert!(engine.status().used_bytes < used && engine.status().used_bytes > used / 2);
+    require_clean(&engine);
+    let mut commits = 0;
+    while engine.status().destroying > 0 {
+        let again = Arc::new(Store::over(copied(&store)));
+        require_clean(&open(again));
+        used = engine.status().used_bytes;
+        engine.commit().unwrap();
+        assert!(engine.status().used_bytes < used);
+        commits += 1;
+    }
+    assert!(commits >= 2 && whole > 200);
+    holds_nothing_else(&store, &engine);
+}
+
+#[test]
+fn a_commit_destroys_no_more_of_several_files_than_of_one() {
+    let freed = |files: u8| {
+        let (store, engine) = volume();
+        (0..files).for_each(|file| {
+            engine.t_write(engine.t_file(ROOT, &[b'a' + file]), 0, &pattern(200 * 4096, file));
+        });
+        engine.commit().unwrap();
+        let used = engine.status().used_bytes;
+        (0..files).for_each(|file| engine.t_remove(ROOT, &[b'a' + file]));
+        engine.commit().unwrap();
+        assert_eq!(engine.status().destroying, usize::from(files));
+        require_clean(&engine);
+        require_clean(&open(store.cut()));
+        used - engine.status().used_bytes
+    };
+    assert!(freed(1) > 0);
+    assert_eq!(freed(3), freed(1));
+}
+
+#[test]
+fn a_file_that_was_emptied_keeps_nothing_of_what_it_was() {
+    let (store, engine) = volume();
+    let sizes = [100, 3000, 20 * 4096];
+    let files = sizes.map(|size| {
+        let ino = engine.t_file(ROOT, size.to_string().as_bytes());
+        engine.t_write(ino, 0, &pattern(size, 7));
+        ino
+    });
+    engine.commit().unwrap();
+    for ino in files {
+        engine.t_cut(ino, 0);
+        engine.t_write(ino, 4096 + 10, b"new");
+    }
+    engine.commit().unwrap();
+    assert_eq!(
+        engine.status().used_bytes,
+        3 * 13,
+        "a hole, and the start of a record"
+    );
+    let found = view(store.cut());
+    for (path, file) in tree(&found).into_iter().skip(1) {
+        assert_eq!(file.bytes, [&[0; 4096 + 10][..], b"new"].concat(), "{path:?}");
+    }
+    require_clean(&engine);
+}
+
+#[test]
+fn the_head_that_another_put_there_ends_all_writing_and_a_damaged_one_does_not() {
+    let (store, engine) = volume();
+    let old = store.head().unwrap().unwrap();
+    engine.t_file(ROOT, b"one");
+    engine.commit().unwrap();
+    engine.require_head().unwrap();
+    *store.afresh.lock() = Some(b"no head at all".to_vec().into());
+    engine.t_file(ROOT, b"two");
+    engine.commit().unwrap();
+    engine.require_head().unwrap();
+    let before = tree(&engine);
+    // Not asked where the second copy told nothing when the volume was opened.
+    *store.afresh.lock() = Some(old);
+    engine.state.lock().twin_doubted = true;
+    engine.require_head().unwrap();
+    engine.t_file(ROOT, b"three");
+    let swaps = store.faults.count(Op::SwapHead);
+    engine.state.lock().twin_doubted = false;
+    assert!(engine.commit().is_err());
+    assert_eq!(store.faults.count(Op::SwapHead), swaps, "nothing was swapped");
+    assert_eq!(engine.status().read_only, Some("a commit failed"));
+    assert!(engine.require_head().is_err());
+    assert_eq!(tree(&view(store.cut())), before);
+    let (store, engine) = volume();
+    let old = store.head().unwrap().unwrap();
+    engine.t_file(ROOT, b"one");
+    engine.state.lock().twin_doubted = true;
+    engine.commit().unwrap();
+    *store.afresh.lock() = Some(old);
+    assert!(engine.require_head().is_err(), "a commit has written both copies");
+    assert_eq!(engine.status().read_only, Some("the head of its store was moved"));
+}
+
+#[test]
+fn a_closed_volume_is_committed_and_takes_nothing_more() {
+    let (store, engine) = volume();
+    engine.t_file(ROOT, b"file");
+    engine.close().unwrap();
+    assert_eq!(store.events().last(), Some(&Event::Close));
+    engine.close().unwrap();
+    assert_eq!(store.events(), [], "once");
+    assert!(is_read_only(engine.mknod(
+        ROOT,
+        &name(b"n"),
+        Kind::File,
+        0o644,
+        0,
+        caller()
+    )));
+    assert!(tree(&view(store.cut())).contains_key(b"/file".as_slice()));
+    let (store, engine) = volume();
+    engine.t_file(ROOT, b"file");
+    store.faults.fail_nth(Op::SwapHead, 0);
+    assert!(engine.close().is_err());
+}
+
+#[test]
+fn a_quota_is_durable_on_return() {
+    let (store, engine) = volume();
+    let quota = Quota {
+        bytes: Some(1 << 30),
+        inodes: Some(99),
+    };
+    engine.set_quota(quota).unwrap();
+    assert_eq!(view(store.cut()).status().quota, quota);
+    assert_eq!(
+        engine.standing().changed,
+        engine.status().epoch,
+        "that is worth publishing"
+    );
+    let past = Config {
+        read_only: true,
+        ..config()
+    };
+    assert!(is_read_only(
+        try_open(store.clone(), past).unwrap().set_quota(Quota::default())
+    ));
+}
