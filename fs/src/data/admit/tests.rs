@@ -162,8 +162,8 @@ fn what_is_overwritten_or_deleted_counts_no_more_once_it_is_committed() {
     write(&tree, file, 0, 3 * R).unwrap();
     // Counted twice until a commit, which the one who writes waits for.
     for _ in 0..5 {
-        write(&tree, file, 0, 1 * R).unwrap();
-        write(&tree, file, R + 5, 1 * R).unwrap();
+        write(&tree, file, 0, R).unwrap();
+        write(&tree, file, R + 5, R).unwrap();
     }
     let commits = tree.engine.state.lock().commits_done;
     assert!(commits > 0);

@@ -271,81 +271,36 @@ fn names_that_the_kernel_does_not_guard_are_no_attributes() {
 #[test]
 fn each_field_that_is_named_is_set_and_no_other() {
     let mut tree = Tree::new();
-    let fields: [(&str, SetAttr); 6] = [
-        (
-            "mode",
-            SetAttr {
-                mode: Some(0o177_4321),
-                ..SetAttr::default()
-            },
-        ),
-        (
-            "uid",
-            SetAttr {
-                uid: Some(70),
-                ..SetAttr::default()
-            },
-        ),
-        (
-            "gid",
-            SetAttr {
-                gid: Some(80),
-                ..SetAttr::default()
-            },
-        ),
-        (
-            "size",
-            SetAttr {
-                size: Some(9000),
-                ..SetAttr::default()
-            },
-        ),
-        (
-            "atime",
-            SetAttr {
-                atime: Some(Time(-5)),
-                ..SetAttr::default()
-            },
-        ),
-        (
-            "mtime",
-            SetAttr {
-                mtime: Some(Time(6)),
-                ..SetAttr::default()
-            },
-        ),
+    let fields: [(&str, fn(&mut SetAttr)); 6] = [
+        ("mode", |set| set.mode = Some(0o177_4321)),
+        ("uid", |set| set.uid = Some(70)),
+        ("gid", |set| set.gid = Some(80)),
+        ("size", |set| set.size = Some(9000)),
+        ("atime", |set| set.atime = Some(Time(-5))),
+        ("mtime", |set| set.mtime = Some(Time(6))),
     ];
-    for (text, set) in fields {
+    let named = |field: fn(&mut SetAttr)| {
+        let mut set = SetAttr::default();
+        field(&mut set);
+        set
+    };
+    for (text, field) in fields {
         let file = tree.file(ROOT, text);
-        let answer = tree.engine.setattr(file, set, at(50)).unwrap();
+        let answer = tree.engine.setattr(file, named(field), at(50)).unwrap();
         assert_eq!(answer, tree.engine.getattr(file).unwrap(), "{text}");
     }
     tree.always(|tree, when| {
-        for (text, set) in fields {
-            let attr = tree.find(ROOT, text).unwrap();
-            let expected = (
-                set.mode.map_or(0o644, |_| 0o4321),
-                set.uid.unwrap_or(0),
-                set.gid.unwrap_or(0),
-                set.size.unwrap_or(0),
-            );
-            assert_eq!(
-                (attr.mode, attr.uid, attr.gid, attr.size),
-                expected,
-                "{text} {when}"
-            );
+        for (text, field) in fields {
+            let (attr, set) = (tree.find(ROOT, text).unwrap(), named(field));
+            let mode = set.mode.map_or(0o644, |_| 0o4321);
+            assert_eq!(attr.mode, mode, "{text} {when}");
+            let ids = (set.uid.unwrap_or(0), set.gid.unwrap_or(0));
+            assert_eq!((attr.uid, attr.gid), ids, "{text} {when}");
+            assert_eq!(attr.size, set.size.unwrap_or(0), "{text} {when}");
             let cut = set.size.map_or(Time(1), |_| Time(50));
-            let expected = [
-                set.atime.unwrap_or(Time(1)),
-                set.mtime.unwrap_or(cut),
-                Time(50),
-                Time(1),
-            ];
-            assert_eq!(
-                [attr.atime, attr.mtime, attr.ctime, attr.btime],
-                expected,
-                "{text} {when}"
-            );
+            assert_eq!(attr.atime, set.atime.unwrap_or(Time(1)), "{text} {when}");
+            assert_eq!(attr.mtime, set.mtime.unwrap_or(cut), "{text} {when}");
+            assert_eq!([attr.ctime, attr.btime], [Time(50), Time(1)], "{text} {when}");
         }
     });
 }

@@ -250,3 +250,17 @@ fn the_blocks_of_a_file_that_was_open_at_a_crash_are_freed() {
     assert_eq!(tree.shape(), [""; 0]);
     assert_eq!(tree.engine.check(&|_| {}).unwrap().blocks, empty);
 }
+
+#[test]
+fn each_link_counts_one_more_reference_of_the_kernel() {
+    let mut tree = Tree::new();
+    tree.file(ROOT, "file");
+    tree.reopen();
+    let file = tree.hold(ROOT, "file");
+    tree.link(file, ROOT, "link");
+    tree.engine.commit().unwrap();
+    tree.engine.forget(file, 1);
+    assert_eq!(tree.engine.getattr(file).unwrap().nlink, 2);
+    tree.engine.forget(file, 1);
+    assert!(matches!(tree.engine.getattr(file), Err(Error::NoEntry)));
+}
