@@ -2,10 +2,11 @@
 
 use super::*;
 use crate::data::pieces::Pieces;
-use crate::fixture::tree::{RECORD, ROOT, Tree, at, bytes, config};
+use crate::fixture::tree::{RECORD, ROOT, Tree, at, bytes, config, name};
 use crate::{Fallocate, Quota, Time};
-use cairn_merkle::testing::{FaultStore, Op as StoreOp};
+use cairn_merkle::testing::{CrashStore, FaultStore, Op as StoreOp};
 use cairn_merkle::{Epoch, Link, MemoryStore};
+use std::sync::Arc;
 
 const R: u64 = RECORD as u64;
 
@@ -261,4 +262,22 @@ fn a_record_is_told_by_its_base_and_its_bytes() {
         assert_eq!(bases(&parts), []);
         assert_eq!(runs(&parts), [(15, 3), (19, 1), (50, 5)]);
     }
+}
+
+#[test]
+fn a_leaf_that_the_log_names_outlives_a_power_cut() {
+    let tree = Tree::over(CrashStore::new(), config(), Quota::default());
+    let file = tree.file(ROOT, "file");
+    tree.write(file, 0, &bytes(2 * RECORD, 1));
+    let overhead = tree.engine.state.lock().overhead_bytes;
+    assert!(
+        overhead >= 2 * 1024,
+        "each record takes memory beside its data: {overhead}"
+    );
+    tree.engine.fsync(file, false).unwrap();
+    // All that may be lost is.
+    let store = Arc::new(tree.store.crash(0));
+    let engine = Engine::open(store, tree.engine.key.clone(), config(), Time(2)).unwrap();
+    let found = engine.lookup(ROOT, &name("file")).unwrap();
+    assert!(*engine.read(found.ino, 0, usize::MAX).unwrap() == bytes(2 * RECORD, 1));
 }
