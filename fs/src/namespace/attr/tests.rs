@@ -26,6 +26,8 @@ fn by(set_id: SetIdBits) -> Caller {
 
 type Change = fn(&Engine, InodeNo, Caller);
 
+type Field = fn(&mut SetAttr);
+
 #[test]
 fn every_change_of_bytes_leaves_the_set_id_bits_that_its_caller_may_keep_and_no_capability() {
     let changes: [Change; 6] = [
@@ -271,7 +273,7 @@ fn names_that_the_kernel_does_not_guard_are_no_attributes() {
 #[test]
 fn each_field_that_is_named_is_set_and_no_other() {
     let mut tree = Tree::new();
-    let fields: [(&str, fn(&mut SetAttr)); 6] = [
+    let fields: [(&str, Field); 6] = [
         ("mode", |set| set.mode = Some(0o177_4321)),
         ("uid", |set| set.uid = Some(70)),
         ("gid", |set| set.gid = Some(80)),
@@ -279,7 +281,7 @@ fn each_field_that_is_named_is_set_and_no_other() {
         ("atime", |set| set.atime = Some(Time(-5))),
         ("mtime", |set| set.mtime = Some(Time(6))),
     ];
-    let named = |field: fn(&mut SetAttr)| {
+    let named = |field: Field| {
         let mut set = SetAttr::default();
         field(&mut set);
         set
