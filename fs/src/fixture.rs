@@ -1,6 +1,7 @@
 //! What unit tests of several modules begin with.
 
 pub(crate) mod stored;
+pub(crate) mod tree;
 
 use crate::{Caller, SetIdBits, Time};
 use cairn_merkle::{Compression, Header, HeaderParams, Kek, SlotKey, SlotKind, VolumeKey};

@@ -144,7 +144,7 @@ impl NodeSource for Uncached<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cairn_merkle::testing::{FaultStore, Tamper, TestRng};
+    use cairn_merkle::testing::{FaultStore, Op, Tamper, TestRng};
     use cairn_merkle::{Epoch, MemoryStore, PutHint, seal_node};
 
     /// Nodes side by side, in a store, with nothing cached.
@@ -209,5 +209,90 @@ mod tests {
         }
         assert!(matches!(blocks.node_among(&links, 7), Err(Error::Corrupt { .. })));
         assert!(matches!(blocks.node_among(&links, 8), Err(Error::Missing { .. })));
+    }
+
+    /// A leaf and a node in a store.
+    fn pair() -> (Arc<FaultStore<MemoryStore>>, Blocks, Link, Link) {
+        let (store, blocks, links) = siblings(1);
+        let (sealed, leaf) = cairn_merkle::seal_leaf(&mut TestRng::new(9), Epoch(1), b"plain");
+        store.put(Epoch(1), &[sealed], PutHint::Small).unwrap();
+        (store, blocks, leaf, links[0].clone())
+    }
+
+    #[test]
+    fn a_block_is_fetched_once_and_again_when_it_was_forgotten() {
+        let (store, blocks, leaf, node) = pair();
+        let read = || {
+            assert_eq!(**blocks.leaf(&leaf).unwrap(), *b"plain");
+            assert_eq!(blocks.node(&node).unwrap().body, [0]);
+            store.count(Op::Get)
+        };
+        assert!(!blocks.holds(&leaf.cid) && blocks.cached_bytes() == 0);
+        assert_eq!((read(), read()), (2, 2));
+        assert!(blocks.holds(&leaf.cid) && blocks.holds(&node.cid));
+        assert_eq!(blocks.cached_bytes(), 2 * 128 + 5 + 1);
+        blocks.forget(&[leaf.cid, node.cid]);
+        assert!(!blocks.holds(&leaf.cid) && blocks.cached_bytes() == 0);
+        assert_eq!(read(), 4);
+    }
+
+    #[test]
+    fn a_block_that_is_not_what_was_written_is_never_answered_nor_kept() {
+        let (store, blocks, leaf, node) = pair();
+        for (tamper, missing) in [(Tamper::FlipBit(5), false), (Tamper::Drop, true)] {
+            for link in [&leaf, &node] {
+                store.tamper(link.cid, tamper.clone());
+            }
+            let failures = [
+                blocks.leaf(&leaf).unwrap_err(),
+                blocks.node(&node).unwrap_err(),
+                Uncached(&blocks).leaf(&leaf).unwrap_err(),
+                Uncached(&blocks).node(&node).unwrap_err(),
+            ];
+            for error in failures {
+                assert_eq!(matches!(error, Error::Missing { .. }), missing, "{error}");
+            }
+            assert!(!blocks.holds(&leaf.cid) && !blocks.holds(&node.cid));
+        }
+        let swapped = blocks.keep_leaf(&leaf, store.inner().get(&node.cid).unwrap().unwrap());
+        assert!(swapped.is_err());
+    }
+
+    #[test]
+    fn one_reader_stays_in_the_cache_and_one_goes_past_it() {
+        let (store, blocks, leaf, node) = pair();
+        assert!(matches!(Cached(&blocks).node(&node), Err(Error::Missing { .. })));
+        assert_eq!(Uncached(&blocks).node(&node).unwrap().body, [0]);
+        Uncached(&blocks).leaf(&leaf).unwrap();
+        assert_eq!((store.count(Op::Get), blocks.cached_bytes()), (2, 0));
+        blocks.node(&node).unwrap();
+        assert_eq!(Cached(&blocks).node(&node).unwrap().body, [0]);
+        store.tamper(node.cid, Tamper::Drop);
+        assert!(Uncached(&blocks).node(&node).is_err());
+        assert!(blocks.node(&node).is_ok());
+    }
+
+    #[test]
+    fn many_are_fetched_in_the_order_asked_or_not_at_all() {
+        let (store, blocks, leaf, node) = pair();
+        let found = blocks.fetch_many(&[node.cid, leaf.cid, node.cid]).unwrap();
+        let stored = |link: &Link| store.inner().get(&link.cid).unwrap().unwrap();
+        assert_eq!(found, [stored(&node), stored(&leaf), stored(&node)]);
+        store.tamper(leaf.cid, Tamper::Drop);
+        let missing = blocks.fetch_many(&[node.cid, leaf.cid]).unwrap_err();
+        assert!(matches!(missing, Error::Missing { cid } if cid == leaf.cid));
+        assert_eq!(blocks.fetch_now(&leaf.cid), None);
+    }
+
+    #[test]
+    fn the_cache_is_bounded_in_bytes() {
+        let (_, blocks, _) = siblings(0);
+        for seed in 0..200 {
+            let plain = vec![1; 20_000];
+            let (sealed, leaf) = cairn_merkle::seal_leaf(&mut TestRng::new(seed), Epoch(1), &plain);
+            blocks.keep_leaf(&leaf, sealed.bytes).unwrap();
+            assert!(blocks.cached_bytes() <= 1 << 20);
+        }
+        assert!(blocks.cached_bytes() > 1 << 19);
     }
 }

@@ -117,3 +117,107 @@ impl NodeSink for Writer<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cairn_merkle::testing::{FaultStore, Op};
+    use cairn_merkle::{BlockStore, Error, MemoryStore, NodeSource};
+
+    fn blocks() -> (Arc<FaultStore<MemoryStore>>, Blocks) {
+        let store = Arc::new(FaultStore::new(MemoryStore::new()));
+        let blocks = Blocks::new(store.clone(), 64 << 20);
+        (store, blocks)
+    }
+
+    fn node(body: u8) -> Node {
+        Node {
+            links: Vec::new(),
+            body: vec![body],
+        }
+    }
+
+    #[test]
+    fn blocks_wait_until_they_are_flushed_and_are_of_the_epoch() {
+        let (store, blocks) = blocks();
+        let writer = Writer::new(&blocks, Epoch(7));
+        let leaf = writer.put_leaf(b"plain").unwrap();
+        let link = writer.put_node(node(3)).unwrap();
+        assert_eq!(
+            (leaf.birth, link.birth, store.count(Op::Put)),
+            (Epoch(7), Epoch(7), 0)
+        );
+        writer.flush().unwrap();
+        writer.flush().unwrap();
+        assert_eq!(store.count(Op::Put), 1, "nothing was left the second time");
+        assert_eq!(store.fresh(None, 9).unwrap().len(), 2);
+        assert_eq!(**blocks.leaf(&leaf).unwrap(), *b"plain");
+        assert!(!writer.put_bulk());
+        let mut put = writer.into_put();
+        put.sort_unstable();
+        assert_eq!(put, store.list(None, 9).unwrap());
+    }
+
+    #[test]
+    fn a_node_is_at_hand_once_it_was_put_and_a_leaf_is_not() {
+        let (store, blocks) = blocks();
+        let writer = Writer::new(&blocks, Epoch(1));
+        let (leaf, link) = (writer.put_leaf(b"x").unwrap(), writer.put_node(node(4)).unwrap());
+        assert_eq!(blocks.node(&link).unwrap().body, [4]);
+        assert!(!blocks.holds(&leaf.cid));
+        assert_eq!(store.count(Op::Get), 0);
+        assert!(
+            matches!(blocks.leaf(&leaf), Err(Error::Missing { .. })),
+            "it is queued"
+        );
+    }
+
+    #[test]
+    fn a_full_batch_goes_by_itself_and_many_are_bulk() {
+        let (store, blocks) = blocks();
+        let writer = Writer::new(&blocks, Epoch(1));
+        let plain = vec![1; 1 << 20];
+        writer.put_leaf(&plain).unwrap();
+        assert_eq!(store.count(Op::Put), 0);
+        writer.put_leaf(&plain).unwrap();
+        assert_eq!((store.count(Op::Put), writer.put_bulk()), (1, false));
+        for _ in 0..2 {
+            writer.put_leaf(&plain).unwrap();
+        }
+        assert_eq!((store.count(Op::Put), writer.put_bulk()), (2, true));
+        assert_eq!(writer.into_put().len(), 4);
+    }
+
+    #[test]
+    fn a_bulk_put_that_finds_no_room_is_tried_as_a_small_one() {
+        let (store, blocks) = blocks();
+        let writer = Writer::new(&blocks, Epoch(1));
+        let plain = vec![1; 1 << 20];
+        for _ in 0..3 {
+            writer.put_leaf(&plain).unwrap();
+        }
+        store.full_from_nth(Op::Put, 0);
+        let full = writer.put_leaf(&plain).unwrap_err();
+        assert!(matches!(full, Error::Store(error) if error.is_full()));
+        assert_eq!(store.count(Op::Put), 3, "both ways");
+        store.heal();
+        writer.put_leaf(&plain).unwrap();
+        store.fail_nth(Op::Put, 0);
+        assert!(writer.flush().is_err());
+        assert_eq!(store.count(Op::Put), 4, "another failure is told at once");
+    }
+
+    #[test]
+    fn what_was_put_is_taken_back_and_what_it_replaces_is_told_once() {
+        let (store, blocks) = blocks();
+        let writer = Writer::new(&blocks, Epoch(1));
+        let leaf = writer.put_leaf(b"plain").unwrap();
+        writer.flush().unwrap();
+        writer.drop_block(&leaf).unwrap();
+        assert_eq!(writer.take_dropped(), [leaf]);
+        assert_eq!(writer.take_dropped(), []);
+        assert_eq!(store.list(None, 9).unwrap().len(), 1);
+        writer.undo().unwrap();
+        assert!(store.list(None, 9).unwrap().is_empty());
+    }
+}

@@ -230,3 +230,6 @@ fn fits_quota(state: &State, len: u64) -> bool {
     let quota = state.volume.quota_bytes;
     quota == 0 || used_bytes(state).saturating_add(len) <= quota
 }
+
+#[cfg(test)]
+mod tests;

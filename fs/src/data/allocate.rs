@@ -209,3 +209,6 @@ impl Engine {
         Ok(copied)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -325,4 +325,98 @@ mod tests {
             }
         }
     }
+
+    fn link(seed: u64) -> Link {
+        seal_leaf(&mut TestRng::new(seed), Epoch(1), &[7; RECORD as usize]).1
+    }
+
+    fn dirty(layer: &Layer, recno: u64) -> &Dirty {
+        match &layer.records()[&recno] {
+            Rec::Dirty(dirty) => dirty,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn bytes_are_written_over_whatever_the_record_was() {
+        let (mut layer, mut dropped) = (Layer::default(), Vec::new());
+        assert!(layer.is_empty());
+        layer.set(1, Rec::Hole, &mut dropped);
+        layer.set(2, Rec::Clean(link(2)), &mut dropped);
+        for recno in 0..3 {
+            assert_eq!(layer.write(recno, RECORD, 4, vec![1; 10]), 10);
+            assert_eq!(layer.write(recno, RECORD, 10, vec![1; 10]), 6);
+        }
+        for (recno, under) in [Under::Below, Under::Hole, Under::Leaf(link(2))]
+            .into_iter()
+            .enumerate()
+        {
+            let dirty = dirty(&layer, recno as u64);
+            assert_eq!((&dirty.under, dirty.keep, dirty.version), (&under, RECORD, 2));
+        }
+        assert!(!layer.is_empty() && dropped.is_empty());
+        assert_eq!(layer.overhead(), 3 * (RECORD_BYTES + PIECE_BYTES));
+        layer.write(0, RECORD, 60, vec![1; 4]);
+        assert_eq!(layer.overhead(), 3 * (RECORD_BYTES + PIECE_BYTES) + PIECE_BYTES);
+    }
+
+    #[test]
+    fn leaves_that_are_replaced_or_cut_off_go() {
+        let (mut layer, mut dropped) = (Layer::default(), Vec::new());
+        for recno in 0..4 {
+            layer.set(recno, Rec::Clean(link(recno)), &mut dropped);
+        }
+        layer.set(0, Rec::Clean(link(9)), &mut dropped);
+        layer.write(1, RECORD, 0, vec![1]);
+        layer.set(1, Rec::Hole, &mut dropped);
+        layer.set(1, Rec::Clean(link(8)), &mut dropped);
+        assert_eq!(dropped, [link(0), link(1)]);
+        layer.cut(2 * u64::from(RECORD), RECORD, &mut dropped);
+        assert_eq!(dropped, [link(0), link(1), link(2), link(3)]);
+        assert_eq!((layer.floor, layer.records().len()), (2, 2));
+    }
+
+    #[test]
+    fn a_cut_within_a_record_keeps_what_lies_before_it() {
+        let (mut layer, mut dropped) = (Layer::default(), Vec::new());
+        layer.write(1, RECORD, 10, vec![1; 20]);
+        layer.write(2, RECORD, 0, vec![1; 20]);
+        layer.cut(u64::from(RECORD) + 15, RECORD, &mut dropped);
+        assert_eq!((layer.floor, layer.records().len()), (2, 1));
+        assert_eq!((dirty(&layer, 1).keep, dirty(&layer, 1).pieces.bytes()), (15, 5));
+        layer.cut(u64::from(RECORD) + 40, RECORD, &mut dropped);
+        assert_eq!(dirty(&layer, 1).keep, 15, "what was cut off does not come back");
+        layer.write(7, RECORD, 0, vec![1]);
+        assert_eq!(dirty(&layer, 7).under, Under::Hole, "it lies above the floor");
+        layer.cut(0, RECORD, &mut dropped);
+        assert_eq!((layer.floor, layer.records().len()), (0, 0));
+        assert!(!layer.is_empty() && dropped.is_empty());
+    }
+
+    #[test]
+    fn what_a_file_will_take_is_counted_by_records_up_to_its_end() {
+        let (mut layer, mut dropped) = (Layer::default(), Vec::new());
+        let record = u64::from(RECORD);
+        assert_eq!(layer.bytes_held(500, 1000), (500, true));
+        layer.write(0, RECORD, 3, vec![1]);
+        assert_eq!(layer.bytes_held(0, 4), (4, true));
+        assert_eq!(layer.bytes_held(0, 5 * record), (record, true));
+        assert_eq!(layer.bytes_held(100, 5 * record), (record + 100, false));
+        layer.set(4, Rec::Clean(link(1)), &mut dropped);
+        assert_eq!(layer.bytes_held(0, 5 * record), (2 * record, true));
+        layer.cut(record, RECORD, &mut dropped);
+        assert_eq!(layer.bytes_held(10 * record, record), (2 * record, false));
+    }
+
+    #[test]
+    fn a_range_is_cut_at_the_borders_of_records() {
+        let pieces = |offset, len| cut(offset, len, RECORD).collect::<Vec<_>>();
+        assert_eq!(pieces(10, 0), []);
+        assert_eq!(pieces(10, 20), [(0, 10, 30)]);
+        assert_eq!(pieces(0, 128), [(0, 0, 64), (1, 0, 64)]);
+        assert_eq!(pieces(63, 67), [(0, 63, 64), (1, 0, 64), (2, 0, 2)]);
+        assert_eq!(plain_len(&link(1)), u64::from(RECORD));
+        let short = Link { len: 3, ..link(1) };
+        assert_eq!(plain_len(&short), 0);
+    }
 }

@@ -208,3 +208,6 @@ fn base_of(recno: u64, dirty: &Dirty) -> Option<Part<'static>> {
         link,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -131,3 +131,6 @@ pub(crate) fn inherit(
     }
     (bits, lists)
 }
+
+#[cfg(test)]
+mod tests;

@@ -261,3 +261,6 @@ fn new_record(parent: &Inode, ino: InodeNo, new: NewInode, caller: Caller) -> Re
         stored: new.stored,
     }
 }
+
+#[cfg(test)]
+mod tests;

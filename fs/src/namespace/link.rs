@@ -184,3 +184,6 @@ pub(crate) fn keep_snapshots(parent: InodeNo, name: &Name) -> Result<()> {
         false => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

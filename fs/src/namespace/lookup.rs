@@ -265,3 +265,6 @@ impl State {
         true
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -161,3 +161,6 @@ pub(crate) fn place_of(inode: &Inode) -> Option<Place> {
         Home::Root | Home::Orphan => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

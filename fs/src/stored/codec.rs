@@ -122,3 +122,75 @@ impl<'a> Decoder<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encoded() -> Vec<u8> {
+        let mut out = Encoder::default();
+        out.u8(7).u32(0x0102_0304).u64(0x0506_0708_090a_0b0c);
+        out.time(Time::new(-2, 5)).raw(b"raw").bytes(b"some").u8(1);
+        out.0
+    }
+
+    #[test]
+    fn fields_are_little_endian_and_come_back_in_order() {
+        let bytes = encoded();
+        let mut expected = vec![7, 4, 3, 2, 1, 0xc, 0xb, 0xa, 9, 8, 7, 6, 5, 0xfe];
+        expected.extend_from_slice(&[0xff; 7]);
+        expected.extend_from_slice(b"\x05\0\0\0raw\x04\0\0\0some\x01");
+        assert_eq!(bytes, expected);
+        let mut from = Decoder::new("test", &bytes);
+        assert!(!from.is_empty());
+        assert_eq!(from.u8().unwrap(), 7);
+        assert_eq!(from.u32().unwrap(), 0x0102_0304);
+        assert_eq!(from.u64().unwrap(), 0x0506_0708_090a_0b0c);
+        assert_eq!(from.time().unwrap(), Time(-2_000_000_000 + 5));
+        assert_eq!(&from.array::<3>().unwrap(), b"raw");
+        assert_eq!(from.bytes().unwrap(), b"some");
+        assert!(from.flag().unwrap());
+        assert!(from.is_empty());
+        from.finish().unwrap();
+    }
+
+    #[test]
+    fn what_is_cut_short_or_goes_on_is_refused_by_name() {
+        let short = |decode: fn(&mut Decoder<'_>) -> bool, len| {
+            let bytes = vec![0; len];
+            let mut from = Decoder::new("test", &bytes);
+            assert!(decode(&mut from), "{len} bytes are enough");
+            assert!(from.is_empty());
+            assert!(!decode(&mut Decoder::new("test", &bytes[..len - 1])));
+        };
+        short(|from| from.u8().is_ok(), 1);
+        short(|from| from.flag().is_ok(), 1);
+        short(|from| from.u32().is_ok(), 4);
+        short(|from| from.bytes().is_ok(), 4);
+        short(|from| from.u64().is_ok(), 8);
+        short(|from| from.time().is_ok(), 12);
+        let mut from = Decoder::new("test", b"\x03\0\0\0ab");
+        assert!(matches!(
+            from.bytes(),
+            Err(Error::Malformed {
+                what: "test",
+                why: "it ends too early"
+            })
+        ));
+        let followed = Decoder::new("test", b"x").finish();
+        assert!(matches!(followed, Err(Error::Malformed { what: "test", .. })));
+    }
+
+    #[test]
+    fn what_has_two_encodings_has_one_that_is_right() {
+        assert!(!Decoder::new("test", &[0]).flag().unwrap());
+        assert!(Decoder::new("test", &[2]).flag().is_err());
+        let time = |nanoseconds: u32| {
+            let mut out = Encoder::default();
+            out.u64(3).u32(nanoseconds);
+            Decoder::new("test", &out.0).time().ok()
+        };
+        assert_eq!(time(999_999_999), Some(Time(3_999_999_999)));
+        assert_eq!(time(1_000_000_000), None);
+    }
+}

@@ -40,3 +40,62 @@ impl DirKey {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(hash: u32, name: &[u8]) -> DirKey {
+        let name = Name::new(name).unwrap();
+        DirKey { hash, name }
+    }
+
+    #[test]
+    fn a_hash_is_of_the_name_and_the_secret_alone() {
+        let name = Name::new(b"file").unwrap();
+        let hash = DirKey::new(&[1; 32], &name).hash;
+        let full = blake3::keyed_hash(&[1; 32], b"file");
+        let first = u32::from_be_bytes(full.as_bytes()[..4].try_into().unwrap());
+        assert_eq!(hash, first >> 5);
+        assert_ne!(hash, DirKey::new(&[2; 32], &name).hash);
+        assert_ne!(hash, DirKey::new(&[1; 32], &Name::new(b"File").unwrap()).hash);
+        assert!((1..1 << HASH_BITS).contains(&hash));
+    }
+
+    #[test]
+    fn keys_are_ordered_by_hash_and_then_by_name_as_their_bytes_are() {
+        let keys = [
+            key(1, b"z"),
+            key(2, b"a"),
+            key(2, b"ab"),
+            key(2, b"b"),
+            key(300, b"a"),
+        ];
+        assert!(keys.is_sorted());
+        let encoded: Vec<_> = keys.iter().map(DirKey::encode).collect();
+        assert!(encoded.is_sorted());
+        assert_eq!(encoded[4], b"\0\0\x01\x2ca");
+        for (key, bytes) in keys.iter().zip(encoded) {
+            assert_eq!(DirKey::decode(&bytes).as_ref(), Some(key));
+        }
+    }
+
+    #[test]
+    fn what_is_no_hash_and_name_is_no_key() {
+        let last = (1u32 << HASH_BITS) - 1;
+        assert!(DirKey::decode(&key(last, b"x").encode()).is_some());
+        for (hash, name) in [
+            (0, &b"x"[..]),
+            (last + 1, b"x"),
+            (u32::MAX, b"x"),
+            (1, b""),
+            (1, b".."),
+            (1, b"a/b"),
+            (1, &[b'x'; 256]),
+        ] {
+            let bytes = [&hash.to_be_bytes()[..], name].concat();
+            assert!(DirKey::decode(&bytes).is_none(), "{hash} {}", name.escape_ascii());
+        }
+        assert!(DirKey::decode(&[0, 0, 1]).is_none());
+    }
+}

@@ -126,3 +126,6 @@ pub(crate) fn decode_dead(entry: &btree::Entry) -> cairn_merkle::Result<(Epoch, 
         why: "an entry is not a birth, a name and a length",
     })
 }
+
+#[cfg(test)]
+mod tests;

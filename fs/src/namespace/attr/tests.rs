@@ -1,6 +1,7 @@
 //! Set-id bits, capabilities and lists, without a kernel.
 
 use super::*;
+use crate::fixture::tree::{ROOT, Tree, at};
 use crate::fixture::{caller, header_of};
 use crate::{Config, Fallocate, Name, Quota, Time};
 use cairn_merkle::MemoryStore;
@@ -24,6 +25,8 @@ fn by(set_id: SetIdBits) -> Caller {
 }
 
 type Change = fn(&Engine, InodeNo, Caller);
+
+type Field = fn(&mut SetAttr);
 
 #[test]
 fn every_change_of_bytes_leaves_the_set_id_bits_that_its_caller_may_keep_and_no_capability() {
@@ -265,4 +268,180 @@ fn names_that_the_kernel_does_not_guard_are_no_attributes() {
         set(name.as_bytes()).unwrap();
     }
     assert_eq!(engine.listxattr(ino).unwrap().len(), 3);
+}
+
+#[test]
+fn each_field_that_is_named_is_set_and_no_other() {
+    let mut tree = Tree::new();
+    let fields: [(&str, Field); 6] = [
+        ("mode", |set| set.mode = Some(0o177_4321)),
+        ("uid", |set| set.uid = Some(70)),
+        ("gid", |set| set.gid = Some(80)),
+        ("size", |set| set.size = Some(9000)),
+        ("atime", |set| set.atime = Some(Time(-5))),
+        ("mtime", |set| set.mtime = Some(Time(6))),
+    ];
+    let named = |field: Field| {
+        let mut set = SetAttr::default();
+        field(&mut set);
+        set
+    };
+    for (text, field) in fields {
+        let file = tree.file(ROOT, text);
+        let answer = tree.engine.setattr(file, named(field), at(50)).unwrap();
+        assert_eq!(answer, tree.engine.getattr(file).unwrap(), "{text}");
+    }
+    tree.always(|tree, when| {
+        for (text, field) in fields {
+            let (attr, set) = (tree.find(ROOT, text).unwrap(), named(field));
+            let mode = set.mode.map_or(0o644, |_| 0o4321);
+            assert_eq!(attr.mode, mode, "{text} {when}");
+            let ids = (set.uid.unwrap_or(0), set.gid.unwrap_or(0));
+            assert_eq!((attr.uid, attr.gid), ids, "{text} {when}");
+            assert_eq!(attr.size, set.size.unwrap_or(0), "{text} {when}");
+            let cut = set.size.map_or(Time(1), |_| Time(50));
+            assert_eq!(attr.atime, set.atime.unwrap_or(Time(1)), "{text} {when}");
+            assert_eq!(attr.mtime, set.mtime.unwrap_or(cut), "{text} {when}");
+            assert_eq!([attr.ctime, attr.btime], [Time(50), Time(1)], "{text} {when}");
+        }
+    });
+}
+
+#[test]
+fn directories_and_links_have_attributes_but_no_size_to_set() {
+    let mut tree = Tree::new();
+    let set = SetAttr {
+        mode: Some(0o1700),
+        uid: Some(3),
+        atime: Some(Time(30)),
+        ctime: Some(Time(31)),
+        ..SetAttr::default()
+    };
+    for (text, kind) in [
+        ("dir", Kind::Directory),
+        ("link", Kind::Symlink),
+        ("fifo", Kind::Fifo),
+    ] {
+        let ino = tree.try_make(ROOT, text, kind).unwrap();
+        tree.engine.setattr(ino, set, at(2)).unwrap();
+        let size = SetAttr {
+            size: Some(0),
+            ..SetAttr::default()
+        };
+        let refused = tree.engine.setattr(ino, size, at(2));
+        match kind {
+            Kind::Directory => assert!(matches!(refused, Err(Error::IsDirectory))),
+            _ => assert!(matches!(refused, Err(Error::Invalid(_)))),
+        }
+    }
+    tree.always(|tree, when| {
+        for text in ["dir", "link", "fifo"] {
+            let attr = tree.find(ROOT, text).unwrap();
+            assert_eq!((attr.mode, attr.uid, attr.gid), (0o1700, 3, 0), "{text} {when}");
+            assert_eq!([attr.atime, attr.ctime], [Time(30), Time(31)], "{text} {when}");
+        }
+    });
+    let missing = tree.engine.setattr(InodeNo(999), set, at(2));
+    assert!(matches!(missing, Err(Error::NoEntry)));
+    let refused = tree.engine.setattr(InodeNo::SNAPSHOTS, set, at(2));
+    assert!(matches!(refused, Err(Error::ReadOnly(_))));
+}
+
+#[test]
+fn extended_attributes_are_set_replaced_and_removed() {
+    let mut tree = Tree::new();
+    let file = tree.file(ROOT, "file");
+    let set = |name: &[u8], value: &[u8], mode| tree.engine.setxattr(file, name, value, mode, at(4));
+    set(b"user.a", b"1", XattrMode::Create).unwrap();
+    assert_eq!(tree.engine.getattr(file).unwrap().ctime, Time(4));
+    assert!(matches!(
+        set(b"user.a", b"2", XattrMode::Create),
+        Err(Error::Exists)
+    ));
+    assert!(matches!(
+        set(b"user.b", b"2", XattrMode::Replace),
+        Err(Error::NoXattr)
+    ));
+    assert_eq!(tree.engine.getxattr(file, b"user.a").unwrap(), b"1");
+    set(b"user.a", b"", XattrMode::Replace).unwrap();
+    set(b"user.b", b"3", XattrMode::Set).unwrap();
+    set(b"trusted.c", b"4", XattrMode::Set).unwrap();
+    tree.engine.removexattr(file, b"user.b", at(5)).unwrap();
+    let again = tree.engine.removexattr(file, b"user.b", at(6));
+    assert!(matches!(again, Err(Error::NoXattr)));
+    let volume = set(b"cairn.root", b"x", XattrMode::Set);
+    assert!(matches!(volume, Err(Error::NotPermitted(_))));
+    tree.always(|tree, when| {
+        let file = tree.hold(ROOT, "file");
+        assert_eq!(
+            tree.engine.listxattr(file).unwrap(),
+            [&b"trusted.c"[..], b"user.a"],
+            "{when}"
+        );
+        assert_eq!(tree.engine.getxattr(file, b"user.a").unwrap(), b"", "{when}");
+        assert_eq!(tree.engine.getxattr(file, b"trusted.c").unwrap(), b"4", "{when}");
+        assert!(matches!(
+            tree.engine.getxattr(file, b"user.b"),
+            Err(Error::NoXattr)
+        ));
+        assert_eq!(tree.engine.getattr(file).unwrap().ctime, Time(5), "{when}");
+    });
+    assert!(tree.engine.listxattr(InodeNo::SNAPSHOTS).unwrap().is_empty());
+    let none = tree.engine.getxattr(InodeNo::SNAPSHOTS, b"user.a");
+    assert!(matches!(none, Err(Error::NoXattr)));
+}
+
+#[test]
+fn one_inode_carries_128_kib_of_attributes() {
+    let tree = Tree::new();
+    let file = tree.file(ROOT, "file");
+    let set = |name: &[u8], len| {
+        tree.engine
+            .setxattr(file, name, &vec![1; len], XattrMode::Set, at(1))
+    };
+    set(b"user.a", 60_000).unwrap();
+    let rest = XATTR_BYTES_MAX - 60_000 - 12;
+    assert!(matches!(set(b"user.b", rest + 1), Err(Error::XattrTooLarge)));
+    set(b"user.b", rest).unwrap();
+    assert!(matches!(set(b"user.c", 0), Err(Error::XattrTooLarge)));
+    // What is replaced does not count.
+    set(b"user.a", 60_000).unwrap();
+    assert!(matches!(set(b"user.a", 60_001), Err(Error::XattrTooLarge)));
+    tree.engine.removexattr(file, b"user.b", at(1)).unwrap();
+    set(b"user.c", 60_000).unwrap();
+    tree.engine.commit().unwrap();
+    tree.is_whole();
+}
+
+#[test]
+fn the_set_group_id_bit_stays_with_a_group_that_the_caller_is_in() {
+    let tree = Tree::new();
+    let owner = Caller {
+        uid: 5,
+        gid: 6,
+        ..by(SetIdBits::DropForMember)
+    };
+    for (gid, before, after) in [
+        (6, 0o6744, 0o2744),
+        (7, 0o6744, 0o744),
+        (7, 0o2744, 0o2744),
+        (6, 0o6754, 0o754),
+    ] {
+        let file = tree.file(ROOT, "file");
+        let set = SetAttr {
+            mode: Some(before),
+            ..SetAttr::default()
+        };
+        tree.engine.setattr(file, set, at(1)).unwrap();
+        let set = SetAttr {
+            gid: Some(gid),
+            ..SetAttr::default()
+        };
+        assert_eq!(
+            tree.engine.setattr(file, set, owner).unwrap().mode,
+            after,
+            "{gid}"
+        );
+        tree.unlink(ROOT, "file").unwrap();
+    }
 }

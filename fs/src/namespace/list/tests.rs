@@ -1,8 +1,10 @@
-//! Listings of names that share a hash.
+//! Listings of names that share a hash, of all layers, and of damaged directories.
 
+use crate::fixture::tree::{ROOT, Tree, config, name};
 use crate::fixture::{caller, header_of};
-use crate::{Access, Config, DirCookie, Engine, InodeNo, Kind, Name, Quota, Time};
-use cairn_merkle::MemoryStore;
+use crate::{Access, Config, DirCookie, Engine, Error, InodeNo, Kind, Name, Quota, Time};
+use cairn_merkle::testing::{FaultStore, Op, Tamper};
+use cairn_merkle::{MemoryStore, NodeSource};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -117,4 +119,175 @@ fn cookies_fit_31_bits_and_are_one_for_each_name() {
         }
         engine.commit().unwrap();
     }
+}
+
+/// A directory with names in all layers: stored, frozen by a commit that found no room, and open.
+fn layered() -> (Tree<FaultStore<MemoryStore>>, BTreeMap<String, InodeNo>) {
+    let tree = Tree::over(FaultStore::new(MemoryStore::new()), config(), Quota::default());
+    let mut there = BTreeMap::new();
+    for (layer, letter) in ["s", "f", "o"].into_iter().enumerate() {
+        for n in 0..50 {
+            let text = format!("{letter}{n}");
+            there.insert(text.clone(), tree.file(ROOT, &text));
+        }
+        for n in 0..10 * layer {
+            for other in ["s", "f"].into_iter().take(layer) {
+                let text = format!("{other}{n}");
+                if there.remove(&text).is_some() {
+                    tree.unlink(ROOT, &text).unwrap();
+                }
+            }
+        }
+        match layer {
+            0 => tree.engine.commit().unwrap(),
+            1 => {
+                tree.store.full_from_nth(Op::SwapHead, 0);
+                assert!(tree.engine.commit().is_err());
+                tree.store.heal();
+            }
+            _ => {}
+        }
+    }
+    // One that comes back over its removal.
+    there.insert("s0".into(), tree.file(ROOT, "s0"));
+    (tree, there)
+}
+
+#[test]
+fn names_of_all_layers_are_listed_in_pages_of_any_size() {
+    let (mut tree, there) = layered();
+    let expected: Vec<_> = there.into_iter().collect();
+    for count in [1, 2, 7, 50, 1000] {
+        let (mut after, mut rows) = (DirCookie(0), Vec::new());
+        loop {
+            let page = tree.engine.readdir(ROOT, after, count, count == 7).unwrap();
+            assert!(page.len() <= count);
+            let Some(last) = page.last() else { break };
+            assert!(page.is_sorted_by_key(|row| row.cookie) && page[0].cookie > after);
+            after = last.cookie;
+            for row in page {
+                assert_eq!(row.attr.is_some(), count == 7);
+                let text = String::from_utf8(row.name.as_bytes().to_vec()).unwrap();
+                rows.push((text, row.ino));
+            }
+        }
+        rows.sort();
+        assert!(rows == expected, "pages of {count}");
+    }
+    tree.always(|tree, when| assert!(tree.list(ROOT) == expected, "{when}"));
+    assert!(
+        tree.engine
+            .readdir(ROOT, DirCookie(0), 0, false)
+            .unwrap()
+            .is_empty()
+    );
+}
+
+#[test]
+fn attributes_in_a_listing_are_the_newest() {
+    let mut tree = Tree::new();
+    let (dir, file) = (tree.dir(ROOT, "dir"), tree.file(ROOT, "file"));
+    tree.file(dir, "below");
+    tree.write(file, 0, b"123");
+    tree.link(file, ROOT, "linked");
+    tree.engine.commit().unwrap();
+    tree.write(file, 3, b"45");
+    tree.always(|tree, when| {
+        let rows = tree.engine.readdir(ROOT, DirCookie(0), 10, true).unwrap();
+        assert_eq!(rows.len(), 3);
+        for row in rows {
+            let found = tree.engine.lookup(ROOT, &row.name).unwrap();
+            assert_eq!(row.attr, Some(found), "{when}");
+            assert_eq!((row.ino, row.kind), (found.ino, found.kind), "{when}");
+            let size = if found.kind == Kind::Directory { 96 } else { 5 };
+            assert_eq!(found.size, size, "{when}");
+            tree.engine.forget(found.ino, 1);
+        }
+    });
+    let file = tree.hold(ROOT, "file");
+    let refused = tree.engine.readdir(file, DirCookie(0), 1, false);
+    assert!(matches!(refused, Err(Error::NotDirectory)));
+}
+
+#[test]
+fn a_listing_counts_no_references() {
+    let mut tree = Tree::new();
+    tree.file(ROOT, "file");
+    tree.reopen();
+    let rows = tree.engine.readdir(ROOT, DirCookie(0), 10, true).unwrap();
+    assert!(tree.engine.getattr(rows[0].ino).is_err());
+    let kept = tree.engine.retain(ROOT, &rows[0]).unwrap();
+    assert_eq!(kept, rows[0].attr);
+    assert!(tree.engine.getattr(rows[0].ino).is_ok());
+    tree.engine.forget(rows[0].ino, 1);
+    assert!(tree.engine.getattr(rows[0].ino).is_err());
+}
+
+#[test]
+fn snapshots_are_listed_and_the_directory_of_them_is_not() {
+    let mut tree = Tree::new();
+    tree.file(ROOT, "file");
+    for text in ["b", "a"] {
+        tree.engine.snapshot_create(&name(text), Time(1)).unwrap();
+    }
+    tree.always(|tree, _| {
+        assert_eq!(tree.names(ROOT), ["file"]);
+        let page = |after, count| {
+            tree.engine
+                .readdir(InodeNo::SNAPSHOTS, after, count, false)
+                .unwrap()
+        };
+        let rows = page(DirCookie(0), 9);
+        let names: Vec<_> = rows.iter().map(|row| row.name.as_bytes()).collect();
+        assert_eq!(names, [b"b", b"a"], "in the order they were taken");
+        assert_eq!(page(DirCookie(0), 1), rows[..1]);
+        assert_eq!(page(rows[0].cookie, 9), rows[1..]);
+        for row in rows {
+            assert_eq!(tree.names(tree.hold(InodeNo::SNAPSHOTS, "a")), ["file"]);
+            assert_eq!(
+                tree.find(InodeNo::SNAPSHOTS, "a").is_ok(),
+                row.kind == Kind::Directory
+            );
+        }
+    });
+}
+
+#[test]
+fn a_list_with_a_damaged_part_tells_the_rest_and_does_not_end_as_if_it_were_whole() {
+    let mut tree = Tree::over(FaultStore::new(MemoryStore::new()), config(), Quota::default());
+    for n in 0..600 {
+        tree.file(ROOT, &format!("{n}"));
+    }
+    tree.reopen();
+    let root = tree
+        .engine
+        .state
+        .lock()
+        .inode(ROOT)
+        .unwrap()
+        .dir()
+        .unwrap()
+        .stored
+        .clone();
+    let node = tree.engine.blocks.node(&root.unwrap()).unwrap();
+    let lost = node.links[1].cid;
+    tree.store.tamper(lost, Tamper::FlipBit(1));
+    for _ in 0..2 {
+        let rows = tree.engine.readdir(ROOT, DirCookie(0), 1000, false).unwrap();
+        assert!(rows.len() > 100 && rows.len() < 600, "{}", rows.len());
+        let last = rows.last().unwrap().cookie;
+        let end = tree.engine.readdir(ROOT, last, 1000, false);
+        let damaged = match end {
+            Err(Error::Merkle(error)) => error.damaged(),
+            _ => None,
+        };
+        assert_eq!(damaged, Some(lost));
+        // As often as it is asked, until the block is there again.
+        assert!(tree.engine.readdir(ROOT, last, 1000, false).is_err());
+    }
+    tree.store.heal();
+    let rows = tree.engine.readdir(ROOT, DirCookie(0), 1000, false).unwrap();
+    assert_eq!(rows.len(), 600);
+    let end = tree.engine.readdir(ROOT, rows[599].cookie, 9, false);
+    assert!(end.unwrap().is_empty());
 }
