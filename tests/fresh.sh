@@ -37,6 +37,7 @@ cleanup() {
         [[ $(readlink "$pid/root" 2>/dev/null) == "$bare" ]] && kill -9 "${pid#/proc/}" 2>/dev/null
     done
     grep -oE " $bare/[^ ]*" /proc/self/mounts | tac | while read -r mount; do umount -l "$mount"; done
+    umount -l "$bare" 2>/dev/null
     rm -rf --one-file-system "$work"
 }
 trap cleanup EXIT
@@ -75,6 +76,8 @@ copy() {
 bare_system() { debootstrap --variant=minbase "$suite" "$bare" ${mirror:+"$mirror"} >"$work/debootstrap.log" || { tail "$work/debootstrap.log"; return 1; }; }
 
 settings() {
+    # A mount of its own: in a root that is none, no namespace of mounts can be made.
+    mount --bind "$bare" "$bare"
     mount --rbind /dev "$bare/dev" && mount --make-rslave "$bare/dev"
     mount -t proc proc "$bare/proc"
     mount --rbind /sys "$bare/sys" && mount --make-rslave "$bare/sys"
