@@ -160,17 +160,17 @@ impl Copies {
     pub fn claimed_head(&mut self, store: &dyn BlockStore) -> Result<Option<(HeadClaim, Bytes)>> {
         let known = self.known_head(store);
         for twin in store.twins_ahead()? {
-            let (Ok(claim), Ok(commit)) = (HeadClaim::parse(&twin.head), commit_info(&twin.root_block))
-            else {
+            let Ok(claim) = HeadClaim::parse(&twin.head) else {
                 continue;
             };
-            let agrees = claim.root.names(&twin.root_block)
-                && (commit.volume_id, commit.epoch) == (claim.volume_id, claim.epoch);
             let is_later = match &known {
                 Ok(Some((known, _))) => known.volume_id == claim.volume_id && known.epoch < claim.epoch,
                 _ => true,
             };
-            if agrees && is_later {
+            if is_later
+                && claim.root.names(&twin.root_block)
+                && require_agreed(&claim, &twin.root_block).is_ok()
+            {
                 *self = Self::of_twin(twin);
                 return self.choose(Part::Head, |stored| HeadClaim::parse(stored));
             }
@@ -181,11 +181,7 @@ impl Copies {
     fn known_head(&mut self, store: &dyn BlockStore) -> Result<Option<(HeadClaim, Bytes)>> {
         let agrees = |stored: &Bytes| {
             let claim = HeadClaim::parse(stored)?;
-            let commit = commit_info(&root_block(store, &claim.root)?)?;
-            match (commit.volume_id, commit.epoch) == (claim.volume_id, claim.epoch) {
-                true => Ok(claim),
-                false => Err(Error::Corrupt { cid: claim.root }),
-            }
+            require_agreed(&claim, &root_block(store, &claim.root)?).map(|()| claim)
         };
         match self.choose(Part::Head, agrees) {
             Ok(Some(chosen)) => Ok(Some(chosen)),
@@ -243,6 +239,15 @@ impl Copies {
             headers.push(twin.header.clone());
         }
         headers
+    }
+}
+
+/// Refuses a commit block that says another volume or epoch than the head which names it.
+fn require_agreed(claim: &HeadClaim, root_block: &[u8]) -> Result<()> {
+    let commit = commit_info(root_block)?;
+    match (commit.volume_id, commit.epoch) == (claim.volume_id, claim.epoch) {
+        true => Ok(()),
+        false => Err(Error::Corrupt { cid: claim.root }),
     }
 }
 

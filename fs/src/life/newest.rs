@@ -14,7 +14,6 @@
 //! **Invariant:** a version older than one whose commit was done is never opened as if it were the newest.
 
 use crate::log::reach::Reach;
-use crate::stored::codec::Decoder;
 use crate::stored::volume::Volume;
 use crate::{Error, LogLoss, Result};
 use bytes::Bytes;
@@ -62,7 +61,9 @@ impl Newest {
                 continue;
             };
             let epoch = later.version.epoch;
-            if older.is_some_and(|older| epoch <= older) || older.is_some() && !later.was_done(store, key)? {
+            if let Some(older) = older
+                && (epoch <= older || !later.was_done(store, key)?)
+            {
                 continue;
             }
             match later.missing(store, older)? {
@@ -146,10 +147,7 @@ impl Found {
         let volume = Volume::decode(&self.commit.body, &self.commit.links)?;
         let key = LogKey::new(key, volume.log_salt);
         let marks = store.log_rest()?.marks;
-        let reaches = marks.iter().filter_map(|mark| {
-            let plain = key.open_mark(mark)?;
-            Reach::decode(&mut Decoder::new("mark", &plain)).ok()
-        });
+        let reaches = marks.iter().filter_map(|mark| Reach::of_mark(mark, &key));
         let done = reaches.map(|reach| reach.committed()).max();
         Ok(done >= Some(self.version.epoch))
     }

@@ -120,10 +120,7 @@ impl<'a> Walk<'a> {
 
     /// Takes a mark into account if it is one of this log's.
     fn mark(&mut self, stored: &[u8]) {
-        let plain = self.key.open_mark(stored);
-        let mark = plain
-            .and_then(|plain| Reach::decode(&mut crate::stored::codec::Decoder::new("mark", &plain)).ok());
-        if let Some(mark) = mark {
+        if let Some(mark) = Reach::of_mark(stored, self.key) {
             self.durable.merge(&mark);
         }
     }

@@ -12,7 +12,7 @@
 
 use crate::stored::codec::{Decoder, Encoder};
 use crate::{Result, Time};
-use cairn_merkle::{Epoch, LogPos};
+use cairn_merkle::{Epoch, LogKey, LogPos};
 
 /// One epoch's records, from the first on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,6 +132,12 @@ impl Reach {
         for share in &self.shares {
             out.u64(share.epoch.0).u64(share.records).u64(share.bytes);
         }
+    }
+
+    /// What a stored mark says; `None` if it is none of the mount with this key.
+    pub(crate) fn of_mark(stored: &[u8], key: &LogKey) -> Option<Self> {
+        let plain = key.open_mark(stored)?;
+        Self::decode(&mut Decoder::new("mark", &plain)).ok()
     }
 
     pub(crate) fn decode(from: &mut Decoder<'_>) -> Result<Self> {

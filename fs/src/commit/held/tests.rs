@@ -138,7 +138,7 @@ fn the_list_is_right_after_a_mount_too() {
     let (second, _) = publish(&engine);
     engine.confirmed(second);
     engine.close().unwrap();
-    // What was let go of goes, whoever knew that it was held.
+    // A released version goes, also when the mount that held it has ended.
     let engine = open(store.clone());
     assert!(past(&store, first).is_err());
     assert_eq!(engine.standing().anchored, Some(second));

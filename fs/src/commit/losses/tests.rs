@@ -123,7 +123,7 @@ fn a_damaged_leaf_that_is_cut_or_replaced_whole_costs_nothing() {
     engine.commit().unwrap();
     assert_eq!(places(&engine), []);
     assert_eq!(engine.t_read(file)[4096..][..4096], pattern(4096, 7));
-    // Nobody wrote into it: what is left of it stays the damaged leaf, which is no loss.
+    // Without a write into it the damaged leaf stays as it is, which is no loss.
     let size = crate::SetAttr {
         size: Some(2500),
         ..crate::SetAttr::default()

@@ -160,7 +160,7 @@ fn what_is_overwritten_or_deleted_counts_no_more_once_it_is_committed() {
     let tree = Tree::with(config(), of_bytes(4 * R));
     let file = tree.file(ROOT, "file");
     write(&tree, file, 0, 3 * R).unwrap();
-    // Counted twice until a commit, which the one who writes waits for.
+    // Counted twice until a commit, which the writer waits for.
     for _ in 0..5 {
         write(&tree, file, 0, R).unwrap();
         write(&tree, file, R + 5, R).unwrap();
@@ -326,7 +326,7 @@ fn what_was_deleted_is_given_back_to_who_needs_the_room() {
         Err(Error::NoSpace)
     ));
     let asked = tree.store.reclaims.load(Relaxed);
-    // Who does not take no for an answer keeps nobody busy.
+    // Asking again without a deletion in between starts no work.
     for _ in 0..5 {
         assert!(matches!(
             write(&tree, other, 200 * R, 300 * R),

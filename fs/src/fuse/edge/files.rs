@@ -19,6 +19,7 @@ use crate::fuse::{
     told,
     writers::Writers,
 };
+use crate::namespace::acl;
 use crate::operations::Operations;
 use crate::{Access, Attr, Caller, Error, Result, SetAttr, SetIdBits};
 use fuser::{FileHandle, INodeNo, Notifier, ReplyAttr, ReplyOpen, ReplyWrite, Request, WriteFlags};
@@ -72,7 +73,7 @@ impl<O: Operations + ?Sized> Edge<O> {
 
     /// An attribute was set or removed: one of them has a say in the mode.
     pub(super) fn restate(&self, node: INodeNo, attribute: &OsStr) {
-        if attribute.as_bytes() == b"system.posix_acl_access" {
+        if attribute.as_bytes() == acl::ACCESS {
             self.writers.restate(node);
         }
     }

@@ -66,6 +66,12 @@ fn accepting() -> Config {
     }
 }
 
+/// Parts and sides of the copies that were found damaged.
+fn damaged(found: &Opening) -> Vec<(Part, Side)> {
+    let copies = found.damaged_copies().iter();
+    copies.map(|copy| (copy.part, copy.side)).collect()
+}
+
 #[test]
 fn a_commit_that_was_done_is_brought_back_from_its_twin() {
     let WentBack {
@@ -218,12 +224,7 @@ fn a_damaged_copy_is_named_and_the_next_commit_writes_both() {
     let root = engine.status().root;
     to.faults.tamper(root, Tamper::FlipBit(5));
     let found = opening(&to);
-    let copies: Vec<_> = found
-        .damaged_copies()
-        .iter()
-        .map(|copy| (copy.part, copy.side))
-        .collect();
-    assert_eq!(copies, [(Part::CommitBlock, Side::First)]);
+    assert_eq!(damaged(&found), [(Part::CommitBlock, Side::First)]);
     let again = found.open(config()).unwrap();
     assert_eq!(again.damage().copies.len(), 1);
     assert_eq!(tree(&again), tree(&engine));
@@ -233,12 +234,7 @@ fn a_damaged_copy_is_named_and_the_next_commit_writes_both() {
     again.close().unwrap();
     *to.torn_head.lock() = true;
     let found = opening(&to);
-    let copies: Vec<_> = found
-        .damaged_copies()
-        .iter()
-        .map(|copy| (copy.part, copy.side))
-        .collect();
-    assert_eq!(copies, [(Part::Head, Side::First)]);
+    assert_eq!(damaged(&found), [(Part::Head, Side::First)]);
     let again = found.open(config()).unwrap();
     assert!(!*to.torn_head.lock(), "written anew");
     assert_eq!(tree(&again), tree(&engine));
@@ -246,12 +242,7 @@ fn a_damaged_copy_is_named_and_the_next_commit_writes_both() {
     // The second of the head: it tells nothing until a commit has written it.
     *to.other_twin.lock() = Some(vec![1; 40].into());
     let reader = Opening::newest(to.clone(), key_of(&*to)).unwrap();
-    let copies: Vec<_> = reader
-        .damaged_copies()
-        .iter()
-        .map(|copy| (copy.part, copy.side))
-        .collect();
-    assert_eq!(copies, [(Part::Head, Side::Second)]);
+    assert_eq!(damaged(&reader), [(Part::Head, Side::Second)]);
     let reader = reader
         .open(Config {
             read_only: true,
