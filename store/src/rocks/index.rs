@@ -32,6 +32,8 @@ pub(super) fn learn(db: &DB, written: &[Written]) -> io::Result<()> {
         batch.put_cf(of(db), keys::block(cid), entry);
         batch.put_cf(of(db), keys::fresh(*epoch, cid), b"");
     }
+    // Places alone fill memtables. The other column family must not keep the log for them.
+    batch.put(keys::FLUSHED, b"");
     db.write_opt(batch, &WriteOptions::default())
         .map_err(io::Error::other)
 }

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //!   column family `blocks`                          column family `default`
-//!   b | hash 32 | codec      -> place               m head, m header, m reached, m format
+//!   b | hash 32 | codec      -> place               m head, m header, m reached, m format, m flushed
 //!   f | epoch 8 | hash | codec -> nothing
-//!   m mark
+//!   m reached, m flushed
 //! ```
 //!
 //! Numbers are big-endian, so that keys sort by number. The codec is its multicodec byte, so that
@@ -17,6 +17,8 @@ pub(crate) const HEADER: &[u8] = b"mheader";
 /// In both column families: whichever of them is damaged, the other still says how far the store is.
 pub(crate) const REACHED: &[u8] = b"mreached";
 pub(crate) const FORMAT: &[u8] = b"mformat";
+/// Gives a column family a row, so that the next flush takes it along; see [`super::options`].
+pub(crate) const FLUSHED: &[u8] = b"mflushed";
 
 pub(crate) const BLOCKS: u8 = b'b';
 pub(crate) const FRESH: u8 = b'f';

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   worth it? --> count of the dead taken --> writer drained --> packs and limits noted --> view of the index taken
-//!        --> index synced: every delete in that view is durable --> groups of packs with garbage:
+//!        --> index flushed: no older head lies in RocksDB's log --> groups of packs with garbage:
 //!        walk the view, note live pages (pack/live.rs) --> punch the dead ones, remove dead packs
 //! ```
 //!
@@ -10,11 +10,11 @@
 //! a million blocks. It begins only when a share of the store is dead, so its cost per freed byte
 //! does not grow with the store.
 
-use super::base::RocksStore;
+use super::base::{RocksStore, synced};
 use super::keys;
 use crate::pack::{GROUP, Live, Place, Suspect};
 use cairn_merkle::StoreError;
-use rocksdb::{ReadOptions, Snapshot};
+use rocksdb::{FlushOptions, ReadOptions, Snapshot, WriteBatch};
 
 /// Below this it is not, whatever its share.
 const WORTHLESS_BYTES: u64 = 1 << 20;
@@ -51,11 +51,11 @@ impl RocksStore {
         let suspects = self.packs.suspects(&garbage).map_err(io)?;
         // After the limits: the view has every living block below them.
         let view = self.db.snapshot();
-        // Before any punch: a block that the view lacks is durably gone. Else a power cut could
-        // bring back the name of bytes that are not there any more.
-        self.db
-            .flush_wal(true)
-            .map_err(|error| self.poison(verb, error))?;
+        // Before any punch: a block that the view lacks is gone for good. Else a power cut, or
+        // damage of RocksDB's log, could bring back an older head whose blocks are punched.
+        if !suspects.is_empty() {
+            self.settle_index(verb)?;
+        }
         for group in suspects.chunks(GROUP) {
             // A crash between groups leaves the others dead and no count: the next reclaim looks
             // at every pack.
@@ -63,6 +63,22 @@ impl RocksStore {
             self.packs.punch(group, &live).map_err(io)?;
         }
         Ok(())
+    }
+
+    /// Brings the index into its tables, so that no older state of it lies in RocksDB's log alone.
+    fn settle_index(&self, verb: &'static str) -> Result<(), StoreError> {
+        let mut batch = WriteBatch::default();
+        // The tables of both then say that the log before is past.
+        for family in [self.journal(), self.blocks()] {
+            batch.put_cf(family, keys::FLUSHED, b"");
+        }
+        let flushed = self.db.write_opt(batch, &synced());
+        flushed
+            .and_then(|()| {
+                self.db
+                    .flush_cfs_opt(&[self.journal(), self.blocks()], &FlushOptions::default())
+            })
+            .map_err(|error| self.poison(verb, error))
     }
 
     fn live_in(
