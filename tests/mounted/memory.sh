@@ -19,7 +19,7 @@ trap cleanup EXIT
 "$cairn" create "$work/store" --key-file "$work/key" >/dev/null || exit 1
 
 python3 - "$cairn" "$work" "${MEMORY_SECONDS:-5}" "$@" <<'EOF'
-import fcntl, glob, json, mmap, os, subprocess, sys, time
+import fcntl, glob, json, mmap, os, resource, subprocess, sys, time
 
 cairn, work, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3])
 mnt = f"{work}/mnt"
@@ -43,7 +43,7 @@ def umount():
     return most
 
 
-def within(path):
+def within(path, seconds):
     """Counts on while there is time, in a directory of its own."""
     os.mkdir(path)
     os.chdir(path)
@@ -81,6 +81,25 @@ def attributes_of_open_files(turns):
         os.setxattr(handles[turn % len(handles)], f"user.{turn // 900 % 2}", value)
     for handle in handles:
         os.close(handle)
+
+
+def attributes_of_deleted_files(turns):
+    """Open until the end, as many as a process may have."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+    value, handles = os.urandom(60 << 10), []
+    for turn in turns:
+        if turn < min(limit - 100, 50_000):
+            handles.append(os.open(fresh(f"f{turn}"), os.O_RDWR))
+            os.setxattr(handles[turn], "user.a", value)
+            os.unlink(f"f{turn}")
+    assert all(len(os.getxattr(handle, "user.a")) == len(value) for handle in handles[:100])
+    for handle in handles:
+        os.close(handle)
+
+
+# Each file takes its place in the table of unlinked ones first.
+attributes_of_deleted_files.times = 3
 
 
 def modes(turns):
@@ -223,8 +242,8 @@ def streams(turns):
 
 
 LOOPS = [
-    one_attribute, attributes_of_many, attributes_of_open_files, modes, new_files, kept_files, directories, symlinks, links,
-    renames, exchanges, truncates, direct_bytes, holes, deleted_while_open, locks, snapshots, synced_writes, streams, listings,
+    one_attribute, attributes_of_many, attributes_of_open_files, attributes_of_deleted_files, modes,
+    new_files, kept_files, directories, symlinks, links, renames, exchanges, truncates, direct_bytes, holes, deleted_while_open, locks, snapshots, synced_writes, streams, listings,
 ]
 asked = sys.argv[4:]
 LOOPS = [loop for loop in LOOPS if not asked or loop.__name__ in asked]
@@ -235,7 +254,7 @@ for number, loop in enumerate(LOOPS):
 
     def turns():
         global count
-        for count in within(f"{mnt}/{number}"):
+        for count in within(f"{mnt}/{number}", seconds * getattr(loop, "times", 1)):
             yield count
 
     loop(turns())

@@ -130,6 +130,9 @@ impl Engine {
                     continue;
                 }
                 Loss::Table(table, cause) => {
+                    if table == Table::Orphans {
+                        state.parking.lose_orphans();
+                    }
                     self.damage.table(table, &cause);
                     continue;
                 }

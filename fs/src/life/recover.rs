@@ -85,16 +85,21 @@ impl Engine {
     /// Brings the inodes that were unlinked while open into memory, where the next commit finds them dead. Those in a
     /// damaged block stay in the table, unknown: their space is not given back before a repair.
     fn load_orphans(&self, state: &mut State) -> Result<()> {
+        let mut damaged = false;
         let orphans = btree::range_past(
             &self.blocks,
             state.volume.orphans.as_ref(),
             std::ops::Bound::Unbounded,
             usize::MAX,
             &mut |_, error| {
+                damaged = true;
                 self.damage.table(Table::Orphans, &(&error).into());
                 Ok(())
             },
         )?;
+        if damaged {
+            state.parking.lose_orphans();
+        }
         for entry in orphans {
             let record = Record::decode(&entry.value, &entry.links)?;
             let ino = record.meta.ino;

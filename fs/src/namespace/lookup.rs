@@ -2,9 +2,10 @@
 //!
 //! Every operation enters through [`Engine::enter`], which brings the inode it is about back into memory.
 
+use crate::damage::Table;
 use crate::engine::Engine;
 use crate::namespace::inode::{Child, Home, Inode};
-use crate::namespace::parking::{Place, place_of};
+use crate::namespace::parking::Place;
 use crate::namespace::view::{in_view, view_of};
 use crate::state::State;
 use crate::stored::name::DirKey;
@@ -87,6 +88,24 @@ impl Engine {
         Ok(())
     }
 
+    /// Has an unlinked inode in memory.
+    fn load_orphan(&self, state: &mut State, ino: InodeNo) -> Result<()> {
+        if state.inodes.contains_key(&ino) {
+            return Ok(());
+        }
+        let key = ino.0.to_be_bytes();
+        let entry = btree::get(&self.blocks, state.volume.orphans.as_ref(), &key)?;
+        let entry = entry.ok_or(Error::NoEntry)?;
+        let record = Record::decode(&entry.value, &entry.links)?;
+        state.insert(Inode::new(
+            record.meta,
+            record.xattrs,
+            record.stored,
+            Home::Orphan,
+        ));
+        Ok(())
+    }
+
     /// [`Self::child`], with the inode in memory in any case.
     pub(crate) fn find(&self, state: &mut State, parent: InodeNo, key: &DirKey) -> Result<Option<Child>> {
         let child = self.child(state, parent, key)?;
@@ -118,7 +137,7 @@ impl Engine {
     /// The kernel drops `count` references.
     pub fn forget(&self, ino: InodeNo, count: u64) {
         let mut state = self.state.lock();
-        if state.forget_parked(ino, count, 0) {
+        if self.forget_parked(&mut state, ino, count, 0) {
             return;
         }
         if let Ok(inode) = state.inode_mut(ino) {
@@ -179,13 +198,32 @@ impl Engine {
     /// A handle was closed.
     pub fn release(&self, ino: InodeNo) {
         let mut state = self.state.lock();
-        if state.forget_parked(ino, 0, 1) {
+        if self.forget_parked(&mut state, ino, 0, 1) {
             return;
         }
         if let Ok(inode) = state.inode_mut(ino) {
             inode.opens = inode.opens.saturating_sub(1);
             state.evict_if_idle(ino);
         }
+    }
+
+    /// The kernel drops references to an inode that may be parked, and closes handles. Answers whether it was.
+    fn forget_parked(&self, state: &mut State, ino: InodeNo, lookups: u64, opens: u32) -> bool {
+        let Some(left) = state.parking.forget(ino, lookups, opens) else {
+            return false;
+        };
+        match left {
+            Some(Place::Entry { parent, .. }) => state.child_gone(parent),
+            // Dead now: the next commit finds it in memory and frees its blocks.
+            Some(Place::Orphans) => match self.load_orphan(state, ino) {
+                Ok(()) => state.evict_if_idle(ino),
+                // It stays in the table. The next mount frees its blocks, or a repair does.
+                Err(Error::Merkle(error)) => self.damage.table(Table::Orphans, &(&error).into()),
+                Err(error) => tracing::error!(%ino, %error, "an unlinked inode is not where it was"),
+            },
+            Some(Place::Table) | None => {}
+        }
+        true
     }
 
     /// Begins an operation on `ino`: it is in memory afterwards, unless the engine knows nothing of it, and so is the
@@ -200,6 +238,7 @@ impl Engine {
         match state.parking.place(ino) {
             None => Ok(()),
             Some(Place::Table) => self.load_linked(state, ino),
+            Some(Place::Orphans) => self.load_orphan(state, ino),
             Some(Place::Entry { parent, hash }) => self.load_entry(state, ino, parent, hash),
         }
     }
@@ -241,7 +280,7 @@ impl State {
                 steps -= 1;
                 continue;
             };
-            match place_of(inode) {
+            match self.parking.place_for(inode) {
                 Some(place) if crowded => {
                     self.parking.park(inode, place);
                     self.take(ino);
@@ -252,17 +291,6 @@ impl State {
                 }
             }
         }
-    }
-
-    /// The kernel drops references to an inode that may be parked, and closes handles. Answers whether it was.
-    fn forget_parked(&mut self, ino: InodeNo, lookups: u64, opens: u32) -> bool {
-        let Some(left) = self.parking.forget(ino, lookups, opens) else {
-            return false;
-        };
-        if let Some(Place::Entry { parent, .. }) = left {
-            self.child_gone(parent);
-        }
-        true
     }
 }
 

@@ -3,7 +3,7 @@
 //! ```text
 //!   in memory (about 800 bytes) --too many, clean, not open, no children in memory--> parked (40 bytes)
 //!        ^                                                                               |
-//!        `------- enter(): found by parent and hash of its name, or in the table --------'
+//!        `------- enter(): found by parent and hash of its name, or in a table ----------'
 //! ```
 //!
 //! The kernel keeps inodes as long as it has memory, and the daemon must know each of them until it is forgotten: a
@@ -30,8 +30,13 @@ const STEPS_MAX: u64 = 64;
 /// Where a parked inode is found.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Place {
-    Entry { parent: InodeNo, hash: u32 },
+    Entry {
+        parent: InodeNo,
+        hash: u32,
+    },
     Table,
+    /// In the table of unlinked inodes.
+    Orphans,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +57,8 @@ pub(crate) struct Parking {
     stamp: u64,
     inodes_max: usize,
     bytes_max: u64,
+    /// The table of unlinked inodes is damaged: a commit may have left some of them out of it.
+    orphans_lost: bool,
 }
 
 impl Parking {
@@ -73,6 +80,16 @@ impl Parking {
         inode.lookups += parked.map_or(0, |parked| parked.lookups);
         inode.opens += parked.map_or(0, |parked| parked.opens);
         parked.is_some()
+    }
+
+    /// Unlinked inodes stay in memory from now on.
+    pub(crate) fn lose_orphans(&mut self) {
+        self.orphans_lost = true;
+    }
+
+    /// Where an inode would be found, if it may be parked.
+    pub(crate) fn place_for(&self, inode: &Inode) -> Option<Place> {
+        place_of(inode).filter(|place| !(self.orphans_lost && matches!(place, Place::Orphans)))
     }
 
     /// The kernel refers to an inode of the hard-link table that cannot be read: it is parked without having been here.
@@ -145,8 +162,7 @@ impl Parking {
     }
 }
 
-/// Where an inode would be found, if it may be parked.
-pub(crate) fn place_of(inode: &Inode) -> Option<Place> {
+fn place_of(inode: &Inode) -> Option<Place> {
     let open = inode.opens > 0 && inode.counted < HEAVY_BYTES;
     let busy = inode.dirty || inode.frozen || open || inode.children > 0 || inode.is_idle();
     // What an fsync has yet to report would be forgotten.
@@ -158,7 +174,8 @@ pub(crate) fn place_of(inode: &Inode) -> Option<Place> {
             hash: key.hash,
         }),
         Home::Table => Some(Place::Table),
-        Home::Root | Home::Orphan => None,
+        Home::Orphan => Some(Place::Orphans),
+        Home::Root => None,
     }
 }
 

@@ -297,3 +297,46 @@ fn a_name_whose_inode_cannot_be_read_is_listed_all_the_same() {
     let gone = tree.engine.retain(ROOT, &rows[0]);
     assert!(matches!(gone, Err(Error::NoEntry)));
 }
+
+#[test]
+fn an_unlinked_inode_is_parked_and_destroyed_with_its_last_reference() {
+    let tree = crowded();
+    let files: Vec<InodeNo> = (0..4).map(|n| tree.file(ROOT, &format!("f{n}"))).collect();
+    for (n, file) in files.iter().enumerate() {
+        tree.write(*file, 0, &bytes(300_000, n));
+        tree.hold(ROOT, &format!("f{n}"));
+        tree.unlink(ROOT, &format!("f{n}")).unwrap();
+    }
+    let park = || {
+        tree.engine.commit().unwrap();
+        for _ in 0..8 {
+            tree.engine.getattr(ROOT).unwrap();
+        }
+    };
+    park();
+    for (n, file) in files.iter().enumerate() {
+        assert!(!in_memory(&tree, *file));
+        assert_eq!(tree.read(*file), bytes(300_000, n));
+        tree.write(*file, 300_000, b"more");
+    }
+    park();
+    let orphans = || tree.engine.state.lock().volume.orphans.is_some();
+    assert!(orphans());
+    for file in &files {
+        assert!(!in_memory(&tree, *file));
+        assert_eq!(&tree.read(*file)[300_000..], b"more");
+    }
+    park();
+    for file in files {
+        tree.engine.forget(file, 1);
+        assert!(!in_memory(&tree, file));
+        tree.engine.forget(file, 1);
+        assert!(in_memory(&tree, file), "the next commit destroys it");
+    }
+    tree.engine.commit().unwrap();
+    while tree.engine.status().destroying > 0 {
+        tree.engine.commit().unwrap();
+    }
+    assert!(!orphans());
+    tree.is_whole();
+}

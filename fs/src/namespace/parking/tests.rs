@@ -39,7 +39,7 @@ fn only_what_the_last_commit_holds_and_nobody_uses_is_parked() {
             hash: 7
         })
     ));
-    let changes: [fn(&mut Inode); 9] = [
+    let changes: [fn(&mut Inode); 8] = [
         |inode| inode.dirty = true,
         |inode| inode.frozen = true,
         |inode| inode.opens = 1,
@@ -47,7 +47,6 @@ fn only_what_the_last_commit_holds_and_nobody_uses_is_parked() {
         |inode| inode.lookups = 0,
         |inode| inode.lost = true,
         |inode| inode.home = Home::Root,
-        |inode| inode.home = Home::Orphan,
         |inode| {
             let (_, link) = cairn_merkle::seal_leaf(&mut rand::rng(), Epoch(1), b"");
             inode.dir_mut().unwrap().unread = Some(link);
@@ -60,6 +59,11 @@ fn only_what_the_last_commit_holds_and_nobody_uses_is_parked() {
     }
     let linked = inode(30, Kind::File, Home::Table);
     assert!(matches!(place_of(&linked), Some(Place::Table)));
+    let unlinked = inode(30, Kind::File, Home::Orphan);
+    let mut parking = Parking::new(1, 1000);
+    assert!(matches!(parking.place_for(&unlinked), Some(Place::Orphans)));
+    parking.lose_orphans();
+    assert!(parking.place_for(&unlinked).is_none(), "it may be nowhere else");
 }
 
 #[test]
