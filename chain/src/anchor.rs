@@ -141,6 +141,7 @@ impl Anchor for EthAnchor {
             anchor: self,
             nonce,
             from,
+            under_way: false,
         };
         let booted = self.settle(&mut goal, cancel).map_err(failed)?;
         // Only once the boot is final: messages carry its number. A crash before this loses the
@@ -245,6 +246,8 @@ struct Booting<'a> {
     anchor: &'a EthAnchor,
     nonce: [u8; 32],
     from: u64,
+    /// A block has it, though perhaps no answer told of the transaction that was sent.
+    under_way: bool,
 }
 
 impl Goal for Booting<'_> {
@@ -252,7 +255,7 @@ impl Goal for Booting<'_> {
 
     fn reached(&mut self, settled: &View, hashes: &[H256]) -> Result<Option<BootedFilter>> {
         // No transaction for it is known: there is no event to ask for.
-        if hashes.is_empty() {
+        if hashes.is_empty() && !self.under_way {
             return Ok(None);
         }
         let range = Range {
@@ -272,7 +275,8 @@ impl Goal for Booting<'_> {
             to: newest.number,
         };
         let events = history::events::<BootedFilter>(&self.anchor.contract, self.anchor.volume, range)?;
-        Ok(events.iter().any(|found| found.event.nonce == self.nonce))
+        self.under_way |= events.iter().any(|found| found.event.nonce == self.nonce);
+        Ok(self.under_way)
     }
 
     fn transaction(&mut self, newest: &View) -> Result<(Option<Address>, Bytes)> {

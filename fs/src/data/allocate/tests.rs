@@ -224,6 +224,15 @@ fn a_copy_takes_what_there_is_from_file_to_file() {
     let mut expected = [b"start", &content[7..27]].concat();
     expected.resize(4096, 0);
     expected.extend_from_slice(&content[10..]);
+    let double = tree
+        .engine
+        .copy_range(from, 0, from, content.len() as u64, u64::MAX / 2, at(8));
+    assert_eq!(
+        double.unwrap(),
+        content.len() as u64,
+        "the end moves, and the copy ends"
+    );
+    tree.cut(from, content.len());
     let missing = tree.engine.copy_range(InodeNo(999), 0, to, 0, 1, at(1));
     assert!(matches!(missing, Err(Error::NoEntry)));
     let missing = tree.engine.copy_range(from, 0, InodeNo(999), 0, 1, at(1));
