@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # Builds librocksdb.a once and keeps it, so that a clean build of Cairn takes seconds instead of a quarter of an hour.
 #
-#   eval "$(.ci/rocksdb.sh)" && cargo build
+#   .ci/rocksdb.sh                    builds it; plain `cargo build` finds it from then on (.cargo/config.toml)
+#   eval "$(.ci/rocksdb.sh)"          the same for this shell, whatever CAIRN_CACHE says later
 #
 # The source is the one bundled with the librocksdb-sys crate that Cargo.lock names. Several of its files are compiled
 # as one unit, and clang parses the headers that most of them share once for all: together that takes a third of the
-# time. A unit whose files clash is halved until it compiles. Flags and defines follow the crate's build.rs, without its optional codecs. Progress goes to stderr; stdout
-# carries nothing but the lines to eval. Needs a C++20 compiler (CXX, else clang++, else c++) and libclang (for the
+# time. A unit whose files clash is halved until it compiles. Flags and defines follow the crate's
+# build.rs, without its optional codecs. Progress goes to stderr; stdout carries nothing but the
+# lines to eval. Needs a C++20 compiler (CXX, else clang++, else c++) and libclang (for the
 # crate's bindgen, which still runs and reads the crate's own headers).
 set -euo pipefail
 
@@ -48,8 +50,13 @@ cache=${CAIRN_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/cairn}
 out=$cache/rocksdb-$version
 recipe="$("$CXX" --version | head -n 1) $arch $flags_line, no paths, $(cksum <"$root/.ci/rocksdb-unused")"
 
+# The link is the path that cargo's configuration names. With a cache of its own (CI), the cache's
+# path is the same for each clone, and nothing is built anew.
 finish() {
-    printf 'export ROCKSDB_LIB_DIR=%q\nexport ROCKSDB_STATIC=1\n' "$out"
+    ln -sfn "$out" "$root/.cargo/rocksdb"
+    local used=$root/.cargo/rocksdb
+    [[ -z ${CAIRN_CACHE:-} ]] || used=$out
+    printf 'export ROCKSDB_LIB_DIR=%q\nexport ROCKSDB_STATIC=1\n' "$used"
     exit 0
 }
 built() { [[ -f $out/librocksdb.a && $(cat "$out/recipe" 2>/dev/null) == "$recipe" ]]; }

@@ -51,6 +51,9 @@ if [[ $what == all ]]; then
     step "format" cargo fmt --all --check
     # In the profile of the tests, so that what both need is built once.
     step "lints" cargo clippy --workspace --all-targets --all-features --profile checked --locked -- -D warnings
+    step "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features \
+        --document-private-items --profile checked --locked
+    step "dependencies" tests/dependencies.sh
     step "the shipped program" tests/shipped.sh
     counted "contracts" contracts/test.sh
     counted "unit and model tests" cargo test --workspace --all-features --profile checked --locked --no-fail-fast

@@ -23,7 +23,7 @@ use crate::message::{Answer, Boot, Heal};
 use crate::purse::Purse;
 use crate::settle::{Goal, Pace, settle};
 use crate::view::View;
-use crate::volume::VolumeKey;
+use crate::volume::VolumeName;
 use cairn_merkle::{Anchor, AnchorError, Cancel, Challenge, ChallengeKind, Fault, Version};
 use ethers_core::abi::AbiEncode;
 use ethers_core::types::{Address, Bytes, H256};
@@ -52,7 +52,7 @@ impl EthAnchor {
     /// challenge is answered with `locator`, if there is one.
     pub fn new(
         contract: Contract,
-        key: &VolumeKey,
+        key: &VolumeName,
         signer: Key,
         purse: Arc<Purse>,
         pace: Pace,
@@ -462,7 +462,7 @@ impl Goal for Reporting<'_> {
     }
 }
 
-/// What a failure of the chain means to who only knows an anchor.
+/// A failure of the chain in an anchor's words.
 pub fn failed(error: Error) -> AnchorError {
     let why = error.to_string();
     match error {

@@ -34,7 +34,7 @@ use crate::quorum::Quorum;
 use crate::rpc::Endpoint;
 use crate::settle::Pace;
 use crate::view::{Chain, Finality, SPREAD_MAX};
-use crate::volume::VolumeKey;
+use crate::volume::VolumeName;
 use ethers_core::types::{Address, H256};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -84,11 +84,11 @@ pub struct Config {
     #[serde(default = "finality")]
     pub finality: Finality,
     /// The volume.
-    pub volume: VolumeKey,
+    pub volume: VolumeName,
     /// The storage plane's key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signer: Option<Signer>,
-    /// Who pays for gas.
+    /// The account that pays for gas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gas: Option<Gas>,
     /// Where the file lies.
@@ -106,7 +106,7 @@ pub enum Signer {
     Command(Vec<String>),
 }
 
-/// Who pays, and how much.
+/// The account that pays for gas, and its limits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Gas {
@@ -165,7 +165,7 @@ fn bump_after() -> u64 {
 
 impl Config {
     /// One with every setting at its default.
-    pub fn new(rpc: Vec<String>, chain_id: u64, contract: Address, volume: VolumeKey) -> Self {
+    pub fn new(rpc: Vec<String>, chain_id: u64, contract: Address, volume: VolumeName) -> Self {
         Self {
             rpc,
             quorum: None,
@@ -288,7 +288,7 @@ impl Config {
     /// The volume's anchor, for the storage plane.
     pub fn anchor(&self) -> Result<EthAnchor> {
         let (signer, purse) = (self.signer()?, self.purse()?);
-        // Who pays can be seen by all and sits in a file: what it signs must never count as the plane's word.
+        // The paying account is public and its key sits in a file: its signature must never count as the plane's.
         if signer.address() == purse.address() {
             return Err(Error::Config(
                 "gas is paid from the signer's own account: use two keys".into(),

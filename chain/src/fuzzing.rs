@@ -163,7 +163,7 @@ fn contract_event_seeds() -> Vec<Vec<u8>> {
 }
 
 fn chain_config_seeds() -> Vec<Vec<u8>> {
-    let volume = crate::VolumeKey {
+    let volume = crate::VolumeName {
         publisher: Address::repeat_byte(1),
         provider: Address::repeat_byte(2),
         pod: H256::repeat_byte(3),

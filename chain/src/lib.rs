@@ -47,4 +47,4 @@ pub use purse::Purse;
 pub use quoted::quoted;
 pub use standing::{Limits, Standing, Trouble, Watch};
 pub use view::{Chain, Finality, View};
-pub use volume::VolumeKey;
+pub use volume::VolumeName;

@@ -99,6 +99,7 @@ impl Purse {
         data: &Bytes,
     ) -> Result<Sending> {
         let from = self.address();
+        // Tried before anything is signed: what reverts would cost gas, and its nonce.
         if let Called::Reverted(data) = chain.simulate(newest, from, to, data)? {
             return Err(Error::Reverted(Revert::new(data)));
         }
@@ -106,6 +107,7 @@ impl Purse {
         // By the time it is mined, storage may have changed and it may need more.
         let gas = gas.saturating_add(gas / 4).min(GAS_MAX);
         let fee = self.fee(newest, self.fees.tip)?;
+        // An account without funds is told here. A node would say no more than "insufficient funds".
         let (balance, needed) = (chain.balance(newest, from)?, U256::from(gas) * U256::from(fee));
         if balance < needed {
             return Err(Error::NoGas {
@@ -119,6 +121,8 @@ impl Purse {
             .gas(gas)
             .data(data.clone());
         request.to = to.map(NameOrAddress::Address);
+        // The nonce last: from here on nothing fails before the transaction is signed, and dropping
+        // it gives the nonce back.
         let mut sending = Sending {
             nonce: self.take_nonce(chain.sent(newest, from)?),
             purse: Arc::clone(self),
@@ -177,6 +181,7 @@ impl Sending {
 
     /// Looks where it is as of `newest`, and does what is needed to bring it on.
     pub fn advance(&mut self, chain: &Chain, newest: &View) -> Result<Progress> {
+        // The nonce decides, not a receipt: it is used whichever of the forms a block took.
         if chain.sent(newest, self.purse.address())? > self.nonce {
             self.mined = true;
             return Ok(Progress::Mined);
@@ -186,6 +191,7 @@ impl Sending {
                 nonce = self.nonce,
                 "a reorganisation took a transaction out of the chain: sending it again"
             );
+            // The same bytes: nodes that still have them say so, and nothing is paid twice.
             self.send(chain)?;
         } else if self.sent.elapsed() >= self.purse.fees.bump_after {
             self.raise(newest)?;
@@ -217,6 +223,7 @@ impl Sending {
     }
 
     fn sign(&mut self) {
+        // All forms share the nonce, so at most one of them is ever mined.
         let request = self
             .request
             .clone()
@@ -253,6 +260,7 @@ impl Sending {
             {
                 return Ok(());
             }
+            // Any other refusal is of the transaction itself: a higher price would not help.
             if !said.contains("underpriced") {
                 return sent.map(drop);
             }

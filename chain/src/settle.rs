@@ -89,6 +89,8 @@ fn step<G: Goal>(
     sending: &mut Option<Sending>,
     hashes: &mut Vec<H256>,
 ) -> Result<Option<G::Reached>> {
+    // The final block first: the goal may be there by an earlier run of this program, or by a
+    // transaction whose answer was lost. Nothing is sent for what is done.
     let settled = contract.view()?;
     if let Some(reached) = goal.reached(&settled, hashes)? {
         return Ok(Some(reached));
@@ -96,14 +98,17 @@ fn step<G: Goal>(
     let chain = contract.chain();
     let newest = chain.newest()?;
     if let Some(sent) = sending {
+        // Before any look at the goal: a reorganisation may have taken it out since the last look.
         let progress = sent.advance(chain, &newest)?;
+        // Each form it was sent in may be the one that a block has.
         hashes.extend_from_slice(sent.hashes());
         hashes.sort_unstable();
         hashes.dedup();
         if progress == Progress::Pending || goal.under_way(&newest)? {
             return Ok(None);
         }
-        // Its nonce is used and the goal is not there. If that is final, it was another transaction, or it reverted.
+        // Its nonce is used and the goal is not there. Only if that is final was it another
+        // transaction, or one that reverted. Before that a new one could undo a good one.
         if chain.sent(&settled, purse.address())? > sent.nonce() {
             let nonce = sent.nonce();
             *sending = None;
@@ -111,6 +116,8 @@ fn step<G: Goal>(
         }
         return Ok(None);
     }
+    // Nothing of this run is on its way. Another's may be, and a second one would be refused or,
+    // worse, paid for and of no effect.
     if !goal.under_way(&newest)? {
         let (to, data) = goal.transaction(&newest)?;
         let sent = purse.begin(chain, &newest, to, &data)?;

@@ -25,7 +25,7 @@ const REMEMBERED: usize = 256;
 pub struct Standing {
     /// The block.
     pub view: View,
-    /// The newest version and who may publish.
+    /// The newest version and the accounts that may publish.
     pub head: Head,
     /// Terms, stake and times.
     pub record: Record,

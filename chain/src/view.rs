@@ -192,7 +192,7 @@ impl Chain {
         Ok(code.to_vec())
     }
 
-    /// The clock lies outside and may be set back, the endpoints may hide new blocks: this only stops who cannot do both.
+    /// The clock lies outside and may be set back, the endpoints may hide new blocks: this only stops an attacker that cannot do both.
     fn require_young(&self, view: &View) -> Result<()> {
         let Some(limit) = self.block_age_max else {
             return Ok(());

@@ -7,10 +7,10 @@ use ethers_core::types::{Address, H256};
 use ethers_core::utils::keccak256;
 use serde::{Deserialize, Serialize};
 
-/// Who keeps what for whom: the key of a volume on chain.
+/// The public name of a volume on chain: its parties, its pod, its number. No secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct VolumeKey {
+pub struct VolumeName {
     /// Owns the data.
     pub publisher: Address,
     /// Runs the machine, and stakes.
@@ -22,7 +22,7 @@ pub struct VolumeKey {
     pub index: u32,
 }
 
-impl VolumeKey {
+impl VolumeName {
     /// The name the contract has for it.
     pub fn id(&self) -> H256 {
         let words = [
@@ -35,8 +35,8 @@ impl VolumeKey {
     }
 }
 
-impl From<VolumeKey> for bindings::VolumeKey {
-    fn from(key: VolumeKey) -> Self {
+impl From<VolumeName> for bindings::VolumeKey {
+    fn from(key: VolumeName) -> Self {
         Self {
             publisher: key.publisher,
             provider: key.provider,

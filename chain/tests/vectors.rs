@@ -5,7 +5,7 @@ use cairn_chain::bindings::{Checked, Fault, Locator, Publication, Terms};
 use cairn_chain::message::{
     Agreement, Answer, Batch, Boot, Domain, Heal, Receipt, Replacement, Rotation, Settlement, SignerProof,
 };
-use cairn_chain::{Key, VolumeKey};
+use cairn_chain::{Key, VolumeName};
 use ethers_core::types::{Address, H256};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -169,7 +169,7 @@ fn the_domain_is_the_contracts() {
 #[test]
 fn the_name_of_a_volume_is_the_contracts() {
     let volume = &vectors()["volume"];
-    let key = VolumeKey {
+    let key = VolumeName {
         publisher: address(&volume["publisher"]),
         provider: address(&volume["provider"]),
         pod: H256(word(&volume["podId"])),

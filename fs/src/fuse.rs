@@ -32,6 +32,7 @@ mod pool;
 mod reply;
 mod rights;
 mod room;
+mod span;
 mod told;
 mod writers;
 

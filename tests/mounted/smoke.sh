@@ -100,8 +100,13 @@ ok "the kernel knows the options" grep -q " $mnt fuse[.a-z]* ro,.*nosuid.*noexec
 code 2 "an unknown option" up -o bogus
 ok "fsync of what is durable anyway" sync "$mnt/kill"
 ok "umount of the read-only mount" umount "$mnt"
-ok "mount right after umount(8)" up
+export RUST_LOG=info,cairn_fs::request=debug
+ok "mount right after umount(8)" up --log-file "$work/log"
+unset RUST_LOG
+ok "fsync, with a log of requests" sync "$mnt/kill"
 ok "umount for rekey" "$cairn" umount "$mnt"
+ok "the log has the request, its inode, its process and how long it took" \
+    grep -qE 'request\{what="fsync" ino=[0-9]+ pid=[1-9][0-9]*\}.*close time.busy=' "$work/log"
 
 ok "rekey" "$cairn" rekey "$store" --key-file "$key" --new-key-file "$work/new"
 code 3 "the old key is dead" "$cairn" ls "$store" / --key-file "$key"

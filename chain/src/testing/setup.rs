@@ -6,7 +6,7 @@ use crate::create::{DEPOSIT_FUNDING, STORAGE_STAKING, TEST_TOKEN, creation};
 use crate::message::SignerProof;
 use crate::party::Receipt;
 use crate::volume::offered;
-use crate::{Chain, Config, Contract, EthAnchor, Finality, Key, Party, Purse, VolumeKey};
+use crate::{Chain, Config, Contract, EthAnchor, Finality, Key, Party, Purse, VolumeName};
 use cairn_merkle::Cancel;
 use ethers_core::abi::{AbiEncode, Token};
 use ethers_core::types::{Address, Bytes, H256};
@@ -28,13 +28,13 @@ pub const MIN_FUNDING: u128 = 100;
 pub struct Setup {
     /// The chain.
     pub anvil: Anvil,
-    /// Who owns the data.
+    /// Owns the data.
     pub publisher: Key,
-    /// Who stakes.
+    /// Stakes.
     pub provider: Key,
     /// The storage plane's key.
     pub signer: Key,
-    /// Who pays for the storage plane.
+    /// Pays for the storage plane.
     pub gas: Key,
     /// The staking contract.
     pub staking: Address,
@@ -43,7 +43,7 @@ pub struct Setup {
     /// Where the publisher pays.
     pub funding: Address,
     /// The volume.
-    pub volume: VolumeKey,
+    pub volume: VolumeName,
 }
 
 impl Setup {
@@ -55,7 +55,7 @@ impl Setup {
     /// The same on a chain that runs already.
     pub fn on(anvil: Anvil) -> Self {
         let [publisher, provider, gas] = [anvil.account(), anvil.account(), anvil.account()];
-        let volume = VolumeKey {
+        let volume = VolumeName {
             publisher: publisher.address(),
             provider: provider.address(),
             pod: H256::repeat_byte(0x11),

@@ -4,7 +4,7 @@ use crate::rules::{Act, Head, HeadNo, Open, Who};
 use cairn_chain::bindings::{self as calls, OwedReturn, Terms, token};
 use cairn_chain::revert::Revert;
 use cairn_chain::testing::{Anvil, STAKE, Setup};
-use cairn_chain::{Contract, Key, Track, VolumeKey};
+use cairn_chain::{Contract, Key, Track, VolumeName};
 use ethers_core::abi::{AbiDecode, AbiEncode, Token, encode};
 use ethers_core::types::{Address, Bytes, H256, U256};
 use ethers_core::utils::keccak256;
@@ -20,7 +20,7 @@ const POD: H256 = H256::repeat_byte(0x22);
 pub(crate) struct Ledger {
     setup: Setup,
     contract: Contract,
-    volumes: Vec<VolumeKey>,
+    volumes: Vec<VolumeName>,
     keys: [Key; 3],
     arbiter: Address,
     stranger: Address,
@@ -34,7 +34,7 @@ impl Ledger {
         // A caller need not sign: this is about the contract, and the purse has tests of its own.
         let setup = Setup::on(Anvil::start_with(&["--auto-impersonate"]));
         let (publisher, provider) = (setup.publisher.address(), setup.provider.address());
-        let volumes = (0..).take(volumes).map(|index| VolumeKey {
+        let volumes = (0..).take(volumes).map(|index| VolumeName {
             publisher,
             provider,
             pod: POD,

@@ -8,7 +8,7 @@
 //!                     `--> filler    the rest of a record of which a part was asked for
 //! ```
 //!
-//! What each request says stands in [`requests`]; here is what they have in common.
+//! [`requests`] unpacks each request; this file has what they share.
 
 mod files;
 mod requests;
@@ -37,12 +37,13 @@ use std::{
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
+use tracing::{Span, span::EnteredSpan};
 
 /// Handles carry no state but this: inode numbers are never reused, and every request names its inode.
 const READER: FileHandle = FileHandle(0);
 const WRITER: FileHandle = FileHandle(1);
-/// What is said of every open file. FOPEN_DIRECT_IO with O_DIRECT would have writes move no times: the kernel goes round
-/// its cache without it too.
+/// Flags of every open file. FOPEN_DIRECT_IO with O_DIRECT would have writes move no times; the
+/// kernel bypasses its cache without it too.
 const CACHED: FopenFlags = FopenFlags::FOPEN_KEEP_CACHE;
 /// Inode numbers are never used twice, so one generation does.
 const GENERATION: Generation = Generation(0);
@@ -51,7 +52,7 @@ const GENERATION: Generation = Generation(0);
 pub(super) struct Edge<O: ?Sized> {
     fs: Arc<O>,
     pool: Pool,
-    /// As many threads as take requests: more would seal at the cost of those who write.
+    /// As many threads as take requests: more would seal at the cost of the writers.
     streams: Pool,
     /// A thread of its own: it waits for pages that cold reads have locked, and those must not queue behind it.
     flusher: Pool,
@@ -84,17 +85,17 @@ impl<O: Operations + ?Sized> Edge<O> {
         })
     }
 
-    /// Where the way back to the kernel goes once the session has one.
+    /// Filled once the session has a notifier.
     pub(super) fn notifier(&self) -> Arc<OnceLock<Notifier>> {
         Arc::clone(&self.notifier)
     }
 
-    /// Who writes what; the margin of their room is known once the kernel has been told what it may hold.
+    /// Files open for writing. Their margin of room is known once the kernel has its dirty limit.
     pub(super) fn writers(&self) -> Arc<Writers> {
         Arc::clone(&self.writers)
     }
 
-    /// What looks for the next request, once it knows where.
+    /// Polls for the next request, once it has the connection.
     pub(super) fn linger(&self) -> Arc<Linger> {
         Arc::clone(&self.linger)
     }
@@ -110,16 +111,28 @@ impl<O: Operations + ?Sized> Edge<O> {
         self.pool.run(move || job(&fs));
     }
 
-    /// A sync that takes as long as the hop to another thread is answered here; see [`Pool`]. But not while others ask,
-    /// who may want a sync too and share one, nor when syncs have been taking long, for others may come.
-    fn sync(&self, what: &'static str, node: INodeNo, data_only: bool, reply: ReplyEmpty) {
+    /// A sync that takes as long as the hop to another thread is answered here; see [`Pool`]. Not
+    /// while other requests wait, which may be syncs and share one; nor while syncs are slow, when
+    /// others may come.
+    fn sync(
+        &self,
+        span: EnteredSpan,
+        what: &'static str,
+        node: INodeNo,
+        data_only: bool,
+        reply: ReplyEmpty,
+    ) {
         if self.fs.fsync_is_short(ino(node)) {
             let _next = Lingering(&self.linger, After::Sync);
+            // Ends before the wait for the next request.
+            let _span = span;
             let (begun, pace) = (Instant::now(), self.syncs.clone());
             let wanted = !pace.is_quick() || self.linger.is_asked();
+            // Kept until the answer, which may come from the log's thread.
+            let span = Span::current();
             let answer = move |synced| {
                 pace.done_since(begun);
-                done(what, node, reply, synced);
+                span.in_scope(|| done(what, node, reply, synced));
             };
             self.fs.fsync_then(ino(node), data_only, wanted, Box::new(answer));
         } else {
@@ -127,9 +140,15 @@ impl<O: Operations + ?Sized> Edge<O> {
         }
     }
 
-    /// A read of which not all is in memory. One who reads a part of a record alone waits for the device or for a hop to
-    /// another thread, which takes as long: as a sync does.
-    fn read_stored(&self, node: INodeNo, offset: u64, len: usize, direct: bool, reply: ReplyData) {
+    /// A read of which not all is in memory. A lone read of a part of a record is answered here: the
+    /// device takes as long as the hop to another thread.
+    fn read_stored(
+        &self,
+        span: EnteredSpan,
+        (node, offset, len): (INodeNo, u64, usize),
+        direct: bool,
+        reply: ReplyData,
+    ) {
         let unit = self.fs.read_unit();
         let size = || self.fs.getattr(ino(node)).map_or(0, |attr| attr.size);
         let size = if len < unit { size() } else { 0 };
@@ -143,6 +162,7 @@ impl<O: Operations + ?Sized> Edge<O> {
         let here = small && self.part_reads.is_quick() && !self.linger.is_asked();
         if here && let Some(bytes) = part.read(&*self.fs, &self.part_reads) {
             let _next = Lingering(&self.linger, After::Read);
+            let _span = span;
             reply.data(&bytes);
             return part.fill(&self.fs, &self.filler);
         }
@@ -162,7 +182,7 @@ impl<O: Operations + ?Sized> Edge<O> {
         });
     }
 
-    /// Runs `change` as one that an announced writer makes: on another thread if it has to wait for a fill.
+    /// Runs `change` for an announced writer: on another thread if it must wait for a fill.
     fn change(&self, node: INodeNo, change: impl FnOnce(&O) + Send + 'static) {
         if !self.writers.filling(node) {
             return change(&self.fs);

@@ -1,17 +1,18 @@
-//! Puts the rest of a record into the kernel's page cache after a small read of it.
+//! Page-cache prefill: puts the rest of a record into the kernel's page cache after a small read.
 //!
 //! ```text
 //!   READ 4 KiB, not in memory --> fetch and open a part of the record, or all of it, answer
 //!                                   `--> fill thread: the whole record --FUSE_NOTIFY_STORE--> page cache
 //! ```
 //!
-//! Whoever reads pages of a record in no order would pay for each page a trip to the daemon and more; this way he pays once,
-//! and does not wait for the rest. Of a file that the page cache cannot hold he would lose it before he comes back:
-//! there the page that is asked for is read alone ([`Operations::read_part`]).
+//! A program that reads pages of a record in random order would pay a trip to the daemon for each
+//! page. With prefill it pays once, and does not wait for the rest. A file that the page cache
+//! cannot hold would lose the pages before they are read. There the page asked for is read alone
+//! ([`Operations::read_part`]).
 //!
-//! Threads of their own do it, behind a short queue: they wait for the device, and for pages that reads under way have
-//! locked, and no answer to those reads may ever queue behind that. What does not fit the queue is not filled, which
-//! costs time only.
+//! Threads of their own do it, behind a short queue. They wait for the device, and for pages that
+//! reads under way have locked. No answer to those reads may queue behind that. A fill that does
+//! not fit the queue is dropped, which costs time only.
 
 use super::{pool::Pool, writers::Writers};
 use crate::InodeNo;
@@ -26,12 +27,12 @@ use std::{
     thread,
 };
 
-/// Threads that fill, at most. One alone waits for the device half its time: with two a file is in memory twice as soon.
+/// Threads that fill, at most. One waits for the device half its time: two fill a file twice as fast.
 const THREADS_MAX: usize = 4;
-/// Fills that may wait for each of them. Longer queues hold what was asked for too long ago: measured, they help less.
+/// Fills that may wait for each of them. Longer queues hold stale requests: measured, they help less.
 const QUEUE_MAX: usize = 8;
 
-/// Divisor of the machine's memory: files up to this size are thought to fit the page cache.
+/// Divisor of the machine's memory: files up to this size are taken to fit the page cache.
 const MEMORY_SHARE: u64 = 4;
 
 /// Bytes of memory the machine has.
@@ -66,9 +67,9 @@ impl Filler {
         })
     }
 
-    /// Whether the record around `offset` of a file of `size` bytes is filled after a read of `len` bytes, unless too many
-    /// wait: nobody writes to the file, the page cache may still hold it when somebody comes back, and there is more of it
-    /// than the read brings.
+    /// Whether the record around `offset` is filled after a read of `len` bytes, unless too many fills
+    /// wait. The file (`size` bytes) must have no writer and fit the page cache, and the record must
+    /// hold more than the read brings.
     pub(super) fn will_fill(&self, node: INodeNo, size: u64, unit: usize, offset: u64, len: usize) -> bool {
         let start = offset - offset % unit as u64;
         let has_more = offset > start || offset + (len as u64) < size.min(start + unit as u64);

@@ -1,15 +1,16 @@
-//! Waiting awake for the next request, for a moment.
+//! Busy-polling for the next request, for a moment after an answer.
 //!
 //! ```text
 //!  read --> answer --> look for the next one, up to LINGER --there--> read at once
 //!                                                           `--------> read, asleep
 //! ```
 //!
-//! Who works on a filesystem step by step asks again within microseconds of an answer. A thread that has gone to sleep by
-//! then takes longer to wake, on a virtual machine above all, than most requests take to answer.
+//! A program that works on a filesystem step by step asks again within microseconds of an answer.
+//! A thread that sleeps by then takes longer to wake than most requests take to answer, above all
+//! on a virtual machine.
 //!
-//! Who computes between his calls wants the processor himself (a database between two commits): where the next request has not
-//! been coming in time after answers of a kind, nobody waits for it after these.
+//! A program that computes between its calls needs the processor itself (a database between two
+//! commits). So polling stops after answers of a kind whose next request has not come in time.
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::os::fd::{AsFd, OwnedFd};
@@ -19,7 +20,7 @@ use std::time::{Duration, Instant};
 
 /// Longer than a program takes from one call to its next, and about what waking up takes.
 const LINGER: Duration = Duration::from_micros(50);
-/// Turns between two looks: a look takes a lock of the kernel's that the one who asks takes too.
+/// Spins between two polls: a poll takes a lock of the kernel's that the sender of a request takes too.
 const TURNS: u32 = 30;
 
 /// What was answered: how soon the next request comes depends on it.
@@ -32,7 +33,7 @@ pub(super) enum After {
     Sync,
 }
 
-/// How well waiting has paid: one up for each request that came in time, two down for each that did not.
+/// How well polling has paid: one up for each request that came in time, two down for each that did not.
 #[derive(Debug)]
 struct Belief(AtomicU32);
 
@@ -65,7 +66,7 @@ impl Default for Belief {
     }
 }
 
-/// The connection, to look at, and what is known of who asks there.
+/// The connection to poll, and how often polling it has paid.
 #[derive(Debug, Default)]
 pub(super) struct Linger {
     /// Empty until there is one.
@@ -75,7 +76,7 @@ pub(super) struct Linger {
 }
 
 impl Linger {
-    /// What to look at.
+    /// The connection to poll.
     pub(super) fn set(&self, connection: OwnedFd) {
         // Set once, when it is made.
         let _ = self.connection.set(connection);
@@ -86,7 +87,7 @@ impl Linger {
         self.connection.get().is_some_and(is_ready)
     }
 
-    /// Returns when a request waits, or after a moment; at once where waiting has not been paying.
+    /// Returns when a request waits, or after a moment; at once where polling has not paid.
     pub(super) fn wait(&self, after: After) {
         let Some(connection) = self.connection.get() else {
             return;
@@ -105,13 +106,13 @@ impl Linger {
     }
 }
 
-/// Also when the connection is at its end: then the reader is to learn it.
+/// Also at the connection's end: the reader must learn of it.
 fn is_ready(connection: &OwnedFd) -> bool {
     let mut fds = [PollFd::from_borrowed_fd(connection.as_fd(), PollFlags::IN)];
     poll(&mut fds, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
 }
 
-/// Waits when dropped: after the answer, if it is what a method makes first.
+/// Polls when dropped. A method makes it first, so that the answer is sent before.
 pub(super) struct Lingering<'a>(pub(super) &'a Linger, pub(super) After);
 
 impl Drop for Lingering<'_> {

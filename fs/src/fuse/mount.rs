@@ -44,22 +44,22 @@ pub struct MountOptions {
     pub read_only: bool,
     /// See [`MountFlag`].
     pub flags: Vec<MountFlag>,
-    /// Users other than the one who mounts may enter; permissions are checked either way.
+    /// Other users than the mounting one may enter; permissions are checked either way.
     pub allow_other: bool,
     /// Source shown by `mount` and `df`.
     pub fsname: String,
-    /// Threads that take requests, and answer those that need not wait. One that stays awake ([`super::linger`]) answers
-    /// faster than two that wake each other: measured on two processors, 1.3 times as many creates and 1.5 times the
-    /// stream. More are for many processors, as sealing a stream takes one.
+    /// Threads that take requests, and answer those that need not wait. One that polls
+    /// ([`super::linger`]) answers faster than two that wake each other: measured on two processors,
+    /// 1.3 times as many creates and 1.5 times the stream. More are for many processors, as sealing
+    /// a stream takes one.
     pub threads: usize,
     /// Threads for requests that wait: syncs, cold reads, copies.
     pub threads_blocking: usize,
     /// Readahead of the mount. The kernel's own 128 KiB would cut cold reads into requests of that size.
     pub read_ahead_kib: u32,
-    /// Share of the machine's dirty pages that is this mount's, in percent: it may have as many, and has them whoever
-    /// else writes. The kernel's 1 % for FUSE, and its wait until a mount has written much before it trusts it with
-    /// more, make it write scattered pages back at once, one request each; far more, and a stream waits for its fsync
-    /// to be written.
+    /// This mount's share of the machine's dirty pages, in percent: a limit and a reservation. The
+    /// kernel's 1 % for FUSE has it write scattered pages back at once, one request each. With far
+    /// more, the fsync of a stream waits for all of it to be written.
     pub dirty_percent: u32,
     /// With less room than this, the kernel asks before each write. `None` for as much as it may hold of this mount's dirty
     /// pages: 64 MiB, or an eighth of the room there is now if that is more, but no more than `dirty_percent`.
@@ -191,7 +191,7 @@ impl Unmounter {
 
     fn detach(&self, flags: UnmountFlags, switch: &str) -> io::Result<()> {
         match unmount(&self.mountpoint, flags) {
-            // Who is not root has mounted through fusermount3, and unmounts through it.
+            // A user other than root mounted through fusermount3, and unmounts through it.
             Err(Errno::PERM) => {
                 let status = Command::new("fusermount3")
                     .arg(switch)
@@ -224,7 +224,7 @@ pub fn mount<O: Operations + ?Sized>(
     let session = Session::new(edge, &mountpoint, &options.config())?;
     // Fails only when it is set already, and it is set here alone.
     let _ = notifier.set(session.notifier());
-    // On one processor, whoever is to ask waits for who waits for him.
+    // On one processor, polling would keep the sender of the next request from running.
     if processors() > 1 {
         linger.set(session.as_fd().try_clone_to_owned()?);
     }

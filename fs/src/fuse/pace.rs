@@ -1,8 +1,8 @@
 //! Whether requests of a kind are quick enough to be answered on the thread that was asked.
 //!
 //! ```text
-//!   request --newest was quick, nobody else asks--> here: no hop to another thread, which takes as long
-//!           --else--------------------------------> Pool, or the log's own thread
+//!   request --newest was quick, none waits--> here: no hop to another thread, which takes as long
+//!           --else--------------------------> Pool, or the log's own thread
 //! ```
 
 use std::{
@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What takes longer is left to another thread.
+/// Slower requests go to another thread.
 const QUICK_MAX: Duration = Duration::from_millis(1);
 
 /// How long the newest request of one kind took. Clones share it.

@@ -13,6 +13,7 @@ use std::{
     io,
     thread::{self, JoinHandle},
 };
+use tracing::Span;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -46,7 +47,8 @@ impl Pool {
     /// tells the kernel EIO.
     pub(super) fn run(&self, job: impl FnOnce() + Send + 'static) {
         if let Some(queue) = &self.queue {
-            let _ = queue.send(Box::new(job));
+            let span = Span::current();
+            let _ = queue.send(Box::new(move || span.in_scope(job)));
         }
     }
 }

@@ -7,9 +7,10 @@
 //!              anything else, or not to be found there ----------------> none stays
 //! ```
 //!
-//! The caller waits for the answer, so its number stays its own meanwhile. Dropping too much costs a `chmod`; keeping too
-//! much makes a plain user root. So every doubt drops: a caller of another user than its process (the kernel acts for
-//! somebody else), another namespace of processes (number 0) or of users, a /proc that is not ours.
+//! The caller waits for the answer, so its pid stays its own meanwhile. Dropping too much costs a
+//! `chmod`; keeping too much makes a plain user root. So every doubt drops: a caller of another
+//! user than its process (the kernel acts for another), another pid namespace (pid 0) or user
+//! namespace, a /proc that is not ours.
 
 use crate::{Attr, SetIdBits};
 use fuser::Request;

@@ -8,7 +8,7 @@ use crate::output::{Output, Progress};
 use cairn_chain::bindings::token;
 use cairn_chain::config::{Gas, Signer};
 use cairn_chain::create::{DEPOSIT_FUNDING, STORAGE_STAKING, TEST_TOKEN, creation};
-use cairn_chain::{Config, Contract, Finality, Key, Party, Purse, VolumeKey};
+use cairn_chain::{Config, Contract, Finality, Key, Party, Purse, VolumeName};
 use cairn_merkle::Cancel;
 use ethers_core::abi::{AbiEncode, Token};
 use ethers_core::types::{Address, H256, U256};
@@ -60,7 +60,7 @@ pub(super) fn deploy(args: &DeployArgs, out: &Output) -> Result<()> {
 }
 
 fn configuration(args: &DeployArgs) -> Result<Config> {
-    let volume = VolumeKey {
+    let volume = VolumeName {
         publisher: args.publisher.unwrap_or_default(),
         provider: args.provider.unwrap_or_default(),
         pod: args.pod.unwrap_or_default(),

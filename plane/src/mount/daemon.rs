@@ -26,6 +26,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::format::FmtSpan;
 use tracing_subscriber::prelude::*;
 
 /// What the child tells its parent, once.
@@ -213,6 +214,8 @@ pub(crate) fn log_to(args: &MountArgs) -> Result<()> {
     let targets = wanted.as_deref().unwrap_or("info").parse::<Targets>();
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
+        // Requests are spans, at level debug: each is a line when it ends.
+        .with_span_events(FmtSpan::CLOSE)
         .with_ansi(false);
     let lines = match args.log_format {
         LogFormat::Text => lines.boxed(),

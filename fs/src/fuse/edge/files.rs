@@ -233,7 +233,7 @@ fn written(node: INodeNo, len: usize, reply: ReplyWrite, result: Result<()>) {
     });
 }
 
-/// `open` of a writer who is announced: truncates where asked, and takes the count back if that fails.
+/// `open` of an announced writer: truncates where asked, and takes the count back if that fails.
 fn open_counted<O: Operations + ?Sized>(fs: &O, node: INodeNo, flags: i32, caller: Caller) -> Result<()> {
     fs.open_file(ino(node), Access::Write)?;
     if flags & libc::O_TRUNC == 0 {
@@ -255,17 +255,17 @@ fn forget_attr(notifier: &OnceLock<Notifier>, node: INodeNo) {
     }
 }
 
-/// Has the kernel write a file's dirty pages back, drop all of them and forget its attributes. Not for a session's thread,
-/// which has to take those writes.
+/// Has the kernel write a file's dirty pages back, drop all of them and forget its attributes. Not
+/// for a session thread, which has to take those writes.
 fn fetch_pages(notifier: &OnceLock<Notifier>, node: INodeNo) {
     if let Some(Err(error)) = notifier.get().map(|kernel| kernel.inval_inode(node, 0, 0)) {
         tracing::debug!(ino = node.0, %error, "could not fetch a file's pages");
     }
 }
 
-/// A file that the kernel has known for long is opened for writing: it is to ask for blocks anew, at once if it knows of
-/// none or room is short, else when the first bytes arrive. The one who opens the file keeps the kernel's inode, so this may be said on a
-/// session thread: it waits for nothing.
+/// A file that the kernel has long known is opened for writing: the kernel is to ask for its blocks
+/// anew. At once if it knows of none or room is short, else when the first bytes arrive. The opener
+/// holds the kernel's inode, so this waits for nothing and may run on a session thread.
 fn forget_blocks<O: Operations + ?Sized>(
     fs: &O,
     notifier: &OnceLock<Notifier>,

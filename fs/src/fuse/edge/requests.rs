@@ -7,6 +7,7 @@ use crate::fuse::{
     linger::{After, Lingering},
     listing,
     reply::{self, answer, done},
+    span::span,
     told,
 };
 use crate::operations::Operations;
@@ -30,8 +31,9 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
         Ok(())
     }
 
-    fn lookup(&self, _: &Request, parent: INodeNo, file: &OsStr, reply: ReplyEntry) {
+    fn lookup(&self, request: &Request, parent: INodeNo, file: &OsStr, reply: ReplyEntry) {
         let _next = Lingering(&self.linger, After::Step);
+        let _span = span("lookup", request, parent);
         match name(file).and_then(|name| self.fs.lookup(ino(parent), &name)) {
             // Inode 0 with a lifetime: the kernel remembers that the name is absent.
             Err(Error::NoEntry) => {
@@ -45,11 +47,13 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
         }
     }
 
-    fn forget(&self, _: &Request, node: INodeNo, count: u64) {
+    fn forget(&self, request: &Request, node: INodeNo, count: u64) {
+        let _span = span("forget", request, node);
         self.fs.forget(ino(node), count);
     }
 
-    fn getattr(&self, _: &Request, node: INodeNo, handle: Option<FileHandle>, reply: ReplyAttr) {
+    fn getattr(&self, request: &Request, node: INodeNo, handle: Option<FileHandle>, reply: ReplyAttr) {
+        let _span = span("getattr", request, node);
         self.tell(node, handle, reply);
     }
 
@@ -72,6 +76,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
         reply: ReplyAttr,
     ) {
         let _next = Lingering(&self.linger, After::Step);
+        let _span = span("setattr", request, node);
         let now = convert::now();
         let told = mode.is_some() || size.is_some() || atime.is_some() || mtime.is_some();
         let set = SetAttr {
@@ -87,7 +92,8 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
         self.set(request, node, set, reply);
     }
 
-    fn readlink(&self, _: &Request, node: INodeNo, reply: ReplyData) {
+    fn readlink(&self, request: &Request, node: INodeNo, reply: ReplyData) {
+        let _span = span("readlink", request, node);
         answer(
             "readlink",
             node,
@@ -107,6 +113,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
         rdev: u32,
         reply: ReplyEntry,
     ) {
+        let _span = span("mknod", request, parent);
         let made = name(file).and_then(|name| {
             let kind = convert::node_kind(mode)?;
             self.fs.mknod(
@@ -131,6 +138,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
         reply: ReplyEntry,
     ) {
         let _next = Lingering(&self.linger, After::Step);
+        let _span = span("mkdir", request, parent);
         let caller = caller(request, umask);
         let made = name(file).and_then(|name| self.fs.mkdir(ino(parent), &name, mode & 0o7777, caller));
         entry("mkdir", parent, &self.writers, reply, made);
@@ -138,6 +146,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
 
     fn symlink(&self, request: &Request, parent: INodeNo, file: &OsStr, target: &Path, reply: ReplyEntry) {
         let _next = Lingering(&self.linger, After::Step);
+        let _span = span("symlink", request, parent);
         let target = target.as_os_str().as_bytes();
         let made =
             name(file).and_then(|name| self.fs.symlink(ino(parent), &name, target, caller(request, 0)));
@@ -145,6 +154,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
     }
 
     fn link(&self, request: &Request, node: INodeNo, parent: INodeNo, file: &OsStr, reply: ReplyEntry) {
+        let _span = span("link", request, node);
         let caller = caller(request, 0);
         let made = name(file).and_then(|name| self.fs.link(ino(node), ino(parent), &name, caller));
         entry("link", parent, &self.writers, reply, made);
@@ -152,12 +162,14 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
 
     fn unlink(&self, request: &Request, parent: INodeNo, file: &OsStr, reply: ReplyEmpty) {
         let _next = Lingering(&self.linger, After::Step);
+        let _span = span("unlink", request, parent);
         let gone = name(file).and_then(|name| self.fs.unlink(ino(parent), &name, caller(request, 0)));
         done("unlink", parent, reply, gone);
     }
 
     fn rmdir(&self, request: &Request, parent: INodeNo, file: &OsStr, reply: ReplyEmpty) {
         let _next = Lingering(&self.linger, After::Step);
+        let _span = span("rmdir", request, parent);
         let gone = name(file).and_then(|name| self.fs.rmdir(ino(parent), &name, caller(request, 0)));
         done("rmdir", parent, reply, gone);
     }
@@ -173,6 +185,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
         reply: ReplyEmpty,
     ) {
         let _next = Lingering(&self.linger, After::Step);
+        let _span = span("rename", request, parent);
         let moved = || {
             let (from, to, mode) = (name(file)?, name(new_file)?, convert::rename_mode(flags)?);
             self.fs
@@ -183,6 +196,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
 
     fn open(&self, request: &Request, node: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         let _next = Lingering(&self.linger, After::Step);
+        let _span = span("open", request, node);
         if handle(flags.0) == WRITER {
             return self.open_to_write(request, node, flags.0, reply);
         }
@@ -203,6 +217,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
         reply: ReplyCreate,
     ) {
         let _next = Lingering(&self.linger, After::Step);
+        let _span = span("create", request, parent);
         let made = self.create_open(parent, file, mode, caller(request, umask));
         answer("create", parent, reply, made, |reply, attr| {
             let handle = handle(flags);
@@ -221,7 +236,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
 
     fn release(
         &self,
-        _: &Request,
+        request: &Request,
         node: INodeNo,
         handle: FileHandle,
         _: OpenFlags,
@@ -230,6 +245,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
         reply: ReplyEmpty,
     ) {
         let _next = Lingering(&self.linger, After::Step);
+        let _span = span("release", request, node);
         if handle == WRITER {
             self.writers.closed(node);
             self.writers.outdates(node);
@@ -240,7 +256,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
 
     fn read(
         &self,
-        _: &Request,
+        request: &Request,
         node: INodeNo,
         _: FileHandle,
         offset: u64,
@@ -249,12 +265,14 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
+        let span = span("read", request, node);
         let len = usize::try_from(size).unwrap_or(usize::MAX);
         if let Some(bytes) = self.fs.read_now(ino(node), offset, len) {
             let _next = Lingering(&self.linger, After::Read);
+            let _span = span;
             return reply.data(&bytes);
         }
-        self.read_stored(node, offset, len, flags.0 & libc::O_DIRECT != 0, reply);
+        self.read_stored(span, (node, offset, len), flags.0 & libc::O_DIRECT != 0, reply);
     }
 
     fn write(
@@ -269,6 +287,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
         _: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
+        let _span = span("write", request, node);
         let how = How::new(write_flags, flags.0);
         self.write_bytes(request, node, (offset, bytes), how, reply);
     }
@@ -279,12 +298,13 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
         reply.error(Errno::ENOSYS);
     }
 
-    fn fsync(&self, _: &Request, node: INodeNo, _: FileHandle, data_only: bool, reply: ReplyEmpty) {
-        self.sync("fsync", node, data_only, reply);
+    fn fsync(&self, request: &Request, node: INodeNo, _: FileHandle, data_only: bool, reply: ReplyEmpty) {
+        self.sync(span("fsync", request, node), "fsync", node, data_only, reply);
     }
 
-    fn opendir(&self, _: &Request, node: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+    fn opendir(&self, request: &Request, node: INodeNo, _: OpenFlags, reply: ReplyOpen) {
         let _next = Lingering(&self.linger, After::Step);
+        let _span = span("opendir", request, node);
         if ino(node) == InodeNo::SNAPSHOTS {
             return reply.opened(READER, FopenFlags::empty());
         }
@@ -295,28 +315,32 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
         });
     }
 
-    fn releasedir(&self, _: &Request, node: INodeNo, _: FileHandle, _: OpenFlags, reply: ReplyEmpty) {
+    fn releasedir(&self, request: &Request, node: INodeNo, _: FileHandle, _: OpenFlags, reply: ReplyEmpty) {
         let _next = Lingering(&self.linger, After::Step);
+        let _span = span("releasedir", request, node);
         if ino(node) != InodeNo::SNAPSHOTS {
             self.fs.release(ino(node));
         }
         reply.ok();
     }
 
-    fn readdir(&self, _: &Request, node: INodeNo, _: FileHandle, offset: u64, reply: ReplyDirectory) {
+    fn readdir(&self, request: &Request, node: INodeNo, _: FileHandle, offset: u64, reply: ReplyDirectory) {
+        let _span = span("readdir", request, node);
         listing::plain(&*self.fs, node, offset, reply);
     }
 
-    fn readdirplus(&self, _: &Request, node: INodeNo, _: FileHandle, offset: u64, reply: ReplyDirectoryPlus) {
+    fn readdirplus(&self, request: &Request, node: INodeNo, _: FileHandle, offset: u64, reply: ReplyDirectoryPlus) {
         let _next = Lingering(&self.linger, After::Step);
+        let _span = span("readdirplus", request, node);
         listing::plus(&*self.fs, &self.writers, node, offset, names_ttl(node), reply);
     }
 
-    fn fsyncdir(&self, _: &Request, node: INodeNo, _: FileHandle, data_only: bool, reply: ReplyEmpty) {
-        self.sync("fsyncdir", node, data_only, reply);
+    fn fsyncdir(&self, request: &Request, node: INodeNo, _: FileHandle, data_only: bool, reply: ReplyEmpty) {
+        self.sync(span("fsyncdir", request, node), "fsyncdir", node, data_only, reply);
     }
 
-    fn statfs(&self, _: &Request, node: INodeNo, reply: ReplyStatfs) {
+    fn statfs(&self, request: &Request, node: INodeNo, reply: ReplyStatfs) {
+        let _span = span("statfs", request, node);
         answer("statfs", node, reply, self.fs.statfs(), |reply, stat| {
             let unit = u64::from(STATFS_BYTES);
             let (total, free) = (stat.total_bytes / unit, stat.free_bytes / unit);
@@ -344,6 +368,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
         _: u32,
         reply: ReplyEmpty,
     ) {
+        let _span = span("setxattr", request, node);
         let caller = self.changer(request, node);
         let set = convert::xattr_mode(flags).and_then(|mode| {
             self.fs
@@ -353,8 +378,9 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
         done("setxattr", node, reply, set);
     }
 
-    fn getxattr(&self, _: &Request, node: INodeNo, attribute: &OsStr, size: u32, reply: ReplyXattr) {
+    fn getxattr(&self, request: &Request, node: INodeNo, attribute: &OsStr, size: u32, reply: ReplyXattr) {
         let _next = Lingering(&self.linger, After::Step);
+        let _span = span("getxattr", request, node);
         reply::xattr(
             "getxattr",
             node,
@@ -365,6 +391,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
     }
 
     fn listxattr(&self, request: &Request, node: INodeNo, size: u32, reply: ReplyXattr) {
+        let _span = span("listxattr", request, node);
         let names = self
             .fs
             .listxattr(ino(node))
@@ -373,6 +400,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
     }
 
     fn removexattr(&self, request: &Request, node: INodeNo, attribute: &OsStr, reply: ReplyEmpty) {
+        let _span = span("removexattr", request, node);
         let removed = self
             .fs
             .removexattr(ino(node), attribute.as_bytes(), caller(request, 0));
@@ -409,6 +437,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
         mode: i32,
         reply: ReplyEmpty,
     ) {
+        let _span = span("fallocate", request, node);
         let caller = self.changer(request, node);
         self.blocking(move |fs| {
             let mode = convert::fallocate(mode);
@@ -420,7 +449,8 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
     // The kernel asks without writing its dirty pages back, and the engine would take them for holes: `cp` of a
     // file that is still being written would lose data. Invalidating the pages writes them; it must not be done
     // on a session thread, which has to take those writes.
-    fn lseek(&self, _: &Request, node: INodeNo, _: FileHandle, offset: i64, whence: i32, reply: ReplyLseek) {
+    fn lseek(&self, request: &Request, node: INodeNo, _: FileHandle, offset: i64, whence: i32, reply: ReplyLseek) {
+        let _span = span("lseek", request, node);
         let fs = Arc::clone(&self.fs);
         let seek = move || {
             let found =
@@ -454,6 +484,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
         _: CopyFileRangeFlags,
         reply: ReplyWrite,
     ) {
+        let _span = span("copy_file_range", request, to);
         let caller = self.changer(request, to);
         let len = len.min(COPY_BYTES_MAX);
         self.blocking(move |fs| {
