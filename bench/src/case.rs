@@ -4,8 +4,9 @@
 //! Case "small" --run(stage)--> rows small.create, small.stat, small.list_cold, ...
 //! ```
 //!
-//! A case is one file's worth of work on one fresh volume. It fills its rows in the order of its list; the rows' names
-//! are what targets, reports and comparisons speak of, and never change their meaning.
+//! A case is one file's worth of work on one fresh volume. It fills its rows in the order of its
+//! list; the rows' names are what targets, reports and comparisons speak of, and never change their
+//! meaning.
 
 mod apps;
 mod commit;

@@ -1,7 +1,8 @@
 //! One workload on one system in one round, in a process of its own.
 //!
-//! A process of its own can be killed when a filesystem hangs, starts with nothing in its memory, and its CPU time is
-//! the workload's. The parent gives it a file that says what to do, and reads the file that it answers with.
+//! A process of its own can be killed when a filesystem hangs, starts with nothing in its memory,
+//! and its CPU time is the workload's. The parent gives it a file that says what to do, and reads
+//! the file that it answers with.
 
 use crate::case;
 use crate::proc;
@@ -119,7 +120,8 @@ pub(crate) fn measure(spec: &Spec, interrupted: &AtomicBool, keep: bool, tick: i
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log)
-        // A group of its own: the terminal's Ctrl-C reaches this process alone, which then ends the child's whole group.
+        // A group of its own: the terminal's Ctrl-C reaches this process alone, which then ends the
+        // child's whole group.
         .process_group(0)
         .spawn()
         .context("cannot start a cell")?;
@@ -191,8 +193,8 @@ fn watch(child: &mut Child, timeout_s: u64, interrupted: &AtomicBool, tick: impl
     }
 }
 
-/// Removes a place with all that is mounted in it and all that serves it. Only processes whose command line names this
-/// very place are ended.
+/// Removes a place with all that is mounted in it and all that serves it. Only processes whose
+/// command line names this very place are ended.
 fn clear(system: &dyn System, place: &Place) -> Result<()> {
     if !place.root().exists() {
         return Ok(());
@@ -200,7 +202,8 @@ fn clear(system: &dyn System, place: &Place) -> Result<()> {
     let small_disk = place.file("disk");
     for place in [&Place::new(small_disk.join("volume")), place] {
         if system.about().kind == Kind::Kernel {
-            // A pool stays imported when its mount is merely detached. The kernel's filesystems do not hang.
+            // A pool stays imported when its mount is merely detached. The kernel's filesystems do
+            // not hang.
             let _ = system.unmount(place);
         }
         let pids = system.daemons(place);

@@ -1,7 +1,7 @@
 //! Two runs side by side: before and after a change.
 //!
-//! The disk's own filesystem was measured in both, so the table also shows how much the machine itself differed: a change
-//! of Cairn's below that, or within the two runs' ranges, proves nothing.
+//! The disk's own filesystem was measured in both, so the table also shows how much the machine
+//! itself differed: a change of Cairn's below that, or within the two runs' ranges, proves nothing.
 
 use crate::case::{self, Row};
 use crate::output::print;

@@ -1,4 +1,5 @@
-//! fio for what fio measures. Its jobs are files in `bench/fio/`, compiled in, so that a user can run them by hand.
+//! fio for what fio measures. Its jobs are files in `bench/fio/`, compiled in, so that a user can
+//! run them by hand.
 
 use crate::program;
 use crate::size::MIB;

@@ -1,4 +1,5 @@
-//! `cairn-bench` measures Cairn against other filesystems: the same work, on the same disk, in one run.
+//! `cairn-bench` measures Cairn against other filesystems: the same work, on the same disk, in one
+//! run.
 //!
 //! ```text
 //! run ---> for each round, workload, system:   cell (a process of its own)
@@ -7,9 +8,9 @@
 //! compare RUN RUN ---> the same tables side by side
 //! ```
 //!
-//! **Invariants:** no crate of Cairn's is linked: the `cairn` program is driven as a user drives it. Nothing is
-//! measured in part in silence: what failed or is absent is in the report, with the reason. No figure is shown
-//! without its spread.
+//! **Invariants:** no crate of Cairn's is linked: the `cairn` program is driven as a user drives
+//! it. Nothing is measured in part in silence: what failed or is absent is in the report, with the
+//! reason. No figure is shown without its spread.
 
 mod case;
 mod cell;

@@ -24,7 +24,8 @@ pub(crate) fn lay_out(path: &Path, bytes: u64) -> Result<File> {
     Ok(file)
 }
 
-/// SplitMix64 (Steele, Lea, Flood 2014): small, fast, and good enough that no codec finds a pattern.
+/// SplitMix64 (Steele, Lea, Flood 2014): small, fast, and good enough that no codec finds a
+/// pattern.
 #[derive(Clone, Debug)]
 pub(crate) struct Payload(u64);
 
@@ -43,7 +44,8 @@ impl Payload {
         z ^ (z >> 31)
     }
 
-    /// A number below `bound`, which is not 0. The bias of the remainder is far below any noise here.
+    /// A number below `bound`, which is not 0. The bias of the remainder is far below any noise
+    /// here.
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }

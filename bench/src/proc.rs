@@ -7,8 +7,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Processes that were started with exactly this path as one of their arguments: a filesystem's daemon has its mount
-/// point there, a program that works inside the mount has a longer path.
+/// Processes that were started with exactly this path as one of their arguments: a filesystem's
+/// daemon has its mount point there, a program that works inside the mount has a longer path.
 pub(crate) fn with_argument(path: &Path) -> Vec<i32> {
     let Ok(entries) = fs::read_dir("/proc") else {
         return Vec::new();
@@ -46,7 +46,8 @@ pub(crate) fn wait_gone(pids: &[i32], limit: Duration) -> bool {
     true
 }
 
-/// The fields of /proc/PID/stat behind the command's name, which may itself hold blanks and parentheses.
+/// The fields of /proc/PID/stat behind the command's name, which may itself hold blanks and
+/// parentheses.
 fn fields(pid: i32) -> Option<Vec<String>> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     Some(
@@ -93,19 +94,21 @@ pub(crate) fn peak_bytes(pid: i32) -> u64 {
     value(pid, "status", "VmHWM").unwrap_or(0) * 1024
 }
 
-/// Lets a process's peak start again at what it holds now. Needs no more than ownership; if it fails the peak is
-/// that of the whole mount, which is larger, never smaller.
+/// Lets a process's peak start again at what it holds now. Needs no more than ownership; if it
+/// fails the peak is that of the whole mount, which is larger, never smaller.
 pub(crate) fn reset_peak(pid: i32) {
     let _ = fs::write(format!("/proc/{pid}/clear_refs"), "5");
 }
 
-/// Bytes written so far to the disk that holds `path`, by all processes. (What /proc/PID/io counts would be one process's own, but it
-/// counts a whole large folio for each small write into it, 256 times too much on Linux 6.18.)
+/// Bytes written so far to the disk that holds `path`, by all processes. (What /proc/PID/io counts
+/// would be one process's own, but it counts a whole large folio for each small write into it, 256
+/// times too much on Linux 6.18.)
 pub(crate) fn device_written_bytes(path: &Path) -> Option<u64> {
     let device = fs::metadata(path).ok()?.dev();
     let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
     let text = fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/stat")).ok()?;
-    // Field 7 of Documentation/admin-guide/iostats.rst: sectors of 512 bytes, whatever the disk's own are.
+    // Field 7 of Documentation/admin-guide/iostats.rst: sectors of 512 bytes, whatever the disk's
+    // own are.
     text.split_whitespace()
         .nth(6)?
         .parse::<u64>()

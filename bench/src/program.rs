@@ -6,7 +6,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-/// Where a program lies: on the path, or where administrators' programs are although the path lacks them.
+/// Where a program lies: on the path, or where administrators' programs are although the path lacks
+/// them.
 pub(crate) fn find(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let postgres = || {
@@ -55,7 +56,8 @@ pub(crate) fn run_with_input(command: &mut Command, input: &[u8]) -> Result<Stri
         .spawn()
         .with_context(|| format!("cannot run {}", name_of(command)))?;
     let mut stdin = child.stdin.take().context("a piped child has a standard input")?;
-    // Written from a thread of its own: a program that answers before it has read everything would block us both.
+    // Written from a thread of its own: a program that answers before it has read everything would
+    // block us both.
     let output = std::thread::scope(|scope| {
         scope.spawn(move || {
             // A program that ends early says why itself.
@@ -66,7 +68,8 @@ pub(crate) fn run_with_input(command: &mut Command, input: &[u8]) -> Result<Stri
     checked(command, output)
 }
 
-/// Runs a daemon's starter: its output goes to a file, because the daemon would keep a pipe open for ever.
+/// Runs a daemon's starter: its output goes to a file, because the daemon would keep a pipe open
+/// for ever.
 pub(crate) fn start(command: &mut Command, log: &Path) -> Result<()> {
     let file = std::fs::OpenOptions::new().create(true).append(true).open(log)?;
     command.stdout(file.try_clone()?).stderr(file);

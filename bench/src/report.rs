@@ -1,4 +1,5 @@
-//! Reports: the same document as Markdown and as one HTML page, plots as SVG and PNG, and the numbers as JSON.
+//! Reports: the same document as Markdown and as one HTML page, plots as SVG and PNG, and the
+//! numbers as JSON.
 //!
 //! ```text
 //! RUN/run.json, cells/ --> Table --> Document --> report.md, report.html, docs/benchmarks.md
@@ -6,7 +7,8 @@
 //!                            `-----> summary.json
 //! ```
 //!
-//! **Invariant:** a report is made from a run's directory alone, so it can be made again, elsewhere and later.
+//! **Invariant:** a report is made from a run's directory alone, so it can be made again, elsewhere
+//! and later.
 
 mod document;
 mod plot;
@@ -23,8 +25,8 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use document::number;
 
-/// Writes all of a run's reports; answers the files. `docs` gets the text too, with one plot beside it. `guest` is a run of
-/// ZFS and ext4 in a guest: its ratios are shown, and none of its figures.
+/// Writes all of a run's reports; answers the files. `docs` gets the text too, with one plot beside
+/// it. `guest` is a run of ZFS and ext4 in a guest: its ratios are shown, and none of its figures.
 pub(crate) fn write(run: &Path, docs: Option<&Path>, guest: Option<&Path>) -> Result<Vec<PathBuf>> {
     let load = |path: &Path| -> Result<(RunDir, Table)> {
         let (dir, run) = RunDir::open(path)?;

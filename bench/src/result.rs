@@ -6,7 +6,8 @@
 //!    /summary.json report.md report.html plots/    made from the above, again at any time
 //! ```
 //!
-//! A cell is written whole or not at all (a new file, then a rename), so an interrupted run goes on where it was.
+//! A cell is written whole or not at all (a new file, then a rename), so an interrupted run goes on
+//! where it was.
 
 use crate::machine::Machine;
 use crate::size::{Depth, Sizes};

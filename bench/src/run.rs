@@ -7,8 +7,8 @@
 //!             cell, unless RUN/cells has it already
 //! ```
 //!
-//! **Invariant:** `run.json` is written before the first cell and never changes, so a resumed run measures with the same
-//! sizes, systems and settings.
+//! **Invariant:** `run.json` is written before the first cell and never changes, so a resumed run
+//! measures with the same sizes, systems and settings.
 
 use crate::case::{self, Case, Tier};
 use crate::cell::{self, Spec};
@@ -78,7 +78,8 @@ pub(crate) fn cairn_program(told: Option<&Path>) -> PathBuf {
     std::path::absolute(&found).unwrap_or(found)
 }
 
-/// The directory that everything is measured in, without symbolic links: mount points are looked up by their path.
+/// The directory that everything is measured in, without symbolic links: mount points are looked up
+/// by their path.
 fn working_dir(dir: &Path) -> Result<PathBuf> {
     fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
     let dir = fs::canonicalize(dir)?;
@@ -140,7 +141,8 @@ fn begin(args: &RunArgs, setup: &Setup, dir: &Path) -> Result<(RunDir, Run)> {
     Ok((RunDir::create(&out, &run)?, run))
 }
 
-/// The command without the directories that its programs happen to lie in here: others have them elsewhere.
+/// The command without the directories that its programs happen to lie in here: others have them
+/// elsewhere.
 fn command_line(words: impl Iterator<Item = String>) -> String {
     let name = |word: String| match word.rsplit_once('/') {
         Some((_, name)) if word.starts_with('/') => name.to_owned(),
@@ -255,7 +257,8 @@ fn install_missing(args: &RunArgs, setup: &Setup, depth: Depth) -> Result<()> {
         .iter()
         .filter(|system| asked_for(args, &***system))
     {
-        // ZFS' module cannot be built for every kernel, and building it is nothing to do in passing.
+        // ZFS' module cannot be built for every kernel, and building it is nothing to do in
+        // passing.
         let about = system.about();
         if system.version().is_err() && !about.id.starts_with("zfs") {
             packages.extend(about.packages);

@@ -1,7 +1,7 @@
 //! How large every workload is: one table per depth, so that two runs of one depth compare.
 //!
-//! `full` has the sizes of the issues (and of the older `perf.py`), `quick` answers in minutes, `tiny` only shows that
-//! a workload runs.
+//! `full` has the sizes of the issues (and of the older `perf.py`), `quick` answers in minutes,
+//! `tiny` only shows that a workload runs.
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
@@ -58,7 +58,8 @@ pub(crate) struct Sizes {
     pub(crate) snapshots: u64,
     /// Duration of the open-loop writer that looks for pauses.
     pub(crate) pause_s: u64,
-    /// The file that is written over and over while versions are published, and for how long at each pace.
+    /// The file that is written over and over while versions are published, and for how long at
+    /// each pace.
     #[serde(default)]
     pub(crate) publish_mib: u64,
     #[serde(default)]
@@ -81,7 +82,8 @@ impl Depth {
         }
     }
 
-    /// Rounds unless told otherwise: the least that shows a spread, and a median that one outlier cannot move.
+    /// Rounds unless told otherwise: the least that shows a spread, and a median that one outlier
+    /// cannot move.
     pub(crate) fn rounds(self) -> u32 {
         match self {
             Self::Full => 3,

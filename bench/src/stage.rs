@@ -6,10 +6,11 @@
 //! cold():  flush -> unmount -> mount -> drop the kernel's caches
 //! ```
 //!
-//! What a step wrote is flushed before its costs are read, so that they belong to it and not to its successor; the
-//! flush is no part of its time, unless the work itself syncs.
+//! What a step wrote is flushed before its costs are read, so that they belong to it and not to its
+//! successor; the flush is no part of its time, unless the work itself syncs.
 //!
-//! **Invariant:** everything a stage writes is below its place, or is in the shared sources, which no workload changes.
+//! **Invariant:** everything a stage writes is below its place, or is in the shared sources, which
+//! no workload changes.
 
 use crate::machine::drop_caches;
 use crate::proc;
@@ -33,7 +34,8 @@ pub(crate) struct Sample {
     pub(crate) units: f64,
     /// Of single operations, if they were timed.
     pub(crate) latency: Option<Latency>,
-    /// CPU time of the work, where the program that did it knows better: fio's own start is none of it.
+    /// CPU time of the work, where the program that did it knows better: fio's own start is none of
+    /// it.
     pub(crate) app_cpu_s: Option<f64>,
 }
 
@@ -67,8 +69,8 @@ pub(crate) struct Stage<'a> {
     system: &'a dyn System,
     place: Place,
     sources: PathBuf,
-    /// Space in use when the last step ended. Remembered, because counting it touches every file of the store: done
-    /// right before a step it would warm what `cold` has just cooled.
+    /// Space in use when the last step ended. Remembered, because counting it touches every file of
+    /// the store: done right before a step it would warm what `cold` has just cooled.
     space_bytes: u64,
     /// How large everything is.
     pub(crate) sizes: Sizes,
@@ -155,8 +157,8 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    /// Waits until the system's processes rest: what they still do about the work before is not part of the next. A
-    /// minute at most.
+    /// Waits until the system's processes rest: what they still do about the work before is not
+    /// part of the next. A minute at most.
     pub(crate) fn settle(&self) {
         let daemons = self.system.daemons(&self.place);
         if daemons.is_empty() {

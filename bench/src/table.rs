@@ -1,4 +1,5 @@
-//! All cells of a run as one table: medians, ratios, limits, costs. Reports, targets and comparisons read from here.
+//! All cells of a run as one table: medians, ratios, limits, costs. Reports, targets and
+//! comparisons read from here.
 
 use crate::case::{self, Limit, Part, Row, Unit};
 use crate::result::{Cell, Cost, Figure, Run};
@@ -83,7 +84,8 @@ impl Table {
         self.summary(row, system, Metric::Value)
     }
 
-    /// How many times better `ours` is than `theirs`, pair by pair; below 1 it is worse, whatever the unit.
+    /// How many times better `ours` is than `theirs`, pair by pair; below 1 it is worse, whatever
+    /// the unit.
     pub(crate) fn ratio(&self, row: &Row, ours: &str, theirs: &str) -> Option<Summary> {
         let (a, b) = (
             self.series(row.id, ours, Metric::Value),
@@ -314,7 +316,8 @@ pub(crate) mod tests {
         let serial = case::row("fsync.t1").unwrap().1;
         assert!((table.limit(serial).unwrap() - 5000.0).abs() < 1e-6);
         assert!((table.share(serial, "cairn").unwrap() - 0.5).abs() < 1e-9);
-        // The slowest part is the cipher, at 500; the CPU of all: 0.75 s of each second and part, on two processors.
+        // The slowest part is the cipher, at 500; the CPU of all: 0.75 s of each second and part,
+        // on two processors.
         let pipeline = case::row("stream.write").unwrap().1;
         assert!((table.limit(pipeline).unwrap() - 500.0).abs() < 1e-6);
         let unknown = case::row("random.read_16k").unwrap().1;

@@ -1,7 +1,9 @@
-//! What Cairn is to reach, as data: the targets of the project's issues, and whether a run met them.
+//! What Cairn is to reach, as data: the targets of the project's issues, and whether a run met
+//! them.
 //!
-//! A target names a row, what of it, against what, and how much. `rival` is the better of gocryptfs and securefs, row
-//! by row. A target whose row, rival or limit was not measured is open, never met.
+//! A target names a row, what of it, against what, and how much. `rival` is the better of gocryptfs
+//! and securefs, row by row. A target whose row, rival or limit was not measured is open, never
+//! met.
 
 use crate::case::{self, Row};
 use crate::stats::Summary;
@@ -245,8 +247,8 @@ impl Target {
         })
     }
 
-    /// The disk's counters hold what others wrote too, which can only add: there the quietest round decides, and the
-    /// median takes the place of the worst.
+    /// The disk's counters hold what others wrote too, which can only add: there the quietest round
+    /// decides, and the median takes the place of the worst.
     fn judged(&self, found: Summary) -> Summary {
         match self.against {
             Against::Itself(Metric::DevicePerByte) => Summary {

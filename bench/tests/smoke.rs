@@ -1,4 +1,5 @@
-//! The program as a whole, on a plain directory: it runs, resumes, reports and compares, and leaves nothing behind.
+//! The program as a whole, on a plain directory: it runs, resumes, reports and compares, and leaves
+//! nothing behind.
 
 use std::fs;
 use std::path::Path;

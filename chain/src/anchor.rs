@@ -48,8 +48,8 @@ pub struct EthAnchor {
 }
 
 impl EthAnchor {
-    /// The volume `key` in `contract`. Its messages are signed by `signer`, gas is paid from `purse`; a retrieval
-    /// challenge is answered with `locator`, if there is one.
+    /// The volume `key` in `contract`. Its messages are signed by `signer`, gas is paid from
+    /// `purse`; a retrieval challenge is answered with `locator`, if there is one.
     pub fn new(
         contract: Contract,
         key: &VolumeName,
@@ -103,7 +103,8 @@ impl EthAnchor {
             return Ok(Some((Track::Storage, open)));
         }
         let open = self.contract.challenge(view, self.volume, Track::Retrieval)?;
-        // Without a locator there is nothing this instance can say: the publisher's receipt closes it.
+        // Without a locator there is nothing this instance can say: the publisher's receipt closes
+        // it.
         Ok(open
             .filter(|_| self.locator.is_some())
             .map(|open| (Track::Retrieval, open)))
@@ -213,7 +214,8 @@ impl Anchor for EthAnchor {
 }
 
 impl EthAnchor {
-    /// A message about a version that is not the newest any more is a conflict, for which the caller has a remedy.
+    /// A message about a version that is not the newest any more is a conflict, for which the
+    /// caller has a remedy.
     fn conflict(&self, error: Error) -> AnchorError {
         match error {
             Error::Conflict => AnchorError::Conflict {

@@ -62,7 +62,8 @@ pub struct Config {
     /// The block it was created in: history begins there.
     #[serde(default)]
     pub from_block: u64,
-    /// A URI under which the publisher can fetch the sealed volume: the answer to a retrieval challenge.
+    /// A URI under which the publisher can fetch the sealed volume: the answer to a retrieval
+    /// challenge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locator: Option<String>,
     /// How long an endpoint may take to answer.
@@ -288,7 +289,8 @@ impl Config {
     /// The volume's anchor, for the storage plane.
     pub fn anchor(&self) -> Result<EthAnchor> {
         let (signer, purse) = (self.signer()?, self.purse()?);
-        // The paying account is public and its key sits in a file: its signature must never count as the plane's.
+        // The paying account is public and its key sits in a file: its signature must never count
+        // as the plane's.
         if signer.address() == purse.address() {
             return Err(Error::Config(
                 "gas is paid from the signer's own account: use two keys".into(),

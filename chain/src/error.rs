@@ -80,7 +80,8 @@ pub enum Error {
         /// What lies there.
         why: String,
     },
-    /// The newest block on which the endpoints agree is older than one seen before, or too old to believe.
+    /// The newest block on which the endpoints agree is older than one seen before, or too old to
+    /// believe.
     #[error("the endpoints show an old chain: {why}")]
     OldChain {
         /// What gives it away.

@@ -122,7 +122,8 @@ impl Key {
         bytes
     }
 
-    /// The same in 64 bytes, `r` and `vs` (EIP-2098): the parity of v lies in the highest bit of s, which is free.
+    /// The same in 64 bytes, `r` and `vs` (EIP-2098): the parity of v lies in the highest bit of s,
+    /// which is free.
     pub fn sign_compact(&self, digest: &[u8; 32]) -> ([u8; 32], [u8; 32]) {
         let signature = self.sign(digest);
         let (mut r, mut vs) = ([0; 32], [0; 32]);
@@ -171,8 +172,8 @@ impl SignerProvider for SignerFile {
     }
 }
 
-/// From a secret of the TEE: a program prints it, such as the client of a key broker or of the TEE's own agent.
-/// The same secret gives the same key, so nothing needs to be kept.
+/// From a secret of the TEE: a program prints it, such as the client of a key broker or of the
+/// TEE's own agent. The same secret gives the same key, so nothing needs to be kept.
 #[derive(Clone, Debug)]
 pub struct SignerCommand {
     /// Program and arguments.

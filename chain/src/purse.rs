@@ -26,7 +26,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Most gas a transaction may ask for: more than creating the contract takes, less than endpoints could make us offer.
+/// Most gas a transaction may ask for: more than creating the contract takes, less than endpoints
+/// could make us offer.
 const GAS_MAX: u64 = 12_000_000;
 /// Replacing a transaction takes at least a tenth more.
 const BUMP_PERCENT: u64 = 125;
@@ -107,7 +108,8 @@ impl Purse {
         // By the time it is mined, storage may have changed and it may need more.
         let gas = gas.saturating_add(gas / 4).min(GAS_MAX);
         let fee = self.fee(newest, self.fees.tip)?;
-        // An account without funds is told here. A node would say no more than "insufficient funds".
+        // An account without funds is told here. A node would say no more than "insufficient
+        // funds".
         let (balance, needed) = (chain.balance(newest, from)?, U256::from(gas) * U256::from(fee));
         if balance < needed {
             return Err(Error::NoGas {
@@ -242,7 +244,8 @@ impl Sending {
         self.hashes.push(typed.hash(&signature));
     }
 
-    /// Sends what is signed. A node that already has it, or sees its nonce used, is no failure: the next look tells.
+    /// Sends what is signed. A node that already has it, or sees its nonce used, is no failure: the
+    /// next look tells.
     fn send(&mut self, chain: &Chain) -> Result<()> {
         for _ in 0..RAISES_MAX {
             self.sent = Instant::now();

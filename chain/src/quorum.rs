@@ -25,7 +25,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
-/// Time for the others to answer after `k` have, while the answers differ. A stale node mostly answers first.
+/// Time for the others to answer after `k` have, while the answers differ. A stale node mostly
+/// answers first.
 const PATIENCE_MIN: Duration = Duration::from_secs(3);
 /// Longer than any endpoint's deadline: asking ends by itself before this.
 const PATIENCE_MAX: Duration = Duration::from_secs(3600);
@@ -53,8 +54,9 @@ impl Host {
 }
 
 impl Quorum {
-    /// The hosts of `endpoints`, of which `wanted` must agree: at least one, and more than half of them, since two
-    /// halves could each agree on another chain. By default the least that is more than half.
+    /// The hosts of `endpoints`, of which `wanted` must agree: at least one, and more than half of
+    /// them, since two halves could each agree on another chain. By default the least that is more
+    /// than half.
     pub fn new(endpoints: Vec<Endpoint>, wanted: Option<usize>) -> Result<Self> {
         if endpoints.is_empty() {
             return Err(Error::Config("name at least one endpoint (rpc)".into()));
@@ -85,7 +87,8 @@ impl Quorum {
         self.wanted
     }
 
-    /// Whether a single host has all votes, and is not this machine (which may run a node or a light client).
+    /// Whether a single host has all votes, and is not this machine (which may run a node or a
+    /// light client).
     pub fn is_one_stranger(&self) -> bool {
         matches!(&self.hosts[..], [only] if !only.0[0].is_local())
     }
@@ -105,10 +108,12 @@ impl Quorum {
         self.equal("eth_call", self.each(move |endpoint| endpoint.call(&params)))
     }
 
-    /// The greatest value that enough hosts have at least reached, if as many answers are `near` to it.
+    /// The greatest value that enough hosts have at least reached, if as many answers are `near` to
+    /// it.
     ///
     /// # Errors
-    /// [`Error::Disagree`] when too few answer, or when the answers lie too far apart to tell which of them is stale.
+    /// [`Error::Disagree`] when too few answer, or when the answers lie too far apart to tell which
+    /// of them is stale.
     pub fn reached<T>(
         &self,
         what: &'static str,
@@ -119,7 +124,8 @@ impl Quorum {
         T: Ord + Debug + Send + 'static,
     {
         let (mut known, failed) = self.gather(self.each(ask));
-        // Among those behind the k-th there may be honest ones that lag a little: they vouch for it too.
+        // Among those behind the k-th there may be honest ones that lag a little: they vouch for it
+        // too.
         let vouched = known
             .get(self.wanted - 1)
             .is_some_and(|found| known.iter().filter(|other| near(other, found)).count() >= self.wanted);
@@ -129,7 +135,8 @@ impl Quorum {
         }
     }
 
-    /// Answers in falling order, and failures. Ends early when `k` hosts name the same highest value.
+    /// Answers in falling order, and failures. Ends early when `k` hosts name the same highest
+    /// value.
     fn gather<T: Ord>(&self, answers: Receiver<Result<T>>) -> (Vec<T>, Vec<Error>) {
         let (mut known, mut failed): (Vec<T>, _) = (Vec::new(), Vec::new());
         let begin = Instant::now();
@@ -140,7 +147,8 @@ impl Quorum {
             } else if known.len() < self.wanted {
                 PATIENCE_MAX
             } else {
-                // The first `k` may be those that hide what is new, and the rest may be silent for good.
+                // The first `k` may be those that hide what is new, and the rest may be silent for
+                // good.
                 begin.elapsed().max(PATIENCE_MIN)
             };
             match answers.recv_timeout(patience) {
@@ -153,7 +161,8 @@ impl Quorum {
         (known, failed)
     }
 
-    /// Tells all of them, and is content if one took it. Its failure is that of the first that refused.
+    /// Tells all of them, and is content if one took it. Its failure is that of the first that
+    /// refused.
     pub fn tell<T>(&self, method: &'static str, params: &Value) -> Result<T>
     where
         T: DeserializeOwned + Send + 'static,
@@ -183,7 +192,8 @@ impl Quorum {
                 let _ = sender.send(host.ask(&ask));
                 break;
             }
-            // Ends by itself at the endpoints' deadlines, also when its answer is no longer waited for.
+            // Ends by itself at the endpoints' deadlines, also when its answer is no longer waited
+            // for.
             let asking = move || drop(sender.send(host.ask(&ask)));
             if let Err(error) = std::thread::Builder::new().name("chain-ask".into()).spawn(asking) {
                 tracing::warn!(%error, "cannot start a thread to ask an endpoint");

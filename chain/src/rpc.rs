@@ -26,7 +26,8 @@ use ureq::tls::{TlsConfig, TlsProvider};
 
 /// Large enough for a page of events, small enough to hold several of.
 pub const ANSWER_BYTES_MAX: u64 = 4 << 20;
-/// Questions one endpoint may be thinking about. One that is silent would else gather a thread for each question.
+/// Questions one endpoint may be thinking about. One that is silent would else gather a thread for
+/// each question.
 const IN_FLIGHT_MAX: usize = 8;
 /// The code geth, anvil and others give to a call that reverted.
 const REVERTED: i64 = 3;
@@ -88,7 +89,8 @@ impl Endpoint {
         Ok(endpoint)
     }
 
-    /// As [`Self::new`], in the clear to any machine: for messages that carry no secret and get no answer.
+    /// As [`Self::new`], in the clear to any machine: for messages that carry no secret and get no
+    /// answer.
     fn anywhere(url: &str, deadline: Duration) -> Result<Self> {
         let (name, host) = name(url).ok_or_else(|| {
             Error::Config("an endpoint's URL begins with http:// or https:// and names a host".into())
@@ -118,7 +120,8 @@ impl Endpoint {
         &self.name
     }
 
-    /// What answers there: the host, and on this machine also the port, since a proxy to each network has its own.
+    /// What answers there: the host, and on this machine also the port, since a proxy to each
+    /// network has its own.
     pub fn host(&self) -> &str {
         &self.host
     }
@@ -178,7 +181,8 @@ impl Endpoint {
             .send(&request);
         let mut answer = sent.map_err(|error| self.unreachable(&error.to_string()))?;
         let status = answer.status();
-        // JSON-RPC errors come with 200 from most servers and with 4xx from some; a redirect is not followed.
+        // JSON-RPC errors come with 200 from most servers and with 4xx from some; a redirect is not
+        // followed.
         if status.is_redirection() || status.is_server_error() {
             return Err(self.unreachable(&format!("HTTP status {status}")));
         }
@@ -309,8 +313,8 @@ fn tls() -> TlsConfig {
         .build()
 }
 
-/// Scheme and authority, and what [`Endpoint::host`] says. Paths, queries and users of such URLs are passwords more
-/// often than not.
+/// Scheme and authority, and what [`Endpoint::host`] says. Paths, queries and users of such URLs
+/// are passwords more often than not.
 fn name(url: &str) -> Option<(String, String)> {
     let uri: Uri = url.parse().ok()?;
     let scheme = uri

@@ -45,8 +45,8 @@ pub(crate) trait Goal {
         Ok(false)
     }
 
-    /// A transaction sent for it is final, or another one took its nonce, and the goal is not reached. It is sent again
-    /// unless this is an error.
+    /// A transaction sent for it is final, or another one took its nonce, and the goal is not
+    /// reached. It is sent again unless this is an error.
     fn taken(&mut self, nonce: u64) -> Result<()> {
         tracing::warn!(nonce, "a transaction was of no effect; trying again");
         Ok(())

@@ -71,7 +71,8 @@ pub enum Trouble {
         /// The block, or the path.
         why: String,
     },
-    /// Of the version that the chain names, a block is not there, and none that is there was altered.
+    /// Of the version that the chain names, a block is not there, and none that is there was
+    /// altered.
     Incomplete {
         /// The block, or the path.
         why: String,
@@ -98,7 +99,8 @@ pub enum Trouble {
         /// When it ends.
         deadline: u64,
     },
-    /// What the store holds is older than what the chain names, or nothing was published for too long.
+    /// What the store holds is older than what the chain names, or nothing was published for too
+    /// long.
     Stale {
         /// How that shows.
         why: String,
@@ -310,7 +312,8 @@ impl Watch {
     ) -> Result<(Option<Standing>, Vec<Trouble>)> {
         match self.try_look(contract, volume, gas, limits) {
             Ok((standing, troubles)) => Ok((Some(standing), troubles)),
-            // An endpoint that shows another contract may be lying: the next look may find the right one.
+            // An endpoint that shows another contract may be lying: the next look may find the
+            // right one.
             Err(error) if error.is_passing() || matches!(error, Error::NotTheContract { .. }) => {
                 Ok((None, vec![Trouble::unreachable(&error)]))
             }

@@ -63,7 +63,8 @@ pub struct Chain {
     seen: AtomicU64,
 }
 
-/// Newest final blocks of honest nodes lie closer together: at most two of Ethereum's epochs, 13 minutes.
+/// Newest final blocks of honest nodes lie closer together: at most two of Ethereum's epochs, 13
+/// minutes.
 pub const SPREAD_MAX: Duration = Duration::from_secs(900);
 
 /// What an endpoint says of its newest final block. Ordered by height.
@@ -74,7 +75,8 @@ struct Claim {
 }
 
 impl Chain {
-    /// The chain `chain_id` as `quorum` shows it. A newest final block older than `block_age_max` is not believed.
+    /// The chain `chain_id` as `quorum` shows it. A newest final block older than `block_age_max`
+    /// is not believed.
     pub fn new(quorum: Quorum, chain_id: u64, finality: Finality, block_age_max: Option<Duration>) -> Self {
         Self {
             quorum,
@@ -123,7 +125,8 @@ impl Chain {
             .ok_or_else(|| Error::OldChain {
                 why: format!("block {height} is final and cannot be had"),
             })?;
-        // A stale endpoint that dates its block forward would pass for one that is close to the others.
+        // A stale endpoint that dates its block forward would pass for one that is close to the
+        // others.
         if view.timestamp != claim.timestamp {
             return Err(Error::OldChain {
                 why: format!(
@@ -136,7 +139,8 @@ impl Chain {
         Ok(view)
     }
 
-    /// The newest block, final or not, on one endpoint's word: for fees and waiting, never for a decision.
+    /// The newest block, final or not, on one endpoint's word: for fees and waiting, never for a
+    /// decision.
     pub fn newest(&self) -> Result<View> {
         let height = self
             .quorum
@@ -192,7 +196,8 @@ impl Chain {
         Ok(code.to_vec())
     }
 
-    /// The clock lies outside and may be set back, the endpoints may hide new blocks: this only stops an attacker that cannot do both.
+    /// The clock lies outside and may be set back, the endpoints may hide new blocks: this only
+    /// stops an attacker that cannot do both.
     fn require_young(&self, view: &View) -> Result<()> {
         let Some(limit) = self.block_age_max else {
             return Ok(());

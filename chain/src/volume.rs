@@ -46,7 +46,8 @@ impl From<VolumeName> for bindings::VolumeKey {
     }
 }
 
-/// What both sides sign to accept the offer that stands on chain, with `signer` as the storage plane's key.
+/// What both sides sign to accept the offer that stands on chain, with `signer` as the storage
+/// plane's key.
 pub fn offered(record: &Record, signer: Address) -> Agreement {
     Agreement {
         publisher: record.key.publisher,

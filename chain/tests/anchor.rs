@@ -197,7 +197,8 @@ fn no_price_above_the_limit_is_ever_offered() {
     setup.anvil.base_fee(600);
     setup.anvil.mine(1);
     setup.anvil.automine(false);
-    // Endpoints that made the price up would have us pay it: it is refused, and the purse stays shut.
+    // Endpoints that made the price up would have us pay it: it is refused, and the purse stays
+    // shut.
     let answer = anchor.publish(None, version(5), &within(Duration::from_millis(300)));
     assert!(matches!(answer, Err(AnchorError::Cancelled)), "{answer:?}");
     assert_eq!(setup.anvil.waiting(), 0);

@@ -194,7 +194,8 @@ fn every_message_has_the_digest_and_the_signature_that_the_contract_takes() {
         assert_eq!(digest, word(&entry["digest"]), "digest of {kind}");
         let by = address(&entry["by"]);
         let key = keys.iter().find(|key| key.address() == by).expect("a key of it");
-        // Both sides derive the nonce of a signature from key and digest (RFC 6979): the bytes are the same.
+        // Both sides derive the nonce of a signature from key and digest (RFC 6979): the bytes are
+        // the same.
         let signature = format!("0x{}", ethers_core::utils::hex::encode(key.sign(&digest)));
         assert_eq!(signature, text(&entry["signature"]), "signature of {kind}");
         seen.insert(kind.to_owned());

@@ -1,8 +1,9 @@
-//! Time over time: pauses at commits, snapshots under load, a disk that fills up, a load that goes on.
+//! Time over time: pauses at commits, snapshots under load, a disk that fills up, a load that goes
+//! on.
 //!
-//! Latency is measured open-loop: operations are due at fixed times, and each one's latency counts from when it was
-//! due. A filesystem that stops for a second delays all that became due in it, and they all show (a closed loop would
-//! show one).
+//! Latency is measured open-loop: operations are due at fixed times, and each one's latency counts
+//! from when it was due. A filesystem that stops for a second delays all that became due in it, and
+//! they all show (a closed loop would show one).
 
 use super::kind::{Case, Row, Tier, Unit, where_bytes_stay};
 use crate::payload::{Payload, lay_out};

@@ -1,4 +1,5 @@
-//! A source tree is copied in, read back and removed. The tree is generated: the same on every machine.
+//! A source tree is copied in, read back and removed. The tree is generated: the same on every
+//! machine.
 
 use super::kind::{Case, Limit, Part, Row, Tier, Unit, everywhere};
 use crate::payload::Payload;
@@ -48,7 +49,8 @@ fn run(stage: &mut Stage) -> Result<()> {
     // Also brings the source into the page cache, so that its own disk is no part of the figure.
     let wanted = Digest::of(&source)?;
     let target = stage.dir().join("tree");
-    // `measure` flushes after the work; here the flush is part of it, as a user who copies a tree expects.
+    // `measure` flushes after the work; here the flush is part of it, as a user who copies a tree
+    // expects.
     let (system, place) = (stage.system(), stage.place().clone());
     stage.measure("tree.copy", wanted.bytes, |_| {
         Ok(seconds(|| {
@@ -114,7 +116,8 @@ impl Digest {
     }
 }
 
-/// Makes what workloads copy from, once per working directory: the tree, an archive of it, a git repository, a crate.
+/// Makes what workloads copy from, once per working directory: the tree, an archive of it, a git
+/// repository, a crate.
 pub(crate) fn make_sources(dir: &Path, sizes: &Sizes) -> Result<()> {
     let done = dir.join("done");
     let recipe = format!("1 {}", sizes.tree_files);

@@ -1,11 +1,13 @@
-//! OpenZFS' engine by itself: libzpool on a file of the disk, called directly, without a file layer, FUSE or a kernel.
+//! OpenZFS' engine by itself: libzpool on a file of the disk, called directly, without a file
+//! layer, FUSE or a kernel.
 //!
 //! ```text
 //!   zpoolbench (bench/zfs/zpoolbench.c) --one line a row--> rows of this case
 //! ```
 //!
-//! A floor for what ZFS costs where no kernel has it: everything above the engine is left out, and so is every system
-//! call an application would make. It is no filesystem, so it stands beside the machine's limits and not among systems.
+//! A floor for what ZFS costs where no kernel has it: everything above the engine is left out, and
+//! so is every system call an application would make. It is no filesystem, so it stands beside the
+//! machine's limits and not among systems.
 
 use super::kind::{Case, Row, Tier, Unit, on_the_disk};
 use crate::program;

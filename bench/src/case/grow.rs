@@ -1,4 +1,5 @@
-//! Whether cost grows with the volume: the same work on a small and on a large one, as a quotient of the two rates.
+//! Whether cost grows with the volume: the same work on a small and on a large one, as a quotient
+//! of the two rates.
 //!
 //! ```text
 //! scale:  base_files: create, read cold, delete, fsync    three times -> rates of a small volume
@@ -126,7 +127,8 @@ impl Rates {
     }
 }
 
-/// Overwrites blocks of a small file at random, with an fsync after each; answers how many per second.
+/// Overwrites blocks of a small file at random, with an fsync after each; answers how many per
+/// second.
 fn fsyncs(path: &Path, count: u64) -> Result<f64> {
     const BLOCKS: u64 = 1024;
     let mut payload = Payload::new(14);

@@ -42,8 +42,8 @@ impl Unit {
         }
     }
 
-    /// Whether values of two systems compare. A quotient says how a system behaves beside itself, a count what a value
-    /// stands on.
+    /// Whether values of two systems compare. A quotient says how a system behaves beside itself, a
+    /// count what a value stands on.
     pub(crate) fn compares(self) -> bool {
         !matches!(self, Self::Ratio | Self::Count)
     }
@@ -72,7 +72,8 @@ pub(crate) enum Limit {
     Unknown,
     /// The parts come one after the other for each operation: their times add.
     Serial(&'static [Part]),
-    /// The parts overlap: the slowest bounds, and so does the sum of their CPU time over all processors.
+    /// The parts overlap: the slowest bounds, and so does the sum of their CPU time over all
+    /// processors.
     Pipeline(&'static [Part]),
 }
 

@@ -1,7 +1,8 @@
-//! What the machine can do at most: its disk, its memory and its processor at the cryptography that Cairn uses.
+//! What the machine can do at most: its disk, its memory and its processor at the cryptography that
+//! Cairn uses.
 //!
-//! The disk is asked with O_DIRECT, through its own filesystem, on a file whose blocks are allocated. Cryptography
-//! runs on one thread, in blocks as large as Cairn's records, and in 4 KiB.
+//! The disk is asked with O_DIRECT, through its own filesystem, on a file whose blocks are
+//! allocated. Cryptography runs on one thread, in blocks as large as Cairn's records, and in 4 KiB.
 
 use super::kind::{Case, Row, Tier, Unit, on_the_disk};
 use crate::payload::Payload;

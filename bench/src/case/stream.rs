@@ -32,7 +32,8 @@ const SEALED_READ: Limit = Limit::Pipeline(&[
     Part::Raw("raw.blake3"),
     Part::Raw("raw.aead"),
 ]);
-/// A random read is bound by the hop alone: one read of the disk may bring a record that answers many.
+/// A random read is bound by the hop alone: one read of the disk may bring a record that answers
+/// many.
 const HOP_ONLY: Limit = Limit::Pipeline(&[Part::Hop]);
 
 /// A large file from start to end.
@@ -224,7 +225,8 @@ pub(super) static FSYNC: Case = Case {
     run: |stage| {
         let (bytes, runtime_ms) = (stage.sizes.random_mib * MIB, stage.sizes.runtime_ms);
         for (row, threads) in [("fsync.t1", 1), ("fsync.t4", 4), ("fsync.t16", 16)] {
-            // All files together are as large as the one file is: the same amount is laid out for each.
+            // All files together are as large as the one file is: the same amount is laid out for
+            // each.
             let each = bytes / threads;
             for job in 0..threads {
                 payload::lay_out(&stage.dir().join(format!("fsync.{job}")), each)?;

@@ -11,7 +11,8 @@ pub(super) enum Block {
     Text(String),
     /// Lines to type.
     Code(String),
-    /// Header and rows; the first column is to the left, the others to the right if they hold numbers.
+    /// Header and rows; the first column is to the left, the others to the right if they hold
+    /// numbers.
     Table(Vec<String>, Vec<Vec<String>>),
     /// Like a table, folded away where that is possible.
     Folded(String, Vec<String>, Vec<Vec<String>>),

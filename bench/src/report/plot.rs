@@ -34,7 +34,8 @@ pub(super) fn all(table: &Table) -> Vec<(String, String)> {
     plots
 }
 
-/// The same picture as PNG, at twice the size. Text needs a font of the machine; without one the picture has none.
+/// The same picture as PNG, at twice the size. Text needs a font of the machine; without one the
+/// picture has none.
 pub(super) fn png(svg: &str) -> Result<Vec<u8>> {
     // Reading all fonts of a machine takes longer than drawing.
     static FONTS: OnceLock<Arc<usvg::fontdb::Database>> = OnceLock::new();
@@ -116,7 +117,8 @@ fn bars(table: &Table, case: &Case) -> Option<String> {
     (bottom > 10.0).then(|| svg(bottom + 14.0, case.about, &body))
 }
 
-/// The bars of one row: the median, the range as a whisker, the limit as a dashed line. Answers where it ends.
+/// The bars of one row: the median, the range as a whisker, the limit as a dashed line. Answers
+/// where it ends.
 fn group(body: &mut String, table: &Table, row: &Row, top: f64) -> f64 {
     let entries = table.run.systems.iter();
     let values: Vec<_> = entries
@@ -194,7 +196,8 @@ const BAR: f64 = 17.0;
 const STEP: f64 = 20.0;
 const TOP: f64 = 62.0;
 
-/// Where a ratio stands on the overview's logarithmic scale, from 1 % to 10 times; what is beyond stands at its end.
+/// Where a ratio stands on the overview's logarithmic scale, from 1 % to 10 times; what is beyond
+/// stands at its end.
 fn at_ratio(ratio: f64) -> f64 {
     let (low, high) = (-2.0f64, 1.0f64);
     LEFT + (WIDTH - LEFT - 30.0) * (ratio.log10().clamp(low, high) - low) / (high - low)

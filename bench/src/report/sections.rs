@@ -46,7 +46,8 @@ pub(super) fn document(table: &Table, guest: Option<&Table>, plots: &[(String, S
     out
 }
 
-/// ZFS where no kernel has it: the real module in a guest that is slower than the machine, so only beside ext4 there.
+/// ZFS where no kernel has it: the real module in a guest that is slower than the machine, so only
+/// beside ext4 there.
 fn in_a_guest(out: &mut Document, table: &Table, guest: &Table) {
     out.heading(2, "The real ZFS module in a guest");
     out.text(format!(
@@ -117,7 +118,8 @@ fn opening(out: &mut Document, table: &Table, verdicts: &[Verdict]) {
     ));
 }
 
-/// Cells that the run did not measure. A workload that makes no sense on a system was never to be a cell.
+/// Cells that the run did not measure. A workload that makes no sense on a system was never to be a
+/// cell.
 fn missing_cells(table: &Table) -> usize {
     let setup = Setup::default();
     let systems = table
@@ -205,7 +207,8 @@ fn targets(out: &mut Document, verdicts: &[Verdict]) {
     }
 }
 
-/// Sections of `bench/notes.md`: the rows each is about, with commas between them, and what it says.
+/// Sections of `bench/notes.md`: the rows each is about, with commas between them, and what it
+/// says.
 fn notes() -> impl Iterator<Item = (&'static str, &'static str)> {
     let sections = include_str!("../../notes.md").split("\n## ").skip(1);
     sections.filter_map(|section| section.split_once('\n'))

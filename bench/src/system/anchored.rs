@@ -6,7 +6,8 @@
 //! destroy:  anvil ends; it outlives every unmount, for the next mount asks it
 //! ```
 //!
-//! All else is [`Cairn`]'s. The chain's processor time is not counted as the daemon's: a real one is elsewhere.
+//! All else is [`Cairn`]'s. The chain's processor time is not counted as the daemon's: a real one
+//! is elsewhere.
 
 use super::cairn::Cairn;
 use super::kind::{About, Punctuality, Setup, System};
@@ -22,7 +23,8 @@ use std::time::Duration;
 
 /// Where `tests/anvil.sh` installs anvil, seen from the repository.
 const INSTALLED: &str = "contracts/node_modules/@foundry-rs";
-/// Anvil's own accounts that play a part: deployer, publisher, provider, and who pays for transactions.
+/// Anvil's own accounts that play a part: deployer, publisher, provider, and who pays for
+/// transactions.
 const ACCOUNTS: usize = 4;
 /// What is funded, in whole tokens of the test token.
 const FUNDING: &str = "100000";
@@ -43,7 +45,8 @@ impl Anchored {
         Self(Cairn::new(setup))
     }
 
-    /// Starts a chain of this place's own: a block each second, final two later. Returns where it listens.
+    /// Starts a chain of this place's own: a block each second, final two later. Returns where it
+    /// listens.
     fn start_chain(place: &Place) -> Result<String> {
         let log = place.file("anvil.log");
         let file = fs::File::create(&log)?;

@@ -1,5 +1,5 @@
-//! Encrypting filesystems behind FUSE: Cairn's rivals. Each with its own defaults; only the cost of stretching a
-//! password is turned down, since it is no part of any figure.
+//! Encrypting filesystems behind FUSE: Cairn's rivals. Each with its own defaults; only the cost of
+//! stretching a password is turned down, since it is no part of any figure.
 
 use super::kind::{About, Kind, System};
 use super::place::{Place, unmount_path, wait_mounted};
@@ -166,8 +166,8 @@ impl System for Cryfs {
     }
 }
 
-/// ZeroFS on local files. Not packaged by Debian, and its sync takes seconds: only when asked for. It is built from its
-/// repository: the crate of its name is older and cannot mount.
+/// ZeroFS on local files. Not packaged by Debian, and its sync takes seconds: only when asked for.
+/// It is built from its repository: the crate of its name is older and cannot mount.
 struct Zerofs;
 
 impl Zerofs {
@@ -214,8 +214,8 @@ impl System for Zerofs {
     }
 
     fn mount(&self, place: &Place) -> Result<()> {
-        // The server gets the mount point as its working argument's neighbour: its configuration file is named on its
-        // command line, which is how it is found again.
+        // The server gets the mount point as its working argument's neighbour: its configuration
+        // file is named on its command line, which is how it is found again.
         let log = fs::File::create(place.file("server.log"))?;
         let mut server = Command::new(program::need("zerofs")?);
         server

@@ -1,6 +1,7 @@
 //! Filesystems of the kernel: the disk's own as it is, and others on an image file of the disk.
 //!
-//! An image is attached with direct I/O, so that its bytes are not cached twice and a flush is a flush of the disk.
+//! An image is attached with direct I/O, so that its bytes are not cached twice and a flush is a
+//! flush of the disk.
 
 use super::kind::{About, Kind, System};
 use super::place::{Place, sync_both, unmount_path};
@@ -199,7 +200,8 @@ pub(crate) fn mount_image(image: &std::path::Path, mnt: &std::path::Path, kind: 
     let device = device.trim();
     let mut mount = program::command("mount")?;
     let mounted = program::run(mount.args(["-t", kind, "-o", "noatime", device]).arg(mnt));
-    // Detaching a device in use marks it to go with its last user; after a failed mount it goes at once.
+    // Detaching a device in use marks it to go with its last user; after a failed mount it goes at
+    // once.
     let detached = program::run(program::command("losetup")?.args(["--detach", device]));
     mounted.and(detached).map(drop)
 }

@@ -1,4 +1,5 @@
-//! The trait behind which a system is measured, what a system says of itself, and the settings that some need.
+//! The trait behind which a system is measured, what a system says of itself, and the settings that
+//! some need.
 
 use super::place::{Place, sync_both, take_away, unmount_fuse};
 use crate::proc;

@@ -4,9 +4,10 @@
 //! application --> kernel --/dev/fuse--> here: a lookup in a map, an answer
 //! ```
 //!
-//! It asks the kernel for the same things as Cairn's own edge (writeback cache, long times, 1 MiB requests, large
-//! readahead, as many dirty pages) and serves as most daemons do, with two threads that sleep while no request comes. It
-//! costs the hop. A daemon whose thread stays awake between two requests, as Cairn's does, can be faster on a row.
+//! It asks the kernel for the same things as Cairn's own edge (writeback cache, long times, 1 MiB
+//! requests, large readahead, as many dirty pages) and serves as most daemons do, with two threads
+//! that sleep while no request comes. It costs the hop. A daemon whose thread stays awake between
+//! two requests, as Cairn's does, can be faster on a row.
 
 use super::kind::{About, Kind, System};
 use super::place::{Place, wait_mounted};
@@ -86,7 +87,8 @@ pub(crate) fn serve(mnt: &Path) -> Result<()> {
     Ok(session.join()?)
 }
 
-/// What Cairn sets for its mount: readahead, and how much may be dirty. Needs root; without it requests are smaller.
+/// What Cairn sets for its mount: readahead, and how much may be dirty. Needs root; without it
+/// requests are smaller.
 fn tune(mnt: &Path) {
     let Ok(meta) = std::fs::metadata(mnt) else { return };
     let (major, minor) = (rustix::fs::major(meta.dev()), rustix::fs::minor(meta.dev()));
@@ -120,7 +122,8 @@ struct Node {
     /// Ordered by number, which is the cookie of a listing: it stays right when names come and go.
     names: BTreeMap<u64, OsString>,
     children: HashMap<OsString, u64>,
-    /// It has no name any more, and goes when the kernel forgets it: until then times may still be written back to it.
+    /// It has no name any more, and goes when the kernel forgets it: until then times may still be
+    /// written back to it.
     gone: bool,
 }
 
@@ -235,7 +238,8 @@ impl Empty {
         self.tree.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Calls `each` with cookie, name and attributes of what follows `offset`, until it says that it is full.
+    /// Calls `each` with cookie, name and attributes of what follows `offset`, until it says that
+    /// it is full.
     fn list(
         &self,
         ino: INodeNo,
@@ -244,7 +248,8 @@ impl Empty {
     ) -> Result<(), Errno> {
         let tree = self.tree();
         let dir = tree.nodes.get(&ino.0).ok_or(Errno::ENOENT)?;
-        // Inode numbers start at 1 (the root, which has no parent), so 0 and 1 are free for the dots.
+        // Inode numbers start at 1 (the root, which has no parent), so 0 and 1 are free for the
+        // dots.
         let dots = [(0, ".", ino.0), (1, "..", dir.parent)];
         for (at, name, target) in dots.into_iter().filter(|dot| dot.0 >= offset) {
             let Some(node) = tree.nodes.get(&target) else {

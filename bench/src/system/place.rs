@@ -64,7 +64,8 @@ pub(super) fn sync_both(place: &Place, dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Unmounts, patiently: another process may still be closing a file; then waits for the daemons' end.
+/// Unmounts, patiently: another process may still be closing a file; then waits for the daemons'
+/// end.
 pub(super) fn unmount_fuse(pids: Vec<i32>, mnt: &Path) -> Result<()> {
     unmount_path(mnt)?;
     if proc::wait_gone(&pids, Duration::from_secs(120)) {

@@ -6,8 +6,8 @@
 //! | OpenZFS' engine (libzpool) behind a small FUSE front, `bench/zfs/zlfuse.c` | built by `bench/zfs/build.sh` | zlfuse, never ZFS |
 //! | that engine alone, `bench/zfs/zpoolbench.c`, no filesystem: the workload `engine` | the same | the engine, a floor |
 //!
-//! The front's file layer is not ZFS's own (no ZPL, no replay of its log), so its figures stand for the engine:
-//! DMU, ARC, ZIL, checksums and encryption.
+//! The front's file layer is not ZFS's own (no ZPL, no replay of its log), so its figures stand for
+//! the engine: DMU, ARC, ZIL, checksums and encryption.
 
 use super::kind::{About, Kind, System};
 use super::place::{Place, sync_both, unmount_fuse, wait_mounted};
@@ -224,7 +224,8 @@ pub(crate) fn engine_program(name: &str) -> Result<Command> {
     let mut command = Command::new(program);
     command
         .env("LD_LIBRARY_PATH", dir.join("lib"))
-        // Its ARC allocates and frees records without end: with the default settings that is most of its time.
+        // Its ARC allocates and frees records without end: with the default settings that is most
+        // of its time.
         .env("MALLOC_ARENA_MAX", "2")
         .env(
             "GLIBC_TUNABLES",

@@ -36,7 +36,8 @@ pub struct Anvil {
 }
 
 impl Anvil {
-    /// Starts one whose blocks are final when `2 * 4` lie on top of them. It mines a block for each transaction.
+    /// Starts one whose blocks are final when `2 * 4` lie on top of them. It mines a block for each
+    /// transaction.
     pub fn start() -> Self {
         Self::start_with(&[])
     }

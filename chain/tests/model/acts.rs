@@ -440,7 +440,8 @@ impl Acts {
             _ => {
                 let mut publication = self.publication(rules, head);
                 if head != v && !self.once_in(4) {
-                    // An aggregate of one leaf is the leaf; `checkpoint` finds it again by the same numbers.
+                    // An aggregate of one leaf is the leaf; `checkpoint` finds it again by the same
+                    // numbers.
                     publication.root = leaf(rules, v, self.ids[v]).struct_hash();
                 }
                 Act::Publish {

@@ -117,7 +117,8 @@ impl Ledger {
         told.split('(').next().unwrap_or_default().to_owned()
     }
 
-    // ---------------------------------------------------------------------------------------- what stands there
+    // ---------------------------------------------------------------------------------------- what
+    // stands there
 
     /// The head of a volume or plane.
     pub(crate) fn head(&self, head: HeadNo) -> Head {

@@ -176,7 +176,8 @@ impl Rules {
         Ok(())
     }
 
-    /// The refund share, and of the rest as much as the lost epochs are of those that make it worthless.
+    /// The refund share, and of the rest as much as the lost epochs are of those that make it
+    /// worthless.
     fn lost(&self, v: usize, open: &Open) -> u128 {
         let volume = &self.volumes[v];
         let full = u128::from(volume.terms.stale_epochs);
