@@ -12,15 +12,12 @@
 //! **Invariant:** one block has one encoding. A block that decodes but would encode to other
 //! bytes is refused. So no two readers can see different things in one CID.
 
-use crate::{Cid, Codec, Epoch, Error, Result};
+use crate::{Cid, Codec, Epoch, Error, MAX_STORED, Result};
 use cid::serde::CID_SERDE_PRIVATE_IDENTIFIER;
 use serde::de;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_bytes::{ByteArray, Bytes};
 use std::fmt;
-
-/// The longest block, as stored: what other IPLD implementations take, too.
-pub const MAX_STORED: usize = 2 << 20;
 
 /// The version of nodes and commit blocks.
 pub(crate) const VERSION: u64 = 1;
@@ -139,7 +136,6 @@ impl<'a> StoredNode<'a> {
     }
 
     /// Associated data of the sealed part.
-    #[cfg(feature = "sealing")]
     pub(crate) fn associated_data(&self) -> Vec<u8> {
         encode(&(self.0, &self.1, self.2))
     }
@@ -168,14 +164,12 @@ impl<'a> StoredCommit<'a> {
     }
 
     /// Associated data of the sealed part.
-    #[cfg(feature = "sealing")]
     pub(crate) fn associated_data(&self) -> Vec<u8> {
         encode(&(self.0, &self.1, self.2, self.4, self.5, self.6, self.7))
     }
 }
 
 /// The error of block `cid`, whose bytes are the ones named but do not parse: damage, unless they are newer.
-#[cfg(feature = "sealing")]
 pub(crate) fn unreadable(cid: Cid) -> impl FnOnce(Error) -> Error {
     move |error| match error {
         Error::UnknownVersion { .. } => error,

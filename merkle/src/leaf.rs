@@ -11,12 +11,10 @@
 use crate::aead;
 use crate::buffer::Buffer;
 use crate::group::{self, Part};
-use crate::{BlockKey, Cid, Codec, Epoch, Error, Link, Result, Sealed};
+use crate::{BlockKey, Cid, Codec, Epoch, Error, Link, MAX_STORED, Result, Sealed};
 use bytes::Bytes;
 use rand::CryptoRng;
 use std::ops::Range;
-
-pub use crate::clear::MAX_STORED;
 
 /// Stored bytes of a leaf beyond its plaintext.
 pub const LEAF_OVERHEAD: usize = aead::OVERHEAD;

@@ -35,7 +35,7 @@ pub struct Node {
 /// Seals a node under a fresh key.
 ///
 /// # Panics
-/// If the stored node would exceed [`clear::MAX_STORED`]: trees split their nodes long before.
+/// If the stored node would exceed [`MAX_STORED`](crate::MAX_STORED): trees split their nodes long before.
 pub fn seal_node(rng: &mut (impl CryptoRng + ?Sized), birth: Epoch, node: &Node) -> (Sealed, Link) {
     let key = BlockKey::random(rng);
     let keys = key.node_keys();

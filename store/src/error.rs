@@ -5,7 +5,7 @@
 //!   every later call ------> StoreError: names the verb, for the filesystem to turn into an errno
 //! ```
 
-use cairn_merkle::StoreError;
+use cairn_block::StoreError;
 use std::{io, path::PathBuf};
 
 /// Why a store could not be created or opened.

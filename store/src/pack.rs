@@ -37,7 +37,7 @@ pub(crate) use place::Place;
 use append::Appender;
 use buffer::{Buffer, Pool};
 use bytes::Bytes;
-use cairn_merkle::{Cid, Epoch, PartHint, Sealed};
+use cairn_block::{Cid, Epoch, PartHint, Sealed};
 use file::Pack;
 use parking_lot::Mutex;
 use quick_cache::sync::Cache;
@@ -103,7 +103,7 @@ impl Packs {
             open: Cache::new(OPEN_MAX),
             buffers: [
                 Pool::new(BLOCK_BYTES, BLOCK_BUFFERS),
-                Pool::new(READ_BYTES.max(cairn_merkle::MAX_STORED), READ_BUFFERS),
+                Pool::new(READ_BYTES.max(cairn_block::MAX_STORED), READ_BUFFERS),
             ],
             garbage: Mutex::new(garbage),
             punches: AtomicU64::new(0),
@@ -427,7 +427,7 @@ mod tests {
         fn put(&self, n: u32) {
             let mut bytes = vec![(n % 255) as u8 + 1; 1 << 20];
             bytes[..4].copy_from_slice(&n.to_le_bytes());
-            let block = Sealed::new(Cid::of(cairn_merkle::Codec::Leaf, &bytes), bytes.into());
+            let block = Sealed::new(Cid::of(cairn_block::Codec::Leaf, &bytes), bytes.into());
             self.packs.put(Epoch(1), &[block], &|_| Ok(())).unwrap();
         }
 

@@ -48,8 +48,8 @@ use crate::pack::{Packs, Place};
 use crate::twin;
 use base::synced;
 use bytes::Bytes;
-use cairn_merkle::group::Part;
-use cairn_merkle::{
+use cairn_block::group::Part;
+use cairn_block::{
     BlockStore, Cid, Epoch, HeadSwap, LogPos, LogRest, PartHint, PutHint, Sealed, StoreError, StoreStats,
     Twin,
 };

@@ -15,7 +15,7 @@
 use crate::own;
 use crate::pack::buffer::ALIGN;
 use bytes::Bytes;
-use cairn_merkle::{HeadSwap, MAX_STORED, Twin};
+use cairn_block::{HeadSwap, MAX_STORED, Twin};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
@@ -170,7 +170,7 @@ pub(crate) mod fuzzing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cairn_merkle::Epoch;
+    use cairn_block::Epoch;
 
     fn swap<'a>(head: &'a [u8], root_block: &'a [u8]) -> HeadSwap<'a> {
         HeadSwap {

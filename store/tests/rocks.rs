@@ -7,8 +7,8 @@
 )]
 
 use bytes::Bytes;
-use cairn_merkle::group::{GROUP_BYTES, groups_of};
-use cairn_merkle::{BlockStore, Cid, Codec, Epoch, HeadSwap, LogPos, PartHint, PutHint, Sealed};
+use cairn_block::group::{GROUP_BYTES, groups_of};
+use cairn_block::{BlockStore, Cid, Codec, Epoch, HeadSwap, LogPos, PartHint, PutHint, Sealed};
 use cairn_store::{OpenError, RocksStore, StoreOptions};
 use std::{
     fs, path::Path, slice::from_ref, sync::atomic::AtomicBool, sync::atomic::Ordering::SeqCst, time::Instant,
@@ -227,7 +227,7 @@ fn a_swap_from_another_head_is_refused_and_changes_nothing() {
     store.swap_head(&swap(None, b"one", &[], 0)).unwrap();
     for expected in [None, Some(&b"other"[..])] {
         let refused = store.swap_head(&swap(expected, b"two", &[kept.cid], 1));
-        assert!(matches!(refused, Err(cairn_merkle::StoreError::HeadMoved)));
+        assert!(matches!(refused, Err(cairn_block::StoreError::HeadMoved)));
     }
     assert_eq!(store.head().unwrap().as_deref(), Some(&b"one"[..]));
     assert_eq!(store.fresh(None, 9).unwrap(), [(Epoch(1), kept.cid)]);

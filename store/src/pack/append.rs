@@ -15,7 +15,7 @@
 use super::buffer::{ALIGN, Pool};
 use super::file::{PACK_BYTES, Pack};
 use super::place::{Place, UNIT};
-use cairn_merkle::{Cid, Epoch, Sealed};
+use cairn_block::{Cid, Epoch, Sealed};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
@@ -26,7 +26,7 @@ use std::thread::JoinHandle;
 
 /// Bytes of one write, about; and of the buffer it is gathered in, which must hold one more block.
 const WRITE_BYTES: usize = 2 << 20;
-const BUFFER_BYTES: usize = WRITE_BYTES + cairn_merkle::MAX_STORED + ALIGN;
+const BUFFER_BYTES: usize = WRITE_BYTES + cairn_block::MAX_STORED + ALIGN;
 /// Bytes that may wait for the writer before a put does.
 const QUEUE_BYTES_MAX: usize = 12 << 20;
 /// Room allocated at a time.

@@ -1,6 +1,6 @@
 //! The place of a block: the index's entry for its name.
 
-use cairn_merkle::group::groups_len;
+use cairn_block::group::groups_len;
 use std::ops::Range;
 
 /// Blocks begin at multiples of this: what direct I/O asks of most devices. The rest of a block's last unit is zeros.
@@ -43,7 +43,7 @@ impl Place {
         };
         let len = place.len as usize;
         let fits = groups.is_empty() || groups.len() == groups_len(len);
-        (fits && len <= cairn_merkle::MAX_STORED).then_some((place, groups))
+        (fits && len <= cairn_block::MAX_STORED).then_some((place, groups))
     }
 
     /// Where a part of the block lies, whose range begins at a multiple of [`UNIT`].

@@ -10,7 +10,7 @@ use crate::error::failed;
 use crate::lock::DirLock;
 use crate::pack::{Packs, Place};
 use bytes::Bytes;
-use cairn_merkle::{Cid, StoreError, StoreStats};
+use cairn_block::{Cid, StoreError, StoreStats};
 use parking_lot::Mutex;
 use rocksdb::{
     ColumnFamily, DB, DBRawIterator, DEFAULT_COLUMN_FAMILY_NAME, ReadOptions, WriteBatch, WriteOptions,

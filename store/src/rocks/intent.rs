@@ -38,7 +38,7 @@ pub(super) use segment::Soon;
 
 use crate::pack::buffer::Pool;
 use bytes::Bytes;
-use cairn_merkle::{Epoch, LogPos};
+use cairn_block::{Epoch, LogPos};
 use head::framed_len;
 use rustix::fs::fdatasync;
 use segment::{Place, SEGMENT_BYTES, Segment, path_of};

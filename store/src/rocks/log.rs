@@ -12,7 +12,7 @@ use super::base::RocksStore;
 use super::intent::{IntentLog, Soon, Use};
 use super::space::Claim;
 use bytes::Bytes;
-use cairn_merkle::{Epoch, HeadSwap, LogPos, LogRest, StoreError};
+use cairn_block::{Epoch, HeadSwap, LogPos, LogRest, StoreError};
 use std::io;
 use std::sync::atomic::Ordering::SeqCst;
 

@@ -13,7 +13,7 @@
 use super::intent::Use;
 use super::{index, keys};
 use crate::error::failed;
-use cairn_merkle::{Epoch, StoreError};
+use cairn_block::{Epoch, StoreError};
 use rocksdb::{ColumnFamily, DB, DEFAULT_COLUMN_FAMILY_NAME, WriteBatch};
 
 const LEN: usize = 3 * 8;

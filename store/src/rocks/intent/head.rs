@@ -6,7 +6,7 @@
 //! says whether the bytes are those written.
 
 use bytes::Bytes;
-use cairn_merkle::{Epoch, LogPos};
+use cairn_block::{Epoch, LogPos};
 
 pub(super) const MAGIC: &[u8; 8] = b"cairnlog";
 pub(super) const HEAD_LEN: usize = 52;

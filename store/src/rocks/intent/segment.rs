@@ -11,7 +11,7 @@ use crate::direct;
 use crate::own;
 use crate::pack::buffer::{ALIGN, Pool};
 use bytes::Bytes;
-use cairn_merkle::{Epoch, LogPos};
+use cairn_block::{Epoch, LogPos};
 use rustix::io::Errno;
 use std::{
     fs::{File, OpenOptions},

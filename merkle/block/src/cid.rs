@@ -41,8 +41,7 @@ impl Cid {
     }
 
     /// The leaf whose stored bytes have this hash.
-    #[cfg(feature = "sealing")]
-    pub(crate) fn leaf(digest: [u8; 32]) -> Self {
+    pub fn leaf(digest: [u8; 32]) -> Self {
         Self {
             hash: digest,
             codec: Codec::Leaf,

@@ -28,7 +28,7 @@ impl MemoryStore {
 
     /// Takes the second copy away, so that damage of the first is damage.
     #[cfg(feature = "testing")]
-    pub(crate) fn lose_twin(&self) {
+    pub fn lose_twin(&self) {
         self.image.write().twin = None;
     }
 }

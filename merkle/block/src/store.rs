@@ -21,6 +21,9 @@ use crate::{Cid, Epoch, StoreError};
 use bytes::Bytes;
 use std::ops::Range;
 
+/// The longest block, as stored: what other IPLD implementations take, too.
+pub const MAX_STORED: usize = 2 << 20;
+
 /// A sealed block on its way into the store: at most 2 MiB, named by the hash of its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sealed {
