@@ -40,9 +40,10 @@ pub mod twin;
 pub mod walk;
 
 pub use cairn_block::{
-    Anchor, AnchorError, BlockStore, CODEC_DAG_CBOR, CODEC_RAW, Cancel, Challenge, ChallengeKind, Cid, Codec,
-    Epoch, Fault, HeadSwap, LogPos, LogRest, MAX_STORED, MULTIHASH_BLAKE3, MemoryStore, PartHint, PutHint,
-    Sealed, StoreError, StoreStats, Twin, Verdict, Version, decide, group,
+    Anchor, AnchorError, BlockStore, Blocks, CODEC_DAG_CBOR, CODEC_RAW, Cancel, Challenge, ChallengeKind,
+    Cid, Codec, EmptyStore, Epoch, Fault, HeadSwap, Heads, Log, LogPos, LogRest, MAX_STORED,
+    MULTIHASH_BLAKE3, MemoryStore, PartHint, PutHint, Sealed, StoreError, StoreStats, Twin, Verdict, Version,
+    decide, group, overlay,
 };
 pub use clear::node_links;
 pub use commit::Commit;

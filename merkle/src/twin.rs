@@ -274,6 +274,7 @@ fn readable<T>(answer: std::result::Result<T, StoreError>) -> std::result::Resul
 #[cfg(all(test, feature = "testing"))]
 mod tests {
     use super::*;
+    use crate::Blocks;
 
     fn copies(first: Option<&'static [u8]>, second: Second) -> Copies {
         Copies {

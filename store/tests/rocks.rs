@@ -8,7 +8,7 @@
 
 use bytes::Bytes;
 use cairn_block::group::{GROUP_BYTES, groups_of};
-use cairn_block::{BlockStore, Cid, Codec, Epoch, HeadSwap, LogPos, PartHint, PutHint, Sealed};
+use cairn_block::{Blocks, Cid, Codec, Epoch, HeadSwap, Heads, Log, LogPos, PartHint, PutHint, Sealed};
 use cairn_store::{OpenError, RocksStore, StoreOptions};
 use std::{
     fs, path::Path, slice::from_ref, sync::atomic::AtomicBool, sync::atomic::Ordering::SeqCst, time::Instant,

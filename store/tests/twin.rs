@@ -6,7 +6,7 @@
     reason = "the lint spares test functions, not the functions they share"
 )]
 
-use cairn_block::{BlockStore, Epoch, HeadSwap, StoreError, Twin};
+use cairn_block::{Epoch, HeadSwap, Heads, StoreError, Twin};
 use cairn_store::{RocksStore, StoreOptions};
 use std::fs;
 use std::path::Path;

@@ -3,11 +3,11 @@
 use super::frame::malformed;
 use super::frame::{HEADER_BYTES_MAX, decode_header, take_varint};
 use super::index::{Index, read_failed, section_at};
-use super::layers::read_only;
 use super::source::ReadAt;
 use super::volume::CarVolume;
 use super::write::{PRAGMA, V2_HEADER_LEN};
-use crate::{BlockStore, Cid, Codec, Error, Result, StoreError, StoreStats};
+use crate::overlay::Overlay;
+use crate::{Cid, Codec, EmptyStore, Error, Result, StoreError, StoreStats};
 use bytes::Bytes;
 
 /// A CAR as a store that can only be read. Blocks are handed out as they lie there, unverified, as by any store.
@@ -105,7 +105,13 @@ impl CarStore {
     }
 }
 
-impl BlockStore for CarStore {
+impl Overlay for CarStore {
+    type Below = EmptyStore;
+
+    fn below(&self) -> &EmptyStore {
+        &EmptyStore
+    }
+
     fn get(&self, cid: &Cid) -> std::result::Result<Option<Bytes>, StoreError> {
         let bytes = cid.to_bytes();
         let digest = bytes.last_chunk().expect("36 bytes end in 32");
@@ -166,8 +172,6 @@ impl BlockStore for CarStore {
             ..StoreStats::default()
         })
     }
-
-    read_only!();
 }
 
 fn begins_with(source: &dyn ReadAt, len: u64, magic: &[u8]) -> Result<bool> {

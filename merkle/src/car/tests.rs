@@ -2,7 +2,7 @@ use super::*;
 use crate::audit::audit;
 use crate::testing::Sample;
 use crate::walk::{Flaw, Walk, WalkError};
-use crate::{BlockStore, Cid, Codec, Epoch, Error};
+use crate::{BlockStore, Blocks, Cid, Codec, Epoch, Error, Heads, Log};
 use std::io::Cursor;
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 use super::*;
 use crate::btree::{self, Entry};
 use crate::testing::TestRng;
-use crate::{MemoryStore, PutHint, Sealed, seal_leaf, seal_node};
+use crate::{Blocks, MemoryStore, PutHint, Sealed, seal_leaf, seal_node};
 use proptest::prelude::*;
 
 /// A commit over one B+tree of `count` entries; each entry's leaf holds its key.

@@ -16,7 +16,7 @@ use super::space::Space;
 use crate::error::OpenError;
 use crate::lock::DirLock;
 use crate::pack::{self, Packs};
-use cairn_block::BlockStore;
+use cairn_block::Heads;
 use parking_lot::Mutex;
 use rocksdb::{ColumnFamilyDescriptor, DB, DEFAULT_COLUMN_FAMILY_NAME, Options, WriteBatch};
 use std::{

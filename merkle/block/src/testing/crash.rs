@@ -14,12 +14,16 @@
 //! the power during the event with that index: it and all later operations fail. The result of
 //! [`CrashStore::crash`] depends on the seed alone, so a failure replays.
 
-use crate::memory::Image;
+mod image;
+
+pub use image::CrashImage;
+
 use crate::{
-    BlockStore, Cid, Epoch, HeadSwap, LogPos, LogRest, MemoryStore, PutHint, Sealed, StoreError, StoreStats,
-    Twin,
+    Blocks, Cid, Epoch, HeadSwap, Heads, Log, LogPos, LogRest, MemoryStore, PutHint, Sealed, StoreError,
+    StoreStats, Twin,
 };
 use bytes::Bytes;
+use image::{CutOff, OwnedSwap, Pending};
 use parking_lot::Mutex;
 use std::fmt;
 use std::io;
@@ -39,45 +43,6 @@ struct State {
     events: u64,
     crash_at: Option<u64>,
     hook: Option<Hook>,
-}
-
-/// What the disk may hold at one moment: the durable part, and all that may or may not have reached it.
-#[derive(Clone, Debug, Default)]
-pub struct CrashImage {
-    durable: Image,
-    pending: Vec<Pending>,
-    /// Log records written and not yet durable.
-    tail: Vec<(LogPos, Bytes)>,
-    /// The newest two marks, neither known to be durable.
-    marks: Vec<Bytes>,
-    cut_off: Option<CutOff>,
-}
-
-#[derive(Clone, Debug)]
-enum Pending {
-    Put {
-        epoch: Epoch,
-        block: Sealed,
-        hint: PutHint,
-    },
-    Delete(Cid),
-}
-
-/// The operation during which the power went. Puts and deletes simply stay pending.
-#[derive(Clone, Debug)]
-enum CutOff {
-    Append(Vec<(LogPos, Bytes)>),
-    Swap(OwnedSwap),
-}
-
-#[derive(Clone, Debug)]
-struct OwnedSwap {
-    head: Vec<u8>,
-    header: Option<Vec<u8>>,
-    root_block: Vec<u8>,
-    delete: Vec<Cid>,
-    settled: Epoch,
-    restarts_log: bool,
 }
 
 impl CrashStore {
@@ -143,150 +108,6 @@ impl State {
     }
 }
 
-impl CrashImage {
-    /// The store found after the power cut. Each pending operation and each mark is kept or lost as `seed` decides, each log
-    /// record that is not durable is kept, torn or lost, and a swap cut off happened whole or not at all. Seed 0 loses
-    /// all that may be lost, seed `u64::MAX` nothing.
-    pub fn crash(&self, seed: u64) -> MemoryStore {
-        let mut coin = Coin { seed, state: seed };
-        let Self {
-            mut durable, pending, ..
-        } = self.after_cut_off(&mut coin);
-        for pending in pending.iter().filter(|_| coin.keeps()) {
-            pending.apply(&mut durable);
-        }
-        durable.into_store()
-    }
-
-    fn after_cut_off(&self, coin: &mut Coin) -> Self {
-        let mut image = self.clone();
-        let mut tail = std::mem::take(&mut image.tail);
-        if let Some(CutOff::Append(records)) = &image.cut_off {
-            tail.extend_from_slice(records);
-        }
-        let found: Vec<_> = tail
-            .iter()
-            .filter_map(|(pos, record)| Some((*pos, coin.writes_back(record)?)))
-            .collect();
-        image.durable.append(&found);
-        for mark in std::mem::take(&mut image.marks) {
-            if coin.keeps() {
-                image.durable.mark(&mark);
-            }
-        }
-        match image.cut_off.take() {
-            Some(CutOff::Append(_)) => {}
-            Some(CutOff::Swap(swap)) if coin.keeps() => image.swap(&swap.borrow()),
-            Some(CutOff::Swap(_)) | None => {}
-        }
-        image
-    }
-
-    fn sync(&mut self) {
-        for pending in self.pending.drain(..) {
-            pending.apply(&mut self.durable);
-        }
-    }
-
-    fn swap(&mut self, swap: &HeadSwap<'_>) {
-        let small = |pending: &Pending| {
-            matches!(
-                pending,
-                Pending::Put {
-                    hint: PutHint::Small,
-                    ..
-                }
-            )
-        };
-        // A small put outruns what is pending, so what came before it for the same name must not follow it later.
-        while let Some(at) = self.pending.iter().position(small) {
-            let put = self.pending.remove(at);
-            let before = self
-                .pending
-                .drain(..at)
-                .filter(|pending| pending.cid() != put.cid())
-                .collect::<Vec<_>>();
-            self.pending.splice(..0, before);
-            put.apply(&mut self.durable);
-        }
-        self.pending
-            .retain(|pending| !swap.delete.contains(pending.cid()));
-        self.tail
-            .retain(|(pos, _)| pos.epoch > swap.settled && !swap.restarts_log);
-        self.durable.swap(swap);
-    }
-}
-
-impl Pending {
-    fn cid(&self) -> &Cid {
-        match self {
-            Self::Put { block, .. } => &block.cid,
-            Self::Delete(cid) => cid,
-        }
-    }
-
-    fn apply(&self, image: &mut Image) {
-        match self {
-            Self::Put { epoch, block, .. } => image.put(*epoch, block),
-            Self::Delete(cid) => image.delete(cid),
-        }
-    }
-}
-
-impl OwnedSwap {
-    fn of(swap: &HeadSwap<'_>) -> Self {
-        Self {
-            head: swap.head.to_vec(),
-            header: swap.header.map(<[u8]>::to_vec),
-            root_block: swap.root_block.to_vec(),
-            delete: swap.delete.to_vec(),
-            settled: swap.settled,
-            restarts_log: swap.restarts_log,
-        }
-    }
-
-    fn borrow(&self) -> HeadSwap<'_> {
-        HeadSwap {
-            expected: None,
-            head: &self.head,
-            header: self.header.as_deref(),
-            root_block: &self.root_block,
-            delete: &self.delete,
-            settled: self.settled,
-            restarts_log: self.restarts_log,
-        }
-    }
-}
-
-/// SplitMix64, one bit at a time.
-struct Coin {
-    seed: u64,
-    state: u64,
-}
-
-impl Coin {
-    fn keeps(&mut self) -> bool {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.state ^ (self.state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        match self.seed {
-            0 => false,
-            u64::MAX => true,
-            _ => mixed >> 63 == 1,
-        }
-    }
-
-    /// What is on the disk of a record that was not synced: all, its first half, or nothing.
-    fn writes_back(&mut self, record: &Bytes) -> Option<Bytes> {
-        if self.keeps() {
-            return Some(record.clone());
-        }
-        let mut torn = record.to_vec();
-        torn[record.len() / 2..].fill(0);
-        self.keeps().then(|| torn.into())
-    }
-}
-
 fn no_power() -> StoreError {
     StoreError::io("do anything", io::Error::other("the power is off"))
 }
@@ -299,7 +120,7 @@ impl fmt::Debug for CrashStore {
     }
 }
 
-impl BlockStore for CrashStore {
+impl Blocks for CrashStore {
     fn get(&self, cid: &Cid) -> Result<Option<Bytes>, StoreError> {
         self.require_power()?;
         self.view.get(cid)
@@ -329,6 +150,27 @@ impl BlockStore for CrashStore {
         Ok(())
     }
 
+    fn fresh(&self, after: Option<(Epoch, Cid)>, count_max: usize) -> Result<Vec<(Epoch, Cid)>, StoreError> {
+        self.require_power()?;
+        self.view.fresh(after, count_max)
+    }
+
+    fn list(&self, after: Option<Cid>, count_max: usize) -> Result<Vec<Cid>, StoreError> {
+        self.require_power()?;
+        self.view.list(after, count_max)
+    }
+
+    fn stats(&self) -> Result<StoreStats, StoreError> {
+        self.require_power()?;
+        self.view.stats()
+    }
+
+    fn reclaim(&self) -> Result<(), StoreError> {
+        self.require_power()
+    }
+}
+
+impl Log for CrashStore {
     fn log_append(&self, records: &[(LogPos, Bytes)]) -> Result<(), StoreError> {
         let mut state = self.state.lock();
         state.begin(Vec::new(), Some(CutOff::Append(records.to_vec())))?;
@@ -345,6 +187,11 @@ impl BlockStore for CrashStore {
         self.view.log_append(records)
     }
 
+    fn log_read(&self, from: LogPos, bytes_max: usize) -> Result<Vec<(LogPos, Bytes)>, StoreError> {
+        self.require_power()?;
+        self.view.log_read(from, bytes_max)
+    }
+
     fn log_mark(&self, mark: &[u8]) -> Result<(), StoreError> {
         // No event: a mark makes nothing durable, and a cut right after it is one before what comes next.
         self.require_power()?;
@@ -359,12 +206,9 @@ impl BlockStore for CrashStore {
         self.require_power()?;
         self.view.log_rest()
     }
+}
 
-    fn log_read(&self, from: LogPos, bytes_max: usize) -> Result<Vec<(LogPos, Bytes)>, StoreError> {
-        self.require_power()?;
-        self.view.log_read(from, bytes_max)
-    }
-
+impl Heads for CrashStore {
     fn head(&self) -> Result<Option<Bytes>, StoreError> {
         self.require_power()?;
         self.view.head()
@@ -393,25 +237,6 @@ impl BlockStore for CrashStore {
         state.begin(Vec::new(), Some(CutOff::Swap(OwnedSwap::of(swap))))?;
         state.image.swap(swap);
         self.view.swap_head(swap)
-    }
-
-    fn fresh(&self, after: Option<(Epoch, Cid)>, count_max: usize) -> Result<Vec<(Epoch, Cid)>, StoreError> {
-        self.require_power()?;
-        self.view.fresh(after, count_max)
-    }
-
-    fn list(&self, after: Option<Cid>, count_max: usize) -> Result<Vec<Cid>, StoreError> {
-        self.require_power()?;
-        self.view.list(after, count_max)
-    }
-
-    fn stats(&self) -> Result<StoreStats, StoreError> {
-        self.require_power()?;
-        self.view.stats()
-    }
-
-    fn reclaim(&self) -> Result<(), StoreError> {
-        self.require_power()
     }
 }
 
