@@ -52,6 +52,7 @@ impl Seen {
         if self.met.len() < self.count_max {
             return self.met.insert(print);
         }
+        // Full: new names look new each time, so shared blocks are visited again and none is missed.
         !self.met.contains(&print)
     }
 
@@ -113,6 +114,7 @@ impl std::fmt::Display for BlockFault {
 pub(crate) fn examine(cid: &Cid, stored: Option<&Bytes>) -> std::result::Result<(), Flaw> {
     match stored {
         None => Err(Flaw::Missing),
+        // Length first: a store cannot make a walk hash more than a block may have.
         Some(stored) if stored.len() > MAX_STORED || !cid.names(stored) => Err(Flaw::Altered),
         Some(_) => Ok(()),
     }
@@ -137,6 +139,7 @@ pub(crate) fn fetch(
     cids: &[Cid],
 ) -> std::result::Result<Vec<Option<Bytes>>, StoreError> {
     let mut answers = store.get_many(cids)?;
+    // A short answer must not pair a block with the wrong name, or hide the last ones.
     answers.resize(cids.len(), None);
     Ok(answers)
 }
@@ -190,6 +193,8 @@ impl Frontier {
         self.held += links.len();
         let links = Some(links);
         self.frames.push(Frame { node, links, next });
+        // The oldest first: they are served last, so most of them are dropped and read again once.
+        // The newest keeps its links whatever they take, else nothing would be served.
         while self.held > LINKS_MAX && self.cold + 1 < self.frames.len() {
             self.held -= self.frames[self.cold].links.take().map_or(0, |links| links.len());
             self.cold += 1;
@@ -203,10 +208,12 @@ impl Frontier {
         let parent = frame.node;
         let next = frame.next;
         let Some(links) = &frame.links else {
+            // The caller pushes it anew with its links: left here, it would be served twice.
             self.frames.pop();
             self.cold = self.cold.min(self.frames.len());
             return Some(Job::Reload { node: parent, next });
         };
+        // One codec in a run: a walk over names fetches nodes only, and passes runs of leaves by.
         let codec = links[next].codec();
         let run = links[next..]
             .iter()
@@ -215,6 +222,8 @@ impl Frontier {
         let cids: Vec<_> = run.copied().collect();
         frame.next += cids.len();
         if frame.next == links.len() {
+            // Before its last blocks are visited: a chain of only children takes one frame, not one
+            // for each.
             self.held -= links.len();
             self.frames.pop();
             self.cold = self.cold.min(self.frames.len());
@@ -295,6 +304,7 @@ impl<'a> Walk<'a> {
             let Some((parent, mut cids)) = job else {
                 return Ok(None);
             };
+            // Remembered before it is fetched: a block that two parents name is handed out once.
             cids.retain(|cid| !self.skip.is_some_and(|skip| skip.contains(cid)) && self.seen.insert(cid));
             self.visit(parent, &cids)?;
         }
@@ -318,6 +328,7 @@ impl<'a> Walk<'a> {
                 parent,
                 flaw,
             };
+            // Compared before it is parsed: what a node links to is believed of named bytes only.
             examine(cid, stored.as_ref()).map_err(fault)?;
             let stored = stored.unwrap_or_default();
             if cid.codec() == Codec::Node {
@@ -325,6 +336,7 @@ impl<'a> Walk<'a> {
             }
             self.ready.push_back(Visit { cid: *cid, stored });
         }
+        // Backwards onto the stack, so that the first node's links are served first.
         for (node, links) in frames.into_iter().rev() {
             self.frontier.push(node, links, 0).map_err(|flaw| BlockFault {
                 cid: node,
@@ -341,6 +353,7 @@ impl<'a> Walk<'a> {
             parent: None,
             flaw,
         };
+        // Compared again: the store may answer other bytes than it did the first time.
         let stored = self.store.get(&node)?;
         examine(&node, stored.as_ref()).map_err(fault)?;
         let links = links_of(&stored.unwrap_or_default()).map_err(fault)?;

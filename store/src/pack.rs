@@ -88,6 +88,7 @@ impl Packs {
     pub(crate) fn create(store: &Path) -> io::Result<()> {
         let dir = store.join(DIR);
         fs::create_dir(&dir)?;
+        // Nothing is dead, and that is known: else the first reclaim would walk the whole index.
         Garbage::default().save(&dir)?;
         File::open(store)?.sync_all()
     }
@@ -96,7 +97,9 @@ impl Packs {
     pub(crate) fn open(store: &Path, index: Index) -> io::Result<Self> {
         let dir = store.join(DIR);
         let numbers = file::numbers(&dir)?;
+        // Never an old pack: after a crash its end is not known, and a place must not get other bytes.
         let next = numbers.last().map_or(0, |last| last + 1);
+        // Taken before the writer starts: what it says is of packs that no longer grow.
         let garbage = Garbage::take(&dir, numbers.len())?;
         Ok(Self {
             appender: Appender::start(dir.clone(), next, index)?,
@@ -153,6 +156,7 @@ impl Packs {
     /// The bytes at a place, if the page cache has them.
     pub(crate) fn read_now(&self, place: Place) -> Option<Bytes> {
         let len = place.len as usize;
+        // Large blocks bypass the page cache, so asking for one would always be in vain.
         if len >= DIRECT_BYTES_MIN || !file::is_possible(place) {
             return None;
         }
@@ -172,6 +176,7 @@ impl Packs {
             .and_then(|pack| self.read_from(&pack, first.offset, len))
         {
             Ok(bytes) => bytes,
+            // The reader with the key tells a missing block from a failing store, and goes on.
             Err(error) if is_absence(&error) => return Ok(nothing()),
             Err(error) => return Err(error),
         };
@@ -290,12 +295,15 @@ impl Packs {
 
     /// Gives back what nothing lives in.
     pub(crate) fn punch(&self, suspects: &[Suspect], live: &Live) -> io::Result<()> {
+        // Before the first hole: a reader that sees the old count read all its bytes before any was
+        // taken away; every other one looks in the index again.
         self.punches.fetch_add(1, SeqCst);
         for suspect in suspects {
             let pack = self.pack(suspect.number)?;
             // Not by what grows now: a pack that grew when the look began may have got blocks since, and ended.
             if suspect.ended && live.is_dead(suspect.number) {
                 pack.remove()?;
+                // After the file: in the other order a reader could open it again, and keep its room.
                 self.open.remove(&suspect.number);
                 continue;
             }
@@ -312,6 +320,8 @@ impl Packs {
 
     /// Writes what is queued, ends the writer, and notes what is dead. Further puts fail.
     pub(crate) fn close(&self) -> io::Result<()> {
+        // The count last: saved before the writer ends, it would vouch for packs that still grow. A
+        // crash before this leaves none, and the next reclaim looks at every pack.
         self.appender.end()?;
         self.garbage.lock().save(&self.dir)
     }

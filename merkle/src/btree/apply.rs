@@ -158,6 +158,7 @@ impl Writer<'_, '_> {
         let mut children = children.into_iter().peekable();
         let mut changed = false;
         while let Some(child) = children.next() {
+            // Up to the next child's key: what sorts before the first child's belongs to the first.
             let count = match children.peek() {
                 Some(next) => changes.partition_point(|(key, _)| *key < next.key),
                 None => changes.len(),
@@ -268,6 +269,7 @@ impl Writer<'_, '_> {
             entries.is_sorted_by(|a, b| a.key < b.key),
             "keys strictly increase"
         );
+        // Nothing names this node until the root above it is committed: a crash strands it as fresh.
         let link = self.sink.put_node(encode(level, entries)?)?;
         Ok(Entry {
             key,
@@ -316,6 +318,7 @@ fn merge(old: Vec<Entry>, changes: &mut [Change]) -> Option<Vec<Entry>> {
             merged.push(entry);
         }
         let (before, new) = (old.next_if(|entry| entry.key == *key), new.take());
+        // The same entry again is no change: the path to it is then not rewritten.
         changed |= before != new;
         merged.extend(new);
     }

@@ -39,6 +39,7 @@ pub fn apply(
     dropped: &mut dyn FnMut(&Link),
     left_out: &mut LeftOut<'_>,
 ) -> Result<Option<IndexRoot>> {
+    // Height follows the last record that is to be there. Holes behind it need no room.
     let last = changes
         .iter()
         .rev()
@@ -53,6 +54,7 @@ pub fn apply(
             (height, Slot::Fresh(Table::empty(height)))
         }
     };
+    // Levels are put on top in memory: the old root stays whole as slot 0 of the new one.
     while !covers(height, last) {
         height += 1;
         top = Slot::Fresh(Table {
@@ -163,9 +165,13 @@ impl<'w> Writer<'w> {
                 if !edit(self, &mut table)? {
                     return Ok(Slot::Kept(link));
                 }
+                // Dropped after the edit: one that fails leaves the old node named. The drop itself
+                // waits for the commit that no longer names it.
                 self.sink.drop_block(&link)?;
                 Ok(Slot::Fresh(table))
             }
+            // Damaged, and something of it is to stay: the parent keeps its link, so that a repaired
+            // store has it back.
             (None, Unread::Kept(_)) => Ok(Slot::Kept(link)),
             (None, Unread::Dropped) => {
                 self.sink.drop_block(&link)?;
@@ -178,6 +184,7 @@ impl<'w> Writer<'w> {
         let mut changed = false;
         while let Some(&(recno, link)) = changes.first() {
             let slot = slot_of(recno, table.height);
+            // All changes of one child at once: each node on the way is loaded and edited once.
             let count = match table.height {
                 1 => 1,
                 height => changes.partition_point(|&(recno, _)| slot_of(recno, height) <= slot),
@@ -198,6 +205,7 @@ impl<'w> Writer<'w> {
             None => table.slots.remove(&slot),
         };
         match (old, link) {
+            // The same leaf again: it must not be dropped, since the new tree names it.
             (Some(Slot::Kept(old)), Some(link)) if old == *link => false,
             (Some(Slot::Kept(old)), _) => {
                 (self.dropped)(&old);
@@ -211,6 +219,7 @@ impl<'w> Writer<'w> {
         let height = table.height - 1;
         let child = match table.slots.remove(&slot) {
             Some(child) => child,
+            // Holes in a hole: no node is made for them.
             None if changes.iter().all(|(_, link)| link.is_none()) => return Ok(false),
             None => Slot::Fresh(Table::empty(height)),
         };
@@ -235,10 +244,12 @@ impl<'w> Writer<'w> {
         {
             let base = base_of(base, height, slot);
             if last_of(base, height) < first {
+                // All of it stays, and so does all before it.
                 table.slots.insert(slot, child);
                 break;
             }
             let child = match child {
+                // From the end, so that a crash between two calls leaves a file that is only shorter.
                 Slot::Kept(leaf) if height == 1 => {
                     (self.dropped)(&leaf);
                     *budget -= 1;
@@ -271,6 +282,7 @@ impl<'w> Writer<'w> {
                     if height == 1 || !table.has_only_slot_0() {
                         return Ok(Some(IndexRoot { link, height }));
                     }
+                    // A kept level that leads to slot 0 alone goes too: one tree has one height.
                     self.sink.drop_block(&link)?;
                     table
                 }
@@ -283,6 +295,8 @@ impl<'w> Writer<'w> {
                 height -= 1;
                 continue;
             }
+            // The one place that writes: children before their parents, since a parent needs their
+            // links. A crash here leaves fresh nodes that no root names.
             return match table.slots.is_empty() {
                 true => Ok(None),
                 false => Ok(Some(IndexRoot {

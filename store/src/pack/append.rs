@@ -105,6 +105,7 @@ impl Appender {
 
     fn drained(&self) -> io::Result<MutexGuard<'_, State>> {
         let mut state = self.shared.state.lock();
+        // As many as were put so far: puts that come meanwhile must not hold this caller up.
         let wanted = state.put_count;
         while state.written_count < wanted && state.failed.is_none() {
             self.shared.done.wait(&mut state);

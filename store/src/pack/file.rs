@@ -53,6 +53,7 @@ impl Pack {
     }
 
     fn with(number: u32, path: PathBuf, file: File, named: bool) -> Self {
+        // A second handle, since past the cache or through it is a property of the handle.
         let direct = crate::direct::open(&path);
         Self {
             number,
@@ -110,6 +111,7 @@ impl Pack {
         let whole = len.next_multiple_of(super::place::UNIT as usize);
         if let Some(direct) = &self.direct {
             match read_full(direct, &mut buffer.as_mut()[..whole], offset) {
+                // A filesystem that takes the flag and then not the read: through the cache, below.
                 Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
                 Ok(read) if read < len => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(_) => return Ok(()),
@@ -126,6 +128,7 @@ impl Pack {
 
     /// Gives `from..until` back to the device; whole pages.
     pub(crate) fn punch(&self, from: u64, until: u64) -> io::Result<()> {
+        // The length stays, so that places behind the hole are where they were.
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         Ok(fallocate(&self.file, flags, from, until - from)?)
     }
@@ -151,6 +154,7 @@ pub(crate) fn numbers(dir: &Path) -> io::Result<Vec<u32>> {
     let mut numbers = Vec::new();
     for entry in fs::read_dir(dir)? {
         let name = entry?.file_name();
+        // The count of garbage lies here too, and the outside may put anything beside it.
         let name = name.to_str().filter(|name| name.len() == NAME_LEN);
         numbers.extend(name.and_then(|name| u32::from_str_radix(name, 16).ok()));
     }

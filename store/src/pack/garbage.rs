@@ -67,6 +67,7 @@ impl Garbage {
             return Ok(());
         }
         let new = dir.join(NEW);
+        // What a crash left of an earlier close; made anew, so that no link is written through.
         match fs::remove_file(&new) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -87,6 +88,8 @@ impl Garbage {
         let Some(found) = found else {
             return Ok(Self::unknown());
         };
+        // Gone, durably, before the first delete of this handle: a crash must not leave a count that
+        // lacks what died since.
         fs::remove_file(dir.join(NAME))?;
         File::open(dir)?.sync_all()?;
         Ok(Self::decode(&found).unwrap_or_else(|| {
@@ -152,6 +155,7 @@ fn read(path: &Path, packs: usize) -> io::Result<Option<Vec<u8>>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
+    // An entry for each pack that is there, at most.
     let len_max = MAGIC.len() + packs.saturating_mul(ENTRY_LEN) + SUM_LEN;
     let meta = file.metadata()?;
     if !meta.is_file() || meta.len() > len_max as u64 {

@@ -42,6 +42,7 @@ impl Place {
             len: number(8),
         };
         let len = place.len as usize;
+        // Checked here, so that no reader takes memory for a length that no block has.
         let fits = groups.is_empty() || groups.len() == groups_len(len);
         (fits && len <= cairn_block::MAX_STORED).then_some((place, groups))
     }
@@ -49,6 +50,7 @@ impl Place {
     /// Where a part of the block lies, whose range begins at a multiple of [`UNIT`].
     pub(crate) fn part(self, range: &Range<usize>) -> Option<Self> {
         let is_within = range.start < range.end && range.end <= self.len as usize;
+        // Direct reads begin at a unit; groups are multiples of it, so every good caller passes.
         let starts_well = (range.start as u64).is_multiple_of(UNIT);
         (is_within && starts_well).then(|| Self {
             offset: self.offset + range.start as u64,

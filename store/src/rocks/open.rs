@@ -45,12 +45,14 @@ impl RocksStore {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(io(error)),
         }
+        // Locked before the look: no other creation can come between that and the first file.
         let lock = DirLock::take(path)?;
         if fs::read_dir(path).map_err(io)?.next().is_some() {
             return Err(OpenError::NotEmpty {
                 path: path.to_owned(),
             });
         }
+        // Before the database: once that is there, log and packs are expected by every open.
         IntentLog::create(path).map_err(io)?;
         Packs::create(path).map_err(io)?;
         let store = Self::start(path, options, lock, true)?;
@@ -121,6 +123,7 @@ impl RocksStore {
         ];
         let db = DB::open_cf_descriptors(&options::database(create).map_err(database)?, path, families);
         let db = db.map_err(database)?;
+        // Before log and twins are looked at: it says which of them count.
         let reached = Reached::read(&db).map_err(|error| OpenError::Io {
             path: path.to_owned(),
             source: io::Error::other(error),

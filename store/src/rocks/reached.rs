@@ -50,6 +50,7 @@ impl Reached {
             let found = db.get_cf(family, keys::REACHED);
             found.map_err(|error| failed("read how far it is", error))
         });
+        // The further one: both are written in one batch, so one that is behind was restored or lost.
         let (mut reached, mut failure, mut readable) = (Self::default(), None, false);
         for found in read {
             match found {
@@ -66,6 +67,8 @@ impl Reached {
             }
         }
         match failure {
+            // One damaged copy is what the other is for. A read that failed otherwise may work next
+            // time, and must not open the store at an older swap.
             Some(error) if !readable || !error.is_damage() => Err(error),
             _ => Ok(reached),
         }

@@ -117,11 +117,13 @@ impl State {
         let active = self.active.back_mut().expect("one was made just above");
         let wanted = active.end + active.reserved + bytes;
         if active.allocated < wanted {
+            // Ahead, so that few puts allocate; on a device almost full, just what this one needs.
             let ahead = (active.allocated + GROW_BYTES).min(PACK_BYTES).max(wanted);
             active
                 .grow(ahead, claim)
                 .or_else(|_| active.grow(wanted, claim))?;
         }
+        // Counted last: a put that was refused above reserves nothing.
         active.reserved += bytes;
         Ok(Arc::clone(&active.pack))
     }
@@ -132,6 +134,7 @@ impl State {
             let Some(done) = self.active.pop_front() else {
                 return;
             };
+            // Only a loss of room: the blocks below the end are written, whatever lies behind.
             if let Err(error) = done.pack.end_at(done.end) {
                 tracing::warn!(%error, "room allocated ahead stays until the next reclaim");
             }

@@ -68,12 +68,14 @@ pub(super) fn run(shared: &Shared, index: &Index) {
 fn write_run(pool: &Arc<Pool>, pack: &Pack, offset: u64, run: &[Queued], index: &Index) -> io::Result<u64> {
     let len: usize = run.iter().map(|queued| units_of(&queued.block)).sum();
     let len = len.next_multiple_of(ALIGN);
+    // Copied together: one write past the page cache, from aligned memory, for many small blocks.
     let mut buffer = pool.take(len);
     let pages = &mut buffer.as_mut()[..len];
     let (mut at, mut written) = (0, Vec::with_capacity(run.len()));
     for Queued { epoch, block, .. } in run {
         let (own, rest) = pages[at..].split_at_mut(block.bytes.len());
         own.copy_from_slice(&block.bytes);
+        // The buffer has bytes of earlier blocks: none of them may reach the disk behind this one.
         rest[..units_of(block) - own.len()].fill(0);
         written.push(Written {
             epoch: *epoch,
