@@ -35,7 +35,8 @@ pub(crate) struct StoredNode<'a>(
     #[serde(borrow)] pub(crate) &'a Bytes,
 );
 
-/// A commit block as stored: version, links, sealed secrets, sealed body, volume id, epoch, previous root, salt.
+/// A commit block as stored: version, links, sealed secrets, sealed body, volume id, epoch,
+/// previous root, salt.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct StoredCommit<'a>(
     pub(crate) u64,
@@ -48,8 +49,8 @@ pub(crate) struct StoredCommit<'a>(
     pub(crate) ByteArray<32>,
 );
 
-/// The names of all blocks that a node or a commit block links to, in order. Needs no key; the caller has
-/// compared the bytes with their CID.
+/// The names of all blocks that a node or a commit block links to, in order. Needs no key; the
+/// caller has compared the bytes with their CID.
 pub fn node_links(stored: &[u8]) -> Result<Vec<Cid>> {
     let links = match stored.first() {
         Some(&COMMIT_ARRAY) => StoredCommit::parse(stored)?.1,
@@ -82,7 +83,8 @@ pub fn commit_info(stored: &[u8]) -> Result<CommitInfo> {
     })
 }
 
-/// What a head claims. Only its MAC proves it, which takes the volume key; what it names proves itself.
+/// What a head claims. Only its MAC proves it, which takes the volume key; what it names proves
+/// itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeadClaim {
     /// The volume.
@@ -169,7 +171,8 @@ impl<'a> StoredCommit<'a> {
     }
 }
 
-/// The error of block `cid`, whose bytes are the ones named but do not parse: damage, unless they are newer.
+/// The error of block `cid`, whose bytes are the ones named but do not parse: damage, unless they
+/// are newer.
 pub(crate) fn unreadable(cid: Cid) -> impl FnOnce(Error) -> Error {
     move |error| match error {
         Error::UnknownVersion { .. } => error,
@@ -228,7 +231,8 @@ fn require_canonical(what: &'static str, value: &impl Serialize, stored: &[u8]) 
     }
 }
 
-/// A [`Cid`] under dag-cbor's tag 42, read and written without the detour over the `cid` crate's heap.
+/// A [`Cid`] under dag-cbor's tag 42, read and written without the detour over the `cid` crate's
+/// heap.
 pub(crate) struct ClearLink(pub(crate) Cid);
 
 impl Serialize for ClearLink {

@@ -74,7 +74,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether a block is not there or not what was written, rather than a store that does not answer.
+    /// Whether a block is not there or not what was written, rather than a store that does not
+    /// answer.
     pub fn is_damage(&self) -> bool {
         match self {
             Self::Missing { .. } | Self::Corrupt { .. } => true,
@@ -84,8 +85,9 @@ impl Error {
         }
     }
 
-    /// The block that is not there or is not what was written, if that is what went wrong. A store that does not answer
-    /// may have it the next time; and what is malformed under its tag was written so.
+    /// The block that is not there or is not what was written, if that is what went wrong. A store
+    /// that does not answer may have it the next time; and what is malformed under its tag was
+    /// written so.
     pub fn damaged(&self) -> Option<Cid> {
         match self {
             Self::Missing { cid } | Self::Corrupt { cid } => Some(*cid),

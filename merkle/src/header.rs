@@ -90,7 +90,8 @@ impl Header {
         Ok((header, key))
     }
 
-    /// The same volume and key behind new slots. Each slot authenticates all others, so all are made anew.
+    /// The same volume and key behind new slots. Each slot authenticates all others, so all are
+    /// made anew.
     pub fn rekey(
         &self,
         rng: &mut (impl CryptoRng + ?Sized),
@@ -120,8 +121,8 @@ impl Header {
         Ok(header)
     }
 
-    /// The volume key, from the first slot that opens. `kek_of` makes the key for a kind of slot, or passes it by
-    /// with `None`.
+    /// The volume key, from the first slot that opens. `kek_of` makes the key for a kind of slot,
+    /// or passes it by with `None`.
     pub fn unlock(&self, mut kek_of: impl FnMut(&SlotKind) -> Option<Kek>) -> Result<VolumeKey> {
         let aad = self.associated_data();
         for slot in &self.slots {
@@ -147,7 +148,8 @@ impl Header {
         stored
     }
 
-    /// Parses the stored form strictly. Opens nothing: what it says is believed only after [`Self::unlock`].
+    /// Parses the stored form strictly. Opens nothing: what it says is believed only after
+    /// [`Self::unlock`].
     pub fn decode(stored: &[u8]) -> Result<Self> {
         let mut rest = stored;
         if take(&mut rest)? != MAGIC {
@@ -249,7 +251,8 @@ impl Header {
     }
 }
 
-/// A header without its key slots: a proof must not hand out what a passphrase can be guessed against.
+/// A header without its key slots: a proof must not hand out what a passphrase can be guessed
+/// against.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeaderParts {
     fixed: [u8; FIXED_LEN],

@@ -52,7 +52,8 @@ impl Seen {
         if self.met.len() < self.count_max {
             return self.met.insert(print);
         }
-        // Full: new names look new each time, so shared blocks are visited again and none is missed.
+        // Full: new names look new each time, so shared blocks are visited again and none is
+        // missed.
         !self.met.contains(&print)
     }
 
@@ -168,7 +169,8 @@ struct Frame {
 pub(crate) enum Job {
     /// Blocks of one parent, all of one codec.
     Visit { parent: Cid, cids: Vec<Cid> },
-    /// The links of this node were dropped: read it again and [`Frontier::push`] them from `next` on.
+    /// The links of this node were dropped: read it again and [`Frontier::push`] them from `next`
+    /// on.
     Reload { node: Cid, next: usize },
 }
 
@@ -238,7 +240,8 @@ pub(crate) struct Visit {
     pub(crate) stored: Bytes,
 }
 
-/// Visits every block below a root once, in order: each node before what it links to. Ends at the first fault.
+/// Visits every block below a root once, in order: each node before what it links to. Ends at the
+/// first fault.
 pub struct Walk<'a> {
     store: &'a dyn BlockStore,
     frontier: Frontier,

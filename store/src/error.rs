@@ -17,7 +17,8 @@ pub enum OpenError {
         /// The directory asked for.
         path: PathBuf,
     },
-    /// The directory holds something else, or a store whose creation was cut short. It was left as it was.
+    /// The directory holds something else, or a store whose creation was cut short. It was left as
+    /// it was.
     #[error("{} holds no Cairn store", path.display())]
     NotAStore {
         /// The directory asked for.

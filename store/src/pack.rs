@@ -51,12 +51,14 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 pub(crate) const DIR: &str = "packs";
 /// Packs kept open.
 const OPEN_MAX: usize = 128;
-/// Blocks from here on are read past the page cache: who asked keeps them, and the copy costs more than the read ahead saves.
+/// Blocks from here on are read past the page cache: who asked keeps them, and the copy costs more
+/// than the read ahead saves.
 const DIRECT_BYTES_MIN: usize = 64 << 10;
 /// Bytes of neighbours read at once, and buffers for that kept for reuse.
 const READ_BYTES: usize = 2 << 20;
 const READ_BUFFERS: usize = 8;
-/// What a single block is read into, if it fits: a buffer for many would be held for it as long as it is.
+/// What a single block is read into, if it fits: a buffer for many would be held for it as long as
+/// it is.
 const BLOCK_BYTES: usize = 256 << 10;
 const BLOCK_BUFFERS: usize = 32;
 
@@ -97,7 +99,8 @@ impl Packs {
     pub(crate) fn open(store: &Path, index: Index) -> io::Result<Self> {
         let dir = store.join(DIR);
         let numbers = file::numbers(&dir)?;
-        // Never an old pack: after a crash its end is not known, and a place must not get other bytes.
+        // Never an old pack: after a crash its end is not known, and a place must not get other
+        // bytes.
         let next = numbers.last().map_or(0, |last| last + 1);
         // Taken before the writer starts: what it says is of packs that no longer grow.
         let garbage = Garbage::take(&dir, numbers.len())?;
@@ -114,7 +117,8 @@ impl Packs {
         })
     }
 
-    /// Queues blocks to be written; see [`Self::sync`]. `claim` is asked before room is taken from the device.
+    /// Queues blocks to be written; see [`Self::sync`]. `claim` is asked before room is taken from
+    /// the device.
     pub(crate) fn put(
         &self,
         epoch: Epoch,
@@ -147,7 +151,8 @@ impl Packs {
         self.punches.load(SeqCst)
     }
 
-    /// The bytes at a place, or `None` if there are none: the outside took the file, or the place was never written.
+    /// The bytes at a place, or `None` if there are none: the outside took the file, or the place
+    /// was never written.
     pub(crate) fn read(&self, place: Place) -> io::Result<Option<Bytes>> {
         let found = self.read_run(&[place])?;
         Ok(found.into_iter().next().flatten())
@@ -203,8 +208,8 @@ impl Packs {
         }
     }
 
-    /// Says that these runs are read next: those that go through the page cache are on their way at once, and not one
-    /// after the other.
+    /// Says that these runs are read next: those that go through the page cache are on their way at
+    /// once, and not one after the other.
     pub(crate) fn announce(&self, runs: &[&[Place]]) {
         for run in runs {
             if let Some((first, len)) = extent(run)
@@ -264,15 +269,18 @@ impl Packs {
         self.garbage.lock().clone()
     }
 
-    /// Begins a reclaim: what is dead so far. The count begins anew, so what is deleted from here on is left to the next.
+    /// Begins a reclaim: what is dead so far. The count begins anew, so what is deleted from here
+    /// on is left to the next.
     pub(crate) fn take_garbage(&self) -> Garbage {
         std::mem::take(&mut *self.garbage.lock())
     }
 
-    /// The packs that may hold what `garbage` counts. The writer must have drained since that was taken, and the view of
-    /// the index that is walked must be taken after this: then whatever lies below a limit and is not in it is dead.
+    /// The packs that may hold what `garbage` counts. The writer must have drained since that was
+    /// taken, and the view of the index that is walked must be taken after this: then whatever lies
+    /// below a limit and is not in it is dead.
     pub(crate) fn suspects(&self, garbage: &Garbage) -> io::Result<Vec<Suspect>> {
-        // A pack made after this look has blocks that the index may not know of yet: it is left alone.
+        // A pack made after this look has blocks that the index may not know of yet: it is left
+        // alone.
         let (growing, next) = self.appender.growing();
         let mut suspects = Vec::new();
         for number in file::numbers(&self.dir)? {
@@ -300,10 +308,12 @@ impl Packs {
         self.punches.fetch_add(1, SeqCst);
         for suspect in suspects {
             let pack = self.pack(suspect.number)?;
-            // Not by what grows now: a pack that grew when the look began may have got blocks since, and ended.
+            // Not by what grows now: a pack that grew when the look began may have got blocks
+            // since, and ended.
             if suspect.ended && live.is_dead(suspect.number) {
                 pack.remove()?;
-                // After the file: in the other order a reader could open it again, and keep its room.
+                // After the file: in the other order a reader could open it again, and keep its
+                // room.
                 self.open.remove(&suspect.number);
                 continue;
             }
@@ -353,7 +363,8 @@ fn extent(run: &[Place]) -> Option<(Place, usize)> {
     file::is_possible(*last).then(|| (*first, len()))
 }
 
-/// Errors that say there is nothing there: what the outside took away is a missing block, not a failed store.
+/// Errors that say there is nothing there: what the outside took away is a missing block, not a
+/// failed store.
 fn is_absence(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -1,5 +1,5 @@
-//! A [`BlockStore`](cairn_block::BlockStore) in one directory: blocks in packs, RocksDB as their index, the intent log in
-//! files of its own.
+//! A [`BlockStore`](cairn_block::BlockStore) in one directory: blocks in packs, RocksDB as their
+//! index, the intent log in files of its own.
 //!
 //! ```text
 //!   put ---------> packs (pack.rs) --written--> index: name -> place, fresh mark   } write-ahead log, not synced

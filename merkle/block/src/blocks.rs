@@ -42,8 +42,8 @@ pub enum PartHint {
 pub enum PutHint {
     /// File data: written once, straight to its place; durable at the next [`Blocks::sync`].
     Bulk,
-    /// A few small blocks of a commit that the next sync should not have to flush a table for. A store
-    /// that is full for data keeps room for these, since only a commit can free anything.
+    /// A few small blocks of a commit that the next sync should not have to flush a table for. A
+    /// store that is full for data keeps room for these, since only a commit can free anything.
     Small,
 }
 
@@ -95,14 +95,15 @@ pub trait Blocks: Send + Sync {
     /// `StorageFull`, before anything is written, when there is no room.
     fn put(&self, epoch: Epoch, blocks: &[Sealed], hint: PutHint) -> Result<(), StoreError>;
 
-    /// Forgets blocks; unknown names are no error. Need not be durable before the next sync or swap.
+    /// Forgets blocks; unknown names are no error. Need not be durable before the next sync or
+    /// swap.
     fn delete(&self, cids: &[Cid]) -> Result<(), StoreError>;
 
     /// Makes every put and delete that returned before this call durable.
     fn sync(&self) -> Result<(), StoreError>;
 
-    /// Up to `count_max` blocks put in epochs above those settled, with the epoch of their put: what
-    /// a crash may have stranded. Continue after the last one returned.
+    /// Up to `count_max` blocks put in epochs above those settled, with the epoch of their put:
+    /// what a crash may have stranded. Continue after the last one returned.
     fn fresh(&self, after: Option<(Epoch, Cid)>, count_max: usize) -> Result<Vec<(Epoch, Cid)>, StoreError>;
 
     /// Names of stored blocks in order, after `after`: for `check`, which compares them with what

@@ -115,7 +115,8 @@ impl Cid {
     }
 }
 
-/// Reads what [`Display`](fmt::Display) writes; `Err` for the name of anything that is no block of ours.
+/// Reads what [`Display`](fmt::Display) writes; `Err` for the name of anything that is no block of
+/// ours.
 impl std::str::FromStr for Cid {
     type Err = ();
 

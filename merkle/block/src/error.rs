@@ -33,7 +33,8 @@ impl StoreError {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull)
     }
 
-    /// Whether the store found its own bytes altered: what was asked for is lost there, and the rest may be well.
+    /// Whether the store found its own bytes altered: what was asked for is lost there, and the
+    /// rest may be well.
     pub fn is_damage(&self) -> bool {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::InvalidData)
     }

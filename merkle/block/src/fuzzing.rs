@@ -11,8 +11,8 @@ pub struct Target {
     pub seeds: fn() -> Vec<Vec<u8>>,
 }
 
-/// The decoder that `CAIRN_FUZZ` names. Without one, names all and ends: inputs to begin with go to the directory
-/// `CAIRN_FUZZ_SEEDS`, into a folder for each.
+/// The decoder that `CAIRN_FUZZ` names. Without one, names all and ends: inputs to begin with go to
+/// the directory `CAIRN_FUZZ_SEEDS`, into a folder for each.
 pub fn chosen(targets: impl Iterator<Item = &'static Target>) -> &'static Target {
     let name = std::env::var("CAIRN_FUZZ").unwrap_or_default();
     let dir = std::env::var_os("CAIRN_FUZZ_SEEDS").map(std::path::PathBuf::from);

@@ -118,7 +118,8 @@ fn subtree(groups: &[ChainingValue], len: u64) -> ChainingValue {
     merge_subtrees_non_root(&left, &right, Mode::Hash)
 }
 
-/// The two subtrees below a node over `len` bytes: the left one is full, so it ends between two groups.
+/// The two subtrees below a node over `len` bytes: the left one is full, so it ends between two
+/// groups.
 fn halves(groups: &[ChainingValue], len: u64) -> (ChainingValue, ChainingValue) {
     let left_len = left_subtree_len(len);
     let (left, right) = groups.split_at((left_len / GROUP_BYTES as u64) as usize);

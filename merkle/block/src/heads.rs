@@ -61,9 +61,10 @@ pub trait Heads: Send + Sync {
         Ok(None)
     }
 
-    /// Whole second copies of later swaps than the newest that the store's first copies tell of, and
-    /// of that one where the first copy of its head is another, newest first: the first copies have
-    /// lost what they held, or a crash came between the two. The side with the key judges which.
+    /// Whole second copies of later swaps than the newest that the store's first copies tell of,
+    /// and of that one where the first copy of its head is another, newest first: the first copies
+    /// have lost what they held, or a crash came between the two. The side with the key judges
+    /// which.
     fn twins_ahead(&self) -> Result<Vec<Twin>, StoreError> {
         Ok(Vec::new())
     }

@@ -3,7 +3,8 @@
 use crate::{Epoch, StoreError};
 use bytes::Bytes;
 
-/// Place of a record in the intent log: first by the epoch it adds to, then by its number within it.
+/// Place of a record in the intent log: first by the epoch it adds to, then by its number within
+/// it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LogPos {
     /// The open epoch whose operations the record holds.
@@ -24,9 +25,9 @@ pub struct LogRest {
 
 /// The intent log. Only a swap of the head trims it ([`crate::HeadSwap`]).
 pub trait Log: Send + Sync {
-    /// Appends log records; durable when it returns, with all that were written before. Of an append
-    /// that a crash cuts off, any record may be there, whole or torn. Does not make earlier puts
-    /// durable.
+    /// Appends log records; durable when it returns, with all that were written before. Of an
+    /// append that a crash cuts off, any record may be there, whole or torn. Does not make earlier
+    /// puts durable.
     fn log_append(&self, records: &[(LogPos, Bytes)]) -> Result<(), StoreError>;
 
     /// Appends log records that outlive this process when it returns, and a power cut from the next
@@ -39,9 +40,9 @@ pub trait Log: Send + Sync {
     /// there is one). Also those that may not be what was written, and those behind them.
     fn log_read(&self, from: LogPos, bytes_max: usize) -> Result<Vec<(LogPos, Bytes)>, StoreError>;
 
-    /// Keeps a mark beside the log: what the trusted side says of how far it is durable. It outlives
-    /// this process when it returns, and a power cut perhaps; it makes nothing wait. The newest ones
-    /// are kept.
+    /// Keeps a mark beside the log: what the trusted side says of how far it is durable. It
+    /// outlives this process when it returns, and a power cut perhaps; it makes nothing wait. The
+    /// newest ones are kept.
     fn log_mark(&self, mark: &[u8]) -> Result<(), StoreError> {
         let _ = mark;
         Ok(())

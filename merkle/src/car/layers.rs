@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 type Answer<T> = std::result::Result<T, StoreError>;
 
-/// A store that lacks blocks, over others that have them: a CAR made since a version, over those it builds on. Head and
-/// header are the first one's.
+/// A store that lacks blocks, over others that have them: a CAR made since a version, over those it
+/// builds on. Head and header are the first one's.
 pub struct Layers(Vec<Arc<dyn BlockStore>>);
 
 impl Layers {

@@ -10,7 +10,8 @@ use crate::overlay::Overlay;
 use crate::{Cid, Codec, EmptyStore, Error, Result, StoreError, StoreStats};
 use bytes::Bytes;
 
-/// A CAR as a store that can only be read. Blocks are handed out as they lie there, unverified, as by any store.
+/// A CAR as a store that can only be read. Blocks are handed out as they lie there, unverified, as
+/// by any store.
 pub struct CarStore {
     source: Box<dyn ReadAt>,
     /// Where the payload begins and ends in the file.
@@ -22,8 +23,8 @@ pub struct CarStore {
 }
 
 impl CarStore {
-    /// Opens a CAR of one volume. A CARv2 is searched by its index; a CARv1 is scanned once, which takes 40 bytes of
-    /// memory a block.
+    /// Opens a CAR of one volume. A CARv2 is searched by its index; a CARv1 is scanned once, which
+    /// takes 40 bytes of memory a block.
     ///
     /// # Errors
     /// [`Error::Malformed`] names the rule a file breaks, a file that is cut short included.

@@ -7,7 +7,8 @@ pub(super) const SLOT_CLEAR_LEN: usize = 64;
 pub(super) const WRAPPED_LEN: usize = 32 + TAG_LEN;
 pub(super) const SLOT_LEN: usize = SLOT_CLEAR_LEN + WRAPPED_LEN;
 
-/// Limits on Argon2id, so that a hostile header can neither eat the reader's memory nor hold it up for long.
+/// Limits on Argon2id, so that a hostile header can neither eat the reader's memory nor hold it up
+/// for long.
 pub(super) const M_KIB_MAX: u32 = 1 << 20;
 const T_MAX: u32 = 16;
 const P_MAX: u32 = 16;

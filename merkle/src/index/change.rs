@@ -17,20 +17,22 @@ use std::collections::BTreeMap;
 /// A record number and its new leaf; `None` makes a hole.
 pub type Change<'a> = (u64, &'a Option<Link>);
 
-/// Told of a node that is damaged, with the changes that belong below it (none for a cut): `Ok` leaves the node as it is
-/// and those changes out, an error ends the operation.
+/// Told of a node that is damaged, with the changes that belong below it (none for a cut): `Ok`
+/// leaves the node as it is and those changes out, an error ends the operation.
 pub type LeftOut<'a> = dyn FnMut(&Link, Error, &[Change<'_>]) -> Result<()> + 'a;
 
 /// What becomes of a node that is damaged.
 enum Unread<'a> {
     /// It stays as it is, and these changes are left out.
     Kept(&'a [Change<'a>]),
-    /// Nothing of it is to stay: it is dropped unread, and what it alone leads to stays in the store.
+    /// Nothing of it is to stay: it is dropped unread, and what it alone leads to stays in the
+    /// store.
     Dropped,
 }
 
-/// Applies changes and returns the new root. Leaves that are replaced by others or by holes go to `dropped`, replaced
-/// nodes to the sink. Nodes in which nothing changes are neither written nor dropped.
+/// Applies changes and returns the new root. Leaves that are replaced by others or by holes go to
+/// `dropped`, replaced nodes to the sink. Nodes in which nothing changes are neither written nor
+/// dropped.
 pub fn apply(
     src: &dyn NodeSource,
     sink: &dyn NodeSink,
@@ -72,9 +74,9 @@ pub fn apply(
     writer.finish(top, height)
 }
 
-/// Drops all records from `first` on. Reads the nodes it drops and one path. A node of which nothing is to stay and that
-/// is damaged is dropped unread: what it alone leads to stays in the store, and the rest goes all the same. One of which
-/// something is to stay does so whole.
+/// Drops all records from `first` on. Reads the nodes it drops and one path. A node of which
+/// nothing is to stay and that is damaged is dropped unread: what it alone leads to stays in the
+/// store, and the rest goes all the same. One of which something is to stay does so whole.
 pub fn truncate(
     src: &dyn NodeSource,
     sink: &dyn NodeSink,
@@ -88,8 +90,8 @@ pub fn truncate(
     writer.cut(root, first, usize::MAX)
 }
 
-/// Drops about `leaf_max` leaves (at least one, unless all is damaged) from the end, for destroying huge files bit by bit;
-/// `None` when nothing is left. Damage is treated as in [`truncate`].
+/// Drops about `leaf_max` leaves (at least one, unless all is damaged) from the end, for destroying
+/// huge files bit by bit; `None` when nothing is left. Damage is treated as in [`truncate`].
 pub fn destroy_some(
     src: &dyn NodeSource,
     sink: &dyn NodeSink,
@@ -147,7 +149,8 @@ impl<'w> Writer<'w> {
         })
     }
 
-    /// Runs `edit` on the node of a slot. A kept node that stays as it was is kept, one that changes is dropped.
+    /// Runs `edit` on the node of a slot. A kept node that stays as it was is kept, one that
+    /// changes is dropped.
     fn edit(&mut self, slot: Slot, height: u8, unread: Unread<'_>, edit: &mut Edit<'_, 'w>) -> Result<Slot> {
         let link = match slot {
             Slot::Fresh(mut table) => {
@@ -170,8 +173,8 @@ impl<'w> Writer<'w> {
                 self.sink.drop_block(&link)?;
                 Ok(Slot::Fresh(table))
             }
-            // Damaged, and something of it is to stay: the parent keeps its link, so that a repaired
-            // store has it back.
+            // Damaged, and something of it is to stay: the parent keeps its link, so that a
+            // repaired store has it back.
             (None, Unread::Kept(_)) => Ok(Slot::Kept(link)),
             (None, Unread::Dropped) => {
                 self.sink.drop_block(&link)?;
@@ -249,7 +252,8 @@ impl<'w> Writer<'w> {
                 break;
             }
             let child = match child {
-                // From the end, so that a crash between two calls leaves a file that is only shorter.
+                // From the end, so that a crash between two calls leaves a file that is only
+                // shorter.
                 Slot::Kept(leaf) if height == 1 => {
                     (self.dropped)(&leaf);
                     *budget -= 1;
@@ -318,7 +322,8 @@ impl Unread<'_> {
     }
 }
 
-/// Puts an edited child back into its slot, unless it is empty; answers whether that changes the table.
+/// Puts an edited child back into its slot, unless it is empty; answers whether that changes the
+/// table.
 fn put_back(table: &mut Table, slot: u8, child: Slot) -> bool {
     let changed = matches!(child, Slot::Fresh(_));
     if !matches!(&child, Slot::Fresh(child) if child.slots.is_empty()) {

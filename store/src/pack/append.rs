@@ -114,13 +114,15 @@ impl Appender {
         Ok(state)
     }
 
-    /// Makes every block put before durable. Waits for a sync that is under way, which may have some of them in hand.
+    /// Makes every block put before durable. Waits for a sync that is under way, which may have
+    /// some of them in hand.
     pub(crate) fn sync(&self) -> io::Result<()> {
         let _one = self.syncing.lock();
         // Drained first: only then are the packs of all these blocks in the list that is taken.
         let unsynced = std::mem::take(&mut self.drained()?.unsynced);
         self.sync_packs(&unsynced).inspect_err(|error| {
-            // Before the lock is free: the next caller finds nothing to sync, and must not take that for durable.
+            // Before the lock is free: the next caller finds nothing to sync, and must not take
+            // that for durable.
             self.shared.state.lock().failed = Some(format!("blocks could not be synced: {error}"));
         })
     }
@@ -139,8 +141,8 @@ impl Appender {
         Ok(())
     }
 
-    /// The packs that may still grow, with how far each is written and known to the index; and the number that the next
-    /// pack will have.
+    /// The packs that may still grow, with how far each is written and known to the index; and the
+    /// number that the next pack will have.
     pub(crate) fn growing(&self) -> (FxHashMap<u32, u64>, u32) {
         let state = self.shared.state.lock();
         let active = state.active.iter();
@@ -148,8 +150,8 @@ impl Appender {
         (growing.collect(), state.next_number)
     }
 
-    /// Ends the writer once all is written, and gives back what was allocated ahead, durably: after a clean close nothing
-    /// looks for it again. Further puts fail.
+    /// Ends the writer once all is written, and gives back what was allocated ahead, durably: after
+    /// a clean close nothing looks for it again. Further puts fail.
     pub(crate) fn end(&self) -> io::Result<()> {
         self.shared.state.lock().ending = true;
         self.shared.work.notify_one();

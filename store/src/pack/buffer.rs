@@ -70,7 +70,8 @@ impl Pool {
         len <= self.len
     }
 
-    /// A buffer of at least `len` bytes, with whatever its last user left in it; pooled if it is of the pool's size.
+    /// A buffer of at least `len` bytes, with whatever its last user left in it; pooled if it is of
+    /// the pool's size.
     pub(crate) fn take(self: &Arc<Self>, len: usize) -> Buffer {
         if !self.fits(len) {
             return Buffer::new(len.next_multiple_of(ALIGN), Weak::new());

@@ -88,7 +88,8 @@ impl Pack {
         crate::direct::write(self.direct.as_ref(), &self.file, pages, offset)
     }
 
-    /// Reads `offset..offset + len` through the page cache: small blocks, which have neighbours worth reading too.
+    /// Reads `offset..offset + len` through the page cache: small blocks, which have neighbours
+    /// worth reading too.
     pub(crate) fn read_cached(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
         self.file.read_exact_at(bytes, offset)
     }
@@ -100,13 +101,14 @@ impl Pack {
         preadv2(&self.file, into, offset, ReadWriteFlags::NOWAIT).is_ok_and(|read| read == len)
     }
 
-    /// Has the kernel begin to read `offset..offset + len` into the page cache. It need not, and says nothing of errors.
+    /// Has the kernel begin to read `offset..offset + len` into the page cache. It need not, and
+    /// says nothing of errors.
     pub(crate) fn will_read(&self, offset: u64, len: u64) {
         let _ = fadvise(&self.file, offset, NonZeroU64::new(len), Advice::WillNeed);
     }
 
-    /// Reads past the page cache into the start of `buffer`, from a multiple of [`super::place::UNIT`] on; what lies
-    /// behind the file's end stays as it is.
+    /// Reads past the page cache into the start of `buffer`, from a multiple of
+    /// [`super::place::UNIT`] on; what lies behind the file's end stays as it is.
     pub(crate) fn read_direct(&self, buffer: &mut Buffer, offset: u64, len: usize) -> io::Result<()> {
         let whole = len.next_multiple_of(super::place::UNIT as usize);
         if let Some(direct) = &self.direct {

@@ -3,7 +3,8 @@
 use cairn_block::group::groups_len;
 use std::ops::Range;
 
-/// Blocks begin at multiples of this: what direct I/O asks of most devices. The rest of a block's last unit is zeros.
+/// Blocks begin at multiples of this: what direct I/O asks of most devices. The rest of a block's
+/// last unit is zeros.
 pub(crate) const UNIT: u64 = 512;
 
 /// Where a block lies in the packs.
@@ -31,8 +32,8 @@ impl Place {
         bytes
     }
 
-    /// The place at the start of an index entry, and the group hashes behind it: those of all its groups, or none. `None`
-    /// for anything else.
+    /// The place at the start of an index entry, and the group hashes behind it: those of all its
+    /// groups, or none. `None` for anything else.
     pub(crate) fn decode(entry: &[u8]) -> Option<(Self, &[u8])> {
         let (bytes, groups) = entry.split_first_chunk::<{ Self::LEN }>()?;
         let number = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));

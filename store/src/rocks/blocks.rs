@@ -154,7 +154,8 @@ impl Blocks for RocksStore {
                 let Some(mark) = mark.filter(|mark| Some(*mark) != after && marks.len() < count_max) else {
                     return marks.len() < count_max;
                 };
-                // A delete does not know the epoch of the put, so its mark may have outlived the block.
+                // A delete does not know the epoch of the put, so its mark may have outlived the
+                // block.
                 match self.place(&mark.1) {
                     Ok(Some(_)) => marks.push(mark),
                     Ok(None) => {}

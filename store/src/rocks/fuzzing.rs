@@ -55,7 +55,8 @@ pub const TARGETS: &[Target] = &[
 ];
 
 thread_local! {
-    /// What is read from files lies in memory, if there is such a place: a look takes microseconds then.
+    /// What is read from files lies in memory, if there is such a place: a look takes microseconds
+    /// then.
     static STORE: LazyCell<TempDir> = const { LazyCell::new(|| {
         let memory = Path::new("/dev/shm");
         let parent = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };

@@ -153,8 +153,8 @@ impl Heads for RocksStore {
 }
 
 impl RocksStore {
-    /// Compares the head with the one that a swap expects, where one that cannot be read is none; answers the header that
-    /// the swap leaves.
+    /// Compares the head with the one that a swap expects, where one that cannot be read is none;
+    /// answers the header that the swap leaves.
     fn require_expected(&self, swap: &HeadSwap<'_>) -> Result<Bytes, StoreError> {
         let head = match self.head() {
             Err(error) if error.is_damage() => None,

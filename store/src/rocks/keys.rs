@@ -14,7 +14,8 @@ use cairn_block::{Cid, Epoch};
 
 pub(crate) const HEAD: &[u8] = b"mhead";
 pub(crate) const HEADER: &[u8] = b"mheader";
-/// In both column families: whichever of them is damaged, the other still says how far the store is.
+/// In both column families: whichever of them is damaged, the other still says how far the store
+/// is.
 pub(crate) const REACHED: &[u8] = b"mreached";
 pub(crate) const FORMAT: &[u8] = b"mformat";
 /// Gives a column family a row, so that the next flush takes it along; see [`super::options`].

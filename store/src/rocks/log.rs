@@ -19,7 +19,8 @@ use std::sync::atomic::Ordering::SeqCst;
 impl Log for RocksStore {
     fn log_append(&self, records: &[(LogPos, Bytes)]) -> Result<(), StoreError> {
         self.write_records(records, Soon::Now)?;
-        // Outside the log's lock: what comes meanwhile is written beside the sync, and waits for one of its own.
+        // Outside the log's lock: what comes meanwhile is written beside the sync, and waits for
+        // one of its own.
         let _one = self.syncing.lock();
         // Asked again: the sync that was waited for may have failed, and with it these records.
         self.check_alive("append to the log")?;

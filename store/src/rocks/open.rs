@@ -102,7 +102,8 @@ impl RocksStore {
                 found: String::from_utf8_lossy(&format).into_owned(),
             }),
             Ok(None) => Err(OpenError::NotAStore { path: path_buf() }),
-            // It lies beside the head, and what damaged that may have damaged this. A twin is only in a store of ours.
+            // It lies beside the head, and what damaged that may have damaged this. A twin is only
+            // in a store of ours.
             Err(error) if error.is_damage() && matches!(store.twin(), Ok(Some(_))) => {
                 tracing::warn!(%error, "the store's format cannot be read; the second copy of the head can");
                 Ok(store)

@@ -50,7 +50,8 @@ impl Reached {
             let found = db.get_cf(family, keys::REACHED);
             found.map_err(|error| failed("read how far it is", error))
         });
-        // The further one: both are written in one batch, so one that is behind was restored or lost.
+        // The further one: both are written in one batch, so one that is behind was restored or
+        // lost.
         let (mut reached, mut failure, mut readable) = (Self::default(), None, false);
         for found in read {
             match found {
@@ -74,7 +75,8 @@ impl Reached {
         }
     }
 
-    /// What a swap leaves which settles `settled`, and begins the log anew at `log_floor` if it does.
+    /// What a swap leaves which settles `settled`, and begins the log anew at `log_floor` if it
+    /// does.
     pub(super) fn after(self, settled: Epoch, log_floor: Option<Use>) -> Self {
         Self {
             swaps: self.swaps + 1,
@@ -90,7 +92,8 @@ impl Reached {
         }
     }
 
-    /// Big-endian: swaps, settled epoch, floor of the log (docs/format.md, section 17). There is none before the first swap.
+    /// Big-endian: swaps, settled epoch, floor of the log (docs/format.md, section 17). There is
+    /// none before the first swap.
     pub(super) fn encode(self) -> [u8; LEN] {
         let mut bytes = [0; LEN];
         bytes[..8].copy_from_slice(&self.swaps.to_be_bytes());

@@ -34,7 +34,8 @@ fn a_full_device_refuses_puts_and_records_but_not_deletes_and_swaps() {
     store.sync().unwrap();
 }
 
-/// Writes, deletes all but each `keep`th block and reclaims; returns the bytes used before and after.
+/// Writes, deletes all but each `keep`th block and reclaims; returns the bytes used before and
+/// after.
 fn fill_and_reclaim(total: u64, keep: u64) -> (u64, u64) {
     let (dir, store) = create();
     let count = total / (128 << 10);

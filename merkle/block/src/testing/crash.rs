@@ -61,8 +61,8 @@ impl CrashStore {
         self.state.lock().crash_at = Some(n);
     }
 
-    /// Calls `hook` during each event, with its index and what the disk may hold if the power goes right there.
-    /// The hook must not call this store.
+    /// Calls `hook` during each event, with its index and what the disk may hold if the power goes
+    /// right there. The hook must not call this store.
     pub fn set_hook(&self, hook: impl FnMut(u64, &CrashImage) + Send + 'static) {
         self.state.lock().hook = Some(Box::new(hook));
     }
@@ -193,7 +193,8 @@ impl Log for CrashStore {
     }
 
     fn log_mark(&self, mark: &[u8]) -> Result<(), StoreError> {
-        // No event: a mark makes nothing durable, and a cut right after it is one before what comes next.
+        // No event: a mark makes nothing durable, and a cut right after it is one before what comes
+        // next.
         self.require_power()?;
         let image = &mut self.state.lock().image;
         image.marks.push(Bytes::copy_from_slice(mark));

@@ -98,13 +98,15 @@ impl<S> FaultStore<S> {
         self.state.lock().fail_from.insert(op, from);
     }
 
-    /// Answers `StorageFull` to the call [`Self::fail_nth`] would fail, and to all calls of `op` after it.
+    /// Answers `StorageFull` to the call [`Self::fail_nth`] would fail, and to all calls of `op`
+    /// after it.
     pub fn full_from_nth(&self, op: Op, n: u64) {
         let from = self.count(op) + n;
         self.state.lock().full_from.insert(op, from);
     }
 
-    /// Lets this many more bytes of blocks and log records in, then answers `StorageFull`. Deletes give none back.
+    /// Lets this many more bytes of blocks and log records in, then answers `StorageFull`. Deletes
+    /// give none back.
     pub fn full_after(&self, room_bytes: u64) {
         self.state.lock().room_bytes = Some(room_bytes);
     }

@@ -64,7 +64,8 @@ pub(super) fn run(shared: &Shared, index: &Index) {
     }
 }
 
-/// Writes blocks behind each other from `offset` on, tells the index, and answers where the next write goes.
+/// Writes blocks behind each other from `offset` on, tells the index, and answers where the next
+/// write goes.
 fn write_run(pool: &Arc<Pool>, pack: &Pack, offset: u64, run: &[Queued], index: &Index) -> io::Result<u64> {
     let len: usize = run.iter().map(|queued| units_of(&queued.block)).sum();
     let len = len.next_multiple_of(ALIGN);

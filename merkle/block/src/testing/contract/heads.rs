@@ -1,5 +1,5 @@
-//! The promises of [`Heads`](crate::Heads). A swap reaches blocks and log as well, so it is asked of
-//! whole stores.
+//! The promises of [`Heads`](crate::Heads). A swap reaches blocks and log as well, so it is asked
+//! of whole stores.
 
 use super::samples::{block, has, ok, pos, put, swap};
 use crate::{BlockStore, Epoch, HeadSwap, StoreError, Twin};

@@ -9,7 +9,8 @@ use crate::memory::Image;
 use crate::{Cid, Epoch, HeadSwap, LogPos, MemoryStore, PutHint, Sealed};
 use bytes::Bytes;
 
-/// What the disk may hold at one moment: the durable part, and all that may or may not have reached it.
+/// What the disk may hold at one moment: the durable part, and all that may or may not have reached
+/// it.
 #[derive(Clone, Debug, Default)]
 pub struct CrashImage {
     pub(super) durable: Image,
@@ -51,9 +52,10 @@ pub(super) struct OwnedSwap {
 }
 
 impl CrashImage {
-    /// The store found after the power cut. Each pending operation and each mark is kept or lost as `seed` decides, each log
-    /// record that is not durable is kept, torn or lost, and a swap cut off happened whole or not at all. Seed 0 loses
-    /// all that may be lost, seed `u64::MAX` nothing.
+    /// The store found after the power cut. Each pending operation and each mark is kept or lost as
+    /// `seed` decides, each log record that is not durable is kept, torn or lost, and a swap cut
+    /// off happened whole or not at all. Seed 0 loses all that may be lost, seed `u64::MAX`
+    /// nothing.
     pub fn crash(&self, seed: u64) -> MemoryStore {
         let mut coin = Coin { seed, state: seed };
         let Self {
@@ -105,7 +107,8 @@ impl CrashImage {
                 }
             )
         };
-        // A small put outruns what is pending, so what came before it for the same name must not follow it later.
+        // A small put outruns what is pending, so what came before it for the same name must not
+        // follow it later.
         while let Some(at) = self.pending.iter().position(small) {
             let put = self.pending.remove(at);
             let before = self
