@@ -2,11 +2,11 @@
 //! index, the intent log in files of its own.
 //!
 //! ```text
-//!   put ---------> packs (pack.rs) --written--> index: name -> place, fresh mark   } write-ahead log, not synced
-//!   delete ------> index                                                           } (blocks.rs)
-//!   sync --------> packs synced, then the write-ahead log                          }
-//!   swap_head ---> packs synced, twin written and synced, then one batch of head, deletes and reached,
-//!                  synced (heads.rs)
+//!   put ---------> packs (pack.rs) --written--> index: name -> place, fresh mark  } write-ahead log,
+//!   delete ------> index                                                          } not synced (blocks.rs)
+//!   sync --------> packs synced, then the write-ahead log
+//!   swap_head ---> packs synced, twin written and synced, then one batch of head, deletes and
+//!                  reached, synced (heads.rs)
 //!   log_append --> segments, synced (log.rs, intent.rs)
 //! ```
 //!

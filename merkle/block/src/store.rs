@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   Blocks   put ---> (not durable) ---> sync       get, list, fresh, ...
-//!   Log      log_append ---> durable on return      log_mark ---> beside the log, durable some time
+//!   Log      log_append ---> durable on return      log_mark ---> beside it, durable some time
 //!   Heads    swap_head: the one atomic, durable step of a commit
 //!               |-- new head (and header), and its twin
 //!               |-- deletes what the commit dropped
