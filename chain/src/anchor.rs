@@ -24,7 +24,7 @@ use crate::purse::Purse;
 use crate::settle::{Goal, Pace, settle};
 use crate::view::View;
 use crate::volume::VolumeName;
-use cairn_merkle::{Anchor, AnchorError, Cancel, Challenge, ChallengeKind, Fault, Version};
+use cairn_block::{Anchor, AnchorError, Cancel, Challenge, ChallengeKind, Fault, Version};
 use ethers_core::abi::AbiEncode;
 use ethers_core::types::{Address, Bytes, H256};
 use std::sync::Arc;

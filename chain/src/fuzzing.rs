@@ -1,5 +1,5 @@
 //! Each decoder of this crate as a function of bytes, for `tests/fuzz` (see
-//! [`cairn_merkle::fuzzing`]).
+//! [`cairn_block::fuzzing`]).
 //!
 //! JSON, TOML and the ABI have many encodings of one thing. So a decoded value must only mean the
 //! same when it is encoded and decoded again.
@@ -14,7 +14,7 @@ use crate::revert::Revert;
 use crate::rpc::Endpoint;
 use crate::view::Block;
 use crate::{Config, key};
-use cairn_merkle::fuzzing::Target;
+use cairn_block::fuzzing::Target;
 use ethers_contract::EthLogDecode;
 use ethers_core::abi::{AbiDecode, AbiEncode, RawLog};
 use ethers_core::types::{Address, Bytes, H256, U64, U256};

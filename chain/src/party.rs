@@ -10,7 +10,7 @@ use crate::purse::Purse;
 use crate::revert::Revert;
 use crate::settle::{Goal, Pace, settle};
 use crate::view::View;
-use cairn_merkle::Cancel;
+use cairn_block::Cancel;
 use ethers_core::types::{Address, Bytes, H256, U64};
 use serde::{Deserialize, Serialize};
 use serde_json::json;

@@ -14,7 +14,7 @@ use crate::contract::Contract;
 use crate::error::{Error, Result};
 use crate::purse::{Progress, Purse, Sending};
 use crate::view::View;
-use cairn_merkle::Cancel;
+use cairn_block::Cancel;
 use ethers_core::types::{Address, Bytes, H256};
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -10,7 +10,7 @@ use crate::bindings::{Challenge, Head, Record};
 use crate::contract::{Contract, Status, Track};
 use crate::error::{Error, Result};
 use crate::view::View;
-use cairn_merkle::Version;
+use cairn_block::Version;
 use ethers_core::types::{Address, H256, U256};
 use serde::Serialize;
 use serde_json::json;

@@ -3,11 +3,11 @@
 
 #![allow(clippy::unwrap_used)] // Helpers of tests, outside of test functions.
 
+use cairn_block::{Anchor, AnchorError, Cancel, ChallengeKind, Fault, Version};
 use cairn_chain::bindings::{BootedFilter, ChallengeCall, ClaimCall, PublishedFilter};
 use cairn_chain::history::{Range, events};
 use cairn_chain::testing::{Anvil, BOND, Liar, Lie, STAKE, Setup, WINDOW, within};
 use cairn_chain::{EthAnchor, Key, Standing, Status, Track};
-use cairn_merkle::{Anchor, AnchorError, Cancel, ChallengeKind, Fault, Version};
 use std::time::Duration;
 
 /// Long enough for a machine that does much else; what should be quick is not held up by it.

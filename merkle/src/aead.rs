@@ -41,14 +41,15 @@ fn committed<'a>(key: &[u8; 32], stored: &'a [u8]) -> Option<&'a [u8]> {
     (*found == commitment(key)).then_some(sealed)
 }
 
-/// Seals the content of a block, under a key that seals nothing else, so that no other key opens it. Allocates only
-/// if `plain` has no [`OVERHEAD`] bytes of spare capacity.
+/// Seals the content of a block, under a key that seals nothing else, so that no other key opens
+/// it. Allocates only if `plain` has no [`OVERHEAD`] bytes of spare capacity.
 pub(crate) fn seal_block(key: &[u8; 32], aad: &[u8], plain: &mut Vec<u8>) {
     seal(key, ONE_TIME, aad, plain);
     plain.extend_from_slice(&commitment(key));
 }
 
-/// As [`seal_block`], from one place to another: `stored` is [`OVERHEAD`] bytes longer than `plain`.
+/// As [`seal_block`], from one place to another: `stored` is [`OVERHEAD`] bytes longer than
+/// `plain`.
 ///
 /// # Panics
 /// If it is not.
@@ -67,8 +68,8 @@ pub(crate) fn open_block(key: &[u8; 32], aad: &[u8], stored: &mut Vec<u8>) -> Op
     open(key, ONE_TIME, aad, stored)
 }
 
-/// As [`open_block`], from one place to another: `plain` holds the plaintext, or zeros if `stored` is refused. `None`
-/// also when `plain` is not as long as the plaintext.
+/// As [`open_block`], from one place to another: `plain` holds the plaintext, or zeros if `stored`
+/// is refused. `None` also when `plain` is not as long as the plaintext.
 pub(crate) fn open_block_into(key: &[u8; 32], aad: &[u8], stored: &[u8], plain: &mut [u8]) -> Option<()> {
     let opened = committed(key, stored).and_then(|sealed| open_into(key, ONE_TIME, aad, sealed, plain));
     if opened.is_none() {
@@ -77,7 +78,8 @@ pub(crate) fn open_block_into(key: &[u8; 32], aad: &[u8], stored: &[u8], plain: 
     opened
 }
 
-/// Turns `plain` into ciphertext and tag. Allocates only if `plain` has no [`TAG_LEN`] bytes of spare capacity.
+/// Turns `plain` into ciphertext and tag. Allocates only if `plain` has no [`TAG_LEN`] bytes of
+/// spare capacity.
 pub(crate) fn seal(key: &[u8; 32], nonce: [u8; 12], aad: &[u8], plain: &mut Vec<u8>) {
     let tag = cipher::seal_in_place(key, nonce, aad, plain);
     plain.extend_from_slice(&tag);
@@ -120,7 +122,8 @@ pub(crate) fn open_into(
     opened.then_some(())
 }
 
-/// Turns a piece of a block's ciphertext, which lies at `at` in it, into plaintext: for pieces that are verified already.
+/// Turns a piece of a block's ciphertext, which lies at `at` in it, into plaintext: for pieces that
+/// are verified already.
 ///
 /// # Panics
 /// If the two are not of one length.

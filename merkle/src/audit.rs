@@ -38,8 +38,8 @@ pub struct AuditReport {
     pub nodes: u64,
     /// Stored bytes of both.
     pub bytes: u64,
-    /// Whether each block was counted once. In a version of more than a million blocks, shared ones are visited, and
-    /// counted, once for each parent.
+    /// Whether each block was counted once. In a version of more than a million blocks, shared ones
+    /// are visited, and counted, once for each parent.
     pub distinct: bool,
     /// Blocks that are not, in no order; of more than ten thousand, some.
     pub faults: Vec<BlockFault>,
@@ -56,7 +56,8 @@ pub struct AuditProgress {
     pub bytes: u64,
 }
 
-/// Verifies all that the commit block `root` leads to, with this many threads; [`threads`] says how many are good.
+/// Verifies all that the commit block `root` leads to, with this many threads; [`threads`] says how
+/// many are good.
 ///
 /// # Errors
 /// Only what the store failed with. What is missing or altered is in the report.
@@ -102,7 +103,8 @@ pub fn audit(
     }
 }
 
-/// Threads for an audit: two for each processor, so that one waits for the disk while the other hashes.
+/// Threads for an audit: two for each processor, so that one waits for the disk while the other
+/// hashes.
 pub fn threads() -> usize {
     2 * std::thread::available_parallelism()
         .map_or(2, usize::from)

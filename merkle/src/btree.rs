@@ -99,8 +99,9 @@ pub fn get_proven(
     }
 }
 
-/// The last entry below `key`. Reads one node per level, so it misses an entry whose leaf it does not come to: when keys
-/// just below `key` were removed, it may answer `None` although smaller keys are there.
+/// The last entry below `key`. Reads one node per level, so it misses an entry whose leaf it does
+/// not come to: when keys just below `key` were removed, it may answer `None` although smaller keys
+/// are there.
 pub fn below(src: &dyn NodeSource, root: Option<&Link>, key: &[u8]) -> Result<Option<Entry>> {
     let Some(root) = root else { return Ok(None) };
     let mut node = src.node(root)?;
@@ -194,7 +195,8 @@ impl Range<'_> {
     }
 }
 
-/// Reads the nodes that a change of `key` would replace, so that a caller learns before it that one is damaged.
+/// Reads the nodes that a change of `key` would replace, so that a caller learns before it that one
+/// is damaged.
 pub fn reach(src: &dyn NodeSource, root: Option<&Link>, key: &[u8]) -> Result<()> {
     let Some(root) = root else { return Ok(()) };
     let mut node = src.node(root)?;
@@ -212,8 +214,9 @@ pub fn reach(src: &dyn NodeSource, root: Option<&Link>, key: &[u8]) -> Result<()
     Body::open_at(&node, 0).map(drop)
 }
 
-/// Drops every node of the tree and hands every entry to `each`, which sees to the entries' own links. A damaged node
-/// that `damaged` goes past is dropped unread: what it alone leads to stays in the store.
+/// Drops every node of the tree and hands every entry to `each`, which sees to the entries' own
+/// links. A damaged node that `damaged` goes past is dropped unread: what it alone leads to stays
+/// in the store.
 pub fn destroy(
     src: &dyn NodeSource,
     sink: &dyn NodeSink,
@@ -247,8 +250,8 @@ fn destroy_below(
     sink.drop_block(link)
 }
 
-/// Visits the whole tree in order and verifies all that the module promises of it: `visit_node` sees each node before
-/// it is read, `each` every entry.
+/// Visits the whole tree in order and verifies all that the module promises of it: `visit_node`
+/// sees each node before it is read, `each` every entry.
 pub fn walk(
     src: &dyn NodeSource,
     root: Option<&Link>,

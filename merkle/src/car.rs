@@ -23,7 +23,7 @@ mod frame;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod index;
-pub(crate) mod layers;
+mod layers;
 mod source;
 mod store;
 #[cfg(test)]

@@ -12,15 +12,12 @@
 //! **Invariant:** one block has one encoding. A block that decodes but would encode to other
 //! bytes is refused. So no two readers can see different things in one CID.
 
-use crate::{Cid, Codec, Epoch, Error, Result};
+use crate::{Cid, Codec, Epoch, Error, MAX_STORED, Result};
 use cid::serde::CID_SERDE_PRIVATE_IDENTIFIER;
 use serde::de;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_bytes::{ByteArray, Bytes};
 use std::fmt;
-
-/// The longest block, as stored: what other IPLD implementations take, too.
-pub const MAX_STORED: usize = 2 << 20;
 
 /// The version of nodes and commit blocks.
 pub(crate) const VERSION: u64 = 1;
@@ -38,7 +35,8 @@ pub(crate) struct StoredNode<'a>(
     #[serde(borrow)] pub(crate) &'a Bytes,
 );
 
-/// A commit block as stored: version, links, sealed secrets, sealed body, volume id, epoch, previous root, salt.
+/// A commit block as stored: version, links, sealed secrets, sealed body, volume id, epoch,
+/// previous root, salt.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct StoredCommit<'a>(
     pub(crate) u64,
@@ -51,8 +49,8 @@ pub(crate) struct StoredCommit<'a>(
     pub(crate) ByteArray<32>,
 );
 
-/// The names of all blocks that a node or a commit block links to, in order. Needs no key; the caller has
-/// compared the bytes with their CID.
+/// The names of all blocks that a node or a commit block links to, in order. Needs no key; the
+/// caller has compared the bytes with their CID.
 pub fn node_links(stored: &[u8]) -> Result<Vec<Cid>> {
     let links = match stored.first() {
         Some(&COMMIT_ARRAY) => StoredCommit::parse(stored)?.1,
@@ -85,7 +83,8 @@ pub fn commit_info(stored: &[u8]) -> Result<CommitInfo> {
     })
 }
 
-/// What a head claims. Only its MAC proves it, which takes the volume key; what it names proves itself.
+/// What a head claims. Only its MAC proves it, which takes the volume key; what it names proves
+/// itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeadClaim {
     /// The volume.
@@ -139,7 +138,6 @@ impl<'a> StoredNode<'a> {
     }
 
     /// Associated data of the sealed part.
-    #[cfg(feature = "sealing")]
     pub(crate) fn associated_data(&self) -> Vec<u8> {
         encode(&(self.0, &self.1, self.2))
     }
@@ -168,14 +166,13 @@ impl<'a> StoredCommit<'a> {
     }
 
     /// Associated data of the sealed part.
-    #[cfg(feature = "sealing")]
     pub(crate) fn associated_data(&self) -> Vec<u8> {
         encode(&(self.0, &self.1, self.2, self.4, self.5, self.6, self.7))
     }
 }
 
-/// The error of block `cid`, whose bytes are the ones named but do not parse: damage, unless they are newer.
-#[cfg(feature = "sealing")]
+/// The error of block `cid`, whose bytes are the ones named but do not parse: damage, unless they
+/// are newer.
 pub(crate) fn unreadable(cid: Cid) -> impl FnOnce(Error) -> Error {
     move |error| match error {
         Error::UnknownVersion { .. } => error,
@@ -234,7 +231,8 @@ fn require_canonical(what: &'static str, value: &impl Serialize, stored: &[u8]) 
     }
 }
 
-/// A [`Cid`] under dag-cbor's tag 42, read and written without the detour over the `cid` crate's heap.
+/// A [`Cid`] under dag-cbor's tag 42, read and written without the detour over the `cid` crate's
+/// heap.
 pub(crate) struct ClearLink(pub(crate) Cid);
 
 impl Serialize for ClearLink {

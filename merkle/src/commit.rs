@@ -15,7 +15,7 @@ use crate::aead;
 use crate::clear::{self, StoredCommit, VERSION};
 use crate::key::NodeKeys;
 use crate::node::{clear_links, open_secrets, seal_secrets, with_room};
-use crate::{BodyKey, Cid, Codec, Epoch, Error, Header, Link, Result, Sealed, VolumeKey};
+use crate::{BodyKey, Cid, Codec, Epoch, Error, Header, Link, MAX_STORED, Result, Sealed, VolumeKey};
 use bytes::Bytes;
 use rand::CryptoRng;
 use serde_bytes::ByteArray;
@@ -44,7 +44,7 @@ impl Commit {
     /// Seals the commit under a key derived from `key` and a fresh salt.
     ///
     /// # Panics
-    /// If the stored block would exceed [`clear::MAX_STORED`].
+    /// If the stored block would exceed [`MAX_STORED`].
     pub fn seal(&self, rng: &mut (impl CryptoRng + ?Sized), key: &VolumeKey) -> Sealed {
         let mut salt = [0; 32];
         rng.fill_bytes(&mut salt);
@@ -65,7 +65,7 @@ impl Commit {
         stored.3 = serde_bytes::Bytes::new(&sealed);
         let stored = clear::encode(&stored);
         assert!(
-            stored.len() <= clear::MAX_STORED,
+            stored.len() <= MAX_STORED,
             "a commit of {} bytes is above the limit",
             stored.len()
         );
@@ -114,7 +114,7 @@ impl Commit {
 
 /// Verifies the name, then the structure.
 pub(crate) fn parse<'a>(cid: &Cid, stored: &'a [u8]) -> Result<StoredCommit<'a>> {
-    if cid.codec() != Codec::Node || stored.len() > clear::MAX_STORED || !cid.names(stored) {
+    if cid.codec() != Codec::Node || stored.len() > MAX_STORED || !cid.names(stored) {
         return Err(Error::Corrupt { cid: *cid });
     }
     StoredCommit::parse(stored).map_err(clear::unreadable(*cid))

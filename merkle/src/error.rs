@@ -1,7 +1,6 @@
 //! The errors between a key and an untrusted store.
 
-use crate::{Cid, Epoch};
-use std::io;
+use crate::{Cid, Epoch, StoreError};
 
 /// Why a block, header, head or log record was not accepted.
 #[derive(Debug, thiserror::Error)]
@@ -75,7 +74,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether a block is not there or not what was written, rather than a store that does not answer.
+    /// Whether a block is not there or not what was written, rather than a store that does not
+    /// answer.
     pub fn is_damage(&self) -> bool {
         match self {
             Self::Missing { .. } | Self::Corrupt { .. } => true,
@@ -85,8 +85,9 @@ impl Error {
         }
     }
 
-    /// The block that is not there or is not what was written, if that is what went wrong. A store that does not answer
-    /// may have it the next time; and what is malformed under its tag was written so.
+    /// The block that is not there or is not what was written, if that is what went wrong. A store
+    /// that does not answer may have it the next time; and what is malformed under its tag was
+    /// written so.
     pub fn damaged(&self) -> Option<Cid> {
         match self {
             Self::Missing { cid } | Self::Corrupt { cid } => Some(*cid),
@@ -99,40 +100,3 @@ impl Error {
 
 /// What this crate's functions return.
 pub type Result<T> = std::result::Result<T, Error>;
-
-/// What went wrong in a store. `source.kind()` is `StorageFull` when there was no room.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The store, or the disk below it, answered with an error.
-    #[error("the store failed to {verb}: {source}")]
-    Io {
-        /// What was asked of the store, as a verb for the message.
-        verb: &'static str,
-        /// The cause.
-        source: io::Error,
-    },
-    /// [`crate::HeadSwap::expected`] was not the head in place: an older copy of the store took
-    /// its place, or another instance has the volume open.
-    #[error(
-        "the head of the store is not the one this mount wrote: an older copy was put in its place, or another instance \
-         has the volume open"
-    )]
-    HeadMoved,
-}
-
-impl StoreError {
-    /// Wraps `source`, saying what was being done.
-    pub fn io(verb: &'static str, source: io::Error) -> Self {
-        Self::Io { verb, source }
-    }
-
-    /// Whether the cause is a lack of room.
-    pub fn is_full(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull)
-    }
-
-    /// Whether the store found its own bytes altered: what was asked for is lost there, and the rest may be well.
-    pub fn is_damage(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::InvalidData)
-    }
-}

@@ -11,24 +11,21 @@
 //! The hash in each commit finds an older header that was put back whole
 //! ([`crate::Commit::require_header`]).
 
-use crate::aead::{self, ONE_TIME, TAG_LEN};
+mod slot;
+
+pub use slot::{Slot, SlotKey, SlotKind};
+
+use crate::aead::{self, ONE_TIME};
 use crate::key::leaving_no_trace;
 use crate::{Error, Kek, Result, VolumeKey};
 use rand::CryptoRng;
+use slot::{SLOT_LEN, WRAPPED_LEN, take};
 
 const MAGIC: [u8; 8] = *b"cairnvol";
 const VERSION: u16 = 1;
 const HASH_BLAKE3: u8 = 1;
 const AEAD_CHACHA20_POLY1305: u8 = 1;
 const FIXED_LEN: usize = 34;
-const SLOT_CLEAR_LEN: usize = 64;
-const WRAPPED_LEN: usize = 32 + TAG_LEN;
-const SLOT_LEN: usize = SLOT_CLEAR_LEN + WRAPPED_LEN;
-
-/// Limits on Argon2id, so that a hostile header can neither eat the reader's memory nor hold it up for long.
-const M_KIB_MAX: u32 = 1 << 20;
-const T_MAX: u32 = 16;
-const P_MAX: u32 = 16;
 
 /// How records are compressed before they are sealed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,42 +42,6 @@ pub struct HeaderParams {
     pub record_size: u32,
     /// How records are compressed.
     pub compression: Compression,
-}
-
-/// Where a slot's key-encryption key comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SlotKind {
-    /// The 32 bytes of a key file.
-    KeyFile,
-    /// Argon2id (RFC 9106) of a passphrase, with an output of 32 bytes.
-    Argon2id {
-        /// Salt of the stretching.
-        salt: [u8; 16],
-        /// Memory in KiB, from 8 `p` to 1 GiB.
-        m_kib: u32,
-        /// Passes, 1 to 16.
-        t: u32,
-        /// Lanes, 1 to 16.
-        p: u32,
-    },
-}
-
-/// A slot about to be made.
-#[derive(Debug)]
-pub struct SlotKey {
-    /// How the key is found again.
-    pub kind: SlotKind,
-    /// The key itself.
-    pub kek: Kek,
-}
-
-/// A volume key, wrapped for one key-encryption key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Slot {
-    /// Where the key-encryption key comes from.
-    pub kind: SlotKind,
-    salt: [u8; 32],
-    wrapped: [u8; WRAPPED_LEN],
 }
 
 /// What a volume is, and the slots that hold its key.
@@ -129,7 +90,8 @@ impl Header {
         Ok((header, key))
     }
 
-    /// The same volume and key behind new slots. Each slot authenticates all others, so all are made anew.
+    /// The same volume and key behind new slots. Each slot authenticates all others, so all are
+    /// made anew.
     pub fn rekey(
         &self,
         rng: &mut (impl CryptoRng + ?Sized),
@@ -159,8 +121,8 @@ impl Header {
         Ok(header)
     }
 
-    /// The volume key, from the first slot that opens. `kek_of` makes the key for a kind of slot, or passes it by
-    /// with `None`.
+    /// The volume key, from the first slot that opens. `kek_of` makes the key for a kind of slot,
+    /// or passes it by with `None`.
     pub fn unlock(&self, mut kek_of: impl FnMut(&SlotKind) -> Option<Kek>) -> Result<VolumeKey> {
         let aad = self.associated_data();
         for slot in &self.slots {
@@ -186,7 +148,8 @@ impl Header {
         stored
     }
 
-    /// Parses the stored form strictly. Opens nothing: what it says is believed only after [`Self::unlock`].
+    /// Parses the stored form strictly. Opens nothing: what it says is believed only after
+    /// [`Self::unlock`].
     pub fn decode(stored: &[u8]) -> Result<Self> {
         let mut rest = stored;
         if take(&mut rest)? != MAGIC {
@@ -288,70 +251,8 @@ impl Header {
     }
 }
 
-impl SlotKind {
-    fn require_valid(&self) -> Result<()> {
-        let &Self::Argon2id { m_kib, t, p, .. } = self else {
-            return Ok(());
-        };
-        let in_bounds =
-            (1..=P_MAX).contains(&p) && (1..=T_MAX).contains(&t) && (8 * p..=M_KIB_MAX).contains(&m_kib);
-        if in_bounds {
-            Ok(())
-        } else {
-            Err(Error::Header {
-                why: "the cost of a passphrase slot is out of bounds",
-            })
-        }
-    }
-}
-
-impl Slot {
-    fn encode_clear(&self, stored: &mut Vec<u8>) {
-        let (kind, [m_kib, t, p], salt) = match self.kind {
-            SlotKind::KeyFile => (1_u32, [0; 3], [0; 16]),
-            SlotKind::Argon2id { salt, m_kib, t, p } => (2, [m_kib, t, p], salt),
-        };
-        for number in [kind, m_kib, t, p] {
-            stored.extend_from_slice(&number.to_le_bytes());
-        }
-        stored.extend_from_slice(&salt);
-        stored.extend_from_slice(&self.salt);
-    }
-
-    fn decode(rest: &mut &[u8]) -> Result<Self> {
-        let kind = u32::from_le_bytes(take(rest)?);
-        let m_kib = u32::from_le_bytes(take(rest)?);
-        let t = u32::from_le_bytes(take(rest)?);
-        let p = u32::from_le_bytes(take(rest)?);
-        let stretch_salt = take(rest)?;
-        let kind = match kind {
-            1 if (m_kib, t, p, stretch_salt) == (0, 0, 0, [0; 16]) => SlotKind::KeyFile,
-            1 => {
-                return Err(Error::Header {
-                    why: "a key file slot has a cost or a passphrase's salt",
-                });
-            }
-            2 => SlotKind::Argon2id {
-                salt: stretch_salt,
-                m_kib,
-                t,
-                p,
-            },
-            _ => {
-                return Err(Error::Header {
-                    why: "this build does not know a key slot's kind",
-                });
-            }
-        };
-        Ok(Self {
-            kind,
-            salt: take(rest)?,
-            wrapped: take(rest)?,
-        })
-    }
-}
-
-/// A header without its key slots: a proof must not hand out what a passphrase can be guessed against.
+/// A header without its key slots: a proof must not hand out what a passphrase can be guessed
+/// against.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeaderParts {
     fixed: [u8; FIXED_LEN],
@@ -403,14 +304,6 @@ impl HeaderParts {
             })
         }
     }
-}
-
-fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N]> {
-    let (bytes, after) = rest.split_first_chunk().ok_or(Error::Header {
-        why: "it is cut short",
-    })?;
-    *rest = after;
-    Ok(*bytes)
 }
 
 #[cfg(test)]

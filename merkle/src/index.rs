@@ -55,7 +55,8 @@ pub fn get(src: &dyn NodeSource, root: Option<&IndexRoot>, recno: u64) -> Result
     Ok(Some(link))
 }
 
-/// The records there are among the `count` from `first` on, in order. Reads only nodes that cover some of them.
+/// The records there are among the `count` from `first` on, in order. Reads only nodes that cover
+/// some of them.
 pub fn range(
     src: &dyn NodeSource,
     root: Option<&IndexRoot>,
@@ -93,8 +94,9 @@ pub fn next_data(src: &dyn NodeSource, root: Option<&IndexRoot>, from: u64) -> R
     Ok(found)
 }
 
-/// Reads the nodes that a change of the records `first` to `last` would replace, so that a caller learns before it that one
-/// is damaged. Those that hold nothing from before `floor` are dropped first, damaged or not, and not read.
+/// Reads the nodes that a change of the records `first` to `last` would replace, so that a caller
+/// learns before it that one is damaged. Those that hold nothing from before `floor` are dropped
+/// first, damaged or not, and not read.
 pub fn reach(src: &dyn NodeSource, root: &IndexRoot, first: u64, last: u64, floor: u64) -> Result<()> {
     match floor {
         0 => Ok(()),
@@ -171,7 +173,8 @@ pub fn next_hole(src: &dyn NodeSource, root: Option<&IndexRoot>, from: u64) -> R
     }
 }
 
-/// The first hole from `from` on, which this node covers; the record behind the node when it has none.
+/// The first hole from `from` on, which this node covers; the record behind the node when it has
+/// none.
 fn hole_below(src: &dyn NodeSource, link: &Link, height: u8, base: u64, from: u64) -> Result<u64> {
     let node = src.node(link)?;
     let view = View::open(&node, height)?;
@@ -197,8 +200,8 @@ fn hole_below(src: &dyn NodeSource, link: &Link, height: u8, base: u64, from: u6
     Ok(from)
 }
 
-/// Visits the whole index in order and verifies all that the module promises of it: `visit_node` sees each node before
-/// it is read, `each` every record.
+/// Visits the whole index in order and verifies all that the module promises of it: `visit_node`
+/// sees each node before it is read, `each` every record.
 pub fn walk(
     src: &dyn NodeSource,
     root: Option<&IndexRoot>,

@@ -131,8 +131,8 @@ impl VolumeKey {
         Locked::try_filled(fill).map(Self)
     }
 
-    /// The key of one purpose. `context` is a fixed string of the format, `cairn 2026-11 …`, so that no two
-    /// purposes ever share a key; `salt` tells apart the uses within one.
+    /// The key of one purpose. `context` is a fixed string of the format, `cairn 2026-11 …`, so
+    /// that no two purposes ever share a key; `salt` tells apart the uses within one.
     pub fn derive(&self, context: &'static str, salt: &[u8]) -> SubKey {
         self.0.derive(context, salt)
     }
@@ -183,7 +183,8 @@ impl SubKey {
 }
 
 impl Kek {
-    /// The 32 bytes of a key file, or Argon2id's output: for tests, since the argument is a copy on the stack.
+    /// The 32 bytes of a key file, or Argon2id's output: for tests, since the argument is a copy on
+    /// the stack.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(Locked::filled(|place| *place = bytes))
     }

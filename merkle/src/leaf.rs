@@ -11,12 +11,10 @@
 use crate::aead;
 use crate::buffer::Buffer;
 use crate::group::{self, Part};
-use crate::{BlockKey, Cid, Codec, Epoch, Error, Link, Result, Sealed};
+use crate::{BlockKey, Cid, Codec, Epoch, Error, Link, MAX_STORED, Result, Sealed};
 use bytes::Bytes;
 use rand::CryptoRng;
 use std::ops::Range;
-
-pub use crate::clear::MAX_STORED;
 
 /// Stored bytes of a leaf beyond its plaintext.
 pub const LEAF_OVERHEAD: usize = aead::OVERHEAD;
@@ -43,7 +41,8 @@ pub fn open_leaf(link: &Link, stored: Bytes) -> Result<Vec<u8>> {
     Ok(plain)
 }
 
-/// Verifies a leaf and opens it into `plain`, which must be as long as what was sealed; it holds zeros after an error.
+/// Verifies a leaf and opens it into `plain`, which must be as long as what was sealed; it holds
+/// zeros after an error.
 pub fn open_leaf_into(link: &Link, stored: &[u8], plain: &mut [u8]) -> Result<()> {
     verify(link, Codec::Leaf, stored)
         .inspect_err(|_| plain.fill(0))
@@ -53,7 +52,8 @@ pub fn open_leaf_into(link: &Link, stored: &[u8], plain: &mut [u8]) -> Result<()
         })
 }
 
-/// The whole groups of a leaf's stored bytes that hold `range` of its plaintext; `None` if a part of it cannot be opened.
+/// The whole groups of a leaf's stored bytes that hold `range` of its plaintext; `None` if a part
+/// of it cannot be opened.
 pub fn part_for(link: &Link, range: &Range<usize>) -> Option<Range<usize>> {
     let stored_len = link.len as usize;
     let is_within = range.start < range.end && range.end + LEAF_OVERHEAD <= stored_len;

@@ -11,73 +11,50 @@
 //! **Invariant:** this crate knows no path, no errno, no FUSE and no Ethereum. It never reads the
 //! clock and draws randomness only through its arguments, so that every test can replay it.
 //!
-//! Without the feature `sealing` only the keyless parts are built: names, the store's seam, and
-//! the walk over the links of nodes.
+//! What needs no key lies below, in `cairn-block`: names, epochs and the seams to store and
+//! anchor. This crate hands them on, so that its users name one crate.
 
-pub mod anchor;
+mod aead;
 pub mod audit;
+pub mod btree;
 pub mod buffer;
 pub mod car;
-mod cid;
 pub mod clear;
-mod epoch;
+pub mod commit;
 pub mod error;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
-pub mod group;
-pub mod memory;
-pub mod store;
-pub mod twin;
-pub mod walk;
-
-#[cfg(feature = "sealing")]
-mod aead;
-#[cfg(feature = "sealing")]
-pub mod btree;
-#[cfg(feature = "sealing")]
-pub mod commit;
-#[cfg(feature = "sealing")]
 pub mod head;
-#[cfg(feature = "sealing")]
 pub mod header;
-#[cfg(feature = "sealing")]
 pub mod index;
-#[cfg(feature = "sealing")]
 pub mod key;
-#[cfg(feature = "sealing")]
 pub mod leaf;
-#[cfg(feature = "sealing")]
 pub mod link;
-#[cfg(feature = "sealing")]
 pub mod log;
-#[cfg(feature = "sealing")]
 pub mod node;
-#[cfg(feature = "sealing")]
 pub mod proof;
 #[cfg(feature = "testing")]
 pub mod testing;
-#[cfg(feature = "sealing")]
 mod tree;
+pub mod twin;
+pub mod walk;
 
-pub use anchor::{Anchor, AnchorError, Cancel, Challenge, ChallengeKind, Fault, Verdict, Version, decide};
-pub use cid::{CODEC_DAG_CBOR, CODEC_RAW, Cid, Codec, MULTIHASH_BLAKE3};
-pub use clear::{MAX_STORED, node_links};
-pub use epoch::Epoch;
-pub use error::{Error, Result, StoreError};
-pub use memory::MemoryStore;
-pub use store::{BlockStore, HeadSwap, LogPos, LogRest, PartHint, PutHint, Sealed, StoreStats, Twin};
-pub use twin::{Copies, DamagedCopy, root_block};
-
-#[cfg(feature = "sealing")]
-pub use {
-    commit::Commit,
-    head::Head,
-    header::{Compression, Header, HeaderParams, HeaderParts, Slot, SlotKey, SlotKind},
-    key::{BlockKey, BodyKey, Kek, SubKey, VolumeKey},
-    leaf::{LEAF_OVERHEAD, open_leaf, open_leaf_into, open_leaf_part, part_for, seal_leaf},
-    link::{Link, SECRET_LEN},
-    log::{LogKey, Opened},
-    node::{Node, open_node, seal_node},
-    proof::{Proof, ProofSource, Recorder},
-    tree::{Damaged, NodeSink, NodeSource, stop},
+pub use cairn_block::{
+    Anchor, AnchorError, BlockStore, Blocks, CODEC_DAG_CBOR, CODEC_RAW, Cancel, Challenge, ChallengeKind,
+    Cid, Codec, EmptyStore, Epoch, Fault, HeadSwap, Heads, Log, LogPos, LogRest, MAX_STORED,
+    MULTIHASH_BLAKE3, MemoryStore, PartHint, PutHint, Sealed, StoreError, StoreStats, Twin, Verdict, Version,
+    decide, group, overlay,
 };
+pub use clear::node_links;
+pub use commit::Commit;
+pub use error::{Error, Result};
+pub use head::Head;
+pub use header::{Compression, Header, HeaderParams, HeaderParts, Slot, SlotKey, SlotKind};
+pub use key::{BlockKey, BodyKey, Kek, SubKey, VolumeKey};
+pub use leaf::{LEAF_OVERHEAD, open_leaf, open_leaf_into, open_leaf_part, part_for, seal_leaf};
+pub use link::{Link, SECRET_LEN};
+pub use log::{LogKey, Opened};
+pub use node::{Node, open_node, seal_node};
+pub use proof::{Proof, ProofSource, Recorder};
+pub use tree::{Damaged, NodeSink, NodeSource, stop};
+pub use twin::{Copies, DamagedCopy, root_block};

@@ -16,7 +16,8 @@ pub struct Link {
     pub cid: Cid,
     /// The block's one-time key.
     pub key: BlockKey,
-    /// The epoch the block was written in: what is younger than every snapshot can be freed without counting.
+    /// The epoch the block was written in: what is younger than every snapshot can be freed without
+    /// counting.
     pub birth: Epoch,
     /// Length of the stored bytes.
     pub len: u32,

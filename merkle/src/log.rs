@@ -46,8 +46,8 @@ impl LogKey {
         Self(key.derive_locked(CONTEXT, &salt))
     }
 
-    /// Seals a record that follows the one with the tag `prev`; zeros for the first one of a mount. Returns the
-    /// stored bytes and this record's tag.
+    /// Seals a record that follows the one with the tag `prev`; zeros for the first one of a mount.
+    /// Returns the stored bytes and this record's tag.
     pub fn seal(&self, pos: LogPos, prev: [u8; TAG_LEN], plain: &[u8]) -> (Bytes, [u8; TAG_LEN]) {
         let mut sealed = Vec::with_capacity(plain.len() + TAG_LEN);
         sealed.extend_from_slice(plain);
@@ -65,7 +65,8 @@ impl LogKey {
         (stored.into(), tag)
     }
 
-    /// Opens the record at `pos`. Whether it follows the one before is for the caller to see: [`Opened::previous`].
+    /// Opens the record at `pos`. Whether it follows the one before is for the caller to see:
+    /// [`Opened::previous`].
     pub fn open(&self, pos: LogPos, stored: &[u8]) -> Result<Opened> {
         let refuse = |why| Error::Log {
             epoch: pos.epoch,

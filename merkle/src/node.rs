@@ -35,7 +35,8 @@ pub struct Node {
 /// Seals a node under a fresh key.
 ///
 /// # Panics
-/// If the stored node would exceed [`clear::MAX_STORED`]: trees split their nodes long before.
+/// If the stored node would exceed [`MAX_STORED`](crate::MAX_STORED): trees split their nodes long
+/// before.
 pub fn seal_node(rng: &mut (impl CryptoRng + ?Sized), birth: Epoch, node: &Node) -> (Sealed, Link) {
     let key = BlockKey::random(rng);
     let keys = key.node_keys();
@@ -70,7 +71,8 @@ pub(crate) fn seal_secrets(keys: &NodeKeys, links: &[Link]) -> Vec<u8> {
     let mut secrets = Vec::with_capacity(links.len() * SECRET_LEN + TAG_LEN);
     links.iter().for_each(|link| link.encode_secret(&mut secrets));
     if !secrets.is_empty() {
-        // No associated data: the body's tag covers what comes out of here, together with the names.
+        // No associated data: the body's tag covers what comes out of here, together with the
+        // names.
         aead::seal(keys.secrets.as_bytes(), ONE_TIME, &[], &mut secrets);
     }
     secrets

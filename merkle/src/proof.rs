@@ -58,7 +58,8 @@ pub struct Proof {
     blocks: BTreeMap<Cid, Disclosed>,
 }
 
-/// As stored: version, root, path, whether leaves are there, the header's parts, the blocks in the order of their names.
+/// As stored: version, root, path, whether leaves are there, the header's parts, the blocks in the
+/// order of their names.
 #[derive(Serialize, Deserialize)]
 struct StoredProof<'a>(
     u64,
@@ -147,7 +148,8 @@ impl Proof {
         }
     }
 
-    /// What the commit block says. Its links lead through this proof only: they have names and no keys.
+    /// What the commit block says. Its links lead through this proof only: they have names and no
+    /// keys.
     pub fn commit(&self) -> Result<Commit> {
         let (key, stored) = self.body(&self.root)?;
         let parsed = crate::commit::parse(&self.root, stored)?;

@@ -21,8 +21,8 @@ pub trait NodeSource {
     /// The node `link` leads to, verified and opened.
     fn node(&self, link: &Link) -> Result<Arc<Node>>;
 
-    /// One of the nodes that lie side by side below another. Who comes for one often comes for those beside it: a
-    /// source may read them together.
+    /// One of the nodes that lie side by side below another. Who comes for one often comes for
+    /// those beside it: a source may read them together.
     fn node_among(&self, siblings: &[Link], at: usize) -> Result<Arc<Node>> {
         self.node(&siblings[at])
     }
@@ -33,12 +33,13 @@ pub trait NodeSink {
     /// Seals and keeps a node; the link answered leads to it.
     fn put_node(&self, node: Node) -> Result<Link>;
 
-    /// Notes that the tree being written no longer names this block. When an operation of a tree fails, what it
-    /// dropped so far must be forgotten together with what it put.
+    /// Notes that the tree being written no longer names this block. When an operation of a tree
+    /// fails, what it dropped so far must be forgotten together with what it put.
     fn drop_block(&self, link: &Link) -> Result<()>;
 }
 
-/// Told of a node that is missing or not what was written: `Ok` goes past it, an error ends the operation.
+/// Told of a node that is missing or not what was written: `Ok` goes past it, an error ends the
+/// operation.
 pub type Damaged<'a> = dyn FnMut(&Link, Error) -> Result<()> + 'a;
 
 /// A [`Damaged`] that goes past nothing.
@@ -56,7 +57,8 @@ pub(crate) fn past<T>(read: Result<T>, link: &Link, damaged: &mut Damaged<'_>) -
 
 #[cfg(test)]
 pub(crate) mod tests {
-    //! A source and sink that counts, and notices a block dropped twice or read after it was dropped.
+    //! A source and sink that counts, and notices a block dropped twice or read after it was
+    //! dropped.
 
     use super::*;
     use crate::{BlockKey, Cid, Codec, Epoch};

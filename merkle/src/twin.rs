@@ -69,7 +69,8 @@ enum Second {
     Found(Twin),
 }
 
-/// Both copies, read once. Bytes that the store cannot read for damage of its own are as good as none.
+/// Both copies, read once. Bytes that the store cannot read for damage of its own are as good as
+/// none.
 #[derive(Clone, Debug)]
 pub struct Copies {
     /// The first copy of the head: what the next swap has to expect.
@@ -151,9 +152,10 @@ impl Copies {
         }
     }
 
-    /// The head without a key, and what it claims: the first copy if the commit block it names is there and says the same,
-    /// else the second if it is so there, else what can be said of the first. A later twin of the same volume is taken before
-    /// both, and these are its copies then: the store has lost its first ones, or a crash came before they were written.
+    /// The head without a key, and what it claims: the first copy if the commit block it names is
+    /// there and says the same, else the second if it is so there, else what can be said of the
+    /// first. A later twin of the same volume is taken before both, and these are its copies then:
+    /// the store has lost its first ones, or a crash came before they were written.
     ///
     /// # Errors
     /// A head that has not the form of one; what the store failed with.
@@ -274,6 +276,7 @@ fn readable<T>(answer: std::result::Result<T, StoreError>) -> std::result::Resul
 #[cfg(all(test, feature = "testing"))]
 mod tests {
     use super::*;
+    use crate::Blocks;
 
     fn copies(first: Option<&'static [u8]>, second: Second) -> Copies {
         Copies {

@@ -3,8 +3,8 @@
 use cairn_fs::{Caller, Config, Engine, InodeNo, Kind, Name, Opening, Quota, SetIdBits, Time};
 use cairn_merkle::testing::TestRng;
 use cairn_merkle::{
-    BlockStore, Cid, Compression, Epoch, HeadSwap, Header, HeaderParams, Kek, MemoryStore, PutHint, Sealed,
-    SlotKey, SlotKind, VolumeKey,
+    Blocks, Cid, Compression, Epoch, HeadSwap, Header, HeaderParams, Heads, Kek, MemoryStore, PutHint,
+    Sealed, SlotKey, SlotKind, VolumeKey,
 };
 use std::sync::Arc;
 use std::time::Duration;

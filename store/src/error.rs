@@ -5,7 +5,7 @@
 //!   every later call ------> StoreError: names the verb, for the filesystem to turn into an errno
 //! ```
 
-use cairn_merkle::StoreError;
+use cairn_block::StoreError;
 use std::{io, path::PathBuf};
 
 /// Why a store could not be created or opened.
@@ -17,7 +17,8 @@ pub enum OpenError {
         /// The directory asked for.
         path: PathBuf,
     },
-    /// The directory holds something else, or a store whose creation was cut short. It was left as it was.
+    /// The directory holds something else, or a store whose creation was cut short. It was left as
+    /// it was.
     #[error("{} holds no Cairn store", path.display())]
     NotAStore {
         /// The directory asked for.

@@ -1,7 +1,7 @@
 //! The untrusted side: where sealed blocks lie. It knows no key.
 //!
 //! ```text
-//!   merkle::BlockStore  (put, get, sync, swap_head, log_append, ...)
+//!   cairn_block: BlockStore = Blocks (rocks/blocks.rs) + Log (rocks/log.rs) + Heads (rocks/heads.rs)
 //!            |
 //!       RocksStore ---- pack: blocks behind each other in large files
 //!            |     `--- lock: one handle at a time

@@ -6,8 +6,8 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-/// Opens a file of the store. No link to elsewhere is followed, and no pipe waited for; whether it is a regular file is
-/// for the caller to look at.
+/// Opens a file of the store. No link to elsewhere is followed, and no pipe waited for; whether it
+/// is a regular file is for the caller to look at.
 pub(crate) fn open(path: &Path, write: bool) -> io::Result<File> {
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
     File::options()
@@ -17,8 +17,8 @@ pub(crate) fn open(path: &Path, write: bool) -> io::Result<File> {
         .open(path)
 }
 
-/// Whether a file is one that the store made: a regular file with this one name. Another name of it may be a file of the
-/// host, which is not to be written.
+/// Whether a file is one that the store made: a regular file with this one name. Another name of it
+/// may be a file of the host, which is not to be written.
 pub(crate) fn is_ours(file: &File) -> bool {
     file.metadata()
         .is_ok_and(|about| about.is_file() && about.nlink() == 1)

@@ -37,7 +37,7 @@ pub(crate) use place::Place;
 use append::Appender;
 use buffer::{Buffer, Pool};
 use bytes::Bytes;
-use cairn_merkle::{Cid, Epoch, PartHint, Sealed};
+use cairn_block::{Cid, Epoch, PartHint, Sealed};
 use file::Pack;
 use parking_lot::Mutex;
 use quick_cache::sync::Cache;
@@ -51,12 +51,14 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 pub(crate) const DIR: &str = "packs";
 /// Packs kept open.
 const OPEN_MAX: usize = 128;
-/// Blocks from here on are read past the page cache: who asked keeps them, and the copy costs more than the read ahead saves.
+/// Blocks from here on are read past the page cache: who asked keeps them, and the copy costs more
+/// than the read ahead saves.
 const DIRECT_BYTES_MIN: usize = 64 << 10;
 /// Bytes of neighbours read at once, and buffers for that kept for reuse.
 const READ_BYTES: usize = 2 << 20;
 const READ_BUFFERS: usize = 8;
-/// What a single block is read into, if it fits: a buffer for many would be held for it as long as it is.
+/// What a single block is read into, if it fits: a buffer for many would be held for it as long as
+/// it is.
 const BLOCK_BYTES: usize = 256 << 10;
 const BLOCK_BUFFERS: usize = 32;
 
@@ -88,6 +90,7 @@ impl Packs {
     pub(crate) fn create(store: &Path) -> io::Result<()> {
         let dir = store.join(DIR);
         fs::create_dir(&dir)?;
+        // Nothing is dead, and that is known: else the first reclaim would walk the whole index.
         Garbage::default().save(&dir)?;
         File::open(store)?.sync_all()
     }
@@ -96,14 +99,17 @@ impl Packs {
     pub(crate) fn open(store: &Path, index: Index) -> io::Result<Self> {
         let dir = store.join(DIR);
         let numbers = file::numbers(&dir)?;
+        // Never an old pack: after a crash its end is not known, and a place must not get other
+        // bytes.
         let next = numbers.last().map_or(0, |last| last + 1);
+        // Taken before the writer starts: what it says is of packs that no longer grow.
         let garbage = Garbage::take(&dir, numbers.len())?;
         Ok(Self {
             appender: Appender::start(dir.clone(), next, index)?,
             open: Cache::new(OPEN_MAX),
             buffers: [
                 Pool::new(BLOCK_BYTES, BLOCK_BUFFERS),
-                Pool::new(READ_BYTES.max(cairn_merkle::MAX_STORED), READ_BUFFERS),
+                Pool::new(READ_BYTES.max(cairn_block::MAX_STORED), READ_BUFFERS),
             ],
             garbage: Mutex::new(garbage),
             punches: AtomicU64::new(0),
@@ -111,7 +117,8 @@ impl Packs {
         })
     }
 
-    /// Queues blocks to be written; see [`Self::sync`]. `claim` is asked before room is taken from the device.
+    /// Queues blocks to be written; see [`Self::sync`]. `claim` is asked before room is taken from
+    /// the device.
     pub(crate) fn put(
         &self,
         epoch: Epoch,
@@ -144,7 +151,8 @@ impl Packs {
         self.punches.load(SeqCst)
     }
 
-    /// The bytes at a place, or `None` if there are none: the outside took the file, or the place was never written.
+    /// The bytes at a place, or `None` if there are none: the outside took the file, or the place
+    /// was never written.
     pub(crate) fn read(&self, place: Place) -> io::Result<Option<Bytes>> {
         let found = self.read_run(&[place])?;
         Ok(found.into_iter().next().flatten())
@@ -153,6 +161,7 @@ impl Packs {
     /// The bytes at a place, if the page cache has them.
     pub(crate) fn read_now(&self, place: Place) -> Option<Bytes> {
         let len = place.len as usize;
+        // Large blocks bypass the page cache, so asking for one would always be in vain.
         if len >= DIRECT_BYTES_MIN || !file::is_possible(place) {
             return None;
         }
@@ -172,6 +181,7 @@ impl Packs {
             .and_then(|pack| self.read_from(&pack, first.offset, len))
         {
             Ok(bytes) => bytes,
+            // The reader with the key tells a missing block from a failing store, and goes on.
             Err(error) if is_absence(&error) => return Ok(nothing()),
             Err(error) => return Err(error),
         };
@@ -198,8 +208,8 @@ impl Packs {
         }
     }
 
-    /// Says that these runs are read next: those that go through the page cache are on their way at once, and not one
-    /// after the other.
+    /// Says that these runs are read next: those that go through the page cache are on their way at
+    /// once, and not one after the other.
     pub(crate) fn announce(&self, runs: &[&[Place]]) {
         for run in runs {
             if let Some((first, len)) = extent(run)
@@ -259,15 +269,18 @@ impl Packs {
         self.garbage.lock().clone()
     }
 
-    /// Begins a reclaim: what is dead so far. The count begins anew, so what is deleted from here on is left to the next.
+    /// Begins a reclaim: what is dead so far. The count begins anew, so what is deleted from here
+    /// on is left to the next.
     pub(crate) fn take_garbage(&self) -> Garbage {
         std::mem::take(&mut *self.garbage.lock())
     }
 
-    /// The packs that may hold what `garbage` counts. The writer must have drained since that was taken, and the view of
-    /// the index that is walked must be taken after this: then whatever lies below a limit and is not in it is dead.
+    /// The packs that may hold what `garbage` counts. The writer must have drained since that was
+    /// taken, and the view of the index that is walked must be taken after this: then whatever lies
+    /// below a limit and is not in it is dead.
     pub(crate) fn suspects(&self, garbage: &Garbage) -> io::Result<Vec<Suspect>> {
-        // A pack made after this look has blocks that the index may not know of yet: it is left alone.
+        // A pack made after this look has blocks that the index may not know of yet: it is left
+        // alone.
         let (growing, next) = self.appender.growing();
         let mut suspects = Vec::new();
         for number in file::numbers(&self.dir)? {
@@ -290,12 +303,17 @@ impl Packs {
 
     /// Gives back what nothing lives in.
     pub(crate) fn punch(&self, suspects: &[Suspect], live: &Live) -> io::Result<()> {
+        // Before the first hole: a reader that sees the old count read all its bytes before any was
+        // taken away; every other one looks in the index again.
         self.punches.fetch_add(1, SeqCst);
         for suspect in suspects {
             let pack = self.pack(suspect.number)?;
-            // Not by what grows now: a pack that grew when the look began may have got blocks since, and ended.
+            // Not by what grows now: a pack that grew when the look began may have got blocks
+            // since, and ended.
             if suspect.ended && live.is_dead(suspect.number) {
                 pack.remove()?;
+                // After the file: in the other order a reader could open it again, and keep its
+                // room.
                 self.open.remove(&suspect.number);
                 continue;
             }
@@ -312,6 +330,8 @@ impl Packs {
 
     /// Writes what is queued, ends the writer, and notes what is dead. Further puts fail.
     pub(crate) fn close(&self) -> io::Result<()> {
+        // The count last: saved before the writer ends, it would vouch for packs that still grow. A
+        // crash before this leaves none, and the next reclaim looks at every pack.
         self.appender.end()?;
         self.garbage.lock().save(&self.dir)
     }
@@ -343,7 +363,8 @@ fn extent(run: &[Place]) -> Option<(Place, usize)> {
     file::is_possible(*last).then(|| (*first, len()))
 }
 
-/// Errors that say there is nothing there: what the outside took away is a missing block, not a failed store.
+/// Errors that say there is nothing there: what the outside took away is a missing block, not a
+/// failed store.
 fn is_absence(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -352,149 +373,4 @@ fn is_absence(error: &io::Error) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn neighbours_are_read_together_and_others_apart() {
-        let place = |pack, offset, len| Place { pack, offset, len };
-        let places = [
-            place(1, 0, 500),
-            place(1, 512, 1000),
-            place(1, 1536, 8),
-            place(1, 4096, 8),
-            place(2, 4608, 8),
-        ];
-        let runs: Vec<_> = Packs::runs(&places).map(<[Place]>::len).collect();
-        assert_eq!(runs, [3, 1, 1]);
-        let large: Vec<_> = (0..40).map(|n| place(1, n * 131_584, 131_088)).collect();
-        assert!(Packs::runs(&large).all(|run| run.len() <= 16));
-        assert_eq!(Packs::runs(&large).map(<[Place]>::len).sum::<usize>(), 40);
-    }
-
-    #[test]
-    fn garbage_is_known_after_a_clean_close_and_unknown_after_any_other() {
-        let dir = tempfile::tempdir().unwrap();
-        Packs::create(dir.path()).unwrap();
-        let open = || Packs::open(dir.path(), Box::new(|_| Ok(()))).unwrap();
-        let packs = open();
-        assert!(!packs.garbage().is_unknown());
-        fs::write(dir.path().join(DIR).join("00000005"), "").unwrap();
-        packs.forget(&[Place {
-            pack: 5,
-            offset: 0,
-            len: 700,
-        }]);
-        drop(packs);
-        let packs = open();
-        assert_eq!(
-            (packs.garbage().bytes(), packs.garbage().is_unknown()),
-            (1024, false)
-        );
-        std::mem::forget(packs);
-        assert!(open().garbage().is_unknown());
-    }
-
-    /// Packs whose index is told only while the gate is open, and the index.
-    struct Gated {
-        packs: Packs,
-        gate: Arc<Mutex<()>>,
-        index: Arc<Mutex<Vec<Place>>>,
-        _dir: tempfile::TempDir,
-    }
-
-    impl Gated {
-        /// As after a crash: what is in the packs is unknown.
-        fn new() -> Self {
-            let dir = tempfile::tempdir().unwrap();
-            fs::create_dir(dir.path().join(DIR)).unwrap();
-            let (gate, index) = (Arc::<Mutex<()>>::default(), Arc::<Mutex<Vec<Place>>>::default());
-            let (wait, learn) = (Arc::clone(&gate), Arc::clone(&index));
-            let learn = move |written: &[Written]| {
-                let _open = wait.lock();
-                learn.lock().extend(written.iter().map(|written| written.place));
-                Ok(())
-            };
-            let packs = Packs::open(dir.path(), Box::new(learn)).unwrap();
-            Self {
-                packs,
-                gate,
-                index,
-                _dir: dir,
-            }
-        }
-
-        fn put(&self, n: u32) {
-            let mut bytes = vec![(n % 255) as u8 + 1; 1 << 20];
-            bytes[..4].copy_from_slice(&n.to_le_bytes());
-            let block = Sealed::new(Cid::of(cairn_merkle::Codec::Leaf, &bytes), bytes.into());
-            self.packs.put(Epoch(1), &[block], &|_| Ok(())).unwrap();
-        }
-
-        /// What a walk of the index finds now.
-        fn live(&self, suspects: &[Suspect]) -> Live {
-            let numbers: Vec<_> = suspects.iter().map(|suspect| suspect.number).collect();
-            let mut live = Live::of(&numbers);
-            self.index.lock().iter().for_each(|place| live.note(*place));
-            live
-        }
-
-        fn is_whole(&self, place: Place) -> bool {
-            let found = self.packs.read(place).unwrap();
-            found.is_some_and(|bytes| bytes[4] > 0 && bytes[4..].iter().all(|byte| *byte == bytes[4]))
-        }
-    }
-
-    #[test]
-    fn a_pack_that_grew_when_a_reclaim_began_and_ended_during_its_walk_stays() {
-        let gated = Gated::new();
-        let shut = gated.gate.lock();
-        // Pack 0 is made; its block waits for the writer, and the index knows nothing of it yet.
-        gated.put(0);
-        let garbage = gated.packs.take_garbage();
-        let suspects = gated.packs.suspects(&garbage).unwrap();
-        assert_eq!(suspects.len(), 1);
-        let live = gated.live(&suspects);
-        drop(shut);
-        // During the walk, puts fill the pack and begin the next.
-        (1..300).for_each(|n| gated.put(n));
-        gated.packs.sync().unwrap();
-        let places = gated.index.lock().clone();
-        assert!(places.last().unwrap().pack > 0);
-        gated.packs.punch(&suspects, &live).unwrap();
-        assert!(places.iter().all(|place| gated.is_whole(*place)));
-    }
-
-    #[test]
-    fn a_pack_that_grows_gives_back_what_died_below_where_the_writer_was() {
-        let gated = Gated::new();
-        (0..8).for_each(|n| gated.put(n));
-        gated.packs.drain().unwrap();
-        let suspects = gated.packs.suspects(&gated.packs.take_garbage()).unwrap();
-        (8..16).for_each(|n| gated.put(n));
-        gated.packs.drain().unwrap();
-        let kept = gated.index.lock()[3];
-        let dead: Vec<_> = gated.index.lock()[..8].to_vec();
-        let mut live = Live::of(&[0]);
-        live.note(kept);
-        gated.packs.punch(&suspects, &live).unwrap();
-        let whole = |place: &Place| gated.is_whole(*place);
-        assert_eq!(dead.iter().filter(|place| whole(place)).count(), 1);
-        assert!(whole(&kept) && gated.index.lock()[8..].iter().all(whole));
-        let used = gated.packs.used_bytes().unwrap();
-        assert!(used < 34 << 20, "{used}");
-    }
-
-    #[test]
-    fn what_dies_after_a_reclaim_began_is_left_to_the_next() {
-        let gated = Gated::new();
-        gated.packs.take_garbage();
-        gated.put(1);
-        gated.packs.drain().unwrap();
-        let place = gated.index.lock()[0];
-        let garbage = gated.packs.take_garbage();
-        gated.packs.forget(&[place]);
-        assert!(!garbage.suspects(0), "nothing was dead yet");
-        assert!(gated.packs.garbage().suspects(0));
-    }
-}
+mod tests;

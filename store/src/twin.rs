@@ -15,7 +15,7 @@
 use crate::own;
 use crate::pack::buffer::ALIGN;
 use bytes::Bytes;
-use cairn_merkle::{HeadSwap, MAX_STORED, Twin};
+use cairn_block::{HeadSwap, MAX_STORED, Twin};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
@@ -65,8 +65,9 @@ pub(crate) fn read(dir: &Path, generation: u64) -> io::Result<Option<Twin>> {
     Ok(found.and_then(|(of, twin)| (of == generation).then_some(twin)))
 }
 
-/// The copy in the place of that of swap `generation`, and of which swap it is, or `None` if it is not whole or not there.
-/// Damage makes no whole copy of another swap: such a copy comes from an older or another state of the store.
+/// The copy in the place of that of swap `generation`, and of which swap it is, or `None` if it is
+/// not whole or not there. Damage makes no whole copy of another swap: such a copy comes from an
+/// older or another state of the store.
 pub(crate) fn lying(dir: &Path, generation: u64) -> io::Result<Option<(u64, Twin)>> {
     let file = match own::open(&path_of(dir, generation), false) {
         Ok(file) => file,
@@ -170,7 +171,7 @@ pub(crate) mod fuzzing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cairn_merkle::Epoch;
+    use cairn_block::Epoch;
 
     fn swap<'a>(head: &'a [u8], root_block: &'a [u8]) -> HeadSwap<'a> {
         HeadSwap {

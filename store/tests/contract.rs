@@ -5,7 +5,7 @@
     reason = "the lint spares test functions, not the functions they share"
 )]
 
-use cairn_merkle::testing::store_contract;
+use cairn_block::testing::store_contract;
 use cairn_store::{RocksStore, StoreOptions};
 use std::cell::RefCell;
 

@@ -4,7 +4,7 @@
 //!   store --many puts | swaps, deletes and a reclaim--> closed --> copy: a bit of the log flipped --> opened
 //! ```
 
-use cairn_merkle::{BlockStore, Cid, Codec, Epoch, HeadSwap, PutHint, Sealed};
+use cairn_block::{Blocks, Cid, Codec, Epoch, HeadSwap, Heads, PutHint, Sealed};
 use cairn_store::{RocksStore, StoreOptions};
 use std::fs;
 use std::path::{Path, PathBuf};

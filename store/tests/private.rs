@@ -1,7 +1,7 @@
 //! The files of a store say nothing of their machine.
 
 use bytes::Bytes;
-use cairn_merkle::{BlockStore, Cid, Codec, Epoch, HeadSwap, LogPos, PutHint, Sealed};
+use cairn_block::{Blocks, Cid, Codec, Epoch, HeadSwap, Heads, Log, LogPos, PutHint, Sealed};
 use cairn_store::{RocksStore, StoreOptions};
 use std::fs;
 use std::path::Path;

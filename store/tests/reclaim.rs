@@ -1,6 +1,6 @@
 //! Reclaims beside a writer: what is synced stays, whatever fills up and ends meanwhile.
 
-use cairn_merkle::{BlockStore, Cid, Codec, Epoch, PutHint, Sealed};
+use cairn_block::{Blocks, Cid, Codec, Epoch, PutHint, Sealed};
 use cairn_store::{RocksStore, StoreOptions};
 use std::fs;
 use std::path::Path;

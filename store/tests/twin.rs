@@ -6,7 +6,7 @@
     reason = "the lint spares test functions, not the functions they share"
 )]
 
-use cairn_merkle::{BlockStore, Epoch, HeadSwap, StoreError, Twin};
+use cairn_block::{Epoch, HeadSwap, Heads, StoreError, Twin};
 use cairn_store::{RocksStore, StoreOptions};
 use std::fs;
 use std::path::Path;
@@ -82,7 +82,8 @@ fn any_altered_bit_of_the_twin_is_noticed_and_the_next_swap_writes_it_anew() {
 #[test]
 fn a_twin_of_a_swap_that_did_not_come_about_does_not_count() {
     let dir = store();
-    // As a crash leaves it between the two steps: the other file is of swap 3, which the index knows nothing of.
+    // As a crash leaves it between the two steps: the other file is of swap 3, which the index
+    // knows nothing of.
     let two = fs::read(dir.path().join("twin-0")).unwrap();
     let crashed = store();
     let third = open(crashed.path());

@@ -2,10 +2,9 @@
 
 use bytes::Bytes;
 use cairn_merkle::clear::HeadClaim;
+use cairn_merkle::overlay::Overlay;
 use cairn_merkle::twin::{DamagedCopy, Part, Side};
-use cairn_merkle::{
-    BlockStore, Cid, Epoch, HeadSwap, LogPos, LogRest, PutHint, Sealed, StoreError, StoreStats, Twin,
-};
+use cairn_merkle::{BlockStore, Cid, HeadSwap, StoreError, Twin};
 use parking_lot::Mutex;
 use std::sync::Arc;
 
@@ -43,41 +42,19 @@ impl<S: BlockStore> Doctored<S> {
     }
 }
 
-impl<S: BlockStore> BlockStore for Doctored<S> {
+impl<S: BlockStore> Overlay for Doctored<S> {
+    type Below = S;
+
+    fn below(&self) -> &S {
+        &self.inner
+    }
+
     fn get(&self, cid: &Cid) -> Result<Option<Bytes>, StoreError> {
         let stored = self.inner.get(cid)?;
         match self.root.as_ref() == Some(cid) {
             true => Ok(self.or_altered(Part::CommitBlock, Side::First, stored)),
             false => Ok(stored),
         }
-    }
-
-    fn put(&self, epoch: Epoch, blocks: &[Sealed], hint: PutHint) -> Result<(), StoreError> {
-        self.inner.put(epoch, blocks, hint)
-    }
-
-    fn delete(&self, cids: &[Cid]) -> Result<(), StoreError> {
-        self.inner.delete(cids)
-    }
-
-    fn sync(&self) -> Result<(), StoreError> {
-        self.inner.sync()
-    }
-
-    fn log_append(&self, records: &[(LogPos, Bytes)]) -> Result<(), StoreError> {
-        self.inner.log_append(records)
-    }
-
-    fn log_read(&self, from: LogPos, bytes_max: usize) -> Result<Vec<(LogPos, Bytes)>, StoreError> {
-        self.inner.log_read(from, bytes_max)
-    }
-
-    fn log_mark(&self, mark: &[u8]) -> Result<(), StoreError> {
-        self.inner.log_mark(mark)
-    }
-
-    fn log_rest(&self) -> Result<LogRest, StoreError> {
-        self.inner.log_rest()
     }
 
     fn head(&self) -> Result<Option<Bytes>, StoreError> {
@@ -103,6 +80,11 @@ impl<S: BlockStore> BlockStore for Doctored<S> {
         }))
     }
 
+    /// Says nothing: what lies on the medium is not what this store says.
+    fn head_afresh(&self) -> Result<Option<Bytes>, StoreError> {
+        Ok(None)
+    }
+
     fn swap_head(&self, swap: &HeadSwap<'_>) -> Result<(), StoreError> {
         if self.head()?.as_deref() != swap.expected {
             return Err(StoreError::HeadMoved);
@@ -114,21 +96,5 @@ impl<S: BlockStore> BlockStore for Doctored<S> {
         })?;
         *self.altered.lock() = None;
         Ok(())
-    }
-
-    fn fresh(&self, after: Option<(Epoch, Cid)>, count_max: usize) -> Result<Vec<(Epoch, Cid)>, StoreError> {
-        self.inner.fresh(after, count_max)
-    }
-
-    fn list(&self, after: Option<Cid>, count_max: usize) -> Result<Vec<Cid>, StoreError> {
-        self.inner.list(after, count_max)
-    }
-
-    fn stats(&self) -> Result<StoreStats, StoreError> {
-        self.inner.stats()
-    }
-
-    fn reclaim(&self) -> Result<(), StoreError> {
-        self.inner.reclaim()
     }
 }

@@ -8,9 +8,8 @@
 //! The test is told outside of any lock, so that it may call the engine and the store again.
 
 use bytes::Bytes;
-use cairn_merkle::{
-    BlockStore, Cid, Epoch, HeadSwap, LogPos, LogRest, PutHint, Sealed, StoreError, StoreStats, Twin,
-};
+use cairn_merkle::overlay::Overlay;
+use cairn_merkle::{BlockStore, Cid, Epoch, HeadSwap, LogPos, PutHint, Sealed, StoreError};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -62,7 +61,13 @@ impl<S> fmt::Debug for Watched<S> {
     }
 }
 
-impl<S: BlockStore> BlockStore for Watched<S> {
+impl<S: BlockStore> Overlay for Watched<S> {
+    type Below = S;
+
+    fn below(&self) -> &S {
+        &self.inner
+    }
+
     fn get(&self, cid: &Cid) -> Result<Option<Bytes>, StoreError> {
         (self.tell)(&Call::Get(cid));
         self.inner.get(cid)
@@ -71,10 +76,6 @@ impl<S: BlockStore> BlockStore for Watched<S> {
     fn put(&self, epoch: Epoch, blocks: &[Sealed], hint: PutHint) -> Result<(), StoreError> {
         (self.tell)(&Call::Put(blocks));
         self.inner.put(epoch, blocks, hint)
-    }
-
-    fn delete(&self, cids: &[Cid]) -> Result<(), StoreError> {
-        self.inner.delete(cids)
     }
 
     fn sync(&self) -> Result<(), StoreError> {
@@ -92,24 +93,9 @@ impl<S: BlockStore> BlockStore for Watched<S> {
         self.inner.log_mark(mark)
     }
 
-    fn log_rest(&self) -> Result<LogRest, StoreError> {
-        self.inner.log_rest()
-    }
-
-    fn log_read(&self, from: LogPos, bytes_max: usize) -> Result<Vec<(LogPos, Bytes)>, StoreError> {
-        self.inner.log_read(from, bytes_max)
-    }
-
-    fn head(&self) -> Result<Option<Bytes>, StoreError> {
-        self.inner.head()
-    }
-
-    fn header(&self) -> Result<Option<Bytes>, StoreError> {
-        self.inner.header()
-    }
-
-    fn twin(&self) -> Result<Option<Twin>, StoreError> {
-        self.inner.twin()
+    /// Says nothing, so that an engine finds out by its next swap that the answer to one was lost.
+    fn head_afresh(&self) -> Result<Option<Bytes>, StoreError> {
+        Ok(None)
     }
 
     fn swap_head(&self, swap: &HeadSwap<'_>) -> Result<(), StoreError> {
@@ -122,21 +108,5 @@ impl<S: BlockStore> BlockStore for Watched<S> {
             ));
         }
         Ok(())
-    }
-
-    fn fresh(&self, after: Option<(Epoch, Cid)>, count_max: usize) -> Result<Vec<(Epoch, Cid)>, StoreError> {
-        self.inner.fresh(after, count_max)
-    }
-
-    fn list(&self, after: Option<Cid>, count_max: usize) -> Result<Vec<Cid>, StoreError> {
-        self.inner.list(after, count_max)
-    }
-
-    fn stats(&self) -> Result<StoreStats, StoreError> {
-        self.inner.stats()
-    }
-
-    fn reclaim(&self) -> Result<(), StoreError> {
-        self.inner.reclaim()
     }
 }

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use cairn_fs::{Config, Engine, InodeNo, Opening, Result, Time};
 use cairn_merkle::twin::{DamagedCopy, Part, Side};
-use cairn_merkle::{BlockStore, MemoryStore, Twin};
+use cairn_merkle::{Heads, MemoryStore, Twin};
 use cairn_tests::doctored::Doctored;
 use cairn_tests::sample::{self, Seen, put_file};
 use cairn_tests::volume::{self, config};

@@ -8,7 +8,7 @@
 
 use cairn_fs::{Engine, InodeNo, Kind, Name, Time};
 use cairn_merkle::testing::{CrashImage, CrashStore, TestRng};
-use cairn_merkle::{BlockStore, Header, Kek, MemoryStore, SlotKey, SlotKind};
+use cairn_merkle::{Header, Heads, Kek, MemoryStore, SlotKey, SlotKind};
 use cairn_tests::op::{Dice, Op, Target};
 use cairn_tests::run::Runner;
 use cairn_tests::script::{self, create, fsync, write};

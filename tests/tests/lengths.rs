@@ -6,7 +6,7 @@
 use cairn_merkle::car::{self, CarStore};
 use cairn_merkle::clear::{HeadClaim, commit_info, node_links};
 use cairn_merkle::testing::Sample;
-use cairn_merkle::{BlockStore, Cid, Codec, Commit, Head, Header, LogKey, LogPos, Proof, VolumeKey};
+use cairn_merkle::{Blocks, Cid, Codec, Commit, Head, Header, Heads, LogKey, LogPos, Proof, VolumeKey};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 

@@ -10,7 +10,7 @@
 use bytes::Bytes;
 use cairn_fs::{Config, Engine, Error, InodeNo, LogLoss, Quota, Result, Time};
 use cairn_merkle::testing::{FaultStore, Op, TestRng};
-use cairn_merkle::{BlockStore, Epoch, LogPos, MemoryStore};
+use cairn_merkle::{Epoch, Heads, LogPos, MemoryStore};
 use cairn_tests::op::Dice;
 use cairn_tests::sample::{self, LOGGED};
 use cairn_tests::volume::{self, Copy, config};

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use cairn_fs::{Engine, Error, InodeNo};
-use cairn_merkle::{BlockStore, Epoch, HeadSwap, MemoryStore, StoreError, Twin};
+use cairn_merkle::{Epoch, HeadSwap, Heads, MemoryStore, StoreError, Twin};
 use cairn_tests::sample::put_file;
 use cairn_tests::volume;
 use std::sync::Arc;

@@ -8,7 +8,7 @@
 
 use cairn_fs::{Access, Config, Engine, InodeNo, Opening, Quota, Time};
 use cairn_merkle::testing::{CrashImage, CrashStore};
-use cairn_merkle::{BlockStore, MemoryStore, Verdict, Version};
+use cairn_merkle::{BlockStore, Blocks, MemoryStore, Verdict, Version};
 use cairn_tests::cut_everywhere;
 use cairn_tests::op::{Dice, Op};
 use cairn_tests::published::{audit, require_exactly};

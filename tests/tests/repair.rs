@@ -9,7 +9,7 @@
 
 use cairn_fs::{Engine, Gone, InodeNo, Loss, Opening, RepairReport, Time};
 use cairn_merkle::testing::CrashImage;
-use cairn_merkle::{BlockStore, Cid, MemoryStore, Version};
+use cairn_merkle::{BlockStore, Blocks, Cid, MemoryStore, Version};
 use cairn_tests::published::audit;
 use cairn_tests::sample::{name, put_file};
 use cairn_tests::various::{self, Paths};

@@ -7,7 +7,7 @@ use crate::message::SignerProof;
 use crate::party::Receipt;
 use crate::volume::offered;
 use crate::{Chain, Config, Contract, EthAnchor, Finality, Key, Party, Purse, VolumeName};
-use cairn_merkle::Cancel;
+use cairn_block::Cancel;
 use ethers_core::abi::{AbiEncode, Token};
 use ethers_core::types::{Address, Bytes, H256};
 use std::time::Duration;

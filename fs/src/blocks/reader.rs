@@ -145,7 +145,7 @@ impl NodeSource for Uncached<'_> {
 mod tests {
     use super::*;
     use cairn_merkle::testing::{FaultStore, Op, Tamper, TestRng};
-    use cairn_merkle::{Epoch, MemoryStore, PutHint, seal_node};
+    use cairn_merkle::{Blocks as _, Epoch, MemoryStore, PutHint, seal_node};
 
     /// Nodes side by side, in a store, with nothing cached.
     fn siblings(count: u8) -> (Arc<FaultStore<MemoryStore>>, Blocks, Vec<Link>) {

@@ -122,7 +122,7 @@ impl NodeSink for Writer<'_> {
 mod tests {
     use super::*;
     use cairn_merkle::testing::{FaultStore, Op};
-    use cairn_merkle::{BlockStore, Error, MemoryStore, NodeSource};
+    use cairn_merkle::{Blocks as _, Error, MemoryStore, NodeSource};
 
     fn blocks() -> (Arc<FaultStore<MemoryStore>>, Blocks) {
         let store = Arc::new(FaultStore::new(MemoryStore::new()));

@@ -1,6 +1,6 @@
 use super::*;
 use crate::testing::Sample;
-use crate::{Epoch, Link, MemoryStore, Sealed};
+use crate::{Blocks, Epoch, Link, MemoryStore, Sealed};
 
 fn audited(store: &dyn BlockStore, root: Cid, threads: usize) -> AuditReport {
     audit(store, root, threads, &|_| {}).unwrap()
@@ -156,9 +156,10 @@ fn nodes_with_more_links_than_are_held_at_once_are_read_again() {
 fn a_store_that_fails_or_answers_too_little_never_passes() {
     /// Answers the first block of a batch, or fails.
     struct Poor<'a>(&'a MemoryStore, bool);
-    impl BlockStore for Poor<'_> {
-        fn get(&self, cid: &Cid) -> Result<Option<Bytes>, StoreError> {
-            self.0.get(cid)
+    impl crate::overlay::Overlay for Poor<'_> {
+        type Below = MemoryStore;
+        fn below(&self) -> &MemoryStore {
+            self.0
         }
         fn get_many(&self, cids: &[Cid]) -> Result<Vec<Option<Bytes>>, StoreError> {
             match self.1 {
@@ -166,19 +167,6 @@ fn a_store_that_fails_or_answers_too_little_never_passes() {
                 false => cids.iter().take(1).map(|cid| self.0.get(cid)).collect(),
             }
         }
-        fn head(&self) -> Result<Option<Bytes>, StoreError> {
-            self.0.head()
-        }
-        fn header(&self) -> Result<Option<Bytes>, StoreError> {
-            self.0.header()
-        }
-        fn list(&self, after: Option<Cid>, count_max: usize) -> Result<Vec<Cid>, StoreError> {
-            self.0.list(after, count_max)
-        }
-        fn stats(&self) -> Result<crate::StoreStats, StoreError> {
-            self.0.stats()
-        }
-        crate::car::layers::read_only!();
     }
     let sample = Sample::grow(1, 1, 6);
     let report = audited(&Poor(&sample.store, false), sample.root, 2);

@@ -25,12 +25,14 @@ use std::sync::Arc;
 /// A key, and the entry it is to have: `None` removes.
 pub type Change = (Vec<u8>, Option<Entry>);
 
-/// Told of a node that is damaged, with the changes that belong below it (none, if a neighbour only wanted to join it):
-/// `Ok` leaves the node as it is and those changes out, an error ends the operation.
+/// Told of a node that is damaged, with the changes that belong below it (none, if a neighbour only
+/// wanted to join it): `Ok` leaves the node as it is and those changes out, an error ends the
+/// operation.
 pub type LeftOut<'a> = dyn FnMut(&Link, Error, &[Change]) -> Result<()> + 'a;
 
-/// Applies changes, which are sorted by key without duplicates (`None` removes; removing what is absent is no error),
-/// and returns the new root. Nodes in which nothing changes are neither written nor dropped.
+/// Applies changes, which are sorted by key without duplicates (`None` removes; removing what is
+/// absent is no error), and returns the new root. Nodes in which nothing changes are neither
+/// written nor dropped.
 pub fn apply(
     src: &dyn NodeSource,
     sink: &dyn NodeSink,
@@ -96,7 +98,8 @@ impl Part {
         matches!(self, Self::Fresh(run) if cost(&run.entries) < NODE_COST_MIN)
     }
 
-    /// A node that one huge entry fills is left alone: joining would rewrite it each time its neighbour changes.
+    /// A node that one huge entry fills is left alone: joining would rewrite it each time its
+    /// neighbour changes.
     fn is_huge(&self) -> bool {
         match self {
             Self::Kept(entry) => entry
@@ -158,6 +161,7 @@ impl Writer<'_, '_> {
         let mut children = children.into_iter().peekable();
         let mut changed = false;
         while let Some(child) = children.next() {
+            // Up to the next child's key: what sorts before the first child's belongs to the first.
             let count = match children.peek() {
                 Some(next) => changes.partition_point(|(key, _)| *key < next.key),
                 None => changes.len(),
@@ -174,8 +178,9 @@ impl Writer<'_, '_> {
         Ok(changed.then_some(parts))
     }
 
-    /// Makes one run for an inner node at `level` of what became of its children. When all that is left is one node's
-    /// worth of a lower level, that is handed on as it is, for the levels above may find it has become the root.
+    /// Makes one run for an inner node at `level` of what became of its children. When all that is
+    /// left is one node's worth of a lower level, that is handed on as it is, for the levels above
+    /// may find it has become the root.
     fn join(&mut self, level: u8, mut parts: Vec<Part>) -> Result<Run> {
         // Emptied children go first: they are no neighbours to join, and no node is empty.
         parts.retain(|part| !matches!(part, Part::Fresh(run) if run.entries.is_empty()));
@@ -268,6 +273,8 @@ impl Writer<'_, '_> {
             entries.is_sorted_by(|a, b| a.key < b.key),
             "keys strictly increase"
         );
+        // Nothing names this node until the root above it is committed: a crash strands it as
+        // fresh.
         let link = self.sink.put_node(encode(level, entries)?)?;
         Ok(Entry {
             key,
@@ -316,6 +323,7 @@ fn merge(old: Vec<Entry>, changes: &mut [Change]) -> Option<Vec<Entry>> {
             merged.push(entry);
         }
         let (before, new) = (old.next_if(|entry| entry.key == *key), new.take());
+        // The same entry again is no change: the path to it is then not rewritten.
         changed |= before != new;
         merged.extend(new);
     }
@@ -323,7 +331,8 @@ fn merge(old: Vec<Entry>, changes: &mut [Change]) -> Option<Vec<Entry>> {
     changed.then_some(merged)
 }
 
-/// Cuts entries into nodes of about equal cost, none above [`NODE_COST_MAX`] unless a single entry is.
+/// Cuts entries into nodes of about equal cost, none above [`NODE_COST_MAX`] unless a single entry
+/// is.
 fn cut(entries: Vec<Entry>) -> Vec<Vec<Entry>> {
     let mut left = cost(&entries);
     let mut nodes = Vec::new();

@@ -25,22 +25,25 @@ pub struct Entry {
     pub links: Vec<Link>,
 }
 
-/// What a node of several entries costs at most. Small enough that rewriting a path is cheap, large enough that a
-/// directory of a million names has three levels.
+/// What a node of several entries costs at most. Small enough that rewriting a path is cheap, large
+/// enough that a directory of a million names has three levels.
 pub const NODE_COST_MAX: usize = 16 * 1024;
 /// Below this a rewritten node is joined with a neighbour.
 pub(super) const NODE_COST_MIN: usize = NODE_COST_MAX / 4;
-/// Longest key. It bounds what an inner entry costs, and thereby keeps fourteen children in a full inner node.
+/// Longest key. It bounds what an inner entry costs, and thereby keeps fourteen children in a full
+/// inner node.
 pub const KEY_BYTES_MAX: usize = 1024;
 /// Largest entry: together with its framing it stays well below the 2 MiB of a block.
 pub const ENTRY_COST_MAX: usize = 1024 * 1024;
-/// Levels a tree can have. With at least two entries per node on average no tree that fits a disk comes near.
+/// Levels a tree can have. With at least two entries per node on average no tree that fits a disk
+/// comes near.
 pub const HEIGHT_MAX: u8 = 16;
 
 const VERSION: u8 = 1;
 const HEADER_BYTES: usize = 8;
 const SLOT_BYTES: usize = 12;
-/// Key, birth and length in the sealed part (44), and the CID with its CBOR framing in the clear one (40).
+/// Key, birth and length in the sealed part (44), and the CID with its CBOR framing in the clear
+/// one (40).
 const LINK_BYTES: usize = 44 + 40;
 
 pub(super) fn malformed(why: &'static str) -> Error {
@@ -107,7 +110,8 @@ fn read_u32(bytes: &[u8], at: usize) -> Result<usize> {
     usize::try_from(value).map_err(|_| malformed("larger than memory"))
 }
 
-/// A view of a node's body. Opening checks what all entries share; each access checks the entry it touches.
+/// A view of a node's body. Opening checks what all entries share; each access checks the entry it
+/// touches.
 pub(super) struct Body<'a> {
     level: u8,
     count: usize,

@@ -35,7 +35,8 @@ struct Expected {
 }
 
 impl Expected {
-    /// What an inner node of `level`, of which its own parent says `own`, says of its child at `at`.
+    /// What an inner node of `level`, of which its own parent says `own`, says of its child at
+    /// `at`.
     fn of_child(own: Option<&Self>, level: u8, entries: &[Entry], at: usize) -> Self {
         let next = entries.get(at + 1).map(|next| next.key.clone());
         Self {
@@ -46,9 +47,9 @@ impl Expected {
     }
 }
 
-/// Visits the whole tree in order and verifies all that the module promises of it, as [`super::walk`] does: `visit_node`
-/// sees each node before it is read, `each` every entry. What cannot be read is handed to `gap`, and the survey goes on
-/// behind it.
+/// Visits the whole tree in order and verifies all that the module promises of it, as
+/// [`super::walk`] does: `visit_node` sees each node before it is read, `each` every entry. What
+/// cannot be read is handed to `gap`, and the survey goes on behind it.
 ///
 /// # Errors
 /// A store that does not answer, and what `each` or `gap` fail with.
@@ -127,8 +128,9 @@ fn read(src: &dyn NodeSource, link: &Link, expected: Option<&Expected>) -> Resul
     Ok((level, entries))
 }
 
-/// Cuts out what [`survey`] finds no way into, and returns the new root. Leaves stay as they are, and so do nodes below
-/// which nothing is damaged. What a damaged node alone led to stays in the store.
+/// Cuts out what [`survey`] finds no way into, and returns the new root. Leaves stay as they are,
+/// and so do nodes below which nothing is damaged. What a damaged node alone led to stays in the
+/// store.
 ///
 /// # Errors
 /// A store that does not answer, and what the sink fails with.
@@ -140,7 +142,8 @@ pub fn prune(src: &dyn NodeSource, sink: &dyn NodeSink, root: Option<Link>) -> R
         Pruned::Gone => return Ok(None),
         Pruned::Less(level, left) => (level, left),
     };
-    // An inner root has at least two children: one that lost the others gives way to the one that is left.
+    // An inner root has at least two children: one that lost the others gives way to the one that
+    // is left.
     while left.len() == 1 {
         match left.remove(0) {
             Child::Less(below, children) => (level, left) = (below, children),

@@ -40,7 +40,8 @@ fn load(grove: &Grove, numbers: impl Iterator<Item = u32>) -> Option<Link> {
     change(grove, None, numbers.map(|number| set(numbered(number))).collect())
 }
 
-/// The tree is sound, holds what the model holds, and every node that was put and not dropped is part of it.
+/// The tree is sound, holds what the model holds, and every node that was put and not dropped is
+/// part of it.
 fn check(grove: &Grove, root: Option<&Link>, model: &Model) {
     let mut nodes = BTreeSet::new();
     let mut entries = Vec::new();

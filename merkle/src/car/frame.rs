@@ -66,7 +66,8 @@ pub(super) struct Section {
 }
 
 impl Section {
-    /// Parses the beginning of a section; `prefix` may go on behind it. `None` when it ends too early.
+    /// Parses the beginning of a section; `prefix` may go on behind it. `None` when it ends too
+    /// early.
     pub(super) fn parse(prefix: &[u8]) -> Result<Option<Self>> {
         let Some((len, len_bytes)) = take_varint(prefix)? else {
             return Ok(None);
@@ -94,7 +95,8 @@ impl Section {
     }
 }
 
-/// A length and how many bytes it took; `None` when `bytes` end within it. Only the shortest form is one.
+/// A length and how many bytes it took; `None` when `bytes` end within it. Only the shortest form
+/// is one.
 pub(super) fn take_varint(bytes: &[u8]) -> Result<Option<(u64, usize)>> {
     let mut value = 0_u64;
     for (at, byte) in bytes.iter().take(VARINT_BYTES_MAX).enumerate() {

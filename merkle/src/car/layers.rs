@@ -1,75 +1,15 @@
 //! A read-only store made of other stores.
 
-use crate::{BlockStore, Cid, StoreError, StoreStats};
+use crate::overlay::Overlay;
+use crate::{BlockStore, Cid, EmptyStore, StoreError, StoreStats};
 use bytes::Bytes;
 use std::collections::BTreeSet;
-use std::io;
 use std::sync::Arc;
 
 type Answer<T> = std::result::Result<T, StoreError>;
 
-/// The error for a caller that tries to change a read-only store.
-pub(crate) fn refused<T>() -> Answer<T> {
-    let source = io::Error::new(io::ErrorKind::ReadOnlyFilesystem, "it can only be read");
-    Err(StoreError::io("change", source))
-}
-
-/// The methods of a store that has no log and refuses every change.
-macro_rules! read_only {
-    () => {
-        fn put(
-            &self,
-            _: $crate::Epoch,
-            _: &[$crate::Sealed],
-            _: $crate::PutHint,
-        ) -> std::result::Result<(), $crate::StoreError> {
-            $crate::car::layers::refused()
-        }
-
-        fn delete(&self, _: &[$crate::Cid]) -> std::result::Result<(), $crate::StoreError> {
-            $crate::car::layers::refused()
-        }
-
-        fn sync(&self) -> std::result::Result<(), $crate::StoreError> {
-            Ok(())
-        }
-
-        fn log_append(
-            &self,
-            _: &[($crate::LogPos, bytes::Bytes)],
-        ) -> std::result::Result<(), $crate::StoreError> {
-            $crate::car::layers::refused()
-        }
-
-        fn log_read(
-            &self,
-            _: $crate::LogPos,
-            _: usize,
-        ) -> std::result::Result<Vec<($crate::LogPos, bytes::Bytes)>, $crate::StoreError> {
-            Ok(Vec::new())
-        }
-
-        fn swap_head(&self, _: &$crate::HeadSwap<'_>) -> std::result::Result<(), $crate::StoreError> {
-            $crate::car::layers::refused()
-        }
-
-        fn fresh(
-            &self,
-            _: Option<($crate::Epoch, $crate::Cid)>,
-            _: usize,
-        ) -> std::result::Result<Vec<($crate::Epoch, $crate::Cid)>, $crate::StoreError> {
-            Ok(Vec::new())
-        }
-
-        fn reclaim(&self) -> std::result::Result<(), $crate::StoreError> {
-            Ok(())
-        }
-    };
-}
-pub(crate) use read_only;
-
-/// A store that lacks blocks, over others that have them: a CAR made since a version, over those it builds on. Head and
-/// header are the first one's.
+/// A store that lacks blocks, over others that have them: a CAR made since a version, over those it
+/// builds on. Head and header are the first one's.
 pub struct Layers(Vec<Arc<dyn BlockStore>>);
 
 impl Layers {
@@ -79,7 +19,13 @@ impl Layers {
     }
 }
 
-impl BlockStore for Layers {
+impl Overlay for Layers {
+    type Below = EmptyStore;
+
+    fn below(&self) -> &EmptyStore {
+        &EmptyStore
+    }
+
     fn get(&self, cid: &Cid) -> Answer<Option<Bytes>> {
         for layer in &self.0 {
             if let Some(block) = layer.get(cid)? {
@@ -112,6 +58,4 @@ impl BlockStore for Layers {
         }
         Ok(all)
     }
-
-    read_only!();
 }

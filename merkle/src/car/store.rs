@@ -3,14 +3,15 @@
 use super::frame::malformed;
 use super::frame::{HEADER_BYTES_MAX, decode_header, take_varint};
 use super::index::{Index, read_failed, section_at};
-use super::layers::read_only;
 use super::source::ReadAt;
 use super::volume::CarVolume;
 use super::write::{PRAGMA, V2_HEADER_LEN};
-use crate::{BlockStore, Cid, Codec, Error, Result, StoreError, StoreStats};
+use crate::overlay::Overlay;
+use crate::{Cid, Codec, EmptyStore, Error, Result, StoreError, StoreStats};
 use bytes::Bytes;
 
-/// A CAR as a store that can only be read. Blocks are handed out as they lie there, unverified, as by any store.
+/// A CAR as a store that can only be read. Blocks are handed out as they lie there, unverified, as
+/// by any store.
 pub struct CarStore {
     source: Box<dyn ReadAt>,
     /// Where the payload begins and ends in the file.
@@ -22,8 +23,8 @@ pub struct CarStore {
 }
 
 impl CarStore {
-    /// Opens a CAR of one volume. A CARv2 is searched by its index; a CARv1 is scanned once, which takes 40 bytes of
-    /// memory a block.
+    /// Opens a CAR of one volume. A CARv2 is searched by its index; a CARv1 is scanned once, which
+    /// takes 40 bytes of memory a block.
     ///
     /// # Errors
     /// [`Error::Malformed`] names the rule a file breaks, a file that is cut short included.
@@ -105,7 +106,13 @@ impl CarStore {
     }
 }
 
-impl BlockStore for CarStore {
+impl Overlay for CarStore {
+    type Below = EmptyStore;
+
+    fn below(&self) -> &EmptyStore {
+        &EmptyStore
+    }
+
     fn get(&self, cid: &Cid) -> std::result::Result<Option<Bytes>, StoreError> {
         let bytes = cid.to_bytes();
         let digest = bytes.last_chunk().expect("36 bytes end in 32");
@@ -166,8 +173,6 @@ impl BlockStore for CarStore {
             ..StoreStats::default()
         })
     }
-
-    read_only!();
 }
 
 fn begins_with(source: &dyn ReadAt, len: u64, magic: &[u8]) -> Result<bool> {

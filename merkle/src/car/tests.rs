@@ -2,7 +2,7 @@ use super::*;
 use crate::audit::audit;
 use crate::testing::Sample;
 use crate::walk::{Flaw, Walk, WalkError};
-use crate::{BlockStore, Cid, Codec, Epoch, Error};
+use crate::{BlockStore, Blocks, Cid, Codec, Epoch, Error, Heads, Log};
 use std::io::Cursor;
 use std::sync::Arc;
 
@@ -122,7 +122,8 @@ fn every_truncation_is_refused_or_names_what_is_missing() {
     for car in [v1(&sample), v2(&sample)] {
         for len in 0..car.len() {
             match open(&car[..len]) {
-                // A stream that ends between two sections is a CAR: of a volume with blocks missing.
+                // A stream that ends between two sections is a CAR: of a volume with blocks
+                // missing.
                 Ok(store) => assert_ne!(
                     audit(&store, sample.root, 1, &|_| {}).unwrap().fault_count,
                     0,

@@ -106,8 +106,8 @@ impl<W: Write> CarWriter<W> {
     }
 }
 
-/// Writes a CARv1, as a stream: nothing is written twice. What `skip` has, and all below it, is left out; `volume.since`
-/// says which version that is.
+/// Writes a CARv1, as a stream: nothing is written twice. What `skip` has, and all below it, is
+/// left out; `volume.since` says which version that is.
 ///
 /// # Errors
 /// A block that is missing or altered is named; what was written so far is then no whole CAR.
@@ -127,8 +127,9 @@ pub fn export_v1(
     })
 }
 
-/// Writes a CARv2 with an index over every block, which is gathered in memory: 40 bytes a block. As [`export_v1`]
-/// otherwise. Its header is written last, so that a file that was not finished is none.
+/// Writes a CARv2 with an index over every block, which is gathered in memory: 40 bytes a block. As
+/// [`export_v1`] otherwise. Its header is written last, so that a file that was not finished is
+/// none.
 ///
 /// # Errors
 /// As [`export_v1`].

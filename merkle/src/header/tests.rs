@@ -1,3 +1,4 @@
+use super::slot::{M_KIB_MAX, SLOT_CLEAR_LEN};
 use super::*;
 use crate::testing::TestRng;
 use proptest::prelude::*;

@@ -17,20 +17,22 @@ use std::collections::BTreeMap;
 /// A record number and its new leaf; `None` makes a hole.
 pub type Change<'a> = (u64, &'a Option<Link>);
 
-/// Told of a node that is damaged, with the changes that belong below it (none for a cut): `Ok` leaves the node as it is
-/// and those changes out, an error ends the operation.
+/// Told of a node that is damaged, with the changes that belong below it (none for a cut): `Ok`
+/// leaves the node as it is and those changes out, an error ends the operation.
 pub type LeftOut<'a> = dyn FnMut(&Link, Error, &[Change<'_>]) -> Result<()> + 'a;
 
 /// What becomes of a node that is damaged.
 enum Unread<'a> {
     /// It stays as it is, and these changes are left out.
     Kept(&'a [Change<'a>]),
-    /// Nothing of it is to stay: it is dropped unread, and what it alone leads to stays in the store.
+    /// Nothing of it is to stay: it is dropped unread, and what it alone leads to stays in the
+    /// store.
     Dropped,
 }
 
-/// Applies changes and returns the new root. Leaves that are replaced by others or by holes go to `dropped`, replaced
-/// nodes to the sink. Nodes in which nothing changes are neither written nor dropped.
+/// Applies changes and returns the new root. Leaves that are replaced by others or by holes go to
+/// `dropped`, replaced nodes to the sink. Nodes in which nothing changes are neither written nor
+/// dropped.
 pub fn apply(
     src: &dyn NodeSource,
     sink: &dyn NodeSink,
@@ -39,6 +41,7 @@ pub fn apply(
     dropped: &mut dyn FnMut(&Link),
     left_out: &mut LeftOut<'_>,
 ) -> Result<Option<IndexRoot>> {
+    // Height follows the last record that is to be there. Holes behind it need no room.
     let last = changes
         .iter()
         .rev()
@@ -53,6 +56,7 @@ pub fn apply(
             (height, Slot::Fresh(Table::empty(height)))
         }
     };
+    // Levels are put on top in memory: the old root stays whole as slot 0 of the new one.
     while !covers(height, last) {
         height += 1;
         top = Slot::Fresh(Table {
@@ -70,9 +74,9 @@ pub fn apply(
     writer.finish(top, height)
 }
 
-/// Drops all records from `first` on. Reads the nodes it drops and one path. A node of which nothing is to stay and that
-/// is damaged is dropped unread: what it alone leads to stays in the store, and the rest goes all the same. One of which
-/// something is to stay does so whole.
+/// Drops all records from `first` on. Reads the nodes it drops and one path. A node of which
+/// nothing is to stay and that is damaged is dropped unread: what it alone leads to stays in the
+/// store, and the rest goes all the same. One of which something is to stay does so whole.
 pub fn truncate(
     src: &dyn NodeSource,
     sink: &dyn NodeSink,
@@ -86,8 +90,8 @@ pub fn truncate(
     writer.cut(root, first, usize::MAX)
 }
 
-/// Drops about `leaf_max` leaves (at least one, unless all is damaged) from the end, for destroying huge files bit by bit;
-/// `None` when nothing is left. Damage is treated as in [`truncate`].
+/// Drops about `leaf_max` leaves (at least one, unless all is damaged) from the end, for destroying
+/// huge files bit by bit; `None` when nothing is left. Damage is treated as in [`truncate`].
 pub fn destroy_some(
     src: &dyn NodeSource,
     sink: &dyn NodeSink,
@@ -145,7 +149,8 @@ impl<'w> Writer<'w> {
         })
     }
 
-    /// Runs `edit` on the node of a slot. A kept node that stays as it was is kept, one that changes is dropped.
+    /// Runs `edit` on the node of a slot. A kept node that stays as it was is kept, one that
+    /// changes is dropped.
     fn edit(&mut self, slot: Slot, height: u8, unread: Unread<'_>, edit: &mut Edit<'_, 'w>) -> Result<Slot> {
         let link = match slot {
             Slot::Fresh(mut table) => {
@@ -163,9 +168,13 @@ impl<'w> Writer<'w> {
                 if !edit(self, &mut table)? {
                     return Ok(Slot::Kept(link));
                 }
+                // Dropped after the edit: one that fails leaves the old node named. The drop itself
+                // waits for the commit that no longer names it.
                 self.sink.drop_block(&link)?;
                 Ok(Slot::Fresh(table))
             }
+            // Damaged, and something of it is to stay: the parent keeps its link, so that a
+            // repaired store has it back.
             (None, Unread::Kept(_)) => Ok(Slot::Kept(link)),
             (None, Unread::Dropped) => {
                 self.sink.drop_block(&link)?;
@@ -178,6 +187,7 @@ impl<'w> Writer<'w> {
         let mut changed = false;
         while let Some(&(recno, link)) = changes.first() {
             let slot = slot_of(recno, table.height);
+            // All changes of one child at once: each node on the way is loaded and edited once.
             let count = match table.height {
                 1 => 1,
                 height => changes.partition_point(|&(recno, _)| slot_of(recno, height) <= slot),
@@ -198,6 +208,7 @@ impl<'w> Writer<'w> {
             None => table.slots.remove(&slot),
         };
         match (old, link) {
+            // The same leaf again: it must not be dropped, since the new tree names it.
             (Some(Slot::Kept(old)), Some(link)) if old == *link => false,
             (Some(Slot::Kept(old)), _) => {
                 (self.dropped)(&old);
@@ -211,6 +222,7 @@ impl<'w> Writer<'w> {
         let height = table.height - 1;
         let child = match table.slots.remove(&slot) {
             Some(child) => child,
+            // Holes in a hole: no node is made for them.
             None if changes.iter().all(|(_, link)| link.is_none()) => return Ok(false),
             None => Slot::Fresh(Table::empty(height)),
         };
@@ -235,10 +247,13 @@ impl<'w> Writer<'w> {
         {
             let base = base_of(base, height, slot);
             if last_of(base, height) < first {
+                // All of it stays, and so does all before it.
                 table.slots.insert(slot, child);
                 break;
             }
             let child = match child {
+                // From the end, so that a crash between two calls leaves a file that is only
+                // shorter.
                 Slot::Kept(leaf) if height == 1 => {
                     (self.dropped)(&leaf);
                     *budget -= 1;
@@ -271,6 +286,7 @@ impl<'w> Writer<'w> {
                     if height == 1 || !table.has_only_slot_0() {
                         return Ok(Some(IndexRoot { link, height }));
                     }
+                    // A kept level that leads to slot 0 alone goes too: one tree has one height.
                     self.sink.drop_block(&link)?;
                     table
                 }
@@ -283,6 +299,8 @@ impl<'w> Writer<'w> {
                 height -= 1;
                 continue;
             }
+            // The one place that writes: children before their parents, since a parent needs their
+            // links. A crash here leaves fresh nodes that no root names.
             return match table.slots.is_empty() {
                 true => Ok(None),
                 false => Ok(Some(IndexRoot {
@@ -304,7 +322,8 @@ impl Unread<'_> {
     }
 }
 
-/// Puts an edited child back into its slot, unless it is empty; answers whether that changes the table.
+/// Puts an edited child back into its slot, unless it is empty; answers whether that changes the
+/// table.
 fn put_back(table: &mut Table, slot: u8, child: Slot) -> bool {
     let changed = matches!(child, Slot::Fresh(_));
     if !matches!(&child, Slot::Fresh(child) if child.slots.is_empty()) {

@@ -22,8 +22,9 @@ pub struct Gap {
     pub error: Error,
 }
 
-/// Visits the whole index in order and verifies all that the module promises of it: `visit_node` sees each node before
-/// it is read, `each` every record. What cannot be read is handed to `gap`, and the survey goes on behind it.
+/// Visits the whole index in order and verifies all that the module promises of it: `visit_node`
+/// sees each node before it is read, `each` every record. What cannot be read is handed to `gap`,
+/// and the survey goes on behind it.
 ///
 /// # Errors
 /// A store that does not answer, and what `each` or `gap` fail with.
@@ -96,8 +97,9 @@ fn children(src: &dyn NodeSource, link: &Link, height: u8, is_root: bool) -> Res
     }
 }
 
-/// Makes holes of what [`survey`] finds no way into, and returns the new root. Leaves stay as they are, and so do nodes
-/// below which nothing is damaged. What a damaged node alone led to stays in the store.
+/// Makes holes of what [`survey`] finds no way into, and returns the new root. Leaves stay as they
+/// are, and so do nodes below which nothing is damaged. What a damaged node alone led to stays in
+/// the store.
 ///
 /// # Errors
 /// A store that does not answer, and what the sink fails with.

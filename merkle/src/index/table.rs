@@ -16,7 +16,8 @@ pub struct IndexRoot {
     pub height: u8,
 }
 
-/// Slots of a node. A full node is about 11 KiB; a 128 GiB file of 128 KiB records has three levels.
+/// Slots of a node. A full node is about 11 KiB; a 128 GiB file of 128 KiB records has three
+/// levels.
 pub const FANOUT: usize = 1 << DIGIT_BITS;
 /// Height at which an index covers every `u64`.
 pub const HEIGHT_MAX: u8 = 10;
@@ -33,13 +34,14 @@ pub(super) fn malformed(why: &'static str) -> Error {
     }
 }
 
-/// Bits of a record number below the digit that selects a slot at `height`, which is 1 to [`HEIGHT_MAX`].
+/// Bits of a record number below the digit that selects a slot at `height`, which is 1 to
+/// [`HEIGHT_MAX`].
 fn shift(height: u8) -> u32 {
     DIGIT_BITS * (u32::from(height) - 1)
 }
 
-/// Whether `recno` lies within a tree of this height. No tree has height 0 or one above [`HEIGHT_MAX`]; both are
-/// said to cover everything, so that opening the node finds out.
+/// Whether `recno` lies within a tree of this height. No tree has height 0 or one above
+/// [`HEIGHT_MAX`]; both are said to cover everything, so that opening the node finds out.
 pub(super) fn covers(height: u8, recno: u64) -> bool {
     match height {
         1..HEIGHT_MAX => recno >> (shift(height) + DIGIT_BITS) == 0,

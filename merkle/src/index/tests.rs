@@ -70,7 +70,8 @@ impl Pair {
         self.check();
     }
 
-    /// The index is sound, holds what the model holds, and every node put and not dropped is part of it.
+    /// The index is sound, holds what the model holds, and every node put and not dropped is part
+    /// of it.
     fn check(&self) {
         self.grove.settle();
         let mut nodes = BTreeSet::new();

@@ -33,7 +33,8 @@ impl Page {
     /// A page that `fill` writes the key into. If it fails the page is wiped and gone.
     pub(super) fn filled<E>(fill: impl FnOnce(&mut [u8; 32]) -> Result<(), E>) -> Result<Self, E> {
         let mut page = Self::zeroed();
-        // SAFETY: the mapping is writable, longer than 32 bytes and aligned, and nothing else refers to it yet.
+        // SAFETY: the mapping is writable, longer than 32 bytes and aligned, and nothing else
+        // refers to it yet.
         fill(unsafe { page.bytes.as_mut() })?;
         Ok(page)
     }
@@ -63,7 +64,8 @@ impl Page {
         };
         // SAFETY: both calls are about the mapping made above, and change nothing of what it holds.
         let locked = unsafe {
-            // Neither is refused for such a mapping; if one were, the key would be where all other memory is.
+            // Neither is refused for such a mapping; if one were, the key would be where all other
+            // memory is.
             libc::madvise(at, LEN, libc::MADV_DONTDUMP);
             libc::madvise(at, LEN, libc::MADV_DONTFORK);
             libc::mlock(at, LEN) == 0
@@ -74,7 +76,8 @@ impl Page {
 
 impl Drop for Page {
     fn drop(&mut self) {
-        // SAFETY: nothing refers to the page any more. munmap cannot fail for the whole of a mapping.
+        // SAFETY: nothing refers to the page any more. munmap cannot fail for the whole of a
+        // mapping.
         unsafe {
             self.bytes.as_mut().zeroize();
             libc::munmap(self.bytes.as_ptr().cast(), LEN);
@@ -82,8 +85,8 @@ impl Drop for Page {
     }
 }
 
-/// Runs `work`, which has a key in its hands, and overwrites what that left on the stack: hashes and ciphers copy
-/// their input there and do not wipe it.
+/// Runs `work`, which has a key in its hands, and overwrites what that left on the stack: hashes
+/// and ciphers copy their input there and do not wipe it.
 #[inline(never)]
 pub(crate) fn leaving_no_trace<T>(work: impl FnOnce() -> T) -> T {
     let result = apart(work);
@@ -91,7 +94,8 @@ pub(crate) fn leaving_no_trace<T>(work: impl FnOnce() -> T) -> T {
     result
 }
 
-/// In a frame of its own, so that all it takes of the stack lies where [`overwrite_stack`] writes next.
+/// In a frame of its own, so that all it takes of the stack lies where [`overwrite_stack`] writes
+/// next.
 #[inline(never)]
 fn apart<T>(work: impl FnOnce() -> T) -> T {
     work()

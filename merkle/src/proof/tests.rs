@@ -1,7 +1,7 @@
 use super::*;
 use crate::btree::{self, Entry};
 use crate::testing::TestRng;
-use crate::{MemoryStore, PutHint, Sealed, seal_leaf, seal_node};
+use crate::{Blocks, MemoryStore, PutHint, Sealed, seal_leaf, seal_node};
 use proptest::prelude::*;
 
 /// A commit over one B+tree of `count` entries; each entry's leaf holds its key.
@@ -140,7 +140,8 @@ fn a_proof_holds_no_key_of_what_lies_beside_its_path() {
     }
     assert!(seen > 1000);
     assert!(!encoded.windows(32).any(|window| window == volume.key.as_bytes()));
-    // Nor does it open the secrets of any node: what it discloses is not what they are sealed under.
+    // Nor does it open the secrets of any node: what it discloses is not what they are sealed
+    // under.
     for (cid, block) in &proof.blocks {
         if let (Disclosed::Body(key, stored), true) = (block, *cid != volume.root) {
             let link = Link {
@@ -177,7 +178,8 @@ fn no_altered_bit_of_a_proof_verifies_to_something_else() {
             let Ok(decoded) = Proof::decode(&altered) else {
                 continue;
             };
-            // Another root or another path is another question; the same question has the same answer or none.
+            // Another root or another path is another question; the same question has the same
+            // answer or none.
             if (decoded.root, &decoded.path) == (proof.root, &proof.path)
                 && let Ok(answer) = verify(&decoded)
             {
@@ -189,7 +191,8 @@ fn no_altered_bit_of_a_proof_verifies_to_something_else() {
 
 #[test]
 fn a_path_that_leaves_a_node_out_proves_nothing() {
-    // The child that holds the key is hidden behind one that does not: the parent's keys give it away.
+    // The child that holds the key is hidden behind one that does not: the parent's keys give it
+    // away.
     let volume = volume(1000);
     let recorder = Recorder::new(&volume.store);
     let commit = recorder.commit(&volume.root, &volume.key).unwrap();

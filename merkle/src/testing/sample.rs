@@ -3,7 +3,7 @@
 
 use super::TestRng;
 use crate::{
-    BlockStore, Cid, Commit, Epoch, HeadSwap, Header, HeaderParams, Kek, Link, MemoryStore, Node, PutHint,
+    Blocks, Cid, Commit, Epoch, HeadSwap, Header, HeaderParams, Heads, Kek, Link, MemoryStore, Node, PutHint,
     Sealed, SlotKey, SlotKind, VolumeKey, seal_leaf, seal_node,
 };
 

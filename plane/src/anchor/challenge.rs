@@ -116,7 +116,7 @@ fn answer_by_check(
 mod tests {
     use super::*;
     use crate::sample::{self, Sample};
-    use cairn_merkle::BlockStore;
+    use cairn_merkle::Blocks;
     use cairn_merkle::testing::MemoryAnchor;
 
     fn challenge(kind: ChallengeKind) -> Challenge {

@@ -14,7 +14,7 @@ use crate::offline::{tree, volume};
 use crate::output::{Output, Progress};
 use crate::report::SnapshotReport;
 use crate::text::{hex, human};
-use cairn_merkle::{BlockStore, SlotKind};
+use cairn_merkle::{Blocks, SlotKind};
 use cairn_store::StoreOptions;
 use std::path::Path;
 use std::time::Duration;

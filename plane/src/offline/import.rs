@@ -11,7 +11,7 @@ use crate::text::human;
 use cairn_merkle::clear::HeadClaim;
 use cairn_merkle::group::groups_of;
 use cairn_merkle::walk::Walk;
-use cairn_merkle::{BlockStore, Head, HeadSwap, PutHint, Sealed, root_block};
+use cairn_merkle::{Blocks, Head, HeadSwap, Heads, PutHint, Sealed, root_block};
 use cairn_store::{RocksStore, StoreOptions};
 
 /// Blocks put at once.

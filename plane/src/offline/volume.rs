@@ -19,7 +19,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use crate::mount::whereabouts::{lives_elsewhere, whereabouts};
 use cairn_fs::{Caller, Config, Engine, Opening, Quota, SetIdBits};
-use cairn_merkle::{BlockStore, Compression, Copies, Header, HeaderParams, VolumeKey};
+use cairn_merkle::{BlockStore, Blocks, Compression, Copies, Header, HeaderParams, VolumeKey};
 use cairn_store::{OpenError, RocksStore, StoreOptions};
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;

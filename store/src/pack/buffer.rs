@@ -17,6 +17,7 @@ pub(crate) struct Buffer {
 
 impl Buffer {
     fn new(len: usize, pool: Weak<Pool>) -> Self {
+        // One alignment more than asked: the start within it is chosen by the address that came.
         let bytes = vec![0; len + ALIGN];
         let start = bytes.as_ptr().align_offset(ALIGN).min(ALIGN);
         Self {
@@ -69,12 +70,14 @@ impl Pool {
         len <= self.len
     }
 
-    /// A buffer of at least `len` bytes, with whatever its last user left in it; pooled if it is of the pool's size.
+    /// A buffer of at least `len` bytes, with whatever its last user left in it; pooled if it is of
+    /// the pool's size.
     pub(crate) fn take(self: &Arc<Self>, len: usize) -> Buffer {
         if !self.fits(len) {
             return Buffer::new(len.next_multiple_of(ALIGN), Weak::new());
         }
         match self.idle.lock().pop() {
+            // The vector is the same, but only its address says where an aligned start is.
             Some(bytes) => Buffer {
                 start: bytes.as_ptr().align_offset(ALIGN).min(ALIGN),
                 bytes,
@@ -86,6 +89,7 @@ impl Pool {
     }
 
     fn give_back(&self, bytes: Vec<u8>) {
+        // Above the number it is freed: a burst of readers must not keep its memory for good.
         let mut idle = self.idle.lock();
         if idle.len() < self.count_max {
             idle.push(bytes);

@@ -53,6 +53,7 @@ impl Pack {
     }
 
     fn with(number: u32, path: PathBuf, file: File, named: bool) -> Self {
+        // A second handle, since past the cache or through it is a property of the handle.
         let direct = crate::direct::open(&path);
         Self {
             number,
@@ -87,7 +88,8 @@ impl Pack {
         crate::direct::write(self.direct.as_ref(), &self.file, pages, offset)
     }
 
-    /// Reads `offset..offset + len` through the page cache: small blocks, which have neighbours worth reading too.
+    /// Reads `offset..offset + len` through the page cache: small blocks, which have neighbours
+    /// worth reading too.
     pub(crate) fn read_cached(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
         self.file.read_exact_at(bytes, offset)
     }
@@ -99,17 +101,19 @@ impl Pack {
         preadv2(&self.file, into, offset, ReadWriteFlags::NOWAIT).is_ok_and(|read| read == len)
     }
 
-    /// Has the kernel begin to read `offset..offset + len` into the page cache. It need not, and says nothing of errors.
+    /// Has the kernel begin to read `offset..offset + len` into the page cache. It need not, and
+    /// says nothing of errors.
     pub(crate) fn will_read(&self, offset: u64, len: u64) {
         let _ = fadvise(&self.file, offset, NonZeroU64::new(len), Advice::WillNeed);
     }
 
-    /// Reads past the page cache into the start of `buffer`, from a multiple of [`super::place::UNIT`] on; what lies
-    /// behind the file's end stays as it is.
+    /// Reads past the page cache into the start of `buffer`, from a multiple of
+    /// [`super::place::UNIT`] on; what lies behind the file's end stays as it is.
     pub(crate) fn read_direct(&self, buffer: &mut Buffer, offset: u64, len: usize) -> io::Result<()> {
         let whole = len.next_multiple_of(super::place::UNIT as usize);
         if let Some(direct) = &self.direct {
             match read_full(direct, &mut buffer.as_mut()[..whole], offset) {
+                // A filesystem that takes the flag and then not the read: through the cache, below.
                 Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
                 Ok(read) if read < len => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(_) => return Ok(()),
@@ -126,6 +130,7 @@ impl Pack {
 
     /// Gives `from..until` back to the device; whole pages.
     pub(crate) fn punch(&self, from: u64, until: u64) -> io::Result<()> {
+        // The length stays, so that places behind the hole are where they were.
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         Ok(fallocate(&self.file, flags, from, until - from)?)
     }
@@ -151,6 +156,7 @@ pub(crate) fn numbers(dir: &Path) -> io::Result<Vec<u32>> {
     let mut numbers = Vec::new();
     for entry in fs::read_dir(dir)? {
         let name = entry?.file_name();
+        // The count of garbage lies here too, and the outside may put anything beside it.
         let name = name.to_str().filter(|name| name.len() == NAME_LEN);
         numbers.extend(name.and_then(|name| u32::from_str_radix(name, 16).ok()));
     }

@@ -61,12 +61,14 @@ impl Garbage {
         self.unknown = true;
     }
 
-    /// Leaves it in the directory of the packs, durable and whole or not at all. What is unknown is not written down.
+    /// Leaves it in the directory of the packs, durable and whole or not at all. What is unknown is
+    /// not written down.
     pub(crate) fn save(&self, dir: &Path) -> io::Result<()> {
         if self.unknown {
             return Ok(());
         }
         let new = dir.join(NEW);
+        // What a crash left of an earlier close; made anew, so that no link is written through.
         match fs::remove_file(&new) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -81,12 +83,15 @@ impl Garbage {
         File::open(dir)?.sync_all()
     }
 
-    /// Reads what a clean close knew, and takes it away: from now on it is old. Of `packs` packs, it cannot say more.
+    /// Reads what a clean close knew, and takes it away: from now on it is old. Of `packs` packs,
+    /// it cannot say more.
     pub(crate) fn take(dir: &Path, packs: usize) -> io::Result<Self> {
         let found = read(&dir.join(NAME), packs)?;
         let Some(found) = found else {
             return Ok(Self::unknown());
         };
+        // Gone, durably, before the first delete of this handle: a crash must not leave a count
+        // that lacks what died since.
         fs::remove_file(dir.join(NAME))?;
         File::open(dir)?.sync_all()?;
         Ok(Self::decode(&found).unwrap_or_else(|| {
@@ -144,14 +149,16 @@ fn checksum(bytes: &[u8]) -> [u8; SUM_LEN] {
     *first
 }
 
-/// The file's bytes, of which there are no more than so many packs need; `None` if there is none. A file that is larger,
-/// or none of bytes, reads as one that is not whole: what lies outside does not decide how much memory is taken.
+/// The file's bytes, of which there are no more than so many packs need; `None` if there is none. A
+/// file that is larger, or none of bytes, reads as one that is not whole: what lies outside does
+/// not decide how much memory is taken.
 fn read(path: &Path, packs: usize) -> io::Result<Option<Vec<u8>>> {
     let file = match own::open(path, false) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
+    // An entry for each pack that is there, at most.
     let len_max = MAGIC.len() + packs.saturating_mul(ENTRY_LEN) + SUM_LEN;
     let meta = file.metadata()?;
     if !meta.is_file() || meta.len() > len_max as u64 {

@@ -35,7 +35,9 @@ impl Live {
         let Some(words) = self.packs.get_mut(&place.pack) else {
             return;
         };
+        // An empty block still has a place: its page stays. Ends are rounded up, never down.
         for page in place.offset / PAGE..place.end().max(place.offset + 1).div_ceil(PAGE) {
+            // What the index says is not believed: a page beyond the pack is no page.
             if let Some(word) = words.get_mut((page / 64) as usize) {
                 *word |= 1 << (page % 64);
             }
@@ -56,6 +58,7 @@ impl Live {
         };
         let (mut holes, mut begin) = (Vec::new(), None);
         let pages = limit.min(PACK_BYTES) / PAGE;
+        // One page more than there are, taken as in use: it ends the last hole.
         for page in 0..=pages {
             let in_use = page == pages || words[(page / 64) as usize] >> (page % 64) & 1 == 1;
             match (begin, in_use) {

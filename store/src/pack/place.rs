@@ -1,9 +1,10 @@
 //! The place of a block: the index's entry for its name.
 
-use cairn_merkle::group::groups_len;
+use cairn_block::group::groups_len;
 use std::ops::Range;
 
-/// Blocks begin at multiples of this: what direct I/O asks of most devices. The rest of a block's last unit is zeros.
+/// Blocks begin at multiples of this: what direct I/O asks of most devices. The rest of a block's
+/// last unit is zeros.
 pub(crate) const UNIT: u64 = 512;
 
 /// Where a block lies in the packs.
@@ -31,8 +32,8 @@ impl Place {
         bytes
     }
 
-    /// The place at the start of an index entry, and the group hashes behind it: those of all its groups, or none. `None`
-    /// for anything else.
+    /// The place at the start of an index entry, and the group hashes behind it: those of all its
+    /// groups, or none. `None` for anything else.
     pub(crate) fn decode(entry: &[u8]) -> Option<(Self, &[u8])> {
         let (bytes, groups) = entry.split_first_chunk::<{ Self::LEN }>()?;
         let number = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
@@ -42,13 +43,15 @@ impl Place {
             len: number(8),
         };
         let len = place.len as usize;
+        // Checked here, so that no reader takes memory for a length that no block has.
         let fits = groups.is_empty() || groups.len() == groups_len(len);
-        (fits && len <= cairn_merkle::MAX_STORED).then_some((place, groups))
+        (fits && len <= cairn_block::MAX_STORED).then_some((place, groups))
     }
 
     /// Where a part of the block lies, whose range begins at a multiple of [`UNIT`].
     pub(crate) fn part(self, range: &Range<usize>) -> Option<Self> {
         let is_within = range.start < range.end && range.end <= self.len as usize;
+        // Direct reads begin at a unit; groups are multiples of it, so every good caller passes.
         let starts_well = (range.start as u64).is_multiple_of(UNIT);
         (is_within && starts_well).then(|| Self {
             offset: self.offset + range.start as u64,

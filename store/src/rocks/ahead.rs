@@ -58,7 +58,8 @@ impl Ahead {
     }
 }
 
-/// Has the kernel read the tables of a database, up to `bytes_max`; answers how many bytes it was asked for.
+/// Has the kernel read the tables of a database, up to `bytes_max`; answers how many bytes it was
+/// asked for.
 fn read_tables(path: &Path, bytes_max: u64) -> io::Result<u64> {
     let mut asked = 0;
     for entry in fs::read_dir(path)? {

@@ -10,7 +10,7 @@ use crate::error::failed;
 use crate::lock::DirLock;
 use crate::pack::{Packs, Place};
 use bytes::Bytes;
-use cairn_merkle::{Cid, StoreError, StoreStats};
+use cairn_block::{Cid, StoreError, StoreStats};
 use parking_lot::Mutex;
 use rocksdb::{
     ColumnFamily, DB, DBRawIterator, DEFAULT_COLUMN_FAMILY_NAME, ReadOptions, WriteBatch, WriteOptions,
@@ -141,6 +141,8 @@ impl RocksStore {
         (prefix, start): (u8, &[u8]),
         mut visit: impl FnMut(&DBRawIterator<'_>) -> bool,
     ) -> Result<(), StoreError> {
+        // Without the bound, a walk at the end of a prefix reads into tables of the next. And a
+        // walk over everything must not push places of blocks in use out of the cache.
         options.set_iterate_upper_bound(vec![prefix + 1]);
         options.fill_cache(false);
         let mut iter = self.db.raw_iterator_cf_opt(family, options);
@@ -148,6 +150,8 @@ impl RocksStore {
         while iter.valid() && visit(&iter) {
             iter.next();
         }
+        // An iterator that meets damage is no longer valid: only its status tells that from the
+        // end.
         iter.status().map_err(|error| failed(verb, error))
     }
 
@@ -157,6 +161,8 @@ impl RocksStore {
     }
 
     pub(super) fn sync_packs(&self, verb: &'static str) -> Result<(), StoreError> {
+        // Failed for good, even for want of room: the disk refused data once that was to be
+        // durable.
         self.packs.sync().map_err(|source| {
             self.failed.store(true, SeqCst);
             StoreError::io(verb, source)

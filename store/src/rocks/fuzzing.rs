@@ -1,5 +1,5 @@
 //! Each decoder of this crate as a function of bytes, for `tests/fuzz` (see
-//! [`cairn_merkle::fuzzing`]).
+//! [`cairn_block::fuzzing`]).
 
 use super::intent::{self, IntentLog, Soon, Use};
 use super::keys;
@@ -7,8 +7,8 @@ use super::reached::Reached;
 use crate::pack::{Place, fuzzing as pack};
 use crate::twin::fuzzing as twin;
 use bytes::Bytes;
-use cairn_merkle::fuzzing::{Target, links};
-use cairn_merkle::{Epoch, LogPos};
+use cairn_block::fuzzing::Target;
+use cairn_block::{Cid, Codec, Epoch, LogPos};
 use std::{cell::LazyCell, fs, path::Path};
 use tempfile::TempDir;
 
@@ -55,7 +55,8 @@ pub const TARGETS: &[Target] = &[
 ];
 
 thread_local! {
-    /// What is read from files lies in memory, if there is such a place: a look takes microseconds then.
+    /// What is read from files lies in memory, if there is such a place: a look takes microseconds
+    /// then.
     static STORE: LazyCell<TempDir> = const { LazyCell::new(|| {
         let memory = Path::new("/dev/shm");
         let parent = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
@@ -136,7 +137,7 @@ fn place_seeds() -> Vec<Vec<u8>> {
 }
 
 fn index_key_seeds() -> Vec<Vec<u8>> {
-    let cid = links(1)[0].cid;
+    let cid = Cid::of(Codec::Leaf, b"block");
     vec![keys::block(&cid), keys::fresh(Epoch(7), &cid)]
 }
 

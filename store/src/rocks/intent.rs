@@ -38,7 +38,7 @@ pub(super) use segment::Soon;
 
 use crate::pack::buffer::Pool;
 use bytes::Bytes;
-use cairn_merkle::{Epoch, LogPos};
+use cairn_block::{Epoch, LogPos};
 use head::framed_len;
 use rustix::fs::fdatasync;
 use segment::{Place, SEGMENT_BYTES, Segment, path_of};
@@ -54,8 +54,8 @@ use std::{
 
 /// Directory of the segments, within the store's.
 pub(super) const DIR: &str = "intent";
-/// Free segments that are kept while the store is busy (as much log as the engine lets grow before it commits), and
-/// when it idles.
+/// Free segments that are kept while the store is busy (as much log as the engine lets grow before
+/// it commits), and when it idles.
 const FREE_MAX: usize = 64;
 const FREE_IDLE_MAX: usize = 1;
 
@@ -165,7 +165,8 @@ impl IntentLog {
         }
     }
 
-    /// Bytes the next append takes from the device: none while there is room in what is already there.
+    /// Bytes the next append takes from the device: none while there is room in what is already
+    /// there.
     pub(super) fn wants_bytes(&self, records: &[(LogPos, Bytes)]) -> u64 {
         let needed: u64 = records.iter().map(|(_, bytes)| framed_len(bytes)).sum();
         let active = self.active.as_ref().map_or(0, |active| active.len - active.end);
@@ -201,8 +202,8 @@ impl IntentLog {
             .ok();
     }
 
-    /// Waits for the segment that is on its way. One that could not be made is made again when it is needed, and then
-    /// says why.
+    /// Waits for the segment that is on its way. One that could not be made is made again when it
+    /// is needed, and then says why.
     fn arrive(&mut self) {
         if let Some(Ok(Ok(made))) = self.coming.take().map(JoinHandle::join) {
             self.free.push(made);
@@ -268,13 +269,15 @@ impl IntentLog {
         Ok(segment)
     }
 
-    /// Records from `from` on, in order, until `bytes_max` is passed; one that cannot be read is empty.
+    /// Records from `from` on, in order, until `bytes_max` is passed; one that cannot be read is
+    /// empty.
     pub(super) fn read(&self, from: LogPos, bytes_max: usize) -> Vec<(LogPos, Bytes)> {
         let (mut found, mut total) = (Vec::new(), 0);
         for (pos, place) in self.records.range(from..) {
             let mut bytes = vec![0; place.len];
             if let Err(error) = place.file.read_exact_at(&mut bytes, place.offset) {
-                // Not what was written, like one with a wrong bit: what the others say is worth as much.
+                // Not what was written, like one with a wrong bit: what the others say is worth as
+                // much.
                 tracing::warn!(epoch = pos.epoch.0, seq = pos.seq, %error, "a record of the intent log cannot be read");
                 bytes.clear();
             }
@@ -287,7 +290,8 @@ impl IntentLog {
         found
     }
 
-    /// Records of epochs up to `settled` are needed no more. Must be durable knowledge: they may be overwritten.
+    /// Records of epochs up to `settled` are needed no more. Must be durable knowledge: they may be
+    /// overwritten.
     pub(super) fn trim(&mut self, settled: Epoch) {
         let kept = match settled.0.checked_add(1) {
             Some(next) => self.records.split_off(&LogPos {

@@ -10,11 +10,12 @@
 //! Numbers are big-endian, so that keys sort by number. The codec is its multicodec byte, so that
 //! names sort as [`Cid`] does. `f` is the fresh mark.
 
-use cairn_merkle::{Cid, Epoch};
+use cairn_block::{Cid, Epoch};
 
 pub(crate) const HEAD: &[u8] = b"mhead";
 pub(crate) const HEADER: &[u8] = b"mheader";
-/// In both column families: whichever of them is damaged, the other still says how far the store is.
+/// In both column families: whichever of them is damaged, the other still says how far the store
+/// is.
 pub(crate) const REACHED: &[u8] = b"mreached";
 pub(crate) const FORMAT: &[u8] = b"mformat";
 /// Gives a column family a row, so that the next flush takes it along; see [`super::options`].
@@ -68,7 +69,7 @@ fn name_bytes(cid: &Cid) -> [u8; NAME_LEN] {
 fn parse_name_bytes(name: &[u8]) -> Option<Cid> {
     let name: &[u8; NAME_LEN] = name.try_into().ok()?;
     let mut cid = [0; Cid::LEN];
-    cid[..4].copy_from_slice(&[1, name[32], cairn_merkle::MULTIHASH_BLAKE3 as u8, 32]);
+    cid[..4].copy_from_slice(&[1, name[32], cairn_block::MULTIHASH_BLAKE3 as u8, 32]);
     cid[4..].copy_from_slice(&name[..32]);
     Cid::from_bytes(&cid)
 }
@@ -76,7 +77,7 @@ fn parse_name_bytes(name: &[u8]) -> Option<Cid> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cairn_merkle::Codec;
+    use cairn_block::Codec;
 
     #[test]
     fn keys_parse_back_to_what_they_name() {

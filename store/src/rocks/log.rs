@@ -12,25 +12,55 @@ use super::base::RocksStore;
 use super::intent::{IntentLog, Soon, Use};
 use super::space::Claim;
 use bytes::Bytes;
-use cairn_merkle::{Epoch, HeadSwap, LogPos, LogRest, StoreError};
+use cairn_block::{Epoch, HeadSwap, Log, LogPos, LogRest, StoreError};
 use std::io;
 use std::sync::atomic::Ordering::SeqCst;
 
-impl RocksStore {
-    pub(super) fn append_to_log(&self, records: &[(LogPos, Bytes)]) -> Result<(), StoreError> {
+impl Log for RocksStore {
+    fn log_append(&self, records: &[(LogPos, Bytes)]) -> Result<(), StoreError> {
         self.write_records(records, Soon::Now)?;
-        // Outside the log's lock: what comes meanwhile is written beside the sync, and waits for one of its own.
+        // Outside the log's lock: what comes meanwhile is written beside the sync, and waits for
+        // one of its own.
         let _one = self.syncing.lock();
+        // Asked again: the sync that was waited for may have failed, and with it these records.
         self.check_alive("append to the log")?;
         let unsynced = self.intent.lock().take_unsynced();
         let Some(file) = unsynced else { return Ok(()) };
         rustix::fs::fdatasync(&*file).map_err(|error| self.log_failed(error.into()))
     }
 
-    pub(super) fn write_records(&self, records: &[(LogPos, Bytes)], soon: Soon) -> Result<(), StoreError> {
+    fn log_write(&self, records: &[(LogPos, Bytes)]) -> Result<(), StoreError> {
+        self.write_records(records, Soon::Later)
+    }
+
+    fn log_read(&self, from: LogPos, bytes_max: usize) -> Result<Vec<(LogPos, Bytes)>, StoreError> {
+        Ok(self.intent.lock().read(from, bytes_max))
+    }
+
+    /// The mark is behind a sync that went well. That it is not written costs what it would have
+    /// proven, and no sync.
+    fn log_mark(&self, mark: &[u8]) -> Result<(), StoreError> {
+        let verb = "mark the log";
+        self.check_alive(verb)?;
+        let marked = self.marks.lock().write(mark);
+        marked.map_err(|source| StoreError::io(verb, source))
+    }
+
+    fn log_rest(&self) -> Result<LogRest, StoreError> {
+        let marks = self.marks.lock().read();
+        Ok(LogRest {
+            marks: marks.map_err(|source| StoreError::io("read the marks of the log", source))?,
+            broken: self.intent.lock().broken().to_vec(),
+        })
+    }
+}
+
+impl RocksStore {
+    fn write_records(&self, records: &[(LogPos, Bytes)], soon: Soon) -> Result<(), StoreError> {
         let verb = "append to the log";
         self.check_alive(verb)?;
         let mut intent = self.intent.lock();
+        // Room first: a refusal leaves no half of a record.
         match intent.wants_bytes(records) {
             0 => {}
             bytes => self.take_space(verb, Claim::Log, bytes)?,
@@ -45,22 +75,6 @@ impl RocksStore {
         written.map_err(|source| self.log_failed(source))
     }
 
-    /// The mark is behind a sync that went well. That it is not written costs what it would have proven, and no sync.
-    pub(super) fn mark_log(&self, mark: &[u8]) -> Result<(), StoreError> {
-        let verb = "mark the log";
-        self.check_alive(verb)?;
-        let marked = self.marks.lock().write(mark);
-        marked.map_err(|source| StoreError::io(verb, source))
-    }
-
-    pub(super) fn rest_of_log(&self) -> Result<LogRest, StoreError> {
-        let marks = self.marks.lock().read();
-        Ok(LogRest {
-            marks: marks.map_err(|source| StoreError::io("read the marks of the log", source))?,
-            broken: self.intent.lock().broken().to_vec(),
-        })
-    }
-
     /// Where the log begins after this swap, if it begins anew.
     pub(super) fn log_floor(&self, swap: &HeadSwap<'_>) -> Option<Use> {
         swap.restarts_log.then(|| self.intent.lock().next_use())
@@ -69,6 +83,7 @@ impl RocksStore {
     /// A swap of the head is durable.
     pub(super) fn settle_log(&self, floor: Option<Use>, settled: Epoch) {
         self.trim_intent(|intent| {
+            // The floor first: records below it are past whatever their epoch says.
             if let Some(floor) = floor {
                 intent.restart(floor);
             }

@@ -8,7 +8,7 @@ use super::base::RocksStore;
 use super::keys;
 use crate::error::failed;
 use crate::pack::Place;
-use cairn_merkle::{Cid, StoreError};
+use cairn_block::{Cid, StoreError};
 use rocksdb::WriteBatch;
 
 impl RocksStore {

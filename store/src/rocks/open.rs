@@ -16,7 +16,7 @@ use super::space::Space;
 use crate::error::OpenError;
 use crate::lock::DirLock;
 use crate::pack::{self, Packs};
-use cairn_merkle::BlockStore;
+use cairn_block::Heads;
 use parking_lot::Mutex;
 use rocksdb::{ColumnFamilyDescriptor, DB, DEFAULT_COLUMN_FAMILY_NAME, Options, WriteBatch};
 use std::{
@@ -45,12 +45,14 @@ impl RocksStore {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(io(error)),
         }
+        // Locked before the look: no other creation can come between that and the first file.
         let lock = DirLock::take(path)?;
         if fs::read_dir(path).map_err(io)?.next().is_some() {
             return Err(OpenError::NotEmpty {
                 path: path.to_owned(),
             });
         }
+        // Before the database: once that is there, log and packs are expected by every open.
         IntentLog::create(path).map_err(io)?;
         Packs::create(path).map_err(io)?;
         let store = Self::start(path, options, lock, true)?;
@@ -100,7 +102,8 @@ impl RocksStore {
                 found: String::from_utf8_lossy(&format).into_owned(),
             }),
             Ok(None) => Err(OpenError::NotAStore { path: path_buf() }),
-            // It lies beside the head, and what damaged that may have damaged this. A twin is only in a store of ours.
+            // It lies beside the head, and what damaged that may have damaged this. A twin is only
+            // in a store of ours.
             Err(error) if error.is_damage() && matches!(store.twin(), Ok(Some(_))) => {
                 tracing::warn!(%error, "the store's format cannot be read; the second copy of the head can");
                 Ok(store)
@@ -121,6 +124,7 @@ impl RocksStore {
         ];
         let db = DB::open_cf_descriptors(&options::database(create).map_err(database)?, path, families);
         let db = db.map_err(database)?;
+        // Before log and twins are looked at: it says which of them count.
         let reached = Reached::read(&db).map_err(|error| OpenError::Io {
             path: path.to_owned(),
             source: io::Error::other(error),

@@ -33,8 +33,8 @@ use rocksdb::{
 pub struct StoreOptions {
     /// Memory for memtables and caches together. Less means smaller flushes, not failure.
     pub memory_bytes: usize,
-    /// Room on the device that block puts leave free, so that deletes and the swap of the head still succeed on a
-    /// full one. Log records may take half of it.
+    /// Room on the device that block puts leave free, so that deletes and the swap of the head
+    /// still succeed on a full one. Log records may take half of it.
     pub reserve_bytes: u64,
 }
 
@@ -47,7 +47,8 @@ impl Default for StoreOptions {
     }
 }
 
-/// Above this much write-ahead log, the memtables that keep it alive are flushed. RocksDB preallocates up to this size.
+/// Above this much write-ahead log, the memtables that keep it alive are flushed. RocksDB
+/// preallocates up to this size.
 const WAL_BYTES_MAX: u64 = 16 << 20;
 
 /// More would only make recovery after a crash longer.
@@ -56,7 +57,8 @@ const MEMTABLE_BYTES_MAX: usize = 8 << 20;
 /// A power of two: enough for the few threads that look blocks up.
 const CACHE_SHARD_BITS: i32 = 2;
 
-/// Flush after this many range deletions, since every read consults them. Each swap of the head adds one.
+/// Flush after this many range deletions, since every read consults them. Each swap of the head
+/// adds one.
 pub(crate) const MEMTABLE_TUNING: [(&str, &str); 1] = [("memtable_max_range_deletions", "256")];
 
 /// Options of the database as a whole.

@@ -13,7 +13,7 @@
 use super::intent::Use;
 use super::{index, keys};
 use crate::error::failed;
-use cairn_merkle::{Epoch, StoreError};
+use cairn_block::{Epoch, StoreError};
 use rocksdb::{ColumnFamily, DB, DEFAULT_COLUMN_FAMILY_NAME, WriteBatch};
 
 const LEN: usize = 3 * 8;
@@ -50,6 +50,8 @@ impl Reached {
             let found = db.get_cf(family, keys::REACHED);
             found.map_err(|error| failed("read how far it is", error))
         });
+        // The further one: both are written in one batch, so one that is behind was restored or
+        // lost.
         let (mut reached, mut failure, mut readable) = (Self::default(), None, false);
         for found in read {
             match found {
@@ -66,12 +68,15 @@ impl Reached {
             }
         }
         match failure {
+            // One damaged copy is what the other is for. A read that failed otherwise may work next
+            // time, and must not open the store at an older swap.
             Some(error) if !readable || !error.is_damage() => Err(error),
             _ => Ok(reached),
         }
     }
 
-    /// What a swap leaves which settles `settled`, and begins the log anew at `log_floor` if it does.
+    /// What a swap leaves which settles `settled`, and begins the log anew at `log_floor` if it
+    /// does.
     pub(super) fn after(self, settled: Epoch, log_floor: Option<Use>) -> Self {
         Self {
             swaps: self.swaps + 1,
@@ -87,7 +92,8 @@ impl Reached {
         }
     }
 
-    /// Big-endian: swaps, settled epoch, floor of the log (docs/format.md, section 17). There is none before the first swap.
+    /// Big-endian: swaps, settled epoch, floor of the log (docs/format.md, section 17). There is
+    /// none before the first swap.
     pub(super) fn encode(self) -> [u8; LEN] {
         let mut bytes = [0; LEN];
         bytes[..8].copy_from_slice(&self.swaps.to_be_bytes());

@@ -13,7 +13,7 @@
 use super::base::{RocksStore, synced};
 use super::keys;
 use crate::pack::{GROUP, Live, Place, Suspect};
-use cairn_merkle::StoreError;
+use cairn_block::StoreError;
 use rocksdb::{FlushOptions, ReadOptions, Snapshot, WriteBatch};
 
 /// Below this it is not, whatever its share.

@@ -74,12 +74,14 @@ impl Space {
         };
         let wanted = bytes.saturating_add(kept);
         let mut measured = self.measured.lock();
+        // Measured anew before a refusal: room may have been freed since.
         if !measured.is_fresh() || measured.free_bytes < wanted {
             self.measure(&mut measured)?;
         }
         if measured.free_bytes < wanted {
             return Err(io::ErrorKind::StorageFull.into());
         }
+        // Counted at once: the device shows these bytes only when they are written.
         measured.free_bytes -= bytes;
         Ok(())
     }

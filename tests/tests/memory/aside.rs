@@ -2,7 +2,9 @@
 
 use crate::allocator::aside;
 use bytes::Bytes;
-use cairn_merkle::{BlockStore, Cid, Epoch, HeadSwap, LogPos, PutHint, Sealed, StoreError, StoreStats};
+use cairn_merkle::{
+    BlockStore, Blocks, Cid, Epoch, HeadSwap, Heads, Log, LogPos, PutHint, Sealed, StoreError, StoreStats,
+};
 
 pub(crate) struct Aside<S>(S);
 
@@ -24,7 +26,7 @@ fn taken_in(records: &[(LogPos, Bytes)]) -> Vec<(LogPos, Bytes)> {
     records.iter().map(copy).collect()
 }
 
-impl<S: BlockStore> BlockStore for Aside<S> {
+impl<S: BlockStore> Blocks for Aside<S> {
     fn get(&self, cid: &Cid) -> Result<Option<Bytes>, StoreError> {
         Ok(out(aside(|| self.0.get(cid))?))
     }
@@ -43,29 +45,6 @@ impl<S: BlockStore> BlockStore for Aside<S> {
 
     fn sync(&self) -> Result<(), StoreError> {
         aside(|| self.0.sync())
-    }
-
-    fn log_append(&self, records: &[(LogPos, Bytes)]) -> Result<(), StoreError> {
-        aside(|| self.0.log_append(&taken_in(records)))
-    }
-
-    fn log_read(&self, from: LogPos, bytes_max: usize) -> Result<Vec<(LogPos, Bytes)>, StoreError> {
-        let read = aside(|| self.0.log_read(from, bytes_max))?;
-        let copied = taken_in(&read);
-        aside(|| drop(read));
-        Ok(copied)
-    }
-
-    fn head(&self) -> Result<Option<Bytes>, StoreError> {
-        Ok(out(aside(|| self.0.head())?))
-    }
-
-    fn header(&self) -> Result<Option<Bytes>, StoreError> {
-        Ok(out(aside(|| self.0.header())?))
-    }
-
-    fn swap_head(&self, swap: &HeadSwap<'_>) -> Result<(), StoreError> {
-        aside(|| self.0.swap_head(swap))
     }
 
     fn fresh(&self, after: Option<(Epoch, Cid)>, count_max: usize) -> Result<Vec<(Epoch, Cid)>, StoreError> {
@@ -93,5 +72,32 @@ impl<S: BlockStore> BlockStore for Aside<S> {
 
     fn reclaim(&self) -> Result<(), StoreError> {
         aside(|| self.0.reclaim())
+    }
+}
+
+impl<S: BlockStore> Log for Aside<S> {
+    fn log_append(&self, records: &[(LogPos, Bytes)]) -> Result<(), StoreError> {
+        aside(|| self.0.log_append(&taken_in(records)))
+    }
+
+    fn log_read(&self, from: LogPos, bytes_max: usize) -> Result<Vec<(LogPos, Bytes)>, StoreError> {
+        let read = aside(|| self.0.log_read(from, bytes_max))?;
+        let copied = taken_in(&read);
+        aside(|| drop(read));
+        Ok(copied)
+    }
+}
+
+impl<S: BlockStore> Heads for Aside<S> {
+    fn head(&self) -> Result<Option<Bytes>, StoreError> {
+        Ok(out(aside(|| self.0.head())?))
+    }
+
+    fn header(&self) -> Result<Option<Bytes>, StoreError> {
+        Ok(out(aside(|| self.0.header())?))
+    }
+
+    fn swap_head(&self, swap: &HeadSwap<'_>) -> Result<(), StoreError> {
+        aside(|| self.0.swap_head(swap))
     }
 }

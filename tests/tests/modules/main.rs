@@ -1,12 +1,15 @@
-//! The rooms of the house: no file imports in a circle, and none imports upwards.
+//! The rooms of the house: no file imports in a circle, and none imports upwards. No untrusted side is
+//! built on code with a key.
 //!
 //! `docs/architecture.md` has a table of layers for each crate, top to bottom. Each file of the crate lies in one of
 //! them; it imports from its own layer or from those below.
 
 #![allow(clippy::unwrap_used)] // Helpers of tests, outside of test functions.
 
+mod crates;
 mod graph;
 
+use crates::Lock;
 use graph::{Crate, Import};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -101,7 +104,7 @@ fn wrongs(name: &str, document: &str) -> Vec<String> {
 #[test]
 fn no_file_imports_in_a_circle_or_upwards() {
     let document = std::fs::read_to_string(root().join("docs/architecture.md")).unwrap();
-    let crates = ["merkle", "store", "fs", "chain", "plane", "bench"];
+    let crates = ["merkle/block", "merkle", "store", "fs", "chain", "plane", "bench"];
     let wrongs: Vec<String> = crates.iter().flat_map(|name| wrongs(name, &document)).collect();
     assert!(
         wrongs.is_empty(),
@@ -109,6 +112,39 @@ fn no_file_imports_in_a_circle_or_upwards() {
         wrongs.len(),
         wrongs.join("\n")
     );
+}
+
+#[test]
+fn the_untrusted_sides_are_built_without_a_key_and_the_store_without_a_cipher() {
+    let lock = Lock::read(&std::fs::read_to_string(root().join("Cargo.lock")).unwrap());
+    let ciphers = [
+        "chacha20",
+        "chacha20poly1305",
+        "aws-lc-rs",
+        "argon2",
+        "aead",
+        "cipher",
+    ];
+    let sealing = lock.below("cairn-merkle");
+    for cipher in ["chacha20poly1305", "aws-lc-rs"] {
+        assert!(
+            sealing.contains(cipher),
+            "where cairn-merkle seals, {cipher} would be seen"
+        );
+    }
+    for package in ["cairn-block", "cairn-store", "cairn-chain"] {
+        let below = lock.below(package);
+        assert!(below.contains("cairn-block"), "{package} knows the seams");
+        assert!(
+            !below.contains("cairn-merkle"),
+            "{package} reaches code with keys"
+        );
+        // A chain speaks TLS and signs: its ciphers are not those of a volume.
+        if package != "cairn-chain" {
+            let found: Vec<_> = ciphers.iter().filter(|name| below.contains(*name)).collect();
+            assert!(found.is_empty(), "{package} is built on {found:?}");
+        }
+    }
 }
 
 #[test]

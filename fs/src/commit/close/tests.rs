@@ -8,7 +8,7 @@ use crate::fixture::stored::{
 use crate::namespace::inode::{Content, Inode};
 use crate::{Access, Config, Engine, Error, InodeNo, Kind, Quota, RenameMode, XattrMode};
 use cairn_merkle::testing::Op;
-use cairn_merkle::{BlockStore, Cid, PutHint};
+use cairn_merkle::{Blocks, Cid, Heads, PutHint};
 use std::sync::Arc;
 
 const ROOT: InodeNo = InodeNo::ROOT;

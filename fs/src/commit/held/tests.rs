@@ -5,7 +5,7 @@ use crate::fixture::stored::{
 };
 use crate::{Engine, Error, InodeNo, Opening, RenameMode, Table};
 use cairn_merkle::testing::{Op, Tamper};
-use cairn_merkle::{BlockStore, Version};
+use cairn_merkle::{Blocks, Version};
 use std::sync::Arc;
 
 const ROOT: InodeNo = InodeNo::ROOT;

@@ -3,10 +3,7 @@
 use super::*;
 use crate::fixture::tree::{RECORD, ROOT, Tree, at, bytes, config, name};
 use crate::{Config, InodeNo, Kind, Quota, SetAttr};
-use bytes::Bytes;
-use cairn_merkle::{
-    BlockStore, Cid, HeadSwap, LogPos, LogRest, MemoryStore, PutHint, Sealed, StoreError, StoreStats,
-};
+use cairn_merkle::{BlockStore, Blocks, MemoryStore, PutHint, Sealed, StoreError, StoreStats};
 use std::io::ErrorKind;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -36,9 +33,11 @@ impl Device {
     }
 }
 
-impl BlockStore for Device {
-    fn get(&self, cid: &Cid) -> std::result::Result<Option<Bytes>, StoreError> {
-        self.inner.get(cid)
+impl cairn_merkle::overlay::Overlay for Device {
+    type Below = MemoryStore;
+
+    fn below(&self) -> &MemoryStore {
+        &self.inner
     }
 
     fn put(
@@ -53,58 +52,6 @@ impl BlockStore for Device {
         }
         self.taken.fetch_add(bytes, Relaxed);
         self.inner.put(epoch, blocks, hint)
-    }
-
-    fn delete(&self, cids: &[Cid]) -> std::result::Result<(), StoreError> {
-        self.inner.delete(cids)
-    }
-
-    fn sync(&self) -> std::result::Result<(), StoreError> {
-        self.inner.sync()
-    }
-
-    fn log_append(&self, records: &[(LogPos, Bytes)]) -> std::result::Result<(), StoreError> {
-        self.inner.log_append(records)
-    }
-
-    fn log_mark(&self, mark: &[u8]) -> std::result::Result<(), StoreError> {
-        self.inner.log_mark(mark)
-    }
-
-    fn log_rest(&self) -> std::result::Result<LogRest, StoreError> {
-        self.inner.log_rest()
-    }
-
-    fn log_read(&self, from: LogPos, most: usize) -> std::result::Result<Vec<(LogPos, Bytes)>, StoreError> {
-        self.inner.log_read(from, most)
-    }
-
-    fn head(&self) -> std::result::Result<Option<Bytes>, StoreError> {
-        self.inner.head()
-    }
-
-    fn header(&self) -> std::result::Result<Option<Bytes>, StoreError> {
-        self.inner.header()
-    }
-
-    fn twin(&self) -> std::result::Result<Option<cairn_merkle::Twin>, StoreError> {
-        self.inner.twin()
-    }
-
-    fn swap_head(&self, swap: &HeadSwap<'_>) -> std::result::Result<(), StoreError> {
-        self.inner.swap_head(swap)
-    }
-
-    fn fresh(
-        &self,
-        after: Option<(cairn_merkle::Epoch, Cid)>,
-        most: usize,
-    ) -> std::result::Result<Vec<(cairn_merkle::Epoch, Cid)>, StoreError> {
-        self.inner.fresh(after, most)
-    }
-
-    fn list(&self, after: Option<Cid>, most: usize) -> std::result::Result<Vec<Cid>, StoreError> {
-        self.inner.list(after, most)
     }
 
     fn stats(&self) -> std::result::Result<StoreStats, StoreError> {

@@ -3,7 +3,7 @@
 use crate::fixture::{caller, header_of};
 use crate::{Config, Engine, InodeNo, Kind, Name, Quota, Time};
 use cairn_merkle::testing::{FaultStore, Op, Tamper};
-use cairn_merkle::{BlockStore, Cid, Codec, MemoryStore};
+use cairn_merkle::{Blocks as _, Cid, Codec, MemoryStore};
 use std::sync::Arc;
 
 const RECORD: u32 = 128 << 10;

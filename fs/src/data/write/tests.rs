@@ -4,7 +4,7 @@ use super::*;
 use crate::fixture::tree::{RECORD, ROOT, Tree, at, bytes, config, name};
 use crate::{Fallocate, Quota, Seek, Time};
 use cairn_merkle::testing::{FaultStore, Op};
-use cairn_merkle::{BlockStore, Codec, MemoryStore};
+use cairn_merkle::{Blocks, Codec, MemoryStore};
 
 /// Where it matters how the bytes of a record came about: none, a part, all of one, and more.
 const EDGES: [usize; 9] = [

@@ -8,7 +8,7 @@ use crate::fixture::stored::{
 };
 use crate::fixture::{caller, header};
 use cairn_merkle::testing::CrashStore;
-use cairn_merkle::{Kek, SlotKey, SlotKind};
+use cairn_merkle::{Blocks, Heads, Kek, SlotKey, SlotKind};
 
 const ROOT: InodeNo = InodeNo::ROOT;
 

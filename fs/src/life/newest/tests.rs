@@ -7,7 +7,7 @@ use crate::fixture::stored::{
 use crate::{Config, Engine, Error, InodeNo, Kind, Opening};
 use cairn_merkle::testing::{CrashStore, Tamper};
 use cairn_merkle::twin::{Part, Side};
-use cairn_merkle::{BlockStore, Epoch, PutHint, Sealed, Twin};
+use cairn_merkle::{Blocks, Epoch, Heads, Log, PutHint, Sealed, Twin};
 use std::sync::Arc;
 
 const ROOT: InodeNo = InodeNo::ROOT;

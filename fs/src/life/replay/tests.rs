@@ -8,7 +8,7 @@ use crate::log::op::encode_record;
 use crate::{Config, InodeNo, Kind};
 use bytes::Bytes;
 use cairn_merkle::testing::CrashStore;
-use cairn_merkle::{BlockStore, VolumeKey};
+use cairn_merkle::{Log, VolumeKey};
 use std::sync::Arc;
 
 const ROOT: InodeNo = InodeNo::ROOT;

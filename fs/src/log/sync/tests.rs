@@ -8,7 +8,7 @@ use crate::fixture::stored::{
 use crate::log::op::{Replayed, decode_record};
 use crate::{Config, Fallocate, Kind, RenameMode, SetAttr, XattrMode};
 use cairn_merkle::testing::{CrashStore, Op as StoreOp};
-use cairn_merkle::{BlockStore, Epoch, LogPos};
+use cairn_merkle::{Epoch, Log, LogPos};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 

@@ -1,7 +1,7 @@
 use super::*;
 use crate::fixture::{caller, header};
 use crate::{Config, Engine, Quota, SetAttr, Time};
-use cairn_merkle::MemoryStore;
+use cairn_merkle::{Heads, MemoryStore};
 use std::sync::Arc;
 
 const KEY: [u8; 32] = [9; 32];

@@ -44,7 +44,8 @@ impl Pair {
 
     fn truncate_around(&mut self, first: u64) {
         let hidden = self.hidden();
-        // Records lie without gaps from 0 on, so the first one below the damaged node is where that begins.
+        // Records lie without gaps from 0 on, so the first one below the damaged node is where that
+        // begins.
         let stays = hidden.first().is_some_and(|base| *base < first);
         let root = self.root.take();
         let cut = truncate(

@@ -72,7 +72,7 @@ trait HeadBytes {
 
 impl HeadBytes for MemoryStore {
     fn head_bytes(&self) -> bytes::Bytes {
-        cairn_merkle::BlockStore::head(self).unwrap().unwrap()
+        cairn_merkle::Heads::head(self).unwrap().unwrap()
     }
 }
 

@@ -6,13 +6,14 @@
 //! says whether the bytes are those written.
 
 use bytes::Bytes;
-use cairn_merkle::{Epoch, LogPos};
+use cairn_block::{Epoch, LogPos};
 
 pub(super) const MAGIC: &[u8; 8] = b"cairnlog";
 pub(super) const HEAD_LEN: usize = 52;
 const SUM_LEN: usize = 16;
 
-/// Number of a use of a segment. They grow, so that what an earlier use left is told from what came after.
+/// Number of a use of a segment. They grow, so that what an earlier use left is told from what came
+/// after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Use(pub(crate) u64);
 
@@ -21,8 +22,9 @@ impl Use {
     pub(crate) const FIRST: Self = Self(1);
     /// No log ever comes here. What claims to is none of ours, or the numbers would end.
     pub(super) const MAX: Self = Self(1 << 62);
-    /// Far more uses than there ever are between two heads. Checksums have no key: a record that claims a later use was
-    /// put there, and what is written after it would be beyond all numbers before long.
+    /// Far more uses than there ever are between two heads. Checksums have no key: a record that
+    /// claims a later use was put there, and what is written after it would be beyond all numbers
+    /// before long.
     const AHEAD_MAX: u64 = 1 << 32;
 
     /// The first use that cannot be of a log which begins with this one.

@@ -35,8 +35,9 @@ pub(crate) struct Marks {
 }
 
 impl Marks {
-    /// Opens the file in the log's directory, if it is there. Whatever else lies in its place, a link to elsewhere, a file with
-    /// another name, a pipe, is no file of marks: the next mark makes one.
+    /// Opens the file in the log's directory, if it is there. Whatever else lies in its place, a
+    /// link to elsewhere, a file with another name, a pipe, is no file of marks: the next mark
+    /// makes one.
     pub(crate) fn open(dir: &Path) -> io::Result<Self> {
         let file = match own::open(&dir.join(NAME), true) {
             Ok(file) => Some(file).filter(own::is_ours),

@@ -73,7 +73,8 @@ impl<'a> Scan<'a> {
         Ok(None)
     }
 
-    /// Whether this was a head of a use that is not past, rather than what such a use has not overwritten yet.
+    /// Whether this was a head of a use that is not past, rather than what such a use has not
+    /// overwritten yet.
     fn is_broken(&self, head: &[u8; HEAD_LEN]) -> bool {
         let (magic, used) = (head.starts_with(MAGIC), use_in(head));
         match self.before {

@@ -11,7 +11,7 @@ use crate::direct;
 use crate::own;
 use crate::pack::buffer::{ALIGN, Pool};
 use bytes::Bytes;
-use cairn_merkle::{Epoch, LogPos};
+use cairn_block::{Epoch, LogPos};
 use rustix::io::Errno;
 use std::{
     fs::{File, OpenOptions},
@@ -102,7 +102,8 @@ impl Segment {
         Ok(Self::new(slot, file, direct::open(&path), len))
     }
 
-    /// Opens a file and hands all its records of uses from `floor` on to `each`, those behind a broken one too.
+    /// Opens a file and hands all its records of uses from `floor` on to `each`, those behind a
+    /// broken one too.
     pub(super) fn open(
         dir: &Path,
         slot: u32,
@@ -142,7 +143,8 @@ impl Segment {
         }
     }
 
-    /// Forgets what is in it; what is written from now on is told from that by the number of this use.
+    /// Forgets what is in it; what is written from now on is told from that by the number of this
+    /// use.
     pub(super) fn use_again(&mut self, used: Use) {
         self.used = used;
         self.end = 0;
@@ -212,7 +214,8 @@ impl Segment {
     }
 }
 
-/// Opens a file that the log has made: what is written here must not reach a file outside the store.
+/// Opens a file that the log has made: what is written here must not reach a file outside the
+/// store.
 fn open_segment(path: &Path) -> io::Result<File> {
     let why = match own::open(path, true) {
         Ok(file) if file.metadata()?.is_file() => return Ok(file),
@@ -226,7 +229,8 @@ fn open_segment(path: &Path) -> io::Result<File> {
     Err(io::Error::new(io::ErrorKind::InvalidData, text))
 }
 
-/// Whether something else lies in a file's place: a link, a directory, a socket. Any other failure is the device's.
+/// Whether something else lies in a file's place: a link, a directory, a socket. Any other failure
+/// is the device's.
 fn is_foreign(error: &io::Error) -> bool {
     let raw = error.raw_os_error();
     [Errno::LOOP, Errno::ISDIR, Errno::NXIO]

@@ -230,8 +230,8 @@ impl Anchor for MemoryInstance {
     }
 }
 
-/// What every anchor promises. `instance` begins another instance of one and the same volume, on which nothing is
-/// published yet.
+/// What every anchor promises. `instance` begins another instance of one and the same volume, on
+/// which nothing is published yet.
 ///
 /// # Panics
 /// If it does not hold.

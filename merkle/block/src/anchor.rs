@@ -25,7 +25,8 @@ pub use version::Version;
 /// The cause of an anchor's failure, of whatever kind its implementation knows.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why an anchor did not do what it was asked. The plane says which anchor, from [`Anchor::describe`].
+/// Why an anchor did not do what it was asked. The plane says which anchor, from
+/// [`Anchor::describe`].
 #[derive(Debug, thiserror::Error)]
 pub enum AnchorError {
     /// It does not answer, or not in time. Asking later may help.
@@ -46,7 +47,8 @@ pub enum AnchorError {
         #[source]
         source: Option<Cause>,
     },
-    /// Another instance has booted since this one did: only it may publish. Asking again never helps.
+    /// Another instance has booted since this one did: only it may publish. Asking again never
+    /// helps.
     #[error("another instance of this volume has taken over")]
     Fenced,
     /// The published version is not the one to be replaced: another writer published. Nothing was
@@ -88,9 +90,11 @@ pub struct Challenge {
 /// What a challenge asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ChallengeKind {
-    /// That every block of the newest published version is there and is what was written: a full check.
+    /// That every block of the newest published version is there and is what was written: a full
+    /// check.
     Integrity,
-    /// That the publisher can fetch the volume. What an answer says beside the version is the anchor's affair.
+    /// That the publisher can fetch the volume. What an answer says beside the version is the
+    /// anchor's affair.
     Retrieval,
 }
 
@@ -105,22 +109,25 @@ pub struct Fault {
 
 /// Where versions of one volume are published. See the module's picture.
 ///
-/// Every method may be called from many threads, and may take as long as its finality does; those that wait take a
-/// [`Cancel`] and return [`AnchorError::Cancelled`] soon after it is set.
+/// Every method may be called from many threads, and may take as long as its finality does; those
+/// that wait take a [`Cancel`] and return [`AnchorError::Cancelled`] soon after it is set.
 pub trait Anchor: Send + Sync {
     /// What it is and where, for messages: `the file /run/anchor`, `contract 0x… on chain 1`.
     fn describe(&self) -> String;
 
-    /// The newest *final* version, or `None` when none was ever published. Proves nothing about freshness by itself: an
-    /// anchor whose view the outside holds back answers an old version; [`Self::boot`] is what cannot be held back.
+    /// The newest *final* version, or `None` when none was ever published. Proves nothing about
+    /// freshness by itself: an anchor whose view the outside holds back answers an old version;
+    /// [`Self::boot`] is what cannot be held back.
     fn latest(&self) -> Result<Option<Version>, AnchorError>;
 
-    /// Begins this instance: from now on no other may publish. Returns once that is final, and answers the version that
-    /// stood at that moment. `nonce` is fresh: an answer that carries it cannot be older than this call.
+    /// Begins this instance: from now on no other may publish. Returns once that is final, and
+    /// answers the version that stood at that moment. `nonce` is fresh: an answer that carries it
+    /// cannot be older than this call.
     fn boot(&self, nonce: [u8; 32], cancel: &Cancel) -> Result<Option<Version>, AnchorError>;
 
-    /// Replaces `previous` by `next`; `Ok` once that is final. `next.epoch` is above `previous.epoch`. Publishing what
-    /// is the latest version already is `Ok`, so that a caller who does not know how an attempt ended repeats it.
+    /// Replaces `previous` by `next`; `Ok` once that is final. `next.epoch` is above
+    /// `previous.epoch`. Publishing what is the latest version already is `Ok`, so that a caller
+    /// who does not know how an attempt ended repeats it.
     ///
     /// # Errors
     /// [`AnchorError::Conflict`] when something other than `previous` (and `next`) is published,
@@ -132,17 +139,19 @@ pub trait Anchor: Send + Sync {
         Ok(None)
     }
 
-    /// Answers `challenge`: `checked` was found whole, by a check that began after the challenge was seen. `Ok` once
-    /// that is final, and when it is answered already.
+    /// Answers `challenge`: `checked` was found whole, by a check that began after the challenge
+    /// was seen. `Ok` once that is final, and when it is answered already.
     ///
     /// # Errors
-    /// [`AnchorError::Conflict`] when `checked` is not the newest published version any more: check that one.
+    /// [`AnchorError::Conflict`] when `checked` is not the newest published version any more: check
+    /// that one.
     fn answer(&self, challenge: &Challenge, checked: Version, cancel: &Cancel) -> Result<(), AnchorError> {
         let _ = (challenge, checked, cancel);
         Ok(())
     }
 
-    /// Says that the newest published version is not whole. `Ok` once that is final, and when it is said already.
+    /// Says that the newest published version is not whole. `Ok` once that is final, and when it is
+    /// said already.
     fn report_fault(&self, fault: &Fault, cancel: &Cancel) -> Result<(), AnchorError> {
         let _ = (fault, cancel);
         Ok(())

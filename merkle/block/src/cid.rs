@@ -41,8 +41,7 @@ impl Cid {
     }
 
     /// The leaf whose stored bytes have this hash.
-    #[cfg(feature = "sealing")]
-    pub(crate) fn leaf(digest: [u8; 32]) -> Self {
+    pub fn leaf(digest: [u8; 32]) -> Self {
         Self {
             hash: digest,
             codec: Codec::Leaf,
@@ -116,7 +115,8 @@ impl Cid {
     }
 }
 
-/// Reads what [`Display`](fmt::Display) writes; `Err` for the name of anything that is no block of ours.
+/// Reads what [`Display`](fmt::Display) writes; `Err` for the name of anything that is no block of
+/// ours.
 impl std::str::FromStr for Cid {
     type Err = ();
 

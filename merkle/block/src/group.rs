@@ -56,7 +56,7 @@ pub fn groups_around(range: &Range<usize>, stored_len: usize) -> Range<usize> {
 }
 
 /// A block's hash, and those of its groups if it has any.
-pub(crate) fn hash(stored: &[u8]) -> ([u8; 32], Bytes) {
+pub fn hash(stored: &[u8]) -> ([u8; 32], Bytes) {
     let groups = group_hashes(stored);
     let hash = match groups.is_empty() {
         true => *blake3::hash(stored).as_bytes(),
@@ -79,7 +79,7 @@ fn group_hashes(stored: &[u8]) -> Vec<ChainingValue> {
 }
 
 /// Whether a part is what it should be of the block of this name and length.
-pub(crate) fn is_part_of(part: &Part, cid: &Cid, stored_len: usize) -> bool {
+pub fn is_part_of(part: &Part, cid: &Cid, stored_len: usize) -> bool {
     let Range { start, end } = part.range;
     let is_whole =
         start.is_multiple_of(GROUP_BYTES) && (end.is_multiple_of(GROUP_BYTES) || end == stored_len);
@@ -118,7 +118,8 @@ fn subtree(groups: &[ChainingValue], len: u64) -> ChainingValue {
     merge_subtrees_non_root(&left, &right, Mode::Hash)
 }
 
-/// The two subtrees below a node over `len` bytes: the left one is full, so it ends between two groups.
+/// The two subtrees below a node over `len` bytes: the left one is full, so it ends between two
+/// groups.
 fn halves(groups: &[ChainingValue], len: u64) -> (ChainingValue, ChainingValue) {
     let left_len = left_subtree_len(len);
     let (left, right) = groups.split_at((left_len / GROUP_BYTES as u64) as usize);

@@ -31,7 +31,8 @@ impl Cancel {
         *self.0.set.lock()
     }
 
-    /// Waits so long, or until it is set; answers whether it is. What polls calls this where it would sleep.
+    /// Waits so long, or until it is set; answers whether it is. What polls calls this where it
+    /// would sleep.
     pub fn wait(&self, time: Duration) -> bool {
         let mut set = self.0.set.lock();
         if !*set {

@@ -1,13 +1,13 @@
-//! A store in memory: the reference for the meaning of [`BlockStore`], and the scratch volume of
-//! tests.
+//! A store in memory: the reference for the meaning of [`BlockStore`](crate::BlockStore), and the
+//! scratch volume of tests.
 //!
 //! One lock makes every operation atomic. Memory is as durable as it will ever be: `sync` does
 //! nothing.
 
 use crate::group::{Part, groups_of};
 use crate::{
-    BlockStore, Cid, Epoch, HeadSwap, LogPos, LogRest, PartHint, PutHint, Sealed, StoreError, StoreStats,
-    Twin,
+    Blocks, Cid, Epoch, HeadSwap, Heads, Log, LogPos, LogRest, PartHint, PutHint, Sealed, StoreError,
+    StoreStats, Twin,
 };
 use bytes::Bytes;
 use parking_lot::RwLock;
@@ -28,7 +28,7 @@ impl MemoryStore {
 
     /// Takes the second copy away, so that damage of the first is damage.
     #[cfg(feature = "testing")]
-    pub(crate) fn lose_twin(&self) {
+    pub fn lose_twin(&self) {
         self.image.write().twin = None;
     }
 }
@@ -92,7 +92,7 @@ impl Image {
     }
 }
 
-impl BlockStore for MemoryStore {
+impl Blocks for MemoryStore {
     fn get(&self, cid: &Cid) -> Result<Option<Bytes>, StoreError> {
         Ok(self.image.read().blocks.get(cid).cloned())
     }
@@ -120,59 +120,6 @@ impl BlockStore for MemoryStore {
     }
 
     fn sync(&self) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    fn log_append(&self, records: &[(LogPos, Bytes)]) -> Result<(), StoreError> {
-        self.image.write().append(records);
-        Ok(())
-    }
-
-    fn log_mark(&self, mark: &[u8]) -> Result<(), StoreError> {
-        self.image.write().mark(mark);
-        Ok(())
-    }
-
-    fn log_rest(&self) -> Result<LogRest, StoreError> {
-        Ok(LogRest {
-            marks: self.image.read().marks.clone(),
-            broken: Vec::new(),
-        })
-    }
-
-    fn log_read(&self, from: LogPos, bytes_max: usize) -> Result<Vec<(LogPos, Bytes)>, StoreError> {
-        let mut bytes_read = 0;
-        let image = self.image.read();
-        let records = image.log.range(from..).take_while(|(_, record)| {
-            let first = bytes_read == 0;
-            bytes_read += record.len().max(1);
-            first || bytes_read <= bytes_max
-        });
-        Ok(records.map(|(pos, record)| (*pos, record.clone())).collect())
-    }
-
-    fn head(&self) -> Result<Option<Bytes>, StoreError> {
-        Ok(self.image.read().head.clone())
-    }
-
-    fn header(&self) -> Result<Option<Bytes>, StoreError> {
-        Ok(self.image.read().header.clone())
-    }
-
-    fn twin(&self) -> Result<Option<Twin>, StoreError> {
-        Ok(self.image.read().twin.clone())
-    }
-
-    fn head_afresh(&self) -> Result<Option<Bytes>, StoreError> {
-        self.head()
-    }
-
-    fn swap_head(&self, swap: &HeadSwap<'_>) -> Result<(), StoreError> {
-        let mut image = self.image.write();
-        if image.head.as_deref() != swap.expected {
-            return Err(StoreError::HeadMoved);
-        }
-        image.swap(swap);
         Ok(())
     }
 
@@ -215,6 +162,63 @@ impl BlockStore for MemoryStore {
     }
 
     fn reclaim(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+impl Log for MemoryStore {
+    fn log_append(&self, records: &[(LogPos, Bytes)]) -> Result<(), StoreError> {
+        self.image.write().append(records);
+        Ok(())
+    }
+
+    fn log_read(&self, from: LogPos, bytes_max: usize) -> Result<Vec<(LogPos, Bytes)>, StoreError> {
+        let mut bytes_read = 0;
+        let image = self.image.read();
+        let records = image.log.range(from..).take_while(|(_, record)| {
+            let first = bytes_read == 0;
+            bytes_read += record.len().max(1);
+            first || bytes_read <= bytes_max
+        });
+        Ok(records.map(|(pos, record)| (*pos, record.clone())).collect())
+    }
+
+    fn log_mark(&self, mark: &[u8]) -> Result<(), StoreError> {
+        self.image.write().mark(mark);
+        Ok(())
+    }
+
+    fn log_rest(&self) -> Result<LogRest, StoreError> {
+        Ok(LogRest {
+            marks: self.image.read().marks.clone(),
+            broken: Vec::new(),
+        })
+    }
+}
+
+impl Heads for MemoryStore {
+    fn head(&self) -> Result<Option<Bytes>, StoreError> {
+        Ok(self.image.read().head.clone())
+    }
+
+    fn header(&self) -> Result<Option<Bytes>, StoreError> {
+        Ok(self.image.read().header.clone())
+    }
+
+    fn twin(&self) -> Result<Option<Twin>, StoreError> {
+        Ok(self.image.read().twin.clone())
+    }
+
+    fn head_afresh(&self) -> Result<Option<Bytes>, StoreError> {
+        self.head()
+    }
+
+    fn swap_head(&self, swap: &HeadSwap<'_>) -> Result<(), StoreError> {
+        let mut image = self.image.write();
+        if image.head.as_deref() != swap.expected {
+            return Err(StoreError::HeadMoved);
+        }
+        image.swap(swap);
         Ok(())
     }
 }

@@ -15,7 +15,8 @@ use super::version::Version;
 pub enum Verdict {
     /// The head is the newest version published, or goes on from it.
     Fresh {
-        /// Epochs between the newest version published and the head: what the outside may have rolled back within.
+        /// Epochs between the newest version published and the head: what the outside may have
+        /// rolled back within.
         ahead: u64,
     },
     /// Nothing was ever published, as far as either side knows.
@@ -25,9 +26,11 @@ pub enum Verdict {
         /// By so many epochs.
         epochs: u64,
     },
-    /// The head does not descend from what was published, or the anchor itself went back to an older version.
+    /// The head does not descend from what was published, or the anchor itself went back to an
+    /// older version.
     Forked,
-    /// The volume knows that it was published, the anchor knows of nothing: the wrong anchor, or one rolled back.
+    /// The volume knows that it was published, the anchor knows of nothing: the wrong anchor, or
+    /// one rolled back.
     Forgotten,
 }
 
@@ -38,11 +41,12 @@ impl Verdict {
     }
 }
 
-/// Holds `head` against `latest`, the newest version that the anchor has. `anchored` is the last version that the
-/// head's commit knows to be published, `submitted` those it was not yet sure of.
+/// Holds `head` against `latest`, the newest version that the anchor has. `anchored` is the last
+/// version that the head's commit knows to be published, `submitted` those it was not yet sure of.
 ///
-/// A crash may have come between a publication and the commit that notes it: hence `submitted`. A version submitted
-/// and lost leaves no trace on the anchor, so `submitted` alone does not make an empty anchor suspicious.
+/// A crash may have come between a publication and the commit that notes it: hence `submitted`. A
+/// version submitted and lost leaves no trace on the anchor, so `submitted` alone does not make an
+/// empty anchor suspicious.
 pub fn decide(
     head: Version,
     anchored: Option<Version>,

@@ -4,10 +4,7 @@
 //! refused call on: an injected failure changes nothing below.
 
 use crate::group::Part;
-use crate::{
-    BlockStore, Cid, Epoch, HeadSwap, LogPos, LogRest, PartHint, PutHint, Sealed, StoreError, StoreStats,
-    Twin,
-};
+use crate::{BlockStore, Cid, Epoch, HeadSwap, LogPos, PartHint, PutHint, Sealed, StoreError, Twin};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -101,13 +98,15 @@ impl<S> FaultStore<S> {
         self.state.lock().fail_from.insert(op, from);
     }
 
-    /// Answers `StorageFull` to the call [`Self::fail_nth`] would fail, and to all calls of `op` after it.
+    /// Answers `StorageFull` to the call [`Self::fail_nth`] would fail, and to all calls of `op`
+    /// after it.
     pub fn full_from_nth(&self, op: Op, n: u64) {
         let from = self.count(op) + n;
         self.state.lock().full_from.insert(op, from);
     }
 
-    /// Lets this many more bytes of blocks and log records in, then answers `StorageFull`. Deletes give none back.
+    /// Lets this many more bytes of blocks and log records in, then answers `StorageFull`. Deletes
+    /// give none back.
     pub fn full_after(&self, room_bytes: u64) {
         self.state.lock().room_bytes = Some(room_bytes);
     }
@@ -170,7 +169,13 @@ impl Tamper {
     }
 }
 
-impl<S: BlockStore> BlockStore for FaultStore<S> {
+impl<S: BlockStore> crate::overlay::Overlay for FaultStore<S> {
+    type Below = S;
+
+    fn below(&self) -> &S {
+        &self.inner
+    }
+
     fn get(&self, cid: &Cid) -> Result<Option<Bytes>, StoreError> {
         self.enter(Op::Get, "read a block")?;
         let stored = self.inner.get(cid)?;
@@ -226,34 +231,6 @@ impl<S: BlockStore> BlockStore for FaultStore<S> {
         self.inner.log_mark(mark)
     }
 
-    fn log_rest(&self) -> Result<LogRest, StoreError> {
-        self.inner.log_rest()
-    }
-
-    fn log_read(&self, from: LogPos, bytes_max: usize) -> Result<Vec<(LogPos, Bytes)>, StoreError> {
-        self.inner.log_read(from, bytes_max)
-    }
-
-    fn head(&self) -> Result<Option<Bytes>, StoreError> {
-        self.inner.head()
-    }
-
-    fn header(&self) -> Result<Option<Bytes>, StoreError> {
-        self.inner.header()
-    }
-
-    fn twin(&self) -> Result<Option<Twin>, StoreError> {
-        self.inner.twin()
-    }
-
-    fn head_afresh(&self) -> Result<Option<Bytes>, StoreError> {
-        self.inner.head_afresh()
-    }
-
-    fn twins_ahead(&self) -> Result<Vec<Twin>, StoreError> {
-        self.inner.twins_ahead()
-    }
-
     fn drop_twins_ahead(&self) -> Result<(), StoreError> {
         self.enter(Op::SwapHead, "give up a head")?;
         self.inner.drop_twins_ahead()
@@ -268,28 +245,12 @@ impl<S: BlockStore> BlockStore for FaultStore<S> {
         self.enter(Op::SwapHead, "swap the head")?;
         self.inner.swap_head(swap)
     }
-
-    fn fresh(&self, after: Option<(Epoch, Cid)>, count_max: usize) -> Result<Vec<(Epoch, Cid)>, StoreError> {
-        self.inner.fresh(after, count_max)
-    }
-
-    fn list(&self, after: Option<Cid>, count_max: usize) -> Result<Vec<Cid>, StoreError> {
-        self.inner.list(after, count_max)
-    }
-
-    fn stats(&self) -> Result<StoreStats, StoreError> {
-        self.inner.stats()
-    }
-
-    fn reclaim(&self) -> Result<(), StoreError> {
-        self.inner.reclaim()
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Codec, MemoryStore};
+    use crate::{Blocks, Codec, MemoryStore};
 
     fn block() -> Sealed {
         let bytes = Bytes::from_static(b"block");
