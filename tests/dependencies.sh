@@ -4,5 +4,5 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PATH=$(.ci/tools.sh):$PATH
-cargo deny --all-features --locked check --hide-inclusion-graph bans licenses sources
+cargo deny --all-features --locked check --hide-inclusion-graph --allow duplicate bans licenses sources
 cargo machete

@@ -3,6 +3,7 @@
 //! Inside Cairn a name is its 32 bytes of hash and the codec. Only this module makes and parses
 //! the multiformats form (bytes and text).
 
+use multihash::Multihash;
 use std::fmt;
 
 /// Multicodec of a leaf: raw bytes.
@@ -19,6 +20,16 @@ pub enum Codec {
     Leaf,
     /// A dag-cbor node whose links stand in the clear.
     Node,
+}
+
+impl Codec {
+    /// Its number among the multicodecs.
+    fn code(self) -> u64 {
+        match self {
+            Self::Leaf => CODEC_RAW,
+            Self::Node => CODEC_DAG_CBOR,
+        }
+    }
 }
 
 /// Content identifier of a sealed block: BLAKE3 of its stored bytes, and its codec.
@@ -74,12 +85,8 @@ impl Cid {
     /// The binary CIDv1: `01 55|71 1e 20` and the hash.
     pub fn to_bytes(self) -> [u8; Self::LEN] {
         let mut bytes = [0; Self::LEN];
-        let codec = match self.codec {
-            Codec::Leaf => CODEC_RAW,
-            Codec::Node => CODEC_DAG_CBOR,
-        };
         // Codecs, hash code and length are all below 0x80: one varint byte each.
-        bytes[..4].copy_from_slice(&[1, codec as u8, MULTIHASH_BLAKE3 as u8, 32]);
+        bytes[..4].copy_from_slice(&[1, self.codec.code() as u8, MULTIHASH_BLAKE3 as u8, 32]);
         bytes[4..].copy_from_slice(&self.hash);
         bytes
     }
@@ -106,12 +113,20 @@ impl Cid {
 
     /// The same name as the `cid` crate's type, for IPLD encoders and text.
     pub fn to_ipld(self) -> cid::Cid {
-        cid::Cid::try_from(&self.to_bytes()[..]).expect("four fixed bytes and a hash of 32 are a CIDv1")
+        let hash = Multihash::wrap(MULTIHASH_BLAKE3, &self.hash).expect("a hash of 32 bytes fits");
+        cid::Cid::new_v1(self.codec.code(), hash)
     }
 
     /// The name an IPLD decoder found, if it is one of ours.
     pub fn from_ipld(cid: &cid::Cid) -> Option<Self> {
-        Self::from_bytes(&cid.to_bytes())
+        let codec = [Codec::Leaf, Codec::Node]
+            .into_iter()
+            .find(|codec| codec.code() == cid.codec())?;
+        if cid.version() != cid::Version::V1 || cid.hash().code() != MULTIHASH_BLAKE3 {
+            return None;
+        }
+        let hash = cid.hash().digest().try_into().ok()?;
+        Some(Self { hash, codec })
     }
 }
 
