@@ -4,6 +4,7 @@ pub(crate) mod acl;
 pub(crate) mod attr;
 mod create;
 pub(crate) mod inode;
+pub(crate) mod inodes;
 pub(crate) mod link;
 mod list;
 pub(crate) mod lookup;

@@ -3,28 +3,21 @@
 use crate::commit::epoch::{Closed, Frozen, Holds};
 
 use crate::log::buffer::LogBuffer;
-use crate::namespace::inode::{Content, Home, Inode};
+use crate::namespace::inode::Home;
+use crate::namespace::inodes::Inodes;
 use crate::namespace::parking::Parking;
-
-use crate::config::INODE_BYTES;
 use crate::stored::name::DirKey;
 use crate::stored::volume::Volume;
 use crate::versions::snapshots::Snapshots;
 use crate::versions::standing::Join;
 use crate::{Error, InodeNo, Name, Result};
 use cairn_merkle::{Cid, Epoch, Link};
-use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
 /// Everything behind the one lock.
 pub(crate) struct State {
-    pub(crate) inodes: FxHashMap<InodeNo, Inode>,
-    pub(crate) parking: Parking,
-    /// Inodes changed in the open epoch.
-    pub(crate) dirty: FxHashSet<InodeNo>,
-    /// Inodes that left the hard-link table in the open epoch.
-    pub(crate) left_table: Vec<InodeNo>,
+    pub(crate) inodes: Inodes,
     /// Leaves put in the open epoch (or the last) that nothing names any more.
     pub(crate) dropped: Vec<Link>,
     /// Blocks that a crash left and nothing names: the next commit frees them.
@@ -56,12 +49,10 @@ pub(crate) struct State {
     pub(crate) frozen_bytes: u64,
     /// Inodes of the commit under way.
     pub(crate) frozen_inodes: usize,
-    /// Memory that the open epoch takes beside data, inodes and the log, and that of the commit under way. Only grows
+    /// Memory that the open epoch takes beside data, inodes and their records, and the log, and that of the commit under way. Only grows
     /// within an epoch: see `data/admit.rs`.
     pub(crate) overhead_bytes: u64,
     pub(crate) frozen_overhead_bytes: u64,
-    /// Sum of [`Inode::extra_bytes`] of the inodes in memory, as last counted.
-    pub(crate) extra_bytes: u64,
     /// Bytes of files in the epochs closed since the volume was opened.
     pub(crate) written_bytes: u64,
     /// Bytes of leaves put in the open epoch, and in the one that is being committed: what a quota must count.
@@ -116,10 +107,7 @@ impl State {
         parking: Parking,
     ) -> Self {
         Self {
-            inodes: FxHashMap::default(),
-            parking,
-            dirty: FxHashSet::default(),
-            left_table: Vec::new(),
+            inodes: Inodes::new(parking),
             dropped: Vec::new(),
             stranded: Vec::new(),
             epoch: committed.next(),
@@ -143,7 +131,6 @@ impl State {
             frozen_inodes: 0,
             overhead_bytes: 0,
             frozen_overhead_bytes: 0,
-            extra_bytes: 0,
             written_bytes: 0,
             put_bytes: 0,
             frozen_put_bytes: 0,
@@ -170,32 +157,9 @@ impl State {
         }
     }
 
-    pub(crate) fn inode(&self, ino: InodeNo) -> Result<&Inode> {
-        self.inodes.get(&ino).ok_or(Error::NoEntry)
-    }
-
-    pub(crate) fn inode_mut(&mut self, ino: InodeNo) -> Result<&mut Inode> {
-        self.inodes.get_mut(&ino).ok_or(Error::NoEntry)
-    }
-
-    /// The inode, about to be changed: it joins the open epoch.
-    pub(crate) fn change(&mut self, ino: InodeNo) -> Result<&mut Inode> {
-        let inode = self.inodes.get_mut(&ino).ok_or(Error::NoEntry)?;
-        if !inode.dirty {
-            inode.dirty = true;
-            self.dirty.insert(ino);
-            self.overhead_bytes += crate::namespace::inode::RECORD_COPIES * inode.counted;
-        }
-        debug_assert!(self.dirty.contains(&ino), "a dirty inode is in the open epoch");
-        if let Ok(file) = inode.file_mut() {
-            file.unlogged.since.get_or_insert_with(Instant::now);
-        }
-        Ok(inode)
-    }
-
     /// Whether a commit would change anything.
     pub(crate) fn has_changes(&self) -> bool {
-        !self.dirty.is_empty() || self.asks_for_commit()
+        self.inodes.dirty().len() > 0 || self.asks_for_commit()
     }
 
     /// Whether there is something that only a commit does, and that is not in the log.
@@ -205,39 +169,12 @@ impl State {
 
     /// When the oldest change was made, or before, that a crash now would lose; `None` if the log has everything.
     pub(crate) fn volatile_since(&self) -> Option<Instant> {
-        let unlogged = self.dirty.iter().filter_map(|ino| {
-            let file = self.inodes.get(ino)?.file().ok()?;
-            file.unlogged.since.filter(|_| !file.unlogged.is_empty())
-        });
-        unlogged.chain(self.log.volatile_since).min()
+        let unlogged = self.inodes.unlogged_since();
+        unlogged.into_iter().chain(self.log.volatile_since).min()
     }
 
     pub(crate) fn writable(&self) -> Result<()> {
         self.read_only.map_or(Ok(()), |why| Err(Error::ReadOnly(why)))
-    }
-
-    /// The path of an inode in memory, as far as it is known.
-    pub(crate) fn path_of(&self, ino: InodeNo) -> Vec<u8> {
-        let mut names = Vec::new();
-        let mut at = ino;
-        loop {
-            match self.inodes.get(&at).map(|inode| &inode.home) {
-                Some(Home::Entry { parent, key }) => {
-                    names.push(key.name.as_bytes());
-                    at = *parent;
-                }
-                Some(Home::Root) => break,
-                // Several names lead to it, or none, or the one that does is not in memory.
-                Some(Home::Table | Home::Orphan) | None => return format!("/(inode {ino})").into_bytes(),
-            }
-        }
-        let path = names.iter().rev();
-        path.flat_map(|name| [b"/".as_slice(), name].concat()).collect()
-    }
-
-    /// The path of a name in a directory.
-    pub(crate) fn path_in(&self, dir: InodeNo, name: &Name) -> Vec<u8> {
-        [self.path_of(dir).as_slice(), b"/", name.as_bytes()].concat()
     }
 
     /// Key of a name in any directory of this volume.
@@ -245,104 +182,24 @@ impl State {
         DirKey::new(&self.volume.dir_key, name)
     }
 
-    /// Adds an inode that was read from the tree or made just now.
-    pub(crate) fn insert(&mut self, mut inode: Inode) {
-        // One that was parked counts among its parent's children already.
-        let parked = self.parking.arrive(&mut inode);
-        if let Home::Entry { parent, .. } = &inode.home
-            && !parked
-            && let Some(parent) = self.inodes.get_mut(parent)
-        {
-            parent.children += 1;
-        }
-        let ino = inode.meta.ino;
-        inode.counted = 0;
-        if let Some(replaced) = self.inodes.insert(ino, inode) {
-            self.extra_bytes -= replaced.counted;
-        }
-        self.weigh(ino);
-    }
-
-    /// Takes an inode out of memory.
-    pub(crate) fn take(&mut self, ino: InodeNo) -> Option<Inode> {
-        let inode = self.inodes.remove(&ino)?;
-        self.extra_bytes -= inode.counted;
-        Some(inode)
-    }
-
-    /// Counts anew what an inode takes. What a dirty one takes more, its commit takes too.
-    pub(crate) fn weigh(&mut self, ino: InodeNo) {
-        if let Some(inode) = self.inodes.get_mut(&ino) {
-            let bytes = inode.extra_bytes();
-            let before = std::mem::replace(&mut inode.counted, bytes);
-            self.extra_bytes = self.extra_bytes + inode.counted - before;
-            if inode.dirty {
-                self.overhead_bytes += crate::namespace::inode::RECORD_COPIES * inode.counted;
-            }
-        }
-    }
-
     /// Gives an inode another home.
     pub(crate) fn rehome(&mut self, ino: InodeNo, home: Home) -> Result<()> {
-        if let Home::Entry { parent, .. } = &home
-            && let Some(parent) = self.inodes.get_mut(parent)
-        {
-            parent.children += 1;
-        }
-        let old = std::mem::replace(&mut self.change(ino)?.home, home);
-        if let Home::Entry { parent, .. } = old {
-            self.child_gone(parent);
+        if let Some(left) = self.inodes.rehome(ino, home)? {
+            self.evict_if_idle(left);
         }
         Ok(())
     }
 
+    /// A parked inode of this directory is forgotten.
     pub(crate) fn child_gone(&mut self, parent: InodeNo) {
-        if let Some(inode) = self.inodes.get_mut(&parent) {
-            inode.children = inode.children.saturating_sub(1);
-        }
+        self.inodes.uncount_child(parent);
         self.evict_if_idle(parent);
     }
 
-    /// Forgets an inode without references that the tree holds as it is. What is dead joins the open epoch, whose
-    /// commit frees its blocks.
+    /// [`Inodes::evict_if_idle`], but while the log is replayed, which may need it again.
     pub(crate) fn evict_if_idle(&mut self, ino: InodeNo) {
-        let Some(inode) = self.inodes.get(&ino) else {
-            return;
-        };
-        if self.replaying || ino == InodeNo::ROOT || !inode.is_idle() || inode.frozen {
-            return;
-        }
-        if inode.is_dead() {
-            let dirty = inode.dirty;
-            self.deleted = true;
-            if !dirty && self.change(ino).is_err() {
-                tracing::error!(%ino, "an inode vanished");
-            }
-            return;
-        }
-        if inode.dirty {
-            return;
-        }
-        if let Some(Inode {
-            home: Home::Entry { parent, .. },
-            ..
-        }) = self.take(ino)
-        {
-            self.child_gone(parent);
-        }
-    }
-
-    /// Bytes the inodes in memory take, roughly.
-    pub(crate) fn inode_bytes(&self) -> u64 {
-        self.inodes.len() as u64 * INODE_BYTES + self.extra_bytes + self.parking.bytes() as u64
-    }
-
-    /// Whether a directory's open or frozen changes or its tree might hold names.
-    pub(crate) fn is_empty_dir(&self, ino: InodeNo) -> Result<bool> {
-        let inode = self.inode(ino)?;
-        match &inode.content {
-            Content::Dir(_) => Ok(inode.meta.size == 0),
-            _ => Err(Error::NotDirectory),
+        if !self.replaying {
+            self.deleted |= self.inodes.evict_if_idle(ino);
         }
     }
 }

@@ -330,7 +330,7 @@ impl Engine {
             .map(|item| item.meta.ino)
             .partition(|ino| !left.contains(ino));
         for ino in destroyed {
-            state.take(ino);
+            state.inodes.take(ino);
         }
         self.tell_losses(state, frozen, written.losses);
         state.destroying = left.len();
@@ -344,7 +344,7 @@ impl Engine {
 
 /// The frozen layer is what is stored now.
 fn thaw(state: &mut Guard<'_>, ino: InodeNo, new: Stored, bytes: u64) {
-    let Some(inode) = state.inodes.get_mut(&ino) else {
+    let Ok(inode) = state.inodes.get_mut(ino) else {
         return;
     };
     inode.frozen = false;
@@ -364,7 +364,7 @@ fn thaw(state: &mut Guard<'_>, ino: InodeNo, new: Stored, bytes: u64) {
         }
         Content::Fixed(stored) => *stored = new,
     }
-    state.weigh(ino);
+    state.inodes.weigh(ino);
 }
 
 #[cfg(test)]

@@ -11,10 +11,10 @@
 use crate::InodeNo;
 use crate::commit::epoch::{Closed, Frozen, Holds, Item, Work};
 use crate::engine::{Engine, Guard};
-use crate::namespace::inode::RECORD_COPIES;
 use crate::state::State;
 
 use crate::namespace::inode::{Content, Home, Inode};
+use crate::namespace::inodes::Inodes;
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -32,13 +32,12 @@ impl Engine {
             state.volume.publication.changed = state.epoch;
         }
         self.log_for_syncs(state);
-        close_over_parents(state);
-        let dirty = std::mem::take(&mut state.dirty);
+        let changed = state.inodes.close();
         let mut depths = FxHashMap::default();
-        let mut items = Vec::with_capacity(dirty.len());
-        for ino in dirty {
-            let depth = depth_of(state, ino, &mut depths);
-            if let Some(inode) = state.inodes.get_mut(&ino) {
+        let mut items = Vec::with_capacity(changed.inodes.len());
+        for ino in changed.inodes {
+            let depth = depth_of(&state.inodes, ino, &mut depths);
+            if let Ok(inode) = state.inodes.get_mut(ino) {
                 items.push(freeze_inode(inode, depth));
             }
         }
@@ -51,7 +50,7 @@ impl Engine {
             },
             previous: (state.root, state.committed, state.root_len),
             items,
-            left_table: std::mem::take(&mut state.left_table),
+            left_table: changed.left_table,
             dropped: std::mem::take(&mut state.dropped),
             stranded: std::mem::take(&mut state.stranded),
             snapshots: state.snapshots.take_requests(),
@@ -65,7 +64,7 @@ impl Engine {
         };
         state.log.freeze();
         state.frozen_inodes = frozen.items.len();
-        state.frozen_overhead_bytes += std::mem::take(&mut state.overhead_bytes);
+        state.frozen_overhead_bytes += changed.copies_bytes + std::mem::take(&mut state.overhead_bytes);
         state.frozen_bytes += std::mem::take(&mut state.dirty_bytes);
         state.frozen_put_bytes += std::mem::take(&mut state.put_bytes);
         state.touched = false;
@@ -80,12 +79,12 @@ impl Engine {
     /// Notes for the log what files that are synced again and again have not synced yet: the next sync then takes it from
     /// there, and need not wait for the commit.
     fn log_for_syncs(&self, state: &mut State) {
-        let synced = |ino: &InodeNo| {
-            let inode = state.inodes.get_mut(ino)?;
-            let file = inode.file_mut().ok()?;
-            (std::mem::take(&mut file.synced) && file.unlogged.is_short()).then_some(*ino)
+        let dirty: Vec<InodeNo> = state.inodes.dirty().collect();
+        let synced = |ino: InodeNo| {
+            let file = state.inodes.get_mut(ino).ok()?.file_mut().ok()?;
+            (std::mem::take(&mut file.synced) && file.unlogged.is_short()).then_some(ino)
         };
-        let synced: Vec<InodeNo> = state.dirty.iter().filter_map(synced).collect();
+        let synced: Vec<InodeNo> = dirty.into_iter().filter_map(synced).collect();
         for ino in synced {
             if let Err(error) = self.log_content(state, ino) {
                 // It is as it was: a sync waits for the commit.
@@ -95,23 +94,7 @@ impl Engine {
     }
 }
 
-/// The directory above a changed inode changes with it.
-fn close_over_parents(state: &mut State) {
-    let mut rising: Vec<InodeNo> = state.dirty.iter().copied().collect();
-    while let Some(ino) = rising.pop() {
-        let Some(Home::Entry { parent, .. }) = state.inodes.get(&ino).map(|inode| &inode.home) else {
-            continue;
-        };
-        let parent = *parent;
-        if state.dirty.insert(parent) {
-            let counted = state.inodes.get(&parent).map_or(0, |inode| inode.counted);
-            state.overhead_bytes += RECORD_COPIES * counted;
-            rising.push(parent);
-        }
-    }
-}
-
-fn depth_of(state: &State, ino: InodeNo, known: &mut FxHashMap<InodeNo, u32>) -> u32 {
+fn depth_of(inodes: &Inodes, ino: InodeNo, known: &mut FxHashMap<InodeNo, u32>) -> u32 {
     let mut path = Vec::new();
     let mut at = ino;
     let mut depth = loop {
@@ -119,8 +102,8 @@ fn depth_of(state: &State, ino: InodeNo, known: &mut FxHashMap<InodeNo, u32>) ->
             break *depth;
         }
         path.push(at);
-        match state.inodes.get(&at).map(|inode| &inode.home) {
-            Some(Home::Entry { parent, .. }) => at = *parent,
+        match inodes.get(at).map(|inode| &inode.home) {
+            Ok(Home::Entry { parent, .. }) => at = *parent,
             _ => {
                 path.pop();
                 known.insert(at, 0);

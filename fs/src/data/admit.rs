@@ -64,7 +64,7 @@ pub(crate) enum Claim {
 impl State {
     /// Memory that the open epoch takes.
     fn open_bytes(&self) -> u64 {
-        let inodes = self.dirty.len() as u64 * DIRTY_INODE_BYTES;
+        let inodes = self.inodes.dirty().len() as u64 * DIRTY_INODE_BYTES + self.inodes.copies_bytes();
         self.dirty_bytes + inodes + self.overhead_bytes + self.log.bytes()
     }
 
@@ -76,7 +76,7 @@ impl State {
 
     /// Memory that inodes and all that no commit holds yet take.
     pub(crate) fn counted_bytes(&self) -> u64 {
-        self.open_bytes() + self.closed_bytes() + self.inode_bytes() + self.snapshots.bytes()
+        self.open_bytes() + self.closed_bytes() + self.inodes.bytes() + self.snapshots.bytes()
     }
 }
 
@@ -192,7 +192,7 @@ impl Engine {
     fn dirty_max(&self, state: &State) -> u64 {
         let memory = self.config.memory_bytes;
         let both = memory / DIRTY_SHARE + memory / INODES_SHARE;
-        let taken = state.inode_bytes() + state.snapshots.bytes();
+        let taken = state.inodes.bytes() + state.snapshots.bytes();
         both.saturating_sub(taken).max(memory / DIRTY_LEAST_SHARE)
     }
 

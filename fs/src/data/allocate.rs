@@ -41,7 +41,7 @@ impl Engine {
         };
         self.wait_for_room(&mut state, claim)?;
         self.enter(&mut state, ino)?;
-        let inode = state.inode(ino)?;
+        let inode = state.inodes.get(ino)?;
         let size = inode.meta.size;
         inode.file()?;
         let grows = match mode {
@@ -63,7 +63,7 @@ impl Engine {
 
     /// Makes `from..until` read as zeros: whole records become holes, those in the middle as there is memory for them.
     fn zero(&self, state: &mut Guard<'_>, ino: InodeNo, from: u64, until: u64) -> Result<()> {
-        let size = state.inode(ino)?.meta.size;
+        let size = state.inodes.get(ino)?.meta.size;
         let record_size = u64::from(self.record_size);
         // The file's end counts as a record's end: nothing lies behind it.
         let end = if until == size {
@@ -101,7 +101,7 @@ impl Engine {
     fn make_holes(&self, state: &mut State, ino: InodeNo, from: u64, until: u64) -> Result<Option<u64>> {
         let (mut recno, mut left) = (from, HOLES_MAX);
         while recno < until {
-            let (is_data, next) = self.run(state.inode(ino)?.file()?, recno)?;
+            let (is_data, next) = self.run(state.inodes.get(ino)?.file()?, recno)?;
             let mut next = next.min(until);
             if is_data {
                 next = next.min(recno + left);
@@ -125,7 +125,7 @@ impl Engine {
     pub fn seek(&self, ino: InodeNo, offset: u64, whence: Seek) -> Result<u64> {
         let mut state = self.state.lock();
         self.enter(&mut state, ino)?;
-        let inode = state.inode(ino)?;
+        let inode = state.inodes.get(ino)?;
         let size = inode.meta.size;
         if offset >= size {
             return Err(Error::NoData);

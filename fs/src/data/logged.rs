@@ -26,7 +26,7 @@ impl Engine {
     /// Seals what is dirty in a file when it is too much for the log.
     pub(crate) fn flush_large(&self, state: &mut Guard<'_>, ino: InodeNo) -> Result<()> {
         let dirty: Vec<(u64, u64)> = {
-            let Ok(file) = state.inode(ino).and_then(|inode| inode.file()) else {
+            let Ok(file) = state.inodes.get(ino).and_then(|inode| inode.file()) else {
                 return Ok(());
             };
             // From the few that are unlogged: a file may have very many dirty ones.
@@ -79,7 +79,16 @@ impl Engine {
     }
 
     fn dirty_version(state: &State, ino: InodeNo, recno: u64) -> Option<u64> {
-        match state.inode(ino).ok()?.file().ok()?.open.records().get(&recno)? {
+        match state
+            .inodes
+            .get(ino)
+            .ok()?
+            .file()
+            .ok()?
+            .open
+            .records()
+            .get(&recno)?
+        {
             Rec::Dirty(dirty) => Some(dirty.version),
             _ => None,
         }
@@ -95,7 +104,7 @@ impl Engine {
         let State {
             inodes, log, epoch, ..
         } = state;
-        let inode = inodes.get_mut(&ino).ok_or(Error::NoEntry)?;
+        let inode = inodes.get_mut(ino)?;
         // Lent to the log, byte by byte: an append to a record that is nearly full must not copy all of it.
         let file = inode.file()?;
         let parts = file.unlogged.records.iter().flat_map(|(recno, ranges)| {
@@ -115,7 +124,7 @@ impl Engine {
 
     /// Whether the log lacks some of a file's content. Of files without a name the log says nothing.
     fn has_unlogged(state: &State, ino: InodeNo) -> Result<bool> {
-        let inode = state.inode(ino)?;
+        let inode = state.inodes.get(ino)?;
         let unlogged = inode.file().is_ok_and(|file| !file.unlogged.is_empty());
         Ok(unlogged && !state.replaying && inode.home != Home::Orphan && inode.meta.kind == Kind::File)
     }
@@ -130,7 +139,7 @@ impl Engine {
     ) -> Result<()> {
         let ino = meta.ino;
         if let Some(low) = low
-            && low < state.inode(ino)?.meta.size
+            && low < state.inodes.get(ino)?.meta.size
         {
             self.set_size(state, ino, low)?;
         }
@@ -139,7 +148,7 @@ impl Engine {
                 ReplayedPart::Base { recno, keep, link } => {
                     self.set_record(state, ino, recno, link.map_or(Rec::Hole, Rec::Clean))?;
                     if keep < self.record_size {
-                        let file = state.change(ino)?.file_mut()?;
+                        let file = state.inodes.change(ino)?.file_mut()?;
                         file.open.keep(recno, self.record_size, keep);
                     }
                 }
@@ -152,7 +161,7 @@ impl Engine {
                 }
             }
         }
-        let inode = state.change(ino)?;
+        let inode = state.inodes.change(ino)?;
         let kept = (inode.meta.stored, inode.meta.nlink);
         inode.meta = meta.clone();
         (inode.meta.stored, inode.meta.nlink) = kept;

@@ -46,7 +46,7 @@ impl Engine {
     }
 
     pub(crate) fn plan(&self, state: &State, ino: InodeNo, offset: u64, len: usize) -> Result<Plan> {
-        let inode = state.inode(ino)?;
+        let inode = state.inodes.get(ino)?;
         let (file, size) = (inode.file()?, inode.meta.size);
         Ok(Plan::new(file, size, offset, len as u64, self.record_size))
     }

@@ -45,7 +45,7 @@ impl Engine {
         let mut state = self.state.lock();
         Self::writable(&state, ino)?;
         self.enter(&mut state, ino)?;
-        state.inode(ino)?.file()?;
+        state.inodes.get(ino)?.file()?;
         if bytes.is_empty() {
             return Ok(());
         }
@@ -60,7 +60,7 @@ impl Engine {
         for (recno, chunk) in chunks {
             self.apply_chunk(state, ino, recno, chunk)?;
         }
-        let inode = state.change(ino)?;
+        let inode = state.inodes.change(ino)?;
         inode.meta.size = inode.meta.size.max(end);
         self.stamp(state, ino, caller)?;
         if unprivileges {
@@ -81,7 +81,7 @@ impl Engine {
         let size = u64::from(self.record_size);
         let (first, last) = (from / size, until.saturating_sub(1) / size);
         loop {
-            let file = state.inode(ino)?.file()?;
+            let file = state.inodes.get(ino)?.file()?;
             let Stored::Index(root) = &file.stored else {
                 return Ok(());
             };
@@ -142,7 +142,7 @@ impl Engine {
     }
 
     pub(crate) fn set_record(&self, state: &mut State, ino: InodeNo, recno: u64, rec: Rec) -> Result<()> {
-        let file = state.change(ino)?.file_mut()?;
+        let file = state.inodes.change(ino)?.file_mut()?;
         file.unlogged.replace(recno);
         Self::change_layer(state, ino, |open, dropped| open.set(recno, rec, dropped))
     }
@@ -155,7 +155,7 @@ impl Engine {
         offset: u32,
         bytes: Vec<u8>,
     ) -> Result<()> {
-        let file = state.change(ino)?.file_mut()?;
+        let file = state.inodes.change(ino)?.file_mut()?;
         file.unlogged.touch(recno, offset, offset + bytes.len() as u32);
         let record_size = self.record_size;
         let grown = Self::change_layer(state, ino, |open, _| {
@@ -173,7 +173,7 @@ impl Engine {
     ) -> Result<T> {
         let mut dropped = std::mem::take(&mut state.dropped);
         let dropped_before = dropped.len();
-        let changed = state.change(ino).and_then(|inode| {
+        let changed = state.inodes.change(ino).and_then(|inode| {
             let open = &mut inode.file_mut()?.open;
             let before = open.overhead();
             let done = change(open, &mut dropped);
@@ -191,8 +191,8 @@ impl Engine {
         if size > SIZE_MAX {
             return Err(Error::TooLarge);
         }
-        state.inode(ino)?.file()?;
-        let inode = state.change(ino)?;
+        state.inodes.get(ino)?.file()?;
+        let inode = state.inodes.change(ino)?;
         let shrinks = size < inode.meta.size;
         inode.meta.size = size;
         let file = inode.file_mut()?;

@@ -71,7 +71,9 @@ impl Engine {
     fn restore(&self, head: Epoch, old_log: &LogKey) -> Result<Outcome> {
         let mut state = self.state.lock();
         let root = state.volume.root.clone();
-        state.insert(Inode::new(root.meta, root.xattrs, root.stored, Home::Root));
+        state
+            .inodes
+            .insert(Inode::new(root.meta, root.xattrs, root.stored, Home::Root));
         state.replaying = true;
         self.load_orphans(&mut state)?;
         let outcome = match self.past {
@@ -98,18 +100,18 @@ impl Engine {
             },
         )?;
         if damaged {
-            state.parking.lose_orphans();
+            state.inodes.parking_mut().lose_orphans();
         }
         for entry in orphans {
             let record = Record::decode(&entry.value, &entry.links)?;
             let ino = record.meta.ino;
-            state.insert(Inode::new(
+            state.inodes.insert(Inode::new(
                 record.meta,
                 record.xattrs,
                 record.stored,
                 Home::Orphan,
             ));
-            state.change(ino)?;
+            state.inodes.change(ino)?;
         }
         Ok(())
     }

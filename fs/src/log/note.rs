@@ -23,7 +23,7 @@ impl Engine {
     /// Tells the log where an inode is found, if it does not say yet.
     pub(crate) fn locate(&self, state: &mut State, ino: InodeNo) -> Result<()> {
         let epoch = state.epoch;
-        let inode = state.inode_mut(ino)?;
+        let inode = state.inodes.get_mut(ino)?;
         if ino == InodeNo::ROOT || inode.located == epoch {
             return Ok(());
         }

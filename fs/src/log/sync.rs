@@ -178,7 +178,7 @@ impl Engine {
         if state.bulk_puts > state.bulk_synced {
             return false;
         }
-        match state.inode(ino).and_then(|inode| inode.file()) {
+        match state.inodes.get(ino).and_then(|inode| inode.file()) {
             Ok(file) => !file.frozen_unlogged && file.unlogged.is_short(),
             Err(_) => true,
         }
@@ -232,11 +232,12 @@ impl Engine {
         }
         state.writable()?;
         self.enter(state, ino)?;
-        if let Ok(file) = state.inode_mut(ino)?.file_mut() {
+        if let Ok(file) = state.inodes.get_mut(ino)?.file_mut() {
             file.synced = true;
         }
         self.flush_large(state, ino)?;
-        while matches!(state.inode(ino).and_then(|inode| inode.file()), Ok(file) if file.frozen_unlogged) {
+        while matches!(state.inodes.get(ino).and_then(|inode| inode.file()), Ok(file) if file.frozen_unlogged)
+        {
             state.writable()?;
             if state.stalled.is_some() {
                 return Err(Error::NoSpace);
@@ -244,7 +245,7 @@ impl Engine {
             self.signals.committed.wait(state);
         }
         self.log_content(state, ino)?;
-        let inode = state.inode_mut(ino)?;
+        let inode = state.inodes.get_mut(ino)?;
         match std::mem::take(&mut inode.lost) {
             true => Err(Error::Damaged("some of what was written could not be stored")),
             false => Ok(true),

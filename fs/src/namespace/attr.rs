@@ -68,7 +68,7 @@ impl Engine {
         let mut state = self.state.lock();
         Self::writable(&state, ino)?;
         let shrinks = |inode: &Inode| set.size.is_some_and(|size| size < inode.meta.size);
-        let claim = match state.inode(ino).is_ok_and(shrinks) {
+        let claim = match state.inodes.get(ino).is_ok_and(shrinks) {
             true => Claim::Less,
             false => Claim::More,
         };
@@ -76,7 +76,7 @@ impl Engine {
         let state = &mut *state;
         self.enter(state, ino)?;
         // The kernel has not looked: it took out what a `chown` to nobody does before it checked.
-        let inode = state.inode(ino)?;
+        let inode = state.inodes.get(ino)?;
         let strange = caller.uid != 0 && caller.uid != inode.meta.uid;
         let left = left_by(inode, &set, caller);
         if strange && is_to_nobody(inode, &set) && mode_left(inode, left) != inode.meta.mode {
@@ -88,19 +88,19 @@ impl Engine {
             self.set_size(state, ino, size)?;
             self.stamp(state, ino, caller)?;
         }
-        let inode = state.change(ino)?;
+        let inode = state.inodes.change(ino)?;
         apply(inode, &set, caller);
         if let Ok(file) = inode.file_mut() {
             file.unlogged.meta |= set.size.is_some();
         }
-        state.weigh(ino);
+        state.inodes.weigh(ino);
         self.log_attr(state, ino)?;
-        Ok(state.inode(ino)?.attr())
+        Ok(state.inodes.get(ino)?.attr())
     }
 
     /// After a change of a file's bytes: its times, unless the kernel keeps them.
     pub(crate) fn stamp(&self, state: &mut State, ino: InodeNo, caller: Caller) -> Result<()> {
-        let inode = state.change(ino)?;
+        let inode = state.inodes.change(ino)?;
         if !caller.kernel_stamps {
             inode.meta.mtime = caller.now;
             inode.meta.ctime = caller.now;
@@ -111,7 +111,7 @@ impl Engine {
 
     /// After a change of a file's bytes: what its program may no longer do.
     pub(crate) fn unprivilege(&self, state: &mut State, ino: InodeNo, caller: Caller) -> Result<()> {
-        if drop_privileges(state.change(ino)?, caller.set_id) {
+        if drop_privileges(state.inodes.change(ino)?, caller.set_id) {
             self.log_attr(state, ino)?;
         }
         Ok(())
@@ -119,7 +119,7 @@ impl Engine {
 
     /// Notes all attributes but the size, which goes with the content.
     fn log_attr(&self, state: &mut State, ino: InodeNo) -> Result<()> {
-        let inode = state.inode(ino)?;
+        let inode = state.inodes.get(ino)?;
         let (meta, xattrs) = (inode.meta.clone(), inode.xattrs.clone());
         self.log(
             state,
@@ -138,7 +138,7 @@ impl Engine {
         meta: &crate::stored::record::Meta,
         xattrs: Xattrs,
     ) -> Result<()> {
-        let inode = state.change(meta.ino)?;
+        let inode = state.inodes.change(meta.ino)?;
         inode.meta.mode = meta.mode;
         inode.meta.uid = meta.uid;
         inode.meta.gid = meta.gid;
@@ -146,7 +146,7 @@ impl Engine {
         inode.meta.mtime = meta.mtime;
         inode.meta.ctime = meta.ctime;
         inode.xattrs = xattrs;
-        state.weigh(meta.ino);
+        state.inodes.weigh(meta.ino);
         Ok(())
     }
 
@@ -165,7 +165,13 @@ impl Engine {
             return value;
         }
         require_kept(name)?;
-        state.inode(ino)?.xattrs.get(name).cloned().ok_or(Error::NoXattr)
+        state
+            .inodes
+            .get(ino)?
+            .xattrs
+            .get(name)
+            .cloned()
+            .ok_or(Error::NoXattr)
     }
 
     /// Names of all extended attributes.
@@ -178,7 +184,7 @@ impl Engine {
         }
         let mut state = self.state.lock();
         self.enter(&mut state, ino)?;
-        Ok(state.inode(ino)?.xattrs.keys().cloned().collect())
+        Ok(state.inodes.get(ino)?.xattrs.keys().cloned().collect())
     }
 
     /// Sets an extended attribute. An access list also sets the mode bits it stands for.
@@ -203,7 +209,7 @@ impl Engine {
         self.wait_for_room(&mut state, Claim::More)?;
         let state = &mut *state;
         self.enter(state, ino)?;
-        let inode = state.inode(ino)?;
+        let inode = state.inodes.get(ino)?;
         match (mode, inode.xattrs.contains_key(name)) {
             (XattrMode::Create, true) => return Err(Error::Exists),
             (XattrMode::Replace, false) => return Err(Error::NoXattr),
@@ -218,12 +224,12 @@ impl Engine {
         if others + name.len() + value.len() > XATTR_BYTES_MAX {
             return Err(Error::XattrTooLarge);
         }
-        let inode = state.change(ino)?;
+        let inode = state.inodes.change(ino)?;
         if set_list(inode, name, value, caller.set_id)? {
             Arc::make_mut(&mut inode.xattrs).insert(name.to_vec(), value.to_vec());
         }
         inode.meta.ctime = caller.now;
-        state.weigh(ino);
+        state.inodes.weigh(ino);
         self.log_attr(state, ino)
     }
 
@@ -238,15 +244,15 @@ impl Engine {
         self.wait_for_room(&mut state, Claim::Less)?;
         let state = &mut *state;
         self.enter(state, ino)?;
-        if !state.inode(ino)?.xattrs.contains_key(name) {
+        if !state.inodes.get(ino)?.xattrs.contains_key(name) {
             // As local filesystems have it: afterwards there is no list, and tools rely on that.
             let is_list = name == acl::ACCESS || name == acl::DEFAULT;
             return if is_list { Ok(()) } else { Err(Error::NoXattr) };
         }
-        let inode = state.change(ino)?;
+        let inode = state.inodes.change(ino)?;
         Arc::make_mut(&mut inode.xattrs).remove(name);
         inode.meta.ctime = caller.now;
-        state.weigh(ino);
+        state.inodes.weigh(ino);
         self.log_attr(state, ino)
     }
 }

@@ -118,7 +118,7 @@ impl Engine {
         if view_of(ino) != 0 {
             return Err(Error::NoSpace);
         }
-        let record = new_record(state.inode(parent)?, ino, new, caller);
+        let record = new_record(state.inodes.get(parent)?, ino, new, caller);
         self.log(
             state,
             &[parent],
@@ -129,14 +129,14 @@ impl Engine {
             },
         )?;
         self.apply_create(state, parent, key, record)?;
-        let inode = state.inode_mut(ino)?;
+        let inode = state.inodes.get_mut(ino)?;
         inode.lookups = 1;
         Ok(inode.attr())
     }
 
     /// The key of a name that is not taken in a directory that still exists.
     pub(crate) fn free_key(&self, state: &mut State, parent: InodeNo, name: &Name) -> Result<DirKey> {
-        let dir = state.inode(parent)?;
+        let dir = state.inodes.get(parent)?;
         dir.dir()?;
         if dir.home == Home::Orphan {
             return Err(Error::NoEntry);
@@ -170,8 +170,8 @@ impl Engine {
             },
         );
         inode.located = located;
-        state.insert(inode);
-        state.change(ino)?;
+        state.inodes.insert(inode);
+        state.inodes.change(ino)?;
         state.volume.next_ino = state.volume.next_ino.max(ino.0 + 1);
         state.volume.inodes += 1;
         let child = Child {
@@ -181,7 +181,7 @@ impl Engine {
         };
         self.set_name(state, (parent, key), false, Some(child), now)?;
         if kind == Kind::Directory {
-            state.change(parent)?.meta.nlink += 1;
+            state.inodes.change(parent)?.meta.nlink += 1;
         }
         Ok(())
     }
@@ -199,7 +199,7 @@ impl Engine {
         if had != child.is_some() {
             self.note_slots(state, parent, &key, !had)?;
         }
-        let dir = state.change(parent)?;
+        let dir = state.inodes.change(parent)?;
         match (had, child.is_some()) {
             (false, true) => dir.meta.size += 1,
             (true, false) => dir.meta.size -= 1,
@@ -221,7 +221,7 @@ impl Engine {
     pub fn readlink(&self, ino: InodeNo) -> Result<Vec<u8>> {
         let mut state = self.state.lock();
         self.enter(&mut state, ino)?;
-        match &state.inode(ino)?.content {
+        match &state.inodes.get(ino)?.content {
             crate::namespace::inode::Content::Fixed(Stored::Inline(target)) => Ok(target.to_vec()),
             _ => Err(Error::Invalid("not a symbolic link")),
         }

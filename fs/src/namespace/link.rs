@@ -27,7 +27,7 @@ impl Engine {
         self.enter(state, new_parent)?;
         self.revive(state, ino)?;
         let key = self.free_key(state, new_parent, name)?;
-        let inode = state.inode(ino)?;
+        let inode = state.inodes.get(ino)?;
         if inode.meta.kind == Kind::Directory {
             return Err(Error::NotPermitted("directories have one name"));
         }
@@ -49,7 +49,7 @@ impl Engine {
             },
         )?;
         self.apply_link(state, ino, new_parent, key, caller.now)?;
-        let inode = state.inode_mut(ino)?;
+        let inode = state.inodes.get_mut(ino)?;
         inode.lookups += 1;
         Ok(inode.attr())
     }
@@ -62,7 +62,7 @@ impl Engine {
         key: DirKey,
         now: Time,
     ) -> Result<()> {
-        let inode = state.change(ino)?;
+        let inode = state.inodes.change(ino)?;
         inode.meta.nlink += 1;
         inode.meta.ctime = now;
         let child = Child {
@@ -76,7 +76,12 @@ impl Engine {
         } = inode.home.clone()
         {
             state.overhead_bytes += name_bytes(&old_key);
-            state.change(old)?.dir_mut()?.open.insert(old_key, Some(child));
+            state
+                .inodes
+                .change(old)?
+                .dir_mut()?
+                .open
+                .insert(old_key, Some(child));
             state.rehome(ino, Home::Table)?;
         }
         self.set_name(state, (parent, key), false, Some(child), now)
@@ -120,7 +125,7 @@ impl Engine {
         match (directory, child.kind == Kind::Directory) {
             (true, false) => return Err(Error::NotDirectory),
             (false, true) => return Err(Error::IsDirectory),
-            (true, true) if !state.is_empty_dir(child.ino)? => return Err(Error::NotEmpty),
+            (true, true) if !state.inodes.is_empty_dir(child.ino)? => return Err(Error::NotEmpty),
             _ => {}
         }
         self.log(
@@ -157,18 +162,18 @@ impl Engine {
         child: Child,
         now: Time,
     ) -> Result<()> {
-        let inode = state.change(child.ino)?;
+        let inode = state.inodes.change(child.ino)?;
         inode.meta.ctime = now;
         if child.kind == Kind::Directory {
             inode.meta.nlink = 0;
-            state.change(parent)?.meta.nlink -= 1;
+            state.inodes.change(parent)?.meta.nlink -= 1;
         } else {
             inode.meta.nlink -= 1;
         }
-        let inode = state.inode(child.ino)?;
+        let inode = state.inodes.get(child.ino)?;
         if inode.meta.nlink == 0 {
             if inode.home == Home::Table {
-                state.left_table.push(child.ino);
+                state.inodes.leaves_table(child.ino);
             }
             state.volume.inodes -= 1;
             state.rehome(child.ino, Home::Orphan)?;

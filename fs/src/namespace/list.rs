@@ -44,7 +44,7 @@ impl Engine {
         {
             let page = self.list(state, ino, hash, count_max)?;
             from = page.next;
-            let slots = &state.inode(ino)?.dir()?.slots;
+            let slots = &state.inodes.get(ino)?.dir()?.slots;
             let mut rows = with_cookies(slots, page.rows, after);
             rows.truncate(count_max - listed.len());
             for (cookie, (key, child, record)) in rows {
@@ -70,7 +70,7 @@ impl Engine {
 
     /// A list from which names are missing does not end as if it were whole: the rest is in a damaged node.
     fn end_of_list(&self, state: &mut State, ino: InodeNo) -> Result<()> {
-        let dir = state.inode_mut(ino)?.dir_mut()?;
+        let dir = state.inodes.get_mut(ino)?.dir_mut()?;
         if let Some(unread) = dir.unread.take() {
             let read = self.blocks.node(&unread);
             dir.unread = read.is_err().then_some(unread);
@@ -83,19 +83,19 @@ impl Engine {
         if child.linked {
             self.load_linked(state, child.ino)?;
         }
-        match (state.inodes.get(&child.ino), record) {
-            (Some(inode), _) => Ok(inode.attr()),
-            (None, Some(record)) => {
+        match (state.inodes.get(child.ino), record) {
+            (Ok(inode), _) => Ok(inode.attr()),
+            (Err(_), Some(record)) => {
                 Ok(Inode::new(record.meta, record.xattrs, record.stored, Home::Orphan).attr())
             }
-            (None, None) => Err(Error::NoEntry),
+            (Err(error), None) => Err(error),
         }
     }
 
     /// Names from a hash on, overlaid: stored ones under frozen ones under open ones. As many as `count_max` stored ones
     /// reach, by whole hashes. Goes past damaged nodes.
     fn list(&self, state: &mut State, ino: InodeNo, from: u32, count_max: usize) -> Result<Page> {
-        let dir = state.inode_mut(ino)?.dir_mut()?;
+        let dir = state.inodes.get_mut(ino)?.dir_mut()?;
         let view = view_of(ino);
         let (stored, mut until) = self.whole_hashes(dir.stored.as_ref(), from, count_max, &mut dir.unread)?;
         let layers: [Option<&Names>; 2] = [dir.frozen.as_deref(), Some(&dir.open)];
@@ -197,14 +197,19 @@ impl Engine {
         key: &DirKey,
         comes: bool,
     ) -> Result<()> {
-        if state.inode(dir)?.opens == 0 {
+        if state.inodes.get(dir)?.opens == 0 {
             return Ok(());
         }
         let rows = self.list(state, dir, key.hash, 1)?.rows;
         let others = rows.into_iter().map(|(other, ..)| other);
         let others = others.filter(|other| other.hash == key.hash && other.name != key.name);
         let others = others.map(|other| other.name).collect();
-        state.inode_mut(dir)?.dir_mut()?.slots.change(key, others, comes);
+        state
+            .inodes
+            .get_mut(dir)?
+            .dir_mut()?
+            .slots
+            .change(key, others, comes);
         Ok(())
     }
 
@@ -220,10 +225,10 @@ impl Engine {
                 let key = state.key(&entry.name);
                 let child = self.child(&mut state, parent, &key)?.ok_or(Error::NoEntry)?;
                 // Else it is in memory, or it was the directory that could not be read.
-                if !child.linked || state.inodes.contains_key(&child.ino) {
+                if !child.linked || state.inodes.has(child.ino) {
                     return Err(error.into());
                 }
-                state.parking.refer(child.ino);
+                state.inodes.parking_mut().refer(child.ino);
                 Ok(None)
             }
             found => found.map(Some),

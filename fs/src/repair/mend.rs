@@ -81,7 +81,7 @@ impl<'a, 'g> Mender<'a, 'g> {
         }
         for (ino, names) in &wounds.names {
             self.engine.load_linked(self.state, *ino)?;
-            self.state.change(*ino)?.meta.nlink = *names;
+            self.state.inodes.change(*ino)?.meta.nlink = *names;
         }
         for (path, broken) in &wounds.files {
             self.broken_file(path, broken)?;
@@ -98,10 +98,10 @@ impl<'a, 'g> Mender<'a, 'g> {
     /// A directory without the names that cannot be read.
     fn directory(&mut self, wound: &DirWound) -> Result<()> {
         let ino = self.resolve(&wound.path)?;
-        let stored = self.state.inode(ino)?.dir()?.stored.clone();
+        let stored = self.state.inodes.get(ino)?.dir()?.stored.clone();
         let pruned = self.prune(stored)?;
         let now = self.now;
-        let inode = self.state.change(ino)?;
+        let inode = self.state.inodes.change(ino)?;
         inode.meta.size = wound.names;
         inode.meta.nlink = wound.subdirs + 2;
         inode.meta.mtime = now;
@@ -120,7 +120,7 @@ impl<'a, 'g> Mender<'a, 'g> {
     fn cut(&mut self, dir: &[u8], key: &DirKey) -> Result<()> {
         let ino = self.resolve(dir)?;
         let now = self.now;
-        let inode = self.state.change(ino)?;
+        let inode = self.state.inodes.change(ino)?;
         inode.meta.size = inode.meta.size.saturating_sub(1);
         inode.meta.mtime = now;
         inode.meta.ctime = now;
@@ -154,7 +154,7 @@ impl<'a, 'g> Mender<'a, 'g> {
             let place = format!("(inode {ino})").into_bytes();
             match wounds.linked.get(ino) {
                 Some(broken) if !broken.readable => {
-                    self.state.left_table.push(*ino);
+                    self.state.inodes.leaves_table(*ino);
                     self.state.volume.inodes -= 1;
                     self.state.rehome(*ino, Home::Orphan)?;
                     self.lose(&place, Loss::File);
@@ -178,7 +178,7 @@ impl<'a, 'g> Mender<'a, 'g> {
     fn content(&mut self, ino: InodeNo, broken: &Broken) -> Result<()> {
         let source = self.source();
         let mut dropped = Vec::new();
-        let inode = self.state.change(ino)?;
+        let inode = self.state.inodes.change(ino)?;
         let before = inode.meta.stored;
         let file = inode.file_mut()?;
         let mut after = broken.stored;

@@ -63,7 +63,7 @@ impl State {
 
     /// Whether the open epoch holds anything worth publishing.
     pub(crate) fn has_user_changes(&self) -> bool {
-        !self.dirty.is_empty() || self.rekeyed || self.snapshots.has_user_requests()
+        self.inodes.dirty().len() > 0 || self.rekeyed || self.snapshots.has_user_requests()
     }
 
     fn standing(&self) -> Standing {
@@ -275,7 +275,7 @@ mod tests {
     fn a_publication_joins_the_commit_that_is_under_way() {
         let engine = engine();
         let mut state = engine.state.lock();
-        state.change(InodeNo::ROOT).unwrap();
+        state.inodes.change(InodeNo::ROOT).unwrap();
         let epoch = state.epoch;
         state.committing = true;
         drop(state);
@@ -287,7 +287,7 @@ mod tests {
         }
         let mut state = engine.state.lock();
         engine.commit_once(&mut state).unwrap();
-        state.change(InodeNo::ROOT).unwrap();
+        state.inodes.change(InodeNo::ROOT).unwrap();
         let closed = state.closed;
         drop(state);
         let prepared = publisher.join().unwrap().unwrap();

@@ -2,7 +2,7 @@
 
 use crate::engine::Engine;
 use crate::namespace::inode::{Home, Inode};
-use crate::namespace::view::in_view;
+use crate::namespace::view::{in_view, view_of};
 use crate::state::State;
 use crate::stored::record::Record;
 use crate::stored::snapshot::Snapshot;
@@ -34,7 +34,7 @@ impl Engine {
         name: &Name,
     ) -> Result<Option<Attr>> {
         if is_dir(parent, name) {
-            return Ok(Some(state.snapshots.dir_attr(state.inode(InodeNo::ROOT)?)));
+            return Ok(Some(state.snapshots.dir_attr(state.inodes.get(InodeNo::ROOT)?)));
         }
         if parent != InodeNo::SNAPSHOTS {
             return Ok(None);
@@ -46,16 +46,16 @@ impl Engine {
             return state.snapshots.all_known().and(Err(Error::NoEntry));
         };
         let ino = in_view(InodeNo::ROOT, snapshot.id);
-        if !state.inodes.contains_key(&ino) {
+        if !state.inodes.has(ino) {
             let Record {
                 mut meta,
                 xattrs,
                 stored,
             } = snapshot.root.clone();
             meta.ino = ino;
-            state.insert(Inode::new(meta, xattrs, stored, Home::Root));
+            state.inodes.insert(Inode::new(meta, xattrs, stored, Home::Root));
         }
-        let inode = state.inode_mut(ino)?;
+        let inode = state.inodes.get_mut(ino)?;
         inode.lookups += 1;
         Ok(Some(inode.attr()))
     }
@@ -134,12 +134,7 @@ impl Engine {
             let id = state.snapshots.by_name.get(name).ok_or(Error::NoEntry)?.id;
             state.snapshots.to_destroy.push(name.clone());
             // Open files of it answer EIO from now on, as for any block that is gone.
-            let gone: Vec<InodeNo> = state
-                .inodes
-                .keys()
-                .filter(|ino| crate::namespace::view::view_of(**ino) == id)
-                .copied()
-                .collect();
+            let gone: Vec<InodeNo> = state.inodes.numbers().filter(|ino| view_of(*ino) == id).collect();
             for ino in gone {
                 state.evict_if_idle(ino);
             }

@@ -441,7 +441,7 @@ fn is_frozen(engine: &Engine, ino: InodeNo) -> bool {
         Content::Dir(dir) => inode.frozen || dir.frozen.is_some(),
         Content::Fixed(_) => inode.frozen,
     };
-    state.inode(ino).is_ok_and(is_frozen)
+    state.inodes.get(ino).is_ok_and(is_frozen)
 }
 
 #[test]
@@ -495,16 +495,13 @@ fn a_commit_names_its_predecessor_its_epoch_and_what_is_past() {
     let state = engine.state.lock();
     assert_eq!((state.committed, state.epoch), (epoch, epoch.next()));
     assert_eq!(state.committed_inodes, 2);
-    assert!(!state.restarts_log && state.dirty.is_empty() && state.frozen_inodes == 0);
+    assert!(!state.restarts_log && state.inodes.dirty().len() == 0 && state.frozen_inodes == 0);
     assert_eq!((state.frozen_bytes, state.frozen_overhead_bytes), (0, 0));
     assert_eq!((state.closed.written_bytes, state.written_bytes), (1000, 1000));
     // What was noted for the log, and never written, is durable with it.
     assert!(state.log.pushed > 0 && state.log.durable == state.log.pushed);
-    let extra: u64 = state.inodes.values().map(Inode::extra_bytes).sum();
-    assert_eq!(
-        state.extra_bytes, extra,
-        "with the bytes that lie in the inode now"
-    );
+    // With the bytes that lie in the inode now.
+    state.inodes.assert_counted();
     drop(state);
     store.events();
     engine.t_file(ROOT, b"another");
@@ -545,7 +542,7 @@ fn a_file_that_was_unlinked_while_open_is_there_until_it_is_closed_or_the_volume
     }
     holds_nothing_else(&store, &engine);
     assert!(
-        engine.state.lock().inodes.keys().eq([&ROOT]),
+        engine.state.lock().inodes.numbers().eq([ROOT]),
         "and is in memory no more"
     );
 }

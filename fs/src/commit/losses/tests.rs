@@ -40,7 +40,8 @@ fn leaf_of(engine: &Engine, ino: InodeNo, recno: u64) -> Cid {
     let stored = engine
         .state
         .lock()
-        .inode(ino)
+        .inodes
+        .get(ino)
         .unwrap()
         .file()
         .unwrap()
@@ -61,7 +62,8 @@ fn leaf_of(engine: &Engine, ino: InodeNo, recno: u64) -> Cid {
 fn node_of(engine: &Engine, dir: InodeNo) -> Cid {
     let state = engine.state.lock();
     state
-        .inode(dir)
+        .inodes
+        .get(dir)
         .unwrap()
         .dir()
         .unwrap()

@@ -278,9 +278,9 @@ fn inodes_leave_dirty_data_an_eighth_of_the_memory() {
     );
     let limit = |extra| {
         let mut state = tree.engine.state.lock();
-        state.extra_bytes += extra;
+        state.inodes.pretend(extra);
         let limit = tree.engine.dirty_max(&state);
-        state.extra_bytes -= extra;
+        state.inodes.pretend(-extra);
         limit
     };
     assert_eq!(limit(1 << 20), limit(0) - (1 << 20));

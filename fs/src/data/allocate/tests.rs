@@ -186,7 +186,8 @@ fn more_holes_are_made_than_at_one_go_and_those_that_are_cost_nothing() {
         .engine
         .state
         .lock()
-        .inode(file)
+        .inodes
+        .get(file)
         .unwrap()
         .file()
         .unwrap()

@@ -198,7 +198,7 @@ fn logged_bytes_that_leave_their_record_are_refused() {
     let tree = rig();
     let file = tree.file(ROOT, "file");
     let mut state = tree.engine.state.lock();
-    let meta = state.inode(file).unwrap().meta.clone();
+    let meta = state.inodes.get(file).unwrap().meta.clone();
     let mut apply = |offset, len| {
         let part = ReplayedPart::Bytes {
             recno: 0,

@@ -183,7 +183,8 @@ fn a_record_without_a_readable_place_is_not_changed() {
         .engine
         .state
         .lock()
-        .inode(file)
+        .inodes
+        .get(file)
         .unwrap()
         .file()
         .unwrap()
@@ -363,7 +364,7 @@ fn what_a_stalled_commit_holds_is_read_below_what_was_written_since() {
     tree.write(file, RECORD / 2, &bytes(RECORD, 2));
     tree.store.full_from_nth(Op::SwapHead, 0);
     assert!(tree.engine.commit().is_err());
-    assert!(tree.engine.state.lock().inode(file).unwrap().frozen);
+    assert!(tree.engine.state.lock().inodes.get(file).unwrap().frozen);
     tree.write(file, RECORD, &bytes(100, 3));
     tree.cut(file, 3 * RECORD + 5);
     let mut expected = bytes(4 * RECORD, 1);

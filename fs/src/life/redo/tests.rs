@@ -12,7 +12,7 @@ const ROOT: InodeNo = InodeNo::ROOT;
 /// The node of a directory, as the last commit has it.
 fn node_of(engine: &Engine, dir: InodeNo) -> Cid {
     let state = engine.state.lock();
-    let stored = state.inode(dir).unwrap().dir().unwrap().stored.clone();
+    let stored = state.inodes.get(dir).unwrap().dir().unwrap().stored.clone();
     stored.unwrap().cid
 }
 

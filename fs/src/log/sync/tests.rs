@@ -584,7 +584,8 @@ fn a_sync_of_what_is_frozen_and_not_logged_waits_for_its_commit() {
     engine
         .state
         .lock()
-        .inode_mut(ino)
+        .inodes
+        .get_mut(ino)
         .unwrap()
         .file_mut()
         .unwrap()

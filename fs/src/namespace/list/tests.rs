@@ -263,7 +263,8 @@ fn a_list_with_a_damaged_part_tells_the_rest_and_does_not_end_as_if_it_were_whol
         .engine
         .state
         .lock()
-        .inode(ROOT)
+        .inodes
+        .get(ROOT)
         .unwrap()
         .dir()
         .unwrap()

@@ -7,7 +7,7 @@ use cairn_merkle::MemoryStore;
 use cairn_merkle::testing::{FaultStore, Tamper};
 
 fn in_memory(tree: &Tree<MemoryStore>, ino: InodeNo) -> bool {
-    tree.engine.state.lock().inodes.contains_key(&ino)
+    tree.engine.state.lock().inodes.has(ino)
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn a_parked_inode_is_forgotten_with_its_last_reference() {
     for _ in 0..8 {
         tree.engine.getattr(ROOT).unwrap();
     }
-    let parked = |ino| tree.engine.state.lock().parking.place(ino).is_some();
+    let parked = |ino| tree.engine.state.lock().inodes.parking_mut().place(ino).is_some();
     assert!(parked(one) && parked(two));
     tree.engine.forget(one, 1);
     tree.engine.forget(two, 1);
