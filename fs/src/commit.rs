@@ -13,4 +13,5 @@ pub(crate) mod held;
 pub(crate) mod ledger;
 pub(crate) mod losses;
 mod moved;
+pub(crate) mod open;
 pub(crate) mod trees;

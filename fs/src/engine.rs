@@ -74,18 +74,27 @@ impl Engine {
         state.writable()
     }
 
-    /// Waits until the open epoch accepts puts, and joins them: the epoch is not frozen before [`Self::end_put`].
-    pub(crate) fn begin_put(&self, state: &mut Guard<'_>) -> Epoch {
-        while state.log.freezing {
+    /// Waits until the open epoch accepts puts, and joins them: the epoch is not closed before what this answers is
+    /// dropped.
+    pub(crate) fn begin_put<'s, 'g>(&'s self, state: &'s mut Guard<'g>) -> Put<'s, 'g> {
+        while state.puts.is_shut() {
             self.signals.puts_done.wait(state);
         }
-        state.log.putting += 1;
-        state.epoch
+        state.puts.enter();
+        Put {
+            puts_done: &self.signals.puts_done,
+            epoch: state.open.number(),
+            state,
+        }
     }
 
-    /// The counterpart of [`Self::begin_put`].
-    pub(crate) fn end_put(&self, state: &mut Guard<'_>) {
-        state.log.putting -= 1;
+    /// Waits until no put for the open epoch is under way; those that come meanwhile wait for the next one.
+    pub(crate) fn await_puts(&self, state: &mut Guard<'_>) {
+        state.puts.shut();
+        while state.puts.is_busy() {
+            self.signals.puts_done.wait(state);
+        }
+        state.puts.open();
         self.signals.puts_done.notify_all();
     }
 
@@ -102,5 +111,19 @@ impl Engine {
         self.signals.committed.notify_all();
         self.signals.puts_done.notify_all();
         self.signals.wake.notify_all();
+    }
+}
+
+/// A put for the open epoch, under way as long as this lives.
+pub(crate) struct Put<'s, 'g> {
+    puts_done: &'s Condvar,
+    pub(crate) epoch: Epoch,
+    pub(crate) state: &'s mut Guard<'g>,
+}
+
+impl Drop for Put<'_, '_> {
+    fn drop(&mut self) {
+        self.state.puts.leave();
+        self.puts_done.notify_all();
     }
 }

@@ -98,8 +98,8 @@ impl Engine {
         let gone = mender.finish()?;
         let freed_blocks = sweep.len() as u64;
         if freed_blocks > 0 {
-            state.stranded.extend(sweep);
-            state.touched = true;
+            state.open.free(sweep);
+            state.open.touch();
         }
         Ok(RepairReport {
             gone,

@@ -1,7 +1,8 @@
 //! What the engine's lock guards: inodes in memory, the open epoch, the log buffer, the volume's numbers.
 
 use crate::commit::epoch::{Closed, Frozen, Holds};
-
+use crate::commit::open::{HeaderBlock, OpenEpoch, Pending};
+use crate::data::puts::PutGate;
 use crate::log::buffer::LogBuffer;
 use crate::namespace::inode::Home;
 use crate::namespace::inodes::Inodes;
@@ -11,19 +12,16 @@ use crate::stored::volume::Volume;
 use crate::versions::snapshots::Snapshots;
 use crate::versions::standing::Join;
 use crate::{Error, InodeNo, Name, Result};
-use cairn_merkle::{Cid, Epoch, Link};
-use std::sync::Arc;
+use cairn_merkle::{Cid, Epoch};
 use std::time::Instant;
 
 /// Everything behind the one lock.
 pub(crate) struct State {
     pub(crate) inodes: Inodes,
-    /// Leaves put in the open epoch (or the last) that nothing names any more.
-    pub(crate) dropped: Vec<Link>,
-    /// Blocks that a crash left and nothing names: the next commit frees them.
-    pub(crate) stranded: Vec<Cid>,
-    /// The epoch that is filling.
-    pub(crate) epoch: Epoch,
+    pub(crate) open: OpenEpoch,
+    /// What the epoch of the commit under way, or of the one that waits for room, takes.
+    pub(crate) pending: Pending,
+    pub(crate) puts: PutGate,
     /// The last commit, and its block.
     pub(crate) committed: Epoch,
     pub(crate) root: Cid,
@@ -44,29 +42,10 @@ pub(crate) struct State {
     pub(crate) pins: Vec<Epoch>,
     pub(crate) snapshots: Snapshots,
     pub(crate) log: LogBuffer,
-    /// Bytes of pieces in open layers, and in those of the commit under way.
-    pub(crate) dirty_bytes: u64,
-    pub(crate) frozen_bytes: u64,
-    /// Inodes of the commit under way.
-    pub(crate) frozen_inodes: usize,
-    /// Memory that the open epoch takes beside data, inodes and their records, and the log, and that of the commit under way. Only grows
-    /// within an epoch: see `data/admit.rs`.
-    pub(crate) overhead_bytes: u64,
-    pub(crate) frozen_overhead_bytes: u64,
-    /// Bytes of files in the epochs closed since the volume was opened.
-    pub(crate) written_bytes: u64,
-    /// Bytes of leaves put in the open epoch, and in the one that is being committed: what a quota must count.
-    pub(crate) put_bytes: u64,
-    pub(crate) frozen_put_bytes: u64,
-    /// Bulk puts that ended, and how many of them a sync has covered.
-    pub(crate) bulk_puts: u64,
-    pub(crate) bulk_synced: u64,
     /// An epoch that did not fit the store: frozen, and tried again before anything else is committed.
     pub(crate) stalled: Option<Box<Frozen>>,
     /// The last commit found the store full. Unlike `stalled`, it stays while that epoch is tried again.
     pub(crate) full: bool,
-    /// The volume's own state changed: a quota, the log's salt.
-    pub(crate) touched: bool,
     /// A commit is wanted soon; the engine is being closed.
     pub(crate) commit_wanted: bool,
     pub(crate) closing: bool,
@@ -90,11 +69,6 @@ pub(crate) struct State {
     pub(crate) replaying: bool,
     /// The next head makes all of the log past: it was replayed, and nothing was logged since.
     pub(crate) restarts_log: bool,
-    /// The header, put with each commit, and the hash of it that commits carry.
-    pub(crate) header: Arc<[u8]>,
-    /// The open epoch has another header than the one before.
-    pub(crate) rekeyed: bool,
-    pub(crate) header_hash: [u8; 32],
 }
 
 impl State {
@@ -103,14 +77,14 @@ impl State {
         volume: Volume,
         snapshots: Snapshots,
         (committed, (root, root_len), head): (Epoch, (Cid, u32), Option<Vec<u8>>),
-        (header, header_hash): (Arc<[u8]>, [u8; 32]),
+        header: HeaderBlock,
         parking: Parking,
     ) -> Self {
         Self {
             inodes: Inodes::new(parking),
-            dropped: Vec::new(),
-            stranded: Vec::new(),
-            epoch: committed.next(),
+            open: OpenEpoch::new(committed.next(), header),
+            pending: Pending::default(),
+            puts: PutGate::default(),
             committed,
             root,
             root_len,
@@ -126,19 +100,8 @@ impl State {
             pins: Vec::new(),
             snapshots,
             log: LogBuffer::default(),
-            dirty_bytes: 0,
-            frozen_bytes: 0,
-            frozen_inodes: 0,
-            overhead_bytes: 0,
-            frozen_overhead_bytes: 0,
-            written_bytes: 0,
-            put_bytes: 0,
-            frozen_put_bytes: 0,
-            bulk_puts: 0,
-            bulk_synced: 0,
             stalled: None,
             full: false,
-            touched: false,
             commit_wanted: false,
             closing: false,
             committing: false,
@@ -151,9 +114,6 @@ impl State {
             read_only: None,
             replaying: false,
             restarts_log: false,
-            header,
-            rekeyed: false,
-            header_hash,
         }
     }
 
@@ -164,7 +124,7 @@ impl State {
 
     /// Whether there is something that only a commit does, and that is not in the log.
     pub(crate) fn asks_for_commit(&self) -> bool {
-        self.stalled.is_some() || self.touched || self.rekeyed || self.snapshots.has_requests()
+        self.stalled.is_some() || self.open.asks_for_commit() || self.snapshots.has_requests()
     }
 
     /// When the oldest change was made, or before, that a crash now would lose; `None` if the log has everything.

@@ -26,7 +26,7 @@ impl Engine {
             head if head.root == state.root => Ok(()),
             _ => Err(Error::HeadForged),
         };
-        let header = |stored: &bytes::Bytes| match stored[..] == state.header[..] {
+        let header = |stored: &bytes::Bytes| match stored[..] == state.open.header().bytes[..] {
             true => Ok(()),
             false => Err(Error::HeaderMismatch),
         };

@@ -23,6 +23,7 @@ use crate::commit::epoch::Frozen;
 use crate::commit::held::{Freed, Keeper, commit_block};
 use crate::commit::ledger::Ledger;
 use crate::commit::losses::Losses;
+use crate::commit::open::Pending;
 use crate::error::is_full;
 use crate::namespace::inode::Content;
 use crate::stored::publication::Publication;
@@ -260,7 +261,7 @@ impl Engine {
             epoch: frozen.epoch,
             previous: Some(frozen.previous.0),
             links,
-            header_hash: frozen.header_hash,
+            header_hash: frozen.header.hash,
             body,
         };
         let sealed = commit.seal(&mut rand::rng(), &self.key);
@@ -287,7 +288,7 @@ impl Engine {
         self.blocks.store.swap_head(&HeadSwap {
             expected: state.head.as_deref(),
             head: &head,
-            header: Some(&frozen.header),
+            header: Some(&frozen.header.bytes),
             root_block: &written.root_block,
             delete: &delete,
             settled: frozen.epoch,
@@ -312,11 +313,8 @@ impl Engine {
         state.volume.held = from.held;
         state.held_for = Some(frozen.holds.clone());
         state.snapshots.install(written.snapshots);
-        state.frozen_bytes = 0;
-        state.frozen_inodes = 0;
-        state.frozen_overhead_bytes = 0;
-        state.frozen_put_bytes = 0;
-        state.bulk_synced = state.bulk_synced.max(frozen.bulk_puts);
+        state.pending = Pending::default();
+        state.puts.synced(frozen.landed);
         state.log.committed(frozen.epoch);
         let mut left = FxHashSet::default();
         for (ino, stored, bytes) in written.stored {

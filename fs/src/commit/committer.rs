@@ -163,7 +163,7 @@ mod tests {
         engine.t_write(ino, 0, b"volatile");
         let since = engine.state.lock().volatile_since().unwrap();
         assert_eq!(engine.may_wait(&engine.state.lock(), now), Some(since + interval));
-        engine.state.lock().touched = true;
+        engine.state.lock().open.touch();
         assert_eq!(
             engine.may_wait(&engine.state.lock(), now),
             None,

@@ -10,68 +10,52 @@
 
 use crate::InodeNo;
 use crate::commit::epoch::{Closed, Frozen, Holds, Item, Work};
+use crate::commit::open::Pending;
 use crate::engine::{Engine, Guard};
 use crate::state::State;
 
 use crate::namespace::inode::{Content, Home, Inode};
 use crate::namespace::inodes::Inodes;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
 impl Engine {
     /// Closes the open epoch. Waits for puts under way, which belong to it.
     pub(crate) fn freeze(&self, state: &mut Guard<'_>) -> Frozen {
-        state.log.freezing = true;
-        while state.log.putting > 0 {
-            self.signals.puts_done.wait(state);
-        }
-        state.log.freezing = false;
-        self.signals.puts_done.notify_all();
+        self.await_puts(state);
         if state.has_user_changes() {
-            state.volume.publication.changed = state.epoch;
+            state.volume.publication.changed = state.open.number();
         }
         self.log_for_syncs(state);
         let changed = state.inodes.close();
-        let mut depths = FxHashMap::default();
-        let mut items = Vec::with_capacity(changed.inodes.len());
-        for ino in changed.inodes {
-            let depth = depth_of(&state.inodes, ino, &mut depths);
-            if let Ok(inode) = state.inodes.get_mut(ino) {
-                items.push(freeze_inode(inode, depth));
-            }
-        }
-        state.written_bytes += state.dirty_bytes + state.put_bytes;
-        let frozen = Frozen {
-            epoch: state.epoch,
+        let items = freeze_inodes(&mut state.inodes, changed.inodes);
+        state.log.freeze();
+        state.commit_wanted = false;
+        let closed = state.open.close();
+        state.pending = Pending::of(&closed, items.len(), changed.copies_bytes);
+        let written_bytes = closed.written_bytes();
+        let (epoch, header) = (closed.number(), closed.header().clone());
+        let (dropped, stranded) = closed.into_freed();
+        Frozen {
+            epoch,
             closed: Closed {
                 at: Instant::now(),
-                written_bytes: state.written_bytes,
+                written_bytes,
             },
             previous: (state.root, state.committed, state.root_len),
             items,
             left_table: changed.left_table,
-            dropped: std::mem::take(&mut state.dropped),
-            stranded: std::mem::take(&mut state.stranded),
+            dropped,
+            stranded,
             snapshots: state.snapshots.take_requests(),
             volume: state.volume.clone(),
             holds: Holds::default(),
             held_before: state.held_for.clone(),
-            header: state.header.clone(),
-            header_hash: state.header_hash,
-            bulk_puts: state.bulk_puts,
-            unsynced: state.bulk_puts > state.bulk_synced,
-        };
-        state.log.freeze();
-        state.frozen_inodes = frozen.items.len();
-        state.frozen_overhead_bytes += changed.copies_bytes + std::mem::take(&mut state.overhead_bytes);
-        state.frozen_bytes += std::mem::take(&mut state.dirty_bytes);
-        state.frozen_put_bytes += std::mem::take(&mut state.put_bytes);
-        state.touched = false;
-        state.rekeyed = false;
-        state.commit_wanted = false;
-        state.epoch = state.epoch.next();
-        frozen
+            header,
+            landed: state.puts.landed(),
+            unsynced: state.puts.needs_sync(),
+        }
     }
 }
 
@@ -92,6 +76,18 @@ impl Engine {
             }
         }
     }
+}
+
+fn freeze_inodes(inodes: &mut Inodes, changed: FxHashSet<InodeNo>) -> Vec<Item> {
+    let mut depths = FxHashMap::default();
+    let mut items = Vec::with_capacity(changed.len());
+    for ino in changed {
+        let depth = depth_of(inodes, ino, &mut depths);
+        if let Ok(inode) = inodes.get_mut(ino) {
+            items.push(freeze_inode(inode, depth));
+        }
+    }
+    items
 }
 
 fn depth_of(inodes: &Inodes, ino: InodeNo, known: &mut FxHashMap<InodeNo, u32>) -> u32 {

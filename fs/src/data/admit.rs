@@ -22,24 +22,16 @@
 use crate::config::{DIRTY_SHARE, INODES_SHARE};
 use crate::engine::{Engine, Guard};
 use crate::state::State;
-use crate::stored::name::DirKey;
 use crate::{Error, Result};
 use parking_lot::MutexGuard;
 
 /// What a changed inode takes until it is committed, beside its data: itself, its record on the way into the tree and the
 /// tree's nodes.
 const DIRTY_INODE_BYTES: u64 = 3584;
-/// What a leaf takes that was replaced, on its way to being deleted.
-pub(crate) const DROPPED_BYTES: u64 = 384;
 /// Divisor of the memory that removals may take in addition while the store is full: they are what makes room.
 const REMOVAL_SHARE: u64 = 8;
 /// Divisor of the memory that is left to dirty data, whatever inodes take.
 const DIRTY_LEAST_SHARE: u64 = 8;
-
-/// What a changed name takes until it is committed.
-pub(crate) fn name_bytes(key: &DirKey) -> u64 {
-    384 + 3 * key.name.as_bytes().len() as u64
-}
 
 /// What a new inode adds to the store: a share of a node.
 const INODE_PUT_BYTES: u64 = 4096;
@@ -65,13 +57,23 @@ impl State {
     /// Memory that the open epoch takes.
     fn open_bytes(&self) -> u64 {
         let inodes = self.inodes.dirty().len() as u64 * DIRTY_INODE_BYTES + self.inodes.copies_bytes();
-        self.dirty_bytes + inodes + self.overhead_bytes + self.log.bytes()
+        self.open.dirty_bytes() + inodes + self.open.overhead_bytes() + self.log.bytes()
     }
 
     /// Memory that the commit under way takes.
     fn closed_bytes(&self) -> u64 {
-        let inodes = self.frozen_inodes as u64 * DIRTY_INODE_BYTES;
-        self.frozen_bytes + inodes + self.frozen_overhead_bytes
+        let inodes = self.pending.inodes as u64 * DIRTY_INODE_BYTES;
+        self.pending.dirty_bytes + inodes + self.pending.overhead_bytes
+    }
+
+    /// Dirty data, open and frozen.
+    pub(crate) fn dirty_bytes(&self) -> u64 {
+        self.open.dirty_bytes() + self.pending.dirty_bytes
+    }
+
+    /// Bytes of leaves that were put and that no commit names yet.
+    pub(crate) fn put_bytes(&self) -> u64 {
+        self.open.put_bytes() + self.pending.put_bytes
     }
 
     /// Memory that inodes and all that no commit holds yet take.
@@ -105,7 +107,7 @@ impl Engine {
 
     /// Whether the store has room for `len` more bytes. What is dirty will be put, and so will the nodes above it.
     fn store_takes(&self, state: &State, len: u64) -> Result<bool> {
-        let pending = state.dirty_bytes + state.frozen_bytes + len;
+        let pending = state.dirty_bytes() + len;
         let stats = self.blocks.store.stats()?;
         Ok(stats.available_bytes >= pending + pending / 64)
     }
@@ -127,7 +129,7 @@ impl Engine {
     /// Bytes that can still be written, by quota and store.
     pub fn room(&self) -> u64 {
         let state = self.state.lock();
-        let pending = state.dirty_bytes + state.frozen_bytes;
+        let pending = state.dirty_bytes();
         // A store that cannot say has none: its refusal is to reach the one who writes.
         let available = self.blocks.store.stats().map_or(0, |stats| stats.available_bytes);
         let device = available.saturating_sub(pending + pending / 64);
@@ -146,7 +148,7 @@ impl Engine {
 
     /// Refuses an allocation that there is no room for. Nothing is reserved: each write is admitted on its own.
     pub(crate) fn admit_allocation(&self, state: &State, len: u64) -> Result<()> {
-        let dirty = state.dirty_bytes + state.frozen_bytes;
+        let dirty = state.dirty_bytes();
         if !fits_quota(state, len) || self.blocks.store.stats()?.available_bytes < dirty.saturating_add(len) {
             return Err(Error::NoSpace);
         }
@@ -222,7 +224,7 @@ impl Engine {
 
 /// What counts against the quota: what is committed, and what was written since.
 fn used_bytes(state: &State) -> u64 {
-    let pending = state.dirty_bytes + state.frozen_bytes + state.put_bytes + state.frozen_put_bytes;
+    let pending = state.dirty_bytes() + state.put_bytes();
     state.volume.bytes + pending
 }
 

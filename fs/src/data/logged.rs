@@ -6,7 +6,6 @@
 //! recovery: log --apply_content--> the open layer, as if it had just been written
 //! ```
 
-use crate::data::admit::DROPPED_BYTES;
 use crate::data::layer::{Dirty, Rec, Under};
 use crate::data::spread::spread;
 use crate::engine::{Engine, Guard};
@@ -46,34 +45,28 @@ impl Engine {
 
     /// Turns a dirty record into a leaf, unless it changes meanwhile.
     fn seal_record(&self, state: &mut Guard<'_>, ino: InodeNo, recno: u64) -> Result<()> {
-        let epoch = self.begin_put(state);
-        let found = Self::dirty_version(state, ino, recno).map(|version| {
-            let start = recno * u64::from(self.record_size);
-            let plan = self.plan(state, ino, start, self.record_size as usize)?;
-            Ok::<_, Error>((version, plan))
-        });
-        let Some(found) = found else {
-            self.end_put(state);
+        let put = self.begin_put(state);
+        let Some(version) = Self::dirty_version(put.state, ino, recno) else {
             return Ok(());
         };
-        let sealed = MutexGuard::unlocked(state, || -> Result<_> {
-            let (version, plan) = found?;
-            let (block, link) = seal_leaf(&mut rand::rng(), epoch, &plan.run(&self.blocks)?);
-            self.blocks.store.put(epoch, &[block], PutHint::Bulk)?;
-            Ok((version, link))
+        let start = recno * u64::from(self.record_size);
+        let plan = self.plan(put.state, ino, start, self.record_size as usize)?;
+        let sealed = MutexGuard::unlocked(put.state, || -> Result<_> {
+            let (block, link) = seal_leaf(&mut rand::rng(), put.epoch, &plan.run(&self.blocks)?);
+            self.blocks.store.put(put.epoch, &[block], PutHint::Bulk)?;
+            Ok(link)
         });
-        self.end_put(state);
-        let (version, link) = match sealed {
+        drop(put);
+        let link = match sealed {
             // A commit freed what lay below; the record is as dirty as it was, and is logged as bytes.
             Err(Error::Merkle(cairn_merkle::Error::Missing { .. })) => return Ok(()),
             other => other?,
         };
-        state.bulk_puts += 1;
+        state.puts.land();
         if Self::dirty_version(state, ino, recno) == Some(version) {
             self.set_record(state, ino, recno, Rec::Clean(link))
         } else {
-            state.overhead_bytes += DROPPED_BYTES;
-            state.dropped.push(link);
+            state.open.drop_leaf(link);
             Ok(())
         }
     }
@@ -102,7 +95,7 @@ impl Engine {
         self.locate(state, ino)?;
         let record_size = self.record_size;
         let State {
-            inodes, log, epoch, ..
+            inodes, log, open, ..
         } = state;
         let inode = inodes.get_mut(ino)?;
         // Lent to the log, byte by byte: an append to a record that is nearly full must not copy all of it.
@@ -117,7 +110,7 @@ impl Engine {
             low: file.unlogged.low,
             parts: parts.collect(),
         };
-        log.push(*epoch, &op);
+        log.push(open.number(), &op);
         inode.file_mut()?.unlogged = Unlogged::default();
         Ok(())
     }

@@ -6,7 +6,6 @@
 //! ```
 
 use crate::blocks::Cached;
-use crate::data::admit::DROPPED_BYTES;
 use crate::data::layer::{Layer, Rec, cut};
 use crate::engine::{Engine, Guard};
 use crate::state::State;
@@ -51,9 +50,9 @@ impl Engine {
         }
         self.reach_records(&mut state, ino, offset, end)?;
         self.admit_bytes(&mut state, bytes.len() as u64)?;
-        let epoch = self.begin_put(&mut state);
-        let chunks = MutexGuard::unlocked(&mut state, || self.seal_whole(epoch, offset, bytes));
-        self.end_put(&mut state);
+        let put = self.begin_put(&mut state);
+        let chunks = MutexGuard::unlocked(put.state, || self.seal_whole(put.epoch, offset, bytes));
+        drop(put);
         let chunks = chunks?;
         let state = &mut *state;
         self.revive(state, ino)?;
@@ -133,8 +132,8 @@ impl Engine {
     fn apply_chunk(&self, state: &mut State, ino: InodeNo, recno: u64, chunk: Chunk) -> Result<()> {
         match chunk {
             Chunk::Whole(link) => {
-                state.bulk_puts += 1;
-                state.put_bytes += u64::from(self.record_size);
+                state.puts.land();
+                state.open.put_leaf(self.record_size.into());
                 self.set_record(state, ino, recno, Rec::Clean(link))
             }
             Chunk::Part { offset, bytes } => self.write_piece(state, ino, recno, offset, bytes),
@@ -144,7 +143,9 @@ impl Engine {
     pub(crate) fn set_record(&self, state: &mut State, ino: InodeNo, recno: u64, rec: Rec) -> Result<()> {
         let file = state.inodes.change(ino)?.file_mut()?;
         file.unlogged.replace(recno);
-        Self::change_layer(state, ino, |open, dropped| open.set(recno, rec, dropped))
+        let set = |layer: &mut Layer, dropped: &mut Vec<Link>| layer.set(recno, rec, dropped);
+        state.open.change_layer(&mut file.open, set);
+        Ok(())
     }
 
     pub(crate) fn write_piece(
@@ -157,33 +158,9 @@ impl Engine {
     ) -> Result<()> {
         let file = state.inodes.change(ino)?.file_mut()?;
         file.unlogged.touch(recno, offset, offset + bytes.len() as u32);
-        let record_size = self.record_size;
-        let grown = Self::change_layer(state, ino, |open, _| {
-            open.write(recno, record_size, offset, bytes)
-        })?;
-        state.dirty_bytes += grown as u64;
+        let write = |layer: &mut Layer| layer.write(recno, self.record_size, offset, bytes);
+        state.open.write(&mut file.open, write);
         Ok(())
-    }
-
-    /// Changes a file's open layer, and counts what that takes. Leaves that go are pushed to the second argument.
-    fn change_layer<T>(
-        state: &mut State,
-        ino: InodeNo,
-        change: impl FnOnce(&mut Layer, &mut Vec<Link>) -> T,
-    ) -> Result<T> {
-        let mut dropped = std::mem::take(&mut state.dropped);
-        let dropped_before = dropped.len();
-        let changed = state.inodes.change(ino).and_then(|inode| {
-            let open = &mut inode.file_mut()?.open;
-            let before = open.overhead();
-            let done = change(open, &mut dropped);
-            Ok((done, open.overhead().saturating_sub(before)))
-        });
-        state.overhead_bytes += (dropped.len() - dropped_before) as u64 * DROPPED_BYTES;
-        state.dropped = dropped;
-        let (done, grown) = changed?;
-        state.overhead_bytes += grown;
-        Ok(done)
     }
 
     /// Gives a file another size.
@@ -201,7 +178,8 @@ impl Engine {
             let record_size = self.record_size;
             file.unlogged.cut(size, size.div_ceil(u64::from(record_size)));
             state.deleted = true;
-            Self::change_layer(state, ino, |open, dropped| open.cut(size, record_size, dropped))?;
+            let cut = |layer: &mut Layer, dropped: &mut Vec<Link>| layer.cut(size, record_size, dropped);
+            state.open.change_layer(&mut file.open, cut);
         }
         Ok(())
     }

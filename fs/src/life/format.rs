@@ -1,5 +1,6 @@
 //! A new volume, and a new header for an old one.
 
+use crate::commit::open::HeaderBlock;
 use crate::engine::Engine;
 use crate::life::open::Opening;
 use crate::stored::record::{Meta, Record, Stored, Xattrs};
@@ -118,9 +119,10 @@ impl Engine {
             return Err(cairn_merkle::Error::HeaderMismatch.into());
         }
         let mut state = self.state.lock();
-        state.header = renewed.encode().into();
-        state.header_hash = renewed.hash();
-        state.rekeyed = true;
+        state.open.rekey(HeaderBlock {
+            bytes: renewed.encode().into(),
+            hash: renewed.hash(),
+        });
         self.commit_locked(&mut state)
     }
 }

@@ -13,6 +13,7 @@
 //! far as they can be, and operations of the log that need a damaged block are skipped (redo.rs).
 
 use crate::blocks::Blocks;
+use crate::commit::open::HeaderBlock;
 use crate::damage::{DamageRecord, KnownDamage, Table};
 use crate::engine::{Engine, Signals};
 use crate::life::newest::{Found, Newest, nothing};
@@ -203,6 +204,10 @@ impl Opening {
         let old_log = LogKey::new(&self.key, self.volume.log_salt);
         let mut salt = [0; 32];
         rand::rng().fill_bytes(&mut salt);
+        let header = HeaderBlock {
+            bytes: self.stored_header,
+            hash: self.header.hash(),
+        };
         let mut engine = Engine {
             log_key: LogKey::new(&self.key, salt),
             volume_id: self.header.volume_id,
@@ -211,7 +216,7 @@ impl Opening {
                 self.volume,
                 snapshots,
                 (self.version.epoch, (self.version.root, self.root_len), self.head),
-                (self.stored_header, self.header.hash()),
+                header,
                 Parking::new(config.inodes_max, config.memory_bytes / INODES_SHARE),
             )),
             blocks,

@@ -57,9 +57,9 @@ impl Engine {
         if self.log_loss.is_some() {
             self.blocks.store.drop_twins_ahead()?;
         }
-        state.stranded = self.stranded(head, &outcome.named)?;
+        state.open.free(self.stranded(head, &outcome.named)?);
         state.volume.log_salt = salt;
-        state.touched = true;
+        state.open.touch();
         state.restarts_log = true;
         if let Ok(name) = Name::new(CHECK_NAME) {
             state.snapshots.to_destroy.push(name);

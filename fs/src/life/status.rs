@@ -43,7 +43,7 @@ impl Engine {
     pub fn status(&self) -> Status {
         let state = self.state.lock();
         let limit = |limit: u64| Some(limit).filter(|limit| *limit != 0);
-        let dirty_bytes = state.dirty_bytes + state.frozen_bytes;
+        let dirty_bytes = state.dirty_bytes();
         Status {
             volume_id: self.volume_id,
             epoch: state.committed,
@@ -71,14 +71,8 @@ impl Engine {
     pub fn statfs(&self) -> Result<StatFs> {
         let stats = self.blocks.store.stats()?;
         let state = self.state.lock();
-        let used = state.volume.bytes
-            + state.dirty_bytes
-            + state.frozen_bytes
-            + state.put_bytes
-            + state.frozen_put_bytes;
-        let free = stats
-            .available_bytes
-            .saturating_sub(state.dirty_bytes + state.frozen_bytes);
+        let used = state.volume.bytes + state.dirty_bytes() + state.put_bytes();
+        let free = stats.available_bytes.saturating_sub(state.dirty_bytes());
         let (total_bytes, free_bytes) = match state.volume.quota_bytes {
             0 => (used + free, free),
             quota => (quota, quota.saturating_sub(used).min(free)),
@@ -102,8 +96,8 @@ impl Engine {
         state.writable()?;
         state.volume.quota_bytes = quota.bytes.unwrap_or(0);
         state.volume.quota_inodes = quota.inodes.unwrap_or(0);
-        state.volume.publication.changed = state.epoch;
-        state.touched = true;
+        state.volume.publication.changed = state.open.number();
+        state.open.touch();
         self.commit_locked(&mut state)
     }
 }

@@ -15,14 +15,14 @@ impl Engine {
         for ino in inodes {
             self.locate(state, *ino)?;
         }
-        let epoch = state.epoch;
+        let epoch = state.open.number();
         state.log.push(epoch, op);
         Ok(())
     }
 
     /// Tells the log where an inode is found, if it does not say yet.
     pub(crate) fn locate(&self, state: &mut State, ino: InodeNo) -> Result<()> {
-        let epoch = state.epoch;
+        let epoch = state.open.number();
         let inode = state.inodes.get_mut(ino)?;
         if ino == InodeNo::ROOT || inode.located == epoch {
             return Ok(());

@@ -41,8 +41,7 @@ impl Engine {
                 state.commit_wanted = true;
                 self.signals.wake.notify_all();
             }
-            let puts = state.bulk_puts;
-            let sync = puts > state.bulk_synced;
+            let (landed, sync) = (state.puts.landed(), state.puts.needs_sync());
             let done = MutexGuard::unlocked(state, || -> Result<()> {
                 if sync {
                     self.blocks.store.sync()?;
@@ -54,7 +53,7 @@ impl Engine {
             match done {
                 Ok(()) => {
                     state.log.is_synced();
-                    state.bulk_synced = state.bulk_synced.max(puts);
+                    state.puts.synced(landed);
                     state.log.is_durable_to(upto, begun);
                     self.want_mark(state);
                 }
@@ -175,7 +174,7 @@ impl Engine {
     /// Whether [`Self::fsync_then`] would take no longer than one append of a few records; a guess.
     pub fn fsync_is_short(&self, ino: InodeNo) -> bool {
         let state = self.state.lock();
-        if state.bulk_puts > state.bulk_synced {
+        if state.puts.needs_sync() {
             return false;
         }
         match state.inodes.get(ino).and_then(|inode| inode.file()) {

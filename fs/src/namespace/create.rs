@@ -6,7 +6,8 @@
 //!                              replay comes in here, with facts that were checked once
 //! ```
 
-use crate::data::admit::{Admitted, Claim, name_bytes};
+use crate::commit::open::name_bytes;
+use crate::data::admit::{Admitted, Claim};
 use crate::engine::Engine;
 use crate::log::op::Op;
 use crate::namespace::acl;
@@ -159,7 +160,7 @@ impl Engine {
         record: Record,
     ) -> Result<()> {
         let (ino, kind, now) = (record.meta.ino, record.meta.kind, record.meta.ctime);
-        let located = state.epoch;
+        let located = state.open.number();
         let mut inode = Inode::new(
             record.meta,
             record.xattrs,
@@ -209,7 +210,7 @@ impl Engine {
         dir.meta.ctime = now;
         let bytes = name_bytes(&key);
         if dir.dir_mut()?.open.insert(key, child).is_none() {
-            state.overhead_bytes += bytes;
+            state.open.change_name(bytes);
         }
         Ok(())
     }

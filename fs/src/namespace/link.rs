@@ -1,6 +1,7 @@
 //! More names for an inode, and fewer: link, unlink, rmdir.
 
-use crate::data::admit::{Claim, name_bytes};
+use crate::commit::open::name_bytes;
+use crate::data::admit::Claim;
 use crate::engine::Engine;
 use crate::log::op::Op;
 use crate::namespace::inode::{Child, Home};
@@ -75,7 +76,7 @@ impl Engine {
             key: old_key,
         } = inode.home.clone()
         {
-            state.overhead_bytes += name_bytes(&old_key);
+            state.open.change_name(name_bytes(&old_key));
             state
                 .inodes
                 .change(old)?

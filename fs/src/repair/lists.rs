@@ -52,7 +52,7 @@ impl Lists<'_> {
         }
         // What is dropped is freed by the commit, which knows which version holds it.
         mender.drop_replaced();
-        let dropped = mender.state.dropped.iter().map(|link| digest(&link.cid));
+        let dropped = mender.state.open.dropped().iter().map(|link| digest(&link.cid));
         let dropped: Marks = dropped.collect();
         if of_snapshots || relist {
             let mut named = Marks::default();
@@ -152,8 +152,8 @@ impl Lists<'_> {
             },
             &mut |_| Ok(()),
         )?;
-        mender.state.dropped.append(&mut old);
-        mender.state.touched = true;
+        mender.state.open.drop_blocks(old);
+        mender.state.open.touch();
         lists
             .iter()
             .try_for_each(|list| self.drop_list(mender, Some(list)))
@@ -164,7 +164,7 @@ impl Lists<'_> {
         let mut old = Vec::new();
         let visit = &mut |link: &Link| old.push(link.clone());
         btree::survey(&self.source(), root, visit, &mut |_| Ok(()), &mut |_| Ok(()))?;
-        mender.state.dropped.append(&mut old);
+        mender.state.open.drop_blocks(old);
         Ok(())
     }
 
@@ -186,7 +186,7 @@ impl Lists<'_> {
         dropped: &Marks,
         anchored: &[Version],
     ) -> Result<()> {
-        let freed = mender.state.epoch;
+        let freed = mender.state.open.number();
         let (mut rows, mut bytes) = (Rows::new(), 0);
         let mut met = Marks::default();
         for version in anchored {
@@ -211,7 +211,7 @@ impl Lists<'_> {
         let root = self.tree(mender, rows)?;
         mender.state.volume.held = HeldList { root, bytes };
         mender.state.held_for = None;
-        mender.state.touched = true;
+        mender.state.open.touch();
         Ok(())
     }
 

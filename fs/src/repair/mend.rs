@@ -37,7 +37,7 @@ pub(super) struct Mender<'a, 'g> {
 
 impl<'a, 'g> Mender<'a, 'g> {
     pub(super) fn new(engine: &'a Engine, state: &'a mut Guard<'g>, now: Time) -> Self {
-        let epoch = state.epoch;
+        let epoch = state.open.number();
         Self {
             engine,
             writer: Writer::new(&engine.blocks, epoch),
@@ -75,7 +75,7 @@ impl<'a, 'g> Mender<'a, 'g> {
             self.state.volume.table = self.prune(table)?;
         }
         (self.state.volume.inodes, self.state.volume.bytes) = (wounds.inodes, wounds.bytes);
-        self.state.touched = true;
+        self.state.open.touch();
         for (dir, key) in &wounds.cut {
             self.cut(dir, key)?;
         }
@@ -209,7 +209,7 @@ impl<'a, 'g> Mender<'a, 'g> {
         }
         inode.meta.stored = after;
         self.state.volume.bytes = (self.state.volume.bytes + after).saturating_sub(before);
-        self.state.dropped.append(&mut dropped);
+        self.state.open.drop_blocks(dropped);
         Ok(self.writer.flush()?)
     }
 
@@ -354,7 +354,7 @@ impl<'a, 'g> Mender<'a, 'g> {
     pub(super) fn finish(mut self) -> Result<Vec<Gone>> {
         self.writer.flush()?;
         if self.writer.put_bulk() {
-            self.state.bulk_puts += 1;
+            self.state.puts.land();
         }
         self.drop_replaced();
         Ok(self.gone)
@@ -363,7 +363,7 @@ impl<'a, 'g> Mender<'a, 'g> {
     /// The commit drops what was replaced.
     pub(super) fn drop_replaced(&mut self) {
         let dropped = self.writer.take_dropped();
-        self.state.dropped.extend(dropped);
+        self.state.open.drop_blocks(dropped);
     }
 
     /// Adds what is gone to the list that commits carry.
@@ -405,7 +405,7 @@ impl<'a, 'g> Mender<'a, 'g> {
             root,
             summary: Some(summary),
         };
-        self.state.touched = true;
+        self.state.open.touch();
         Ok(())
     }
 }

@@ -44,7 +44,9 @@ impl Drop for Pin<'_> {
             state.pins.swap_remove(at);
         }
         // The next commit lets go of what only this held.
-        state.touched |= state.volume.held.root.is_some() && state.read_only.is_none();
+        if state.volume.held.root.is_some() && state.read_only.is_none() {
+            state.open.touch();
+        }
     }
 }
 
@@ -63,13 +65,13 @@ impl State {
 
     /// Whether the open epoch holds anything worth publishing.
     pub(crate) fn has_user_changes(&self) -> bool {
-        self.inodes.dirty().len() > 0 || self.rekeyed || self.snapshots.has_user_requests()
+        self.inodes.dirty().len() > 0 || self.open.is_rekeyed() || self.snapshots.has_user_requests()
     }
 
     fn standing(&self) -> Standing {
         let published = &self.volume.publication;
         let changed = if self.has_user_changes() {
-            self.epoch
+            self.open.number()
         } else {
             published.changed
         };
@@ -80,7 +82,7 @@ impl State {
             publishing: published.publishing,
             changed,
             held_bytes: self.volume.held.bytes,
-            written_bytes: self.written_bytes + self.dirty_bytes + self.put_bytes,
+            written_bytes: self.open.written_bytes(),
             full: self.full,
         }
     }
@@ -180,7 +182,9 @@ impl Engine {
         }
         published.anchored = Some(version);
         published.submitted.retain(|other| other.epoch > version.epoch);
-        state.touched = state.read_only.is_none();
+        if state.read_only.is_none() {
+            state.open.touch();
+        }
     }
 
     /// Keeps a version that is whole now (the newest, or one that is anchored or submitted) whole until the pin is
@@ -276,7 +280,7 @@ mod tests {
         let engine = engine();
         let mut state = engine.state.lock();
         state.inodes.change(InodeNo::ROOT).unwrap();
-        let epoch = state.epoch;
+        let epoch = state.open.number();
         state.committing = true;
         drop(state);
         let other = Arc::clone(&engine);

@@ -1,5 +1,6 @@
 //! Commits over a store that is watched, fails and loses power.
 
+use crate::commit::open::Pending;
 use crate::fixture::caller;
 use crate::fixture::stored::{
     Event, Store, at, blocks, config, is_read_only, key_of, name, open, pattern, require_clean, tree,
@@ -213,7 +214,7 @@ fn a_few_small_blocks_become_durable_with_the_head_and_many_are_synced_before_it
     let (store, engine) = volume();
     let ino = engine.t_file(ROOT, b"file");
     scatter(&engine, ino, 3, 1);
-    let epoch = engine.state.lock().epoch;
+    let epoch = engine.state.lock().open.number();
     engine.commit().unwrap();
     let events = store.events();
     let hints = events.iter().filter_map(|event| match event {
@@ -271,10 +272,7 @@ fn what_an_fsync_put_unsynced_is_synced_before_the_head() {
     assert!(sync < events.iter().position(Event::is_swap).unwrap());
     assert_eq!(tree(&view(store.cut())), tree(&engine));
     let state = engine.state.lock();
-    assert_eq!(
-        (state.bulk_synced, state.put_bytes, state.frozen_put_bytes),
-        (state.bulk_puts, 0, 0)
-    );
+    assert!(!state.puts.needs_sync() && state.put_bytes() == 0);
     drop(state);
     engine.t_write(engine.t_file(ROOT, b"other"), 0, b"x");
     engine.commit().unwrap();
@@ -455,7 +453,7 @@ fn who_asks_during_a_commit_waits_for_the_next_one() {
         std::thread::spawn(move || done.send(late.commit().map(|()| late.status().epoch)));
         until_one_waits(&other);
     });
-    let epoch = engine.state.lock().epoch;
+    let epoch = engine.state.lock().open.number();
     engine.commit().unwrap();
     assert_eq!(told.recv().unwrap().unwrap(), epoch.next());
     assert!(tree(&view(store.cut())).contains_key(b"/late".as_slice()));
@@ -477,7 +475,7 @@ fn without_changes_nothing_is_written() {
 #[test]
 fn a_commit_names_its_predecessor_its_epoch_and_what_is_past() {
     let (store, engine) = volume();
-    let (root, epoch) = (engine.status().root, engine.state.lock().epoch);
+    let (root, epoch) = (engine.status().root, engine.state.lock().open.number());
     let ino = engine.t_file(ROOT, b"file");
     engine.t_write(ino, 0, &pattern(1000, 1));
     engine.commit().unwrap();
@@ -493,11 +491,14 @@ fn a_commit_names_its_predecessor_its_epoch_and_what_is_past() {
     let commit = cairn_merkle::Commit::open(&engine.status().root, stored, &key_of(&*store)).unwrap();
     assert_eq!((commit.epoch, commit.previous), (epoch, Some(root)));
     let state = engine.state.lock();
-    assert_eq!((state.committed, state.epoch), (epoch, epoch.next()));
+    assert_eq!((state.committed, state.open.number()), (epoch, epoch.next()));
     assert_eq!(state.committed_inodes, 2);
-    assert!(!state.restarts_log && state.inodes.dirty().len() == 0 && state.frozen_inodes == 0);
-    assert_eq!((state.frozen_bytes, state.frozen_overhead_bytes), (0, 0));
-    assert_eq!((state.closed.written_bytes, state.written_bytes), (1000, 1000));
+    assert!(!state.restarts_log && state.inodes.dirty().len() == 0);
+    assert_eq!(state.pending, Pending::default());
+    assert_eq!(
+        (state.closed.written_bytes, state.open.written_bytes()),
+        (1000, 1000)
+    );
     // What was noted for the log, and never written, is durable with it.
     assert!(state.log.pushed > 0 && state.log.durable == state.log.pushed);
     // With the bytes that lie in the inode now.

@@ -187,7 +187,10 @@ fn a_pinned_version_is_whole_until_the_pin_is_dropped() {
         "neither the newest nor published"
     );
     drop(twice);
-    assert!(engine.state.lock().touched, "the next commit lets go of it");
+    assert!(
+        engine.state.lock().open.asks_for_commit(),
+        "the next commit lets go of it"
+    );
     engine.commit().unwrap();
     assert!(past(&store, version).is_err());
     assert_eq!(engine.standing().held_bytes, 0);
@@ -205,7 +208,7 @@ fn a_pinned_version_is_whole_until_the_pin_is_dropped() {
     // One of nothing that is held asks for no commit.
     let (_, engine) = volume();
     drop(engine.pin(engine.standing().head).unwrap());
-    assert!(!engine.state.lock().touched);
+    assert!(!engine.state.lock().open.asks_for_commit());
 }
 
 #[test]
@@ -247,7 +250,7 @@ fn without_changes_there_is_nothing_to_publish() {
     assert!(engine.prepare_publication().unwrap().is_none());
     assert!(!store.events().iter().any(Event::is_swap));
     change(&engine, 2);
-    let changed = engine.state.lock().epoch;
+    let changed = engine.state.lock().open.number();
     assert_eq!(engine.standing().changed, changed, "the open epoch");
     let (second, _) = publish(&engine);
     assert_eq!((second.epoch, engine.standing().head), (changed, second));
@@ -300,7 +303,10 @@ fn where_the_store_is_full_the_commit_before_is_published() {
     drop(pin);
     engine.confirmed(version);
     assert_eq!(engine.standing().anchored, Some(version));
-    assert!(!engine.state.lock().touched, "nothing is committed any more");
+    assert!(
+        !engine.state.lock().open.asks_for_commit(),
+        "nothing is committed any more"
+    );
 }
 
 #[test]

@@ -174,7 +174,7 @@ fn a_store_that_cannot_take_the_records_fails_the_fsync() {
     tree.store.fail_nth(StoreOp::Put, 3);
     assert!(tree.engine.fsync(file, false).is_err());
     assert!(tree.read(file) == expected);
-    assert_eq!(tree.engine.state.lock().log.putting, 0);
+    assert!(!tree.engine.state.lock().puts.is_busy());
 }
 
 #[test]
@@ -269,7 +269,7 @@ fn a_leaf_that_the_log_names_outlives_a_power_cut() {
     let tree = Tree::over(CrashStore::new(), config(), Quota::default());
     let file = tree.file(ROOT, "file");
     tree.write(file, 0, &bytes(2 * RECORD, 1));
-    let overhead = tree.engine.state.lock().overhead_bytes;
+    let overhead = tree.engine.state.lock().open.overhead_bytes();
     assert!(
         overhead >= 2 * 1024,
         "each record takes memory beside its data: {overhead}"

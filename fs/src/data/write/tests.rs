@@ -135,7 +135,7 @@ fn only_records_that_are_written_whole_are_put_at_once() {
     let file = tree.file(ROOT, "file");
     let before = tree.store.count(Op::Put);
     let puts = || tree.store.count(Op::Put) - before;
-    let dirty = || tree.engine.state.lock().dirty_bytes;
+    let dirty = || tree.engine.state.lock().open.dirty_bytes();
     tree.write(file, 1, &bytes(RECORD - 1, 1));
     tree.write(file, RECORD, &bytes(10, 1));
     assert_eq!((puts(), dirty()), (0, RECORD as u64 + 9));
@@ -143,7 +143,7 @@ fn only_records_that_are_written_whole_are_put_at_once() {
     assert_eq!((puts(), dirty()), (0, RECORD as u64 + 99));
     tree.write(file, RECORD - 5, &bytes(3 * RECORD, 3));
     assert_eq!(puts(), 1, "two of them, in one batch");
-    assert_eq!(tree.engine.state.lock().put_bytes, 2 * RECORD as u64);
+    assert_eq!(tree.engine.state.lock().open.put_bytes(), 2 * RECORD as u64);
     // The leaves that are replaced are freed.
     tree.write(file, RECORD, &bytes(RECORD, 4));
     tree.cut(file, 2 * RECORD);

@@ -170,7 +170,7 @@ fn an_fsync_makes_the_file_and_every_name_before_it_durable_and_no_other_bytes()
 
 fn pos(engine: &Engine, seq: u64) -> LogPos {
     LogPos {
-        epoch: engine.state.lock().epoch,
+        epoch: engine.state.lock().open.number(),
         seq,
     }
 }
@@ -576,7 +576,7 @@ fn a_sync_of_what_is_frozen_and_not_logged_waits_for_its_commit() {
         });
         until_one_waits(&other);
     });
-    let epoch = engine.state.lock().epoch;
+    let epoch = engine.state.lock().open.number();
     engine.commit().unwrap();
     assert_eq!(told.recv().unwrap(), (true, epoch));
     // One that is stalled would be waited for in vain.
