@@ -5,6 +5,7 @@
 //! ```
 
 mod close;
+pub(crate) mod committed;
 mod committer;
 mod content;
 pub(crate) mod epoch;
@@ -14,4 +15,5 @@ pub(crate) mod ledger;
 pub(crate) mod losses;
 mod moved;
 pub(crate) mod open;
+pub(crate) mod phase;
 pub(crate) mod trees;

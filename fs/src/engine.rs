@@ -71,7 +71,7 @@ impl Engine {
         if view_of(ino) != 0 || ino == InodeNo::SNAPSHOTS {
             return Err(Error::ReadOnly("snapshots never change"));
         }
-        state.writable()
+        state.life.writable()
     }
 
     /// Waits until the open epoch accepts puts, and joins them: the epoch is not closed before what this answers is
@@ -98,6 +98,28 @@ impl Engine {
         self.signals.puts_done.notify_all();
     }
 
+    /// Waits until no commit is under way.
+    pub(crate) fn await_commit(&self, state: &mut Guard<'_>) {
+        while state.commits.is_under_way() {
+            self.signals.committed.wait(state);
+        }
+    }
+
+    /// Has the committer begin a commit soon.
+    pub(crate) fn want_commit(&self, state: &mut State) {
+        if state.commits.want() {
+            self.signals.wake.notify_all();
+        }
+    }
+
+    /// Runs `replay`, in which operations are not logged again and no inode leaves memory.
+    pub(crate) fn replaying<T>(state: &mut State, replay: impl FnOnce(&mut State) -> T) -> T {
+        state.life.set_replaying(true);
+        let done = replay(state);
+        state.life.set_replaying(false);
+        done
+    }
+
     /// Stops all writing: what the store refused once is not trusted to be there later.
     pub(crate) fn fail(&self, state: &mut State, why: &'static str, error: &Error) {
         tracing::error!(%error, "{why}: the volume is read-only from now on");
@@ -106,7 +128,7 @@ impl Engine {
 
     /// Ends all writing, and wakes every waiter to learn of it.
     pub(crate) fn stop(&self, state: &mut State, why: &'static str) {
-        state.read_only.get_or_insert(why);
+        state.life.end_writing(why);
         self.signals.logged.notify_all();
         self.signals.committed.notify_all();
         self.signals.puts_done.notify_all();

@@ -14,6 +14,7 @@
 //! it is left out and named (losses.rs).
 
 use crate::blocks::Writer;
+use crate::commit::committed::Committed;
 use crate::commit::content::Contents;
 use crate::commit::trees::{Trees, apply, key_of};
 use crate::damage::Table;
@@ -32,7 +33,7 @@ use crate::stored::volume::Volume;
 use crate::versions::snapshots::Snapshots;
 use crate::{Error, InodeNo, Result};
 use bytes::Bytes;
-use cairn_merkle::{Cid, Commit, Head, HeadSwap, Link};
+use cairn_merkle::{Cid, Commit, Head, HeadSwap, Link, Version};
 use parking_lot::MutexGuard;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::BTreeMap;
@@ -67,7 +68,7 @@ impl Engine {
     pub fn sync(&self) -> Result<()> {
         let mut state = self.state.lock();
         self.commit_locked(&mut state)?;
-        match std::mem::take(&mut state.untold_losses) {
+        match state.commits.take_losses() {
             true => Err(Error::Damaged("some of what was written could not be stored")),
             false => Ok(()),
         }
@@ -75,20 +76,17 @@ impl Engine {
 
     /// Asks for a commit soon.
     pub fn start_commit(&self) {
-        self.state.lock().commit_wanted = true;
-        self.signals.wake.notify_all();
+        self.want_commit(&mut self.state.lock());
     }
 
     pub(crate) fn commit_locked(&self, state: &mut Guard<'_>) -> Result<()> {
         if self.config.read_only {
             return Ok(());
         }
-        // A commit that is under way, or waits for room, may have been frozen before the caller's changes.
-        let frozen = state.committing || state.stalled.is_some();
-        let wanted = state.commits_done + 1 + u64::from(frozen);
-        while state.commits_done < wanted {
-            state.writable()?;
-            if state.committing {
+        let wanted = state.commits.done_with_open();
+        while state.commits.done() < wanted {
+            state.life.writable()?;
+            if state.commits.is_under_way() {
                 self.signals.committed.wait(state);
             } else if state.has_changes() {
                 self.commit_once(state)?;
@@ -100,8 +98,7 @@ impl Engine {
     }
 
     pub(crate) fn commit_once(&self, state: &mut Guard<'_>) -> Result<()> {
-        state.committing = true;
-        let mut frozen = match state.stalled.take() {
+        let mut frozen = match state.commits.begin() {
             Some(frozen) => frozen,
             None => Box::new(self.freeze(state)),
         };
@@ -119,18 +116,19 @@ impl Engine {
             // head was to name cannot be deleted now, for a head that failed may be in place all the same.
             frozen.stranded.extend(writer.into_put());
         }
-        state.committing = false;
-        state.full = matches!(&done, Err(error) if is_full(error));
         match &done {
             Ok(()) => {
-                state.commits_done += 1;
+                state.commits.finish();
                 state.submit_joined();
             }
             Err(error) if is_full(error) => {
                 tracing::warn!("the store is full: the commit waits for room");
-                state.stalled = Some(frozen);
+                state.commits.stall(frozen);
             }
-            Err(error) => self.fail(state, "a commit failed", error),
+            Err(error) => {
+                state.commits.fail();
+                self.fail(state, "a commit failed", error);
+            }
         }
         self.signals.committed.notify_all();
         self.signals.logged.notify_all();
@@ -286,24 +284,28 @@ impl Engine {
         let mut delete = written.freed;
         delete.extend_from_slice(&frozen.stranded);
         self.blocks.store.swap_head(&HeadSwap {
-            expected: state.head.as_deref(),
+            expected: state.committed.head.as_deref(),
             head: &head,
             header: Some(&frozen.header.bytes),
             root_block: &written.root_block,
             delete: &delete,
             settled: frozen.epoch,
-            restarts_log: state.restarts_log,
+            restarts_log: state.committed.restarts_log,
         })?;
-        state.restarts_log = false;
-        state.twin_doubted = false;
         self.blocks.forget(&delete);
-        let from_inodes = written.volume.inodes;
-        state.head = Some(head);
-        state.root = written.root;
-        state.root_len = u32::try_from(written.root_block.len()).expect("a commit block is at most 2 MiB");
-        state.committed = frozen.epoch;
-        state.closed = frozen.closed;
-        state.committed_inodes = from_inodes;
+        state.committed = Committed {
+            version: Version {
+                epoch: frozen.epoch,
+                root: written.root,
+            },
+            root_len: u32::try_from(written.root_block.len()).expect("a commit block is at most 2 MiB"),
+            closed: frozen.closed,
+            inodes: written.volume.inodes,
+            head: Some(head),
+            twin_doubted: false,
+            held_for: Some(frozen.holds.clone()),
+            restarts_log: false,
+        };
         let from = written.volume;
         state.volume.bytes = from.bytes;
         state.volume.next_snapshot = from.next_snapshot;
@@ -311,7 +313,6 @@ impl Engine {
         (state.volume.orphans, state.volume.snapshots, state.volume.dead) =
             (from.orphans, from.snapshots, from.dead);
         state.volume.held = from.held;
-        state.held_for = Some(frozen.holds.clone());
         state.snapshots.install(written.snapshots);
         state.pending = Pending::default();
         state.puts.synced(frozen.landed);
@@ -331,7 +332,7 @@ impl Engine {
             state.inodes.take(ino);
         }
         self.tell_losses(state, frozen, written.losses);
-        state.destroying = left.len();
+        state.commits.set_destroying(left.len());
         // Those that are dead and not destroyed yet join the open epoch here.
         for item in &frozen.items {
             state.evict_if_idle(item.meta.ino);

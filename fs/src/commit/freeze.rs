@@ -31,7 +31,7 @@ impl Engine {
         let changed = state.inodes.close();
         let items = freeze_inodes(&mut state.inodes, changed.inodes);
         state.log.freeze();
-        state.commit_wanted = false;
+        state.commits.take_wanted();
         let closed = state.open.close();
         state.pending = Pending::of(&closed, items.len(), changed.copies_bytes);
         let written_bytes = closed.written_bytes();
@@ -43,7 +43,11 @@ impl Engine {
                 at: Instant::now(),
                 written_bytes,
             },
-            previous: (state.root, state.committed, state.root_len),
+            previous: (
+                state.committed.version.root,
+                state.committed.epoch(),
+                state.committed.root_len,
+            ),
             items,
             left_table: changed.left_table,
             dropped,
@@ -51,7 +55,7 @@ impl Engine {
             snapshots: state.snapshots.take_requests(),
             volume: state.volume.clone(),
             holds: Holds::default(),
-            held_before: state.held_for.clone(),
+            held_before: state.committed.held_for.clone(),
             header,
             landed: state.puts.landed(),
             unsynced: state.puts.needs_sync(),

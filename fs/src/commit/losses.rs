@@ -141,7 +141,7 @@ impl Engine {
                     continue;
                 }
             };
-            state.untold_losses = true;
+            state.commits.note_loss();
             self.damage.lost(place, &cause);
         }
         let unplaced = frozen.items.iter().filter(|item| match &item.home {

@@ -90,7 +90,7 @@ impl Engine {
         // file, several commits); so commit and recount before refusing.
         let mut counted = u64::MAX;
         while !fits_quota(state, len)
-            && (state.has_changes() || state.committing)
+            && (state.has_changes() || state.commits.is_under_way())
             && used_bytes(state) < counted
         {
             counted = used_bytes(state);
@@ -112,17 +112,15 @@ impl Engine {
         Ok(stats.available_bytes >= pending + pending / 64)
     }
 
-    /// Has the store give back what was deleted; answers whether there may be more room now. Once after each commit, and,
-    /// while the store is full, once after each deletion: a program that does not take no for an answer must not keep the
-    /// volume busy.
+    /// Has the store give back what was deleted; answers whether there may be more room now.
     fn give_back(&self, state: &mut Guard<'_>) -> Result<bool> {
-        let deleted = std::mem::take(&mut state.deleted);
-        if (state.full && !deleted) || (!state.has_changes() && state.given_back == state.commits_done) {
+        let changes = state.has_changes();
+        if !state.commits.may_give_back(changes) {
             return Ok(false);
         }
         self.commit_locked(state)?;
         MutexGuard::unlocked(state, || self.blocks.store.reclaim())?;
-        state.given_back = state.commits_done;
+        state.commits.gave_back();
         Ok(true)
     }
 
@@ -160,12 +158,12 @@ impl Engine {
     /// be a few bytes of each: his begins at three quarters.
     pub(crate) fn wait_for_room(&self, state: &mut Guard<'_>, claim: Claim) -> Result<()> {
         while state.open_bytes() + state.closed_bytes() > self.dirty_max(state) {
-            state.writable()?;
+            state.life.writable()?;
             // Waiting would end when there is room again, which may be never.
-            if state.full {
+            if state.commits.is_full() {
                 return self.admit_when_full(state, claim);
             }
-            if !state.has_changes() && !state.committing {
+            if !state.has_changes() && !state.commits.is_under_way() {
                 break;
             }
             self.want_commit(state);
@@ -174,7 +172,7 @@ impl Engine {
         let (open, limit) = (state.open_bytes(), self.dirty_max(state));
         let syncs = state.log.written > open / 2;
         let enough = if syncs { limit / 4 * 3 } else { limit / 2 };
-        if open > enough && !state.full {
+        if open > enough && !state.commits.is_full() {
             self.want_commit(state);
         }
         Ok(())
@@ -196,13 +194,6 @@ impl Engine {
         let both = memory / DIRTY_SHARE + memory / INODES_SHARE;
         let taken = state.inodes.bytes() + state.snapshots.bytes();
         both.saturating_sub(taken).max(memory / DIRTY_LEAST_SHARE)
-    }
-
-    fn want_commit(&self, state: &mut State) {
-        if !state.commit_wanted {
-            state.commit_wanted = true;
-            self.signals.wake.notify_all();
-        }
     }
 
     /// Refuses one more inode when the quota is used up, or the store has no room for its nodes once what was deleted has

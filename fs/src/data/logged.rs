@@ -119,7 +119,10 @@ impl Engine {
     fn has_unlogged(state: &State, ino: InodeNo) -> Result<bool> {
         let inode = state.inodes.get(ino)?;
         let unlogged = inode.file().is_ok_and(|file| !file.unlogged.is_empty());
-        Ok(unlogged && !state.replaying && inode.home != Home::Orphan && inode.meta.kind == Kind::File)
+        Ok(unlogged
+            && !state.life.is_replaying()
+            && inode.home != Home::Orphan
+            && inode.meta.kind == Kind::File)
     }
 
     /// Applies logged content: the counterpart of [`Self::log_content`].

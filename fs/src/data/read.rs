@@ -16,12 +16,12 @@ impl Engine {
             let (plan, commits) = {
                 let mut state = self.state.lock();
                 self.enter(&mut state, ino)?;
-                (self.plan(&state, ino, offset, len)?, state.commits_done)
+                (self.plan(&state, ino, offset, len)?, state.commits.done())
             };
             match plan.run(&self.blocks) {
                 // A commit may have freed what the plan was about to read; a newer plan knows the newer blocks.
                 Err(Error::Merkle(cairn_merkle::Error::Missing { .. }))
-                    if self.state.lock().commits_done != commits => {}
+                    if self.state.lock().commits.done() != commits => {}
                 done => return done,
             }
         }

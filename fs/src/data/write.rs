@@ -89,13 +89,13 @@ impl Engine {
             if index::reach(&Cached(&self.blocks), root, first, last, floor).is_ok() {
                 return Ok(());
             }
-            let (root, commits) = (root.clone(), state.commits_done);
+            let (root, commits) = (root.clone(), state.commits.done());
             let reached =
                 MutexGuard::unlocked(state, || index::reach(&self.blocks, &root, first, last, floor));
             self.revive(state, ino)?;
             match reached {
                 // A commit may have freed what was to be read; its own nodes are newer.
-                Err(cairn_merkle::Error::Missing { .. }) if state.commits_done != commits => {}
+                Err(cairn_merkle::Error::Missing { .. }) if state.commits.done() != commits => {}
                 done => return Ok(done?),
             }
         }
@@ -177,7 +177,7 @@ impl Engine {
         if shrinks {
             let record_size = self.record_size;
             file.unlogged.cut(size, size.div_ceil(u64::from(record_size)));
-            state.deleted = true;
+            state.commits.note_deleted();
             let cut = |layer: &mut Layer, dropped: &mut Vec<Link>| layer.cut(size, record_size, dropped);
             state.open.change_layer(&mut file.open, cut);
         }

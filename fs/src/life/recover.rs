@@ -42,10 +42,9 @@ impl Engine {
         let mut state = self.state.lock();
         if self.config.read_only {
             let lost = self.log_loss.is_some();
-            state.read_only = Some(if lost {
-                "what was synced is lost, and the loss was not accepted"
-            } else {
-                "it was mounted read-only"
+            state.life.end_writing(match lost {
+                true => "what was synced is lost, and the loss was not accepted",
+                false => "it was mounted read-only",
             });
             return Ok(());
         }
@@ -60,7 +59,7 @@ impl Engine {
         state.open.free(self.stranded(head, &outcome.named)?);
         state.volume.log_salt = salt;
         state.open.touch();
-        state.restarts_log = true;
+        state.committed.restarts_log = true;
         if let Ok(name) = Name::new(CHECK_NAME) {
             state.snapshots.to_destroy.push(name);
         }
@@ -74,14 +73,13 @@ impl Engine {
         state
             .inodes
             .insert(Inode::new(root.meta, root.xattrs, root.stored, Home::Root));
-        state.replaying = true;
-        self.load_orphans(&mut state)?;
-        let outcome = match self.past {
-            false => self.replay(&mut state, head, old_log)?,
-            true => Outcome::default(),
-        };
-        state.replaying = false;
-        Ok(outcome)
+        Self::replaying(&mut state, |state| {
+            self.load_orphans(state)?;
+            match self.past {
+                false => self.replay(state, head, old_log),
+                true => Ok(Outcome::default()),
+            }
+        })
     }
 
     /// Brings the inodes that were unlinked while open into memory, where the next commit finds them dead. Those in a

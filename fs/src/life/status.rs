@@ -46,18 +46,18 @@ impl Engine {
         let dirty_bytes = state.dirty_bytes();
         Status {
             volume_id: self.volume_id,
-            epoch: state.committed,
-            root: state.root,
+            epoch: state.committed.epoch(),
+            root: state.committed.version.root,
             dirty_bytes,
             memory_bytes: state.counted_bytes() + self.blocks.cached_bytes(),
             used_bytes: state.volume.bytes,
             inodes: state.volume.inodes,
-            destroying: state.destroying,
+            destroying: state.commits.destroying(),
             quota: Quota {
                 bytes: limit(state.volume.quota_bytes),
                 inodes: limit(state.volume.quota_inodes),
             },
-            read_only: state.read_only,
+            read_only: state.life.read_only(),
             repaired: state.volume.repairs.summary.clone(),
             log_loss: self.log_loss.clone(),
             log_torn: self.log_torn.clone(),
@@ -93,7 +93,7 @@ impl Engine {
     /// As [`Self::commit`].
     pub fn set_quota(&self, quota: Quota) -> Result<()> {
         let mut state = self.state.lock();
-        state.writable()?;
+        state.life.writable()?;
         state.volume.quota_bytes = quota.bytes.unwrap_or(0);
         state.volume.quota_inodes = quota.inodes.unwrap_or(0);
         state.volume.publication.changed = state.open.number();

@@ -27,7 +27,7 @@ impl Engine {
     pub(crate) fn flush_log(&self, state: &mut Guard<'_>) -> Result<()> {
         let wanted = state.log.pushed;
         while state.log.durable < wanted {
-            state.writable()?;
+            state.life.writable()?;
             if state.log.leader {
                 self.signals.logged.wait(state);
                 continue;
@@ -37,9 +37,8 @@ impl Engine {
             let upto = state.log.pushed;
             let records = state.log.seal(&self.log_key);
             let most = WRITTEN_MAX.min(self.config.memory_bytes / 8 * WRITTEN_EIGHTHS);
-            if state.log.written > most && !state.committing {
-                state.commit_wanted = true;
-                self.signals.wake.notify_all();
+            if state.log.written > most && !state.commits.is_under_way() {
+                self.want_commit(state);
             }
             let (landed, sync) = (state.puts.landed(), state.puts.needs_sync());
             let done = MutexGuard::unlocked(state, || -> Result<()> {
@@ -127,12 +126,12 @@ impl Engine {
                 self.write_mark(&mut state);
             } else if !state.log.waiting.is_empty() {
                 let flushed = self.flush_log(&mut state);
-                let read_only = state.read_only;
+                let read_only = state.life.read_only();
                 let refused = || read_only.map_or(Error::NoSpace, Error::ReadOnly);
                 // Those who came after a failure are told the same; without one, those for whom a commit did the work.
                 let failed: Option<&dyn Fn() -> Error> = flushed.is_err().then_some(&refused);
                 self.answer_waiting(&mut state, failed);
-            } else if state.closing {
+            } else if state.life.is_closing() {
                 return;
             } else if let Some(due) = state.log.mark_due {
                 self.signals.log_wanted.wait_until(&mut state, due);
@@ -151,7 +150,7 @@ impl Engine {
         while state.log.leader {
             self.signals.logged.wait(state);
         }
-        if state.log.holds_back || state.read_only.is_some() {
+        if state.log.holds_back || state.life.read_only().is_some() {
             return;
         }
         let records = state.log.seal(&self.log_key);
@@ -200,7 +199,7 @@ impl Engine {
     pub fn fsync_then(&self, ino: InodeNo, data_only: bool, wanted: bool, done: SyncDone) {
         let mut state = self.state.lock();
         let here = !state.log.leader && !wanted;
-        if here || !state.log.has_logger || state.closing {
+        if here || !state.log.has_logger || state.life.is_closing() {
             drop(state);
             return done(self.fsync(ino, data_only));
         }
@@ -229,7 +228,7 @@ impl Engine {
         if self.config.read_only {
             return Ok(false);
         }
-        state.writable()?;
+        state.life.writable()?;
         self.enter(state, ino)?;
         if let Ok(file) = state.inodes.get_mut(ino)?.file_mut() {
             file.synced = true;
@@ -237,8 +236,8 @@ impl Engine {
         self.flush_large(state, ino)?;
         while matches!(state.inodes.get(ino).and_then(|inode| inode.file()), Ok(file) if file.frozen_unlogged)
         {
-            state.writable()?;
-            if state.stalled.is_some() {
+            state.life.writable()?;
+            if state.commits.stalled().is_some() {
                 return Err(Error::NoSpace);
             }
             self.signals.committed.wait(state);

@@ -38,7 +38,7 @@ impl Lists<'_> {
     }
 
     /// Writes what has to be written anew; answers the blocks that nothing names.
-    pub(super) fn write(mut self, mender: &mut Mender<'_, '_>, wounds: &Wounds) -> Result<Vec<Cid>> {
+    pub(super) fn write(mut self, mender: &mut Mender<'_>, wounds: &Wounds) -> Result<Vec<Cid>> {
         let anchored: Vec<Version> = published(self.volume, self.newest).collect();
         let of_snapshots = wounds.of_snapshots() || (wounds.prunes() && self.volume.snapshots.is_some());
         let relist = wounds.held || (!anchored.is_empty() && (of_snapshots || wounds.prunes()));
@@ -103,7 +103,7 @@ impl Lists<'_> {
     }
 
     /// Gives each kept snapshot, and the live tree, the dead list that it has without the others.
-    fn snapshots(&self, mender: &mut Mender<'_, '_>, kept: &mut [(Name, Snapshot)]) -> Result<()> {
+    fn snapshots(&self, mender: &mut Mender<'_>, kept: &mut [(Name, Snapshot)]) -> Result<()> {
         self.drop_old(mender)?;
         let live = Snapshot::of(self.volume);
         let mut before: Option<Vec<Link>> = None;
@@ -135,7 +135,7 @@ impl Lists<'_> {
     }
 
     /// The old table of snapshots and the old dead lists go, as far as their nodes are known.
-    fn drop_old(&self, mender: &mut Mender<'_, '_>) -> Result<()> {
+    fn drop_old(&self, mender: &mut Mender<'_>) -> Result<()> {
         let mut lists: Vec<Link> = self.volume.dead.iter().cloned().collect();
         let mut old = Vec::new();
         btree::survey(
@@ -160,7 +160,7 @@ impl Lists<'_> {
     }
 
     /// The nodes of a list go, as far as they are known.
-    fn drop_list(&self, mender: &mut Mender<'_, '_>, root: Option<&Link>) -> Result<()> {
+    fn drop_list(&self, mender: &mut Mender<'_>, root: Option<&Link>) -> Result<()> {
         let mut old = Vec::new();
         let visit = &mut |link: &Link| old.push(link.clone());
         btree::survey(&self.source(), root, visit, &mut |_| Ok(()), &mut |_| Ok(()))?;
@@ -169,7 +169,7 @@ impl Lists<'_> {
     }
 
     /// A tree of rows, written anew.
-    fn tree(&self, mender: &Mender<'_, '_>, mut rows: Rows) -> Result<Option<Link>> {
+    fn tree(&self, mender: &Mender<'_>, mut rows: Rows) -> Result<Option<Link>> {
         rows.sort_by(|a, b| a.0.cmp(&b.0));
         let root = btree::apply(&self.source(), &mender.writer, None, rows, &mut |_, error, _| {
             Err(error)
@@ -181,7 +181,7 @@ impl Lists<'_> {
     /// The held list: what a published version names and the newest does not.
     fn held(
         &self,
-        mender: &mut Mender<'_, '_>,
+        mender: &mut Mender<'_>,
         named: &Marks,
         dropped: &Marks,
         anchored: &[Version],
@@ -210,7 +210,7 @@ impl Lists<'_> {
         }
         let root = self.tree(mender, rows)?;
         mender.state.volume.held = HeldList { root, bytes };
-        mender.state.held_for = None;
+        mender.state.committed.held_for = None;
         mender.state.open.touch();
         Ok(())
     }

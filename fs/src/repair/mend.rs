@@ -10,8 +10,9 @@
 use crate::blocks::{Uncached, Writer};
 use crate::check::{Broken, DirWound, Wounds};
 use crate::data::layer::Rec;
-use crate::engine::{Engine, Guard};
+use crate::engine::Engine;
 use crate::namespace::inode::Home;
+use crate::state::State;
 use crate::stored::name::DirKey;
 use crate::stored::record::{Meta, Record, Stored, Xattrs};
 use crate::stored::repairs::{Gone, LISTED_MAX, Loss, Repaired, Repairs};
@@ -24,9 +25,9 @@ const LOST_FOUND: &str = "lost+found";
 const KEPT_MAX: usize = 200;
 
 /// One repair's work on the tree.
-pub(super) struct Mender<'a, 'g> {
+pub(super) struct Mender<'a> {
     pub(super) engine: &'a Engine,
-    pub(super) state: &'a mut Guard<'g>,
+    pub(super) state: &'a mut State,
     /// Nodes of the open epoch, whose commit names them.
     pub(super) writer: Writer<'a>,
     now: Time,
@@ -35,8 +36,8 @@ pub(super) struct Mender<'a, 'g> {
     lost_found: Option<(InodeNo, Name)>,
 }
 
-impl<'a, 'g> Mender<'a, 'g> {
-    pub(super) fn new(engine: &'a Engine, state: &'a mut Guard<'g>, now: Time) -> Self {
+impl<'a> Mender<'a> {
+    pub(super) fn new(engine: &'a Engine, state: &'a mut State, now: Time) -> Self {
         let epoch = state.open.number();
         Self {
             engine,

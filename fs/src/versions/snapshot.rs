@@ -73,19 +73,15 @@ impl Engine {
         {
             let mut state = self.state.lock();
             // The commit under way may be taking one of that name.
-            while state.committing {
-                self.signals.committed.wait(&mut state);
-            }
+            self.await_commit(&mut state);
             state.snapshots.all_known()?;
-            state.writable()?;
+            state.life.writable()?;
             let most = self.config.memory_bytes / MEMORY_SHARE;
             if state.volume.next_snapshot >= SNAPSHOTS_MAX || state.snapshots.bytes() > most {
                 return Err(Error::NoSpace);
             }
-            let stalled = state
-                .stalled
-                .iter()
-                .flat_map(|frozen| &frozen.snapshots.to_create);
+            let stalled = state.commits.stalled();
+            let stalled = stalled.into_iter().flat_map(|frozen| &frozen.snapshots.to_create);
             let mut pending = state.snapshots.to_create.iter().chain(stalled);
             if pending.any(|(other, _)| other == name) || state.snapshots.by_name.contains_key(name) {
                 return Err(Error::Exists);
@@ -94,15 +90,13 @@ impl Engine {
         }
         let committed = self.commit();
         let mut state = self.state.lock();
-        while state.committing {
-            self.signals.committed.wait(&mut state);
-        }
+        self.await_commit(&mut state);
         if let Some(snapshot) = state.snapshots.by_name.get(name) {
             return Ok(info(name, snapshot));
         }
         // What was refused must not turn up later, when there is room again.
         state.snapshots.withdraw(name);
-        if let Some(frozen) = &mut state.stalled {
+        if let Some(frozen) = state.commits.stalled_mut() {
             frozen.snapshots.withdraw(name);
         }
         committed
@@ -129,7 +123,7 @@ impl Engine {
     pub fn snapshot_destroy(&self, name: &Name) -> Result<()> {
         {
             let mut state = self.state.lock();
-            state.writable()?;
+            state.life.writable()?;
             state.snapshots.all_known()?;
             let id = state.snapshots.by_name.get(name).ok_or(Error::NoEntry)?.id;
             state.snapshots.to_destroy.push(name.clone());

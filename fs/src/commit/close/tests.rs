@@ -295,7 +295,9 @@ fn a_commit_that_fails_leaves_the_old_version_and_ends_all_writing() {
         store.faults.fail_nth(op, 0);
         assert!(matches!(engine.commit(), Err(Error::Merkle(_))), "{op:?}");
         assert_eq!(engine.status().read_only, Some("a commit failed"));
-        assert!(!engine.state.lock().committing && engine.state.lock().stalled.is_none());
+        assert!(
+            !engine.state.lock().commits.is_under_way() && engine.state.lock().commits.stalled().is_none()
+        );
         assert!(is_read_only(engine.mknod(
             ROOT,
             &name(b"n"),
@@ -327,7 +329,7 @@ fn a_commit_that_finds_the_store_full_waits_for_room() {
         store.faults.full_from_nth(op, 0);
         assert!(matches!(engine.commit(), Err(Error::NoSpace)), "{op:?}");
         assert_eq!(engine.status().read_only, None);
-        assert!(engine.standing().full && engine.state.lock().stalled.is_some());
+        assert!(engine.standing().full && engine.state.lock().commits.stalled().is_some());
         assert_eq!(tree(&view(store.cut())), before, "{op:?}");
         let later = engine.t_file(ROOT, b"later");
         engine.t_write(later, 0, b"written while it was full");
@@ -336,7 +338,7 @@ fn a_commit_that_finds_the_store_full_waits_for_room() {
         assert_eq!(engine.t_read(file)[..4000], pattern(4000, 2));
         store.faults.heal();
         engine.commit().unwrap();
-        assert!(!engine.standing().full && engine.state.lock().stalled.is_none());
+        assert!(!engine.standing().full && engine.state.lock().commits.stalled().is_none());
         let all = tree(&engine);
         assert_eq!(all.len(), 3);
         assert_eq!(tree(&view(store.cut())), all, "both epochs are in");
@@ -390,7 +392,7 @@ fn what_is_done_during_a_commit_belongs_to_the_next_one() {
     let before = tree(&engine);
     let other = engine.clone();
     store.before(Event::is_put, move || {
-        assert!(is_frozen(&other, kept) && other.state.lock().committing);
+        assert!(is_frozen(&other, kept) && other.state.lock().commits.is_under_way());
         other.t_write(kept, 100, b"during the commit");
         other.t_cut(cut, 10);
         other.t_remove(ROOT, b"gone");
@@ -491,12 +493,15 @@ fn a_commit_names_its_predecessor_its_epoch_and_what_is_past() {
     let commit = cairn_merkle::Commit::open(&engine.status().root, stored, &key_of(&*store)).unwrap();
     assert_eq!((commit.epoch, commit.previous), (epoch, Some(root)));
     let state = engine.state.lock();
-    assert_eq!((state.committed, state.open.number()), (epoch, epoch.next()));
-    assert_eq!(state.committed_inodes, 2);
-    assert!(!state.restarts_log && state.inodes.dirty().len() == 0);
+    assert_eq!(
+        (state.committed.epoch(), state.open.number()),
+        (epoch, epoch.next())
+    );
+    assert_eq!(state.committed.inodes, 2);
+    assert!(!state.committed.restarts_log && state.inodes.dirty().len() == 0);
     assert_eq!(state.pending, Pending::default());
     assert_eq!(
-        (state.closed.written_bytes, state.open.written_bytes()),
+        (state.committed.closed.written_bytes, state.open.written_bytes()),
         (1000, 1000)
     );
     // What was noted for the log, and never written, is durable with it.
@@ -667,11 +672,11 @@ fn the_head_that_another_put_there_ends_all_writing_and_a_damaged_one_does_not()
     let before = tree(&engine);
     // Not asked where the second copy told nothing when the volume was opened.
     *store.afresh.lock() = Some(old);
-    engine.state.lock().twin_doubted = true;
+    engine.state.lock().committed.twin_doubted = true;
     engine.require_head().unwrap();
     engine.t_file(ROOT, b"three");
     let swaps = store.faults.count(Op::SwapHead);
-    engine.state.lock().twin_doubted = false;
+    engine.state.lock().committed.twin_doubted = false;
     assert!(engine.commit().is_err());
     assert_eq!(store.faults.count(Op::SwapHead), swaps, "nothing was swapped");
     assert_eq!(engine.status().read_only, Some("a commit failed"));
@@ -680,7 +685,7 @@ fn the_head_that_another_put_there_ends_all_writing_and_a_damaged_one_does_not()
     let (store, engine) = volume();
     let old = store.head().unwrap().unwrap();
     engine.t_file(ROOT, b"one");
-    engine.state.lock().twin_doubted = true;
+    engine.state.lock().committed.twin_doubted = true;
     engine.commit().unwrap();
     *store.afresh.lock() = Some(old);
     assert!(engine.require_head().is_err(), "a commit has written both copies");

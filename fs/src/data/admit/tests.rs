@@ -166,7 +166,7 @@ fn what_is_overwritten_or_deleted_counts_no_more_once_it_is_committed() {
         write(&tree, file, 0, R).unwrap();
         write(&tree, file, R + 5, R).unwrap();
     }
-    let commits = tree.engine.state.lock().commits_done;
+    let commits = tree.engine.state.lock().commits.done();
     assert!(commits > 0);
     tree.unlink(ROOT, "file").unwrap();
     tree.engine.forget(file, 1);
@@ -176,10 +176,10 @@ fn what_is_overwritten_or_deleted_counts_no_more_once_it_is_committed() {
     write(&tree, other, 0, 4 * R).unwrap();
     tree.engine.commit().unwrap();
     assert_eq!(tree.engine.state.lock().volume.bytes, 4 * R);
-    let commits = tree.engine.state.lock().commits_done;
+    let commits = tree.engine.state.lock().commits.done();
     assert!(matches!(write(&tree, other, 4 * R, 1), Err(Error::NoSpace)));
     assert_eq!(
-        tree.engine.state.lock().commits_done,
+        tree.engine.state.lock().commits.done(),
         commits,
         "nothing would change"
     );
@@ -204,7 +204,7 @@ fn memory_is_bounded_and_a_commit_frees_it() {
         let taken = state.open_bytes() + state.closed_bytes();
         assert!(taken < MEMORY, "{taken} bytes at write {n}");
     }
-    assert!(tree.engine.state.lock().commits_done >= 3);
+    assert!(tree.engine.state.lock().commits.done() >= 3);
     tree.engine.commit().unwrap();
     let state = tree.engine.state.lock();
     assert_eq!((state.open_bytes(), state.closed_bytes()), (0, 0));
@@ -233,7 +233,7 @@ fn names_and_inodes_take_memory_too() {
         drop(state);
         tree.engine.forget(file, 1);
     }
-    assert!(tree.engine.state.lock().commits_done >= 2);
+    assert!(tree.engine.state.lock().commits.done() >= 2);
     let key = tree.engine.state.lock().key(&name("12345"));
     assert_eq!(name_bytes(&key), 384 + 15);
 }
@@ -250,20 +250,20 @@ fn half_of_the_memory_has_a_commit_begin_and_less_does_not() {
     let file = tree.file(ROOT, "file");
     let limit = tree.engine.dirty_max(&tree.engine.state.lock());
     assert!(limit < 3 << 20 && limit > (3 << 20) - 10_000, "{limit}");
-    let commits = tree.engine.state.lock().commits_done;
+    let commits = tree.engine.state.lock().commits.done();
     let mut at_byte = 0;
     while tree.engine.state.lock().open_bytes() < limit / 2 - 2 * R {
         write(&tree, file, at_byte + 1, R - 1).unwrap();
         at_byte += R;
-        assert!(!tree.engine.state.lock().commit_wanted);
+        assert!(!tree.engine.state.lock().commits.is_wanted());
     }
-    assert_eq!(tree.engine.state.lock().commits_done, commits);
+    assert_eq!(tree.engine.state.lock().commits.done(), commits);
     for _ in 0..4 {
         write(&tree, file, at_byte + 1, R - 1).unwrap();
         at_byte += R;
     }
     let mut state = tree.engine.state.lock();
-    while state.commits_done == commits {
+    while state.commits.done() == commits {
         tree.engine.signals.committed.wait(&mut state);
     }
 }
@@ -389,7 +389,7 @@ fn while_memory_and_store_are_full_only_what_makes_room_is_admitted() {
     };
     {
         let mut state = tree.engine.state.lock();
-        state.full = true;
+        state.commits.pretend_full(true);
         let more = tree.engine.dirty_max(&state);
         state.open.pretend_dirty(more);
     }
@@ -406,7 +406,7 @@ fn while_memory_and_store_are_full_only_what_makes_room_is_admitted() {
     assert!(matches!(tree.unlink(ROOT, "file"), Err(Error::NoSpace)));
     // As a commit that found room would.
     let mut state = tree.engine.state.lock();
-    state.full = false;
+    state.commits.pretend_full(false);
     state.open.pretend_clean();
     drop(state);
     tree.unlink(ROOT, "file").unwrap();

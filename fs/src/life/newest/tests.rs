@@ -228,7 +228,7 @@ fn a_damaged_copy_is_named_and_the_next_commit_writes_both() {
     let again = found.open(config()).unwrap();
     assert_eq!(again.damage().copies.len(), 1);
     assert_eq!(tree(&again), tree(&engine));
-    assert!(!again.state.lock().twin_doubted);
+    assert!(!again.state.lock().committed.twin_doubted);
     assert_eq!(opening(&to).damaged_copies(), []);
     // The first copy of the head: the swap still expects what lies there.
     again.close().unwrap();
@@ -249,5 +249,5 @@ fn a_damaged_copy_is_named_and_the_next_commit_writes_both() {
             ..config()
         })
         .unwrap();
-    assert!(reader.state.lock().twin_doubted);
+    assert!(reader.state.lock().committed.twin_doubted);
 }
