@@ -16,7 +16,7 @@
 use crate::blocks::Writer;
 use crate::commit::committed::Committed;
 use crate::commit::content::Contents;
-use crate::commit::trees::{Trees, apply, key_of};
+use crate::commit::trees::{TreeWriter, apply, key_of};
 use crate::damage::Table;
 use crate::engine::{Engine, Guard};
 
@@ -159,7 +159,7 @@ impl Engine {
             record_size: self.record_size,
         };
         let contents = contents.write(&frozen.items, &self.config)?;
-        let mut trees = Trees {
+        let mut writes = TreeWriter {
             engine: self,
             writer,
             losses: &losses,
@@ -169,27 +169,31 @@ impl Engine {
             root: None,
             stored: Vec::new(),
         };
-        trees.write(frozen, contents)?;
+        writes.write(frozen, contents)?;
         let mut volume = frozen.volume.clone();
         let before: u64 = frozen.items.iter().map(|item| item.meta.stored).sum();
-        let after: u64 = trees.stored.iter().map(|(_, _, bytes)| bytes).sum();
-        volume.bytes = (volume.bytes + after).saturating_sub(before);
-        if let Some(root) = trees.root.take() {
-            volume.root = root;
+        let after: u64 = writes.stored.iter().map(|(_, _, bytes)| bytes).sum();
+        volume.trees.bytes = (volume.trees.bytes + after).saturating_sub(before);
+        if let Some(root) = writes.root.take() {
+            volume.trees.root = root;
         }
         for ino in &frozen.left_table {
-            trees.table.entry(key_of(*ino)).or_insert(None);
+            writes.table.entry(key_of(*ino)).or_insert(None);
         }
-        let changes = std::mem::take(&mut trees.table);
-        volume.table = apply(self, writer, volume.table, changes, &mut |_, error, changes| {
-            losses.linked(&error, changes)
-        })?;
+        let changes = std::mem::take(&mut writes.table);
+        volume.trees.table = apply(
+            self,
+            writer,
+            volume.trees.table,
+            changes,
+            &mut |_, error, changes| losses.linked(&error, changes),
+        )?;
         // What was dropped so far was named by the tree, so snapshots may name it too; what follows they never do.
         let mut held = writer.take_dropped();
         held.extend_from_slice(&frozen.dropped);
-        let changes = std::mem::take(&mut trees.orphans);
+        let changes = std::mem::take(&mut writes.orphans);
         // An orphan that has no place in the table is in memory still; only a crash now would leak its space.
-        volume.orphans = apply(self, writer, volume.orphans, changes, &mut |_, error, _| {
+        volume.trees.orphans = apply(self, writer, volume.trees.orphans, changes, &mut |_, error, _| {
             losses.table(Table::Orphans, &error);
             Ok(())
         })?;
@@ -203,7 +207,7 @@ impl Engine {
             volume,
             snapshots,
             freed,
-            stored: trees.stored,
+            stored: writes.stored,
             losses,
         })
     }
@@ -223,16 +227,16 @@ impl Engine {
             writer,
             losses,
             snapshots: frozen.snapshots.clone(),
-            table: volume.snapshots.take(),
-            dead: volume.dead.take(),
+            table: volume.trees.snapshots.take(),
+            dead: volume.trees.dead.take(),
             freed: Vec::new(),
             changes: BTreeMap::new(),
         };
         ledger.destroy(frozen.epoch)?;
         ledger.drop_blocks(held)?;
         ledger.create(frozen.epoch, volume)?;
-        volume.snapshots = ledger.finish(frozen.epoch)?;
-        volume.dead = ledger.dead.take();
+        volume.trees.snapshots = ledger.finish(frozen.epoch)?;
+        volume.trees.dead = ledger.dead.take();
         let Ledger {
             snapshots, mut freed, ..
         } = ledger;
@@ -248,7 +252,7 @@ impl Engine {
             holds: &frozen.holds,
             before: frozen.held_before.as_ref(),
         };
-        let freed = keeper.settle(&mut volume.held, freed)?;
+        let freed = keeper.settle(&mut volume.trees.held, freed)?;
         Ok((snapshots, freed))
     }
 
@@ -306,13 +310,7 @@ impl Engine {
             held_for: Some(frozen.holds.clone()),
             restarts_log: false,
         };
-        let from = written.volume;
-        state.volume.bytes = from.bytes;
-        state.volume.next_snapshot = from.next_snapshot;
-        (state.volume.root, state.volume.table) = (from.root, from.table);
-        (state.volume.orphans, state.volume.snapshots, state.volume.dead) =
-            (from.orphans, from.snapshots, from.dead);
-        state.volume.held = from.held;
+        state.volume.trees = written.volume.trees;
         state.snapshots.install(written.snapshots);
         state.pending = Pending::default();
         state.puts.synced(frozen.landed);

@@ -216,7 +216,7 @@ impl Engine {
 /// What counts against the quota: what is committed, and what was written since.
 fn used_bytes(state: &State) -> u64 {
     let pending = state.dirty_bytes() + state.put_bytes();
-    state.volume.bytes + pending
+    state.volume.trees.bytes + pending
 }
 
 fn fits_quota(state: &State, len: u64) -> bool {

@@ -4,7 +4,7 @@ use crate::commit::open::HeaderBlock;
 use crate::engine::Engine;
 use crate::life::open::Opening;
 use crate::stored::record::{Meta, Record, Stored, Xattrs};
-use crate::stored::volume::Volume;
+use crate::stored::volume::{Trees, Volume};
 use crate::{Caller, Config, Error, InodeNo, Kind, Quota, Result};
 use cairn_merkle::{BlockStore, Commit, Epoch, Head, HeadSwap, Header, PutHint, VolumeKey};
 use rand::Rng;
@@ -79,22 +79,24 @@ fn empty(quota: Quota, owner: Caller) -> Volume {
     Volume {
         next_ino: InodeNo::FIRST.0,
         inodes: 1,
-        bytes: 0,
         quota_bytes: quota.bytes.unwrap_or(0),
         quota_inodes: quota.inodes.unwrap_or(0),
         dir_key: secret(),
         log_salt: secret(),
-        next_snapshot: 1,
-        root: Record {
-            meta,
-            xattrs: Xattrs::default(),
-            stored: Stored::None,
+        trees: Trees {
+            bytes: 0,
+            next_snapshot: 1,
+            root: Record {
+                meta,
+                xattrs: Xattrs::default(),
+                stored: Stored::None,
+            },
+            table: None,
+            orphans: None,
+            snapshots: None,
+            dead: None,
+            held: Default::default(),
         },
-        table: None,
-        orphans: None,
-        snapshots: None,
-        dead: None,
-        held: Default::default(),
         publication: Default::default(),
         repairs: Default::default(),
     }

@@ -166,7 +166,7 @@ impl Opening {
             submitted: published.submitted.clone(),
             publishing: published.publishing,
             changed: published.changed,
-            held_bytes: self.volume.held.bytes,
+            held_bytes: self.volume.trees.held.bytes,
             written_bytes: 0,
             full: false,
         }
@@ -198,7 +198,7 @@ impl Opening {
         let damage = DamageRecord::new(self.damage);
         let snapshots = Snapshots::load(
             &blocks,
-            self.volume.snapshots.as_ref(),
+            self.volume.trees.snapshots.as_ref(),
             self.version.epoch,
             &mut |error| {
                 damage.table(Table::Snapshots, &error.into());

@@ -69,7 +69,7 @@ impl Engine {
     /// The state as of the last commit and the log.
     fn restore(&self, head: Epoch, old_log: &LogKey) -> Result<Outcome> {
         let mut state = self.state.lock();
-        let root = state.volume.root.clone();
+        let root = state.volume.trees.root.clone();
         state
             .inodes
             .insert(Inode::new(root.meta, root.xattrs, root.stored, Home::Root));
@@ -88,7 +88,7 @@ impl Engine {
         let mut damaged = false;
         let orphans = btree::range_past(
             &self.blocks,
-            state.volume.orphans.as_ref(),
+            state.volume.trees.orphans.as_ref(),
             std::ops::Bound::Unbounded,
             usize::MAX,
             &mut |_, error| {

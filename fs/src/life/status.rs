@@ -50,7 +50,7 @@ impl Engine {
             root: state.committed.version.root,
             dirty_bytes,
             memory_bytes: state.counted_bytes() + self.blocks.cached_bytes(),
-            used_bytes: state.volume.bytes,
+            used_bytes: state.volume.trees.bytes,
             inodes: state.volume.inodes,
             destroying: state.commits.destroying(),
             quota: Quota {
@@ -71,7 +71,7 @@ impl Engine {
     pub fn statfs(&self) -> Result<StatFs> {
         let stats = self.blocks.store.stats()?;
         let state = self.state.lock();
-        let used = state.volume.bytes + state.dirty_bytes() + state.put_bytes();
+        let used = state.volume.trees.bytes + state.dirty_bytes() + state.put_bytes();
         let free = stats.available_bytes.saturating_sub(state.dirty_bytes());
         let (total_bytes, free_bytes) = match state.volume.quota_bytes {
             0 => (used + free, free),

@@ -91,7 +91,7 @@ impl Engine {
     /// Reads the part of the hard-link table that an entry for this inode goes into: where it is damaged, the commit
     /// could not place one.
     pub(crate) fn reach_table(&self, state: &State, ino: InodeNo) -> Result<()> {
-        let table = state.volume.table.as_ref();
+        let table = state.volume.trees.table.as_ref();
         Ok(btree::reach(&self.blocks, table, &ino.0.to_be_bytes())?)
     }
 

@@ -73,7 +73,7 @@ impl Engine {
         }
         let view = view_of(ino);
         let table = match view {
-            0 => state.volume.table.clone(),
+            0 => state.volume.trees.table.clone(),
             _ => state.snapshots.by_id(view).ok_or(Error::NoEntry)?.table.clone(),
         };
         let key = in_view(ino, 0).0.to_be_bytes();
@@ -94,7 +94,7 @@ impl Engine {
             return Ok(());
         }
         let key = ino.0.to_be_bytes();
-        let entry = btree::get(&self.blocks, state.volume.orphans.as_ref(), &key)?;
+        let entry = btree::get(&self.blocks, state.volume.trees.orphans.as_ref(), &key)?;
         let entry = entry.ok_or(Error::NoEntry)?;
         let record = Record::decode(&entry.value, &entry.links)?;
         state.inodes.insert(Inode::new(

@@ -72,10 +72,10 @@ impl<'a> Mender<'a> {
             self.directory(dir)?;
         }
         if wounds.table {
-            let table = self.state.volume.table.take();
-            self.state.volume.table = self.prune(table)?;
+            let table = self.state.volume.trees.table.take();
+            self.state.volume.trees.table = self.prune(table)?;
         }
-        (self.state.volume.inodes, self.state.volume.bytes) = (wounds.inodes, wounds.bytes);
+        (self.state.volume.inodes, self.state.volume.trees.bytes) = (wounds.inodes, wounds.bytes);
         self.state.open.touch();
         for (dir, key) in &wounds.cut {
             self.cut(dir, key)?;
@@ -209,7 +209,7 @@ impl<'a> Mender<'a> {
             }
         }
         inode.meta.stored = after;
-        self.state.volume.bytes = (self.state.volume.bytes + after).saturating_sub(before);
+        self.state.volume.trees.bytes = (self.state.volume.trees.bytes + after).saturating_sub(before);
         self.state.open.drop_blocks(dropped);
         Ok(self.writer.flush()?)
     }
@@ -341,8 +341,8 @@ impl<'a> Mender<'a> {
     /// Cuts what cannot be read out of the tables of orphans and of what is gone, and adds what this repair took away.
     pub(super) fn tables(&mut self, wounds: &Wounds) -> Result<()> {
         if wounds.orphans {
-            let orphans = self.state.volume.orphans.take();
-            self.state.volume.orphans = self.prune(orphans)?;
+            let orphans = self.state.volume.trees.orphans.take();
+            self.state.volume.trees.orphans = self.prune(orphans)?;
         }
         if wounds.gone {
             let list = self.state.volume.repairs.root.take();

@@ -44,7 +44,7 @@ impl Drop for Pin<'_> {
             state.pins.swap_remove(at);
         }
         // The next commit lets go of what only this held.
-        if state.volume.held.root.is_some() && state.life.read_only().is_none() {
+        if state.volume.trees.held.root.is_some() && state.life.read_only().is_none() {
             state.open.touch();
         }
     }
@@ -81,7 +81,7 @@ impl State {
             submitted: published.submitted.clone(),
             publishing: published.publishing,
             changed,
-            held_bytes: self.volume.held.bytes,
+            held_bytes: self.volume.trees.held.bytes,
             written_bytes: self.open.written_bytes(),
             full: self.commits.is_full(),
         }

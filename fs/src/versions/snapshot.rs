@@ -77,7 +77,7 @@ impl Engine {
             state.snapshots.all_known()?;
             state.life.writable()?;
             let most = self.config.memory_bytes / MEMORY_SHARE;
-            if state.volume.next_snapshot >= SNAPSHOTS_MAX || state.snapshots.bytes() > most {
+            if state.volume.trees.next_snapshot >= SNAPSHOTS_MAX || state.snapshots.bytes() > most {
                 return Err(Error::NoSpace);
             }
             let stalled = state.commits.stalled();

@@ -532,14 +532,14 @@ fn a_file_that_was_unlinked_while_open_is_there_until_it_is_closed_or_the_volume
     engine.commit().unwrap();
     assert_eq!(engine.t_read(ino)[..9000], pattern(9000, 1));
     require_clean(&engine);
-    assert!(engine.state.lock().volume.orphans.is_some());
+    assert!(engine.state.lock().volume.trees.orphans.is_some());
     // A mount after a crash gives its space back, over several commits.
     let found = Arc::new(Store::over(copied(&store)));
     let again = open(found.clone());
     while again.status().destroying > 0 {
         again.commit().unwrap();
     }
-    assert!(again.state.lock().volume.orphans.is_none());
+    assert!(again.state.lock().volume.trees.orphans.is_none());
     holds_nothing_else(&found, &again);
     engine.release(ino);
     engine.commit().unwrap();
@@ -583,7 +583,7 @@ fn an_inode_of_several_names_lies_in_the_table_of_hard_links() {
     engine.rmdir(ROOT, &name(b"dir"), at(31)).unwrap();
     engine.t_forget(dir);
     engine.commit().unwrap();
-    assert!(engine.state.lock().volume.table.is_none());
+    assert!(engine.state.lock().volume.trees.table.is_none());
     holds_nothing_else(&store, &engine);
 }
 

@@ -106,7 +106,7 @@ fn what_is_submitted_stays_whole_until_a_later_version_is_anchored() {
     assert_eq!(engine.standing().anchored, Some(last));
     require_clean(&engine);
     engine.commit().unwrap();
-    let list = engine.state.lock().volume.held.root.clone().unwrap().cid;
+    let list = engine.state.lock().volume.trees.held.root.clone().unwrap().cid;
     let named = [list, engine.status().root];
     let left = blocks(&*store).into_iter().filter(|cid| !named.contains(cid));
     let left: usize = left.map(|cid| store.get(&cid).unwrap().unwrap().len()).sum();
@@ -195,7 +195,7 @@ fn a_pinned_version_is_whole_until_the_pin_is_dropped() {
     assert!(past(&store, version).is_err());
     assert_eq!(engine.standing().held_bytes, 0);
     assert!(
-        engine.state.lock().volume.held.root.is_none(),
+        engine.state.lock().volume.trees.held.root.is_none(),
         "nothing is on the list"
     );
     require_clean(&engine);
@@ -345,7 +345,7 @@ fn what_cannot_be_listed_for_damage_stays_in_the_store() {
     let (first, seen) = publish(&engine);
     engine.t_file(ROOT, b"new");
     engine.commit().unwrap();
-    let list = engine.state.lock().volume.held.root.clone().unwrap().cid;
+    let list = engine.state.lock().volume.trees.held.root.clone().unwrap().cid;
     let held = engine.standing().held_bytes;
     store.faults.tamper(list, Tamper::FlipBit(1));
     engine.blocks.forget(&[list]);

@@ -175,7 +175,7 @@ fn what_is_overwritten_or_deleted_counts_no_more_once_it_is_committed() {
     tree.cut(other, 0);
     write(&tree, other, 0, 4 * R).unwrap();
     tree.engine.commit().unwrap();
-    assert_eq!(tree.engine.state.lock().volume.bytes, 4 * R);
+    assert_eq!(tree.engine.state.lock().volume.trees.bytes, 4 * R);
     let commits = tree.engine.state.lock().commits.done();
     assert!(matches!(write(&tree, other, 4 * R, 1), Err(Error::NoSpace)));
     assert_eq!(

@@ -127,7 +127,7 @@ fn a_link_that_has_no_place_in_a_damaged_table_is_not_made_by_half() {
     let [linked, single] = [b"linked".as_slice(), b"single"].map(|name| engine.t_file(ROOT, name));
     engine.link(linked, ROOT, &name(b"also"), at(20)).unwrap();
     engine.commit().unwrap();
-    let table = engine.state.lock().volume.table.clone().unwrap().cid;
+    let table = engine.state.lock().volume.trees.table.clone().unwrap().cid;
     engine.link(single, ROOT, &name(b"second"), at(30)).unwrap();
     engine.fsync(single, false).unwrap();
     let again = found(&store, table);

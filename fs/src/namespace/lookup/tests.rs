@@ -275,7 +275,7 @@ fn a_name_whose_inode_cannot_be_read_is_listed_all_the_same() {
     let file = tree.file(ROOT, "one");
     tree.link(file, ROOT, "two");
     tree.reopen();
-    let table = tree.engine.state.lock().volume.table.clone().unwrap();
+    let table = tree.engine.state.lock().volume.trees.table.clone().unwrap();
     tree.store.tamper(table.cid, Tamper::FlipBit(77));
     let rows = tree.engine.readdir(ROOT, DirCookie(0), 10, true).unwrap();
     assert_eq!(rows.len(), 2);
@@ -320,7 +320,7 @@ fn an_unlinked_inode_is_parked_and_destroyed_with_its_last_reference() {
         tree.write(*file, 300_000, b"more");
     }
     park();
-    let orphans = || tree.engine.state.lock().volume.orphans.is_some();
+    let orphans = || tree.engine.state.lock().volume.trees.orphans.is_some();
     assert!(orphans());
     for file in &files {
         assert!(!in_memory(&tree, *file));
