@@ -16,4 +16,5 @@ pub(crate) mod losses;
 mod moved;
 pub(crate) mod open;
 pub(crate) mod phase;
+pub(crate) mod room;
 pub(crate) mod trees;

@@ -2,7 +2,7 @@
 
 pub(crate) mod acl;
 pub(crate) mod attr;
-mod create;
+pub(crate) mod create;
 pub(crate) mod inode;
 pub(crate) mod inodes;
 pub(crate) mod link;

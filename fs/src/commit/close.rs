@@ -21,6 +21,7 @@ use crate::damage::Table;
 use crate::engine::{Engine, Guard};
 
 use crate::commit::epoch::Frozen;
+use crate::commit::freeze::freeze;
 use crate::commit::held::{Freed, Keeper, commit_block};
 use crate::commit::ledger::Ledger;
 use crate::commit::losses::Losses;
@@ -100,7 +101,11 @@ impl Engine {
     pub(crate) fn commit_once(&self, state: &mut Guard<'_>) -> Result<()> {
         let mut frozen = match state.commits.begin() {
             Some(frozen) => frozen,
-            None => Box::new(self.freeze(state)),
+            None => {
+                self.await_puts(state);
+                self.log_for_syncs(state);
+                Box::new(freeze(state))
+            }
         };
         // Not as of the freeze: an epoch that waited for room must name what was submitted meanwhile.
         frozen.holds = state.holds();

@@ -11,74 +11,53 @@
 use crate::InodeNo;
 use crate::commit::epoch::{Closed, Frozen, Holds, Item, Work};
 use crate::commit::open::Pending;
-use crate::engine::{Engine, Guard};
-use crate::state::State;
-
 use crate::namespace::inode::{Content, Home, Inode};
 use crate::namespace::inodes::Inodes;
+use crate::state::State;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-impl Engine {
-    /// Closes the open epoch. Waits for puts under way, which belong to it.
-    pub(crate) fn freeze(&self, state: &mut Guard<'_>) -> Frozen {
-        self.await_puts(state);
-        if state.has_user_changes() {
-            state.volume.publication.changed = state.open.number();
-        }
-        self.log_for_syncs(state);
-        let changed = state.inodes.close();
-        let items = freeze_inodes(&mut state.inodes, changed.inodes);
-        state.log.freeze();
-        state.commits.take_wanted();
-        let closed = state.open.close();
-        state.pending = Pending::of(&closed, items.len(), changed.copies_bytes);
-        let written_bytes = closed.written_bytes();
-        let (epoch, header) = (closed.number(), closed.header().clone());
-        let (dropped, stranded) = closed.into_freed();
-        Frozen {
-            epoch,
-            closed: Closed {
-                at: Instant::now(),
-                written_bytes,
-            },
-            previous: (
-                state.committed.version.root,
-                state.committed.epoch(),
-                state.committed.root_len,
-            ),
-            items,
-            left_table: changed.left_table,
-            dropped,
-            stranded,
-            snapshots: state.snapshots.take_requests(),
-            volume: state.volume.clone(),
-            holds: Holds::default(),
-            held_before: state.committed.held_for.clone(),
-            header,
-            landed: state.puts.landed(),
-            unsynced: state.puts.needs_sync(),
-        }
+/// Closes the open epoch, between puts ([`crate::engine::Engine::await_puts`]): those that ended belong to it.
+pub(super) fn freeze(state: &mut State) -> Frozen {
+    debug_assert!(
+        !state.puts.is_busy(),
+        "a put belongs to the epoch in which it began"
+    );
+    if state.has_user_changes() {
+        state.volume.publication.changed = state.open.number();
     }
-}
-
-impl Engine {
-    /// Notes for the log what files that are synced again and again have not synced yet: the next sync then takes it from
-    /// there, and need not wait for the commit.
-    fn log_for_syncs(&self, state: &mut State) {
-        let dirty: Vec<InodeNo> = state.inodes.dirty().collect();
-        let synced = |ino: InodeNo| {
-            let file = state.inodes.get_mut(ino).ok()?.file_mut().ok()?;
-            (std::mem::take(&mut file.synced) && file.unlogged.is_short()).then_some(ino)
-        };
-        let synced: Vec<InodeNo> = dirty.into_iter().filter_map(synced).collect();
-        for ino in synced {
-            if let Err(error) = self.log_content(state, ino) {
-                // It is as it was: a sync waits for the commit.
-                tracing::debug!(%error, ino = ino.0, "not logged ahead of a commit");
-            }
-        }
+    let changed = state.inodes.close();
+    let items = freeze_inodes(&mut state.inodes, changed.inodes);
+    state.log.freeze();
+    state.commits.take_wanted();
+    let closed = state.open.close();
+    state.pending = Pending::of(&closed, items.len(), changed.copies_bytes);
+    let written_bytes = closed.written_bytes();
+    let (epoch, header) = (closed.number(), closed.header().clone());
+    let (dropped, stranded) = closed.into_freed();
+    Frozen {
+        epoch,
+        closed: Closed {
+            at: Instant::now(),
+            written_bytes,
+        },
+        previous: (
+            state.committed.version.root,
+            state.committed.epoch(),
+            state.committed.root_len,
+        ),
+        items,
+        left_table: changed.left_table,
+        dropped,
+        stranded,
+        snapshots: state.snapshots.take_requests(),
+        volume: state.volume.clone(),
+        holds: Holds::default(),
+        held_before: state.committed.held_for.clone(),
+        header,
+        landed: state.puts.landed(),
+        unsynced: state.puts.needs_sync(),
     }
 }
 

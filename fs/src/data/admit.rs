@@ -2,9 +2,11 @@
 //!
 //! ```text
 //! every change --wait_for_room--> memory      waits for a commit; half full or more, it has one begin
-//! write        --fits_quota-----> quota       commits, if what was deleted may still count
-//!              --stats----------> the store   refuses before anything is half done
+//! write        --fits_quota-----> quota       a commit first, if what was deleted may still count
+//!              --stats----------> the store   a commit first, if it has not given back all that was deleted
 //! ```
+//!
+//! Nothing here commits: it says [`Refused::CommitFirst`], and [`crate::commit::room`] begins the change anew.
 //!
 //! In memory until it is committed, all counted in bytes:
 //!
@@ -23,7 +25,6 @@ use crate::config::{DIRTY_SHARE, INODES_SHARE};
 use crate::engine::{Engine, Guard};
 use crate::state::State;
 use crate::{Error, Result};
-use parking_lot::MutexGuard;
 
 /// What a changed inode takes until it is committed, beside its data: itself, its record on the way into the tree and the
 /// tree's nodes.
@@ -36,13 +37,36 @@ const DIRTY_LEAST_SHARE: u64 = 8;
 /// What a new inode adds to the store: a share of a node.
 const INODE_PUT_BYTES: u64 = 4096;
 
-/// How a change was admitted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Admitted {
-    /// The lock was held throughout.
-    AtOnce,
-    /// The lock was released meanwhile: what was looked up before may be gone.
-    Anew,
+/// Why a change was not made.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// A commit may make the room for it; if `reclaim`, with what the store gives back after that. The caller has one made,
+    /// and begins anew.
+    CommitFirst { reclaim: bool },
+    /// There is none, or something else is wrong.
+    Failed(Error),
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// What was done to make room for a change that begins anew.
+#[derive(Debug, Default)]
+pub(crate) struct Tried {
+    /// What counted against the quota before the last commit.
+    used_bytes: Option<u64>,
+    /// The store gave back what was deleted.
+    reclaimed: bool,
+}
+
+impl Tried {
+    /// Whether one more commit may help: the first one, or one after another that did.
+    fn another_commit(&mut self, used: u64) -> bool {
+        self.used_bytes.replace(used).is_none_or(|before| used < before)
+    }
 }
 
 /// Whether a change makes the volume larger or smaller.
@@ -76,6 +100,12 @@ impl State {
         self.open.put_bytes() + self.pending.put_bytes
     }
 
+    /// Whether the store might have more room once it gives back what was deleted.
+    pub(crate) fn may_give_back(&mut self) -> bool {
+        let changes = self.has_changes();
+        self.commits.may_give_back(changes)
+    }
+
     /// Memory that inodes and all that no commit holds yet take.
     pub(crate) fn counted_bytes(&self) -> u64 {
         self.open_bytes() + self.closed_bytes() + self.inodes.bytes() + self.snapshots.bytes()
@@ -84,25 +114,35 @@ impl State {
 
 impl Engine {
     /// Waits until there is room for more dirty data, and refuses what the quota or the store has none for.
-    pub(crate) fn admit_bytes(&self, state: &mut Guard<'_>, len: u64) -> Result<()> {
+    pub(crate) fn admit_bytes(
+        &self,
+        state: &mut Guard<'_>,
+        len: u64,
+        tried: &mut Tried,
+    ) -> Result<(), Refused> {
         self.wait_for_room(state, Claim::More)?;
+        if fits_quota(state, len) {
+            return self.admit_put(state, len, tried);
+        }
         // Dirty data may overwrite bytes already counted, and deleted bytes count until a commit frees them (of a huge
         // file, several commits); so commit and recount before refusing.
-        let mut counted = u64::MAX;
-        while !fits_quota(state, len)
-            && (state.has_changes() || state.commits.is_under_way())
-            && used_bytes(state) < counted
-        {
-            counted = used_bytes(state);
-            self.commit_locked(state)?;
+        let pending = state.has_changes() || state.commits.is_under_way();
+        match pending && tried.another_commit(used_bytes(state)) {
+            true => Err(Refused::CommitFirst { reclaim: false }),
+            false => Err(Error::NoSpace.into()),
         }
-        if !fits_quota(state, len) {
-            return Err(Error::NoSpace);
-        }
-        if self.store_takes(state, len)? || (self.give_back(state)? && self.store_takes(state, len)?) {
+    }
+
+    /// Refuses what the store has no room for, unless it may have more once it gives back what was deleted.
+    fn admit_put(&self, state: &mut State, len: u64, tried: &mut Tried) -> Result<(), Refused> {
+        if self.store_takes(state, len)? {
             return Ok(());
         }
-        Err(Error::NoSpace)
+        if tried.reclaimed || !state.may_give_back() {
+            return Err(Error::NoSpace.into());
+        }
+        tried.reclaimed = true;
+        Err(Refused::CommitFirst { reclaim: true })
     }
 
     /// Whether the store has room for `len` more bytes. What is dirty will be put, and so will the nodes above it.
@@ -110,18 +150,6 @@ impl Engine {
         let pending = state.dirty_bytes() + len;
         let stats = self.blocks.store.stats()?;
         Ok(stats.available_bytes >= pending + pending / 64)
-    }
-
-    /// Has the store give back what was deleted; answers whether there may be more room now.
-    fn give_back(&self, state: &mut Guard<'_>) -> Result<bool> {
-        let changes = state.has_changes();
-        if !state.commits.may_give_back(changes) {
-            return Ok(false);
-        }
-        self.commit_locked(state)?;
-        MutexGuard::unlocked(state, || self.blocks.store.reclaim())?;
-        state.commits.gave_back();
-        Ok(true)
     }
 
     /// Bytes that can still be written, by quota and store.
@@ -135,13 +163,6 @@ impl Engine {
             0 => device,
             quota => device.min(quota.saturating_sub(used_bytes(&state))),
         }
-    }
-
-    /// [`Self::room`], once all that was deleted or overwritten has made room.
-    pub fn make_room(&self) -> u64 {
-        // One that fails makes none.
-        let _ = self.give_back(&mut self.state.lock());
-        self.room()
     }
 
     /// Refuses an allocation that there is no room for. Nothing is reserved: each write is admitted on its own.
@@ -196,20 +217,13 @@ impl Engine {
         both.saturating_sub(taken).max(memory / DIRTY_LEAST_SHARE)
     }
 
-    /// Refuses one more inode when the quota is used up, or the store has no room for its nodes once what was deleted has
-    /// been given back.
-    pub(crate) fn admit_inode(&self, state: &mut Guard<'_>) -> Result<Admitted> {
+    /// Refuses one more inode when the quota is used up, or the store has no room for its nodes.
+    pub(crate) fn admit_inode(&self, state: &mut State, tried: &mut Tried) -> Result<(), Refused> {
         let quota = state.volume.quota_inodes;
         if quota != 0 && state.volume.inodes >= quota {
-            return Err(Error::NoSpace);
+            return Err(Error::NoSpace.into());
         }
-        if self.store_takes(state, INODE_PUT_BYTES)? {
-            return Ok(Admitted::AtOnce);
-        }
-        match self.give_back(state)? && self.store_takes(state, INODE_PUT_BYTES)? {
-            true => Ok(Admitted::Anew),
-            false => Err(Error::NoSpace),
-        }
+        self.admit_put(state, INODE_PUT_BYTES, tried)
     }
 }
 

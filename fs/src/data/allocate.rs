@@ -1,4 +1,4 @@
-//! What changes where a file has data without writing any: fallocate, seeking holes, copying ranges.
+//! What changes where a file has data without writing any: fallocate, seeking holes.
 
 use crate::data::admit::Claim;
 use crate::data::layer::{Rec, Under, cut};
@@ -180,35 +180,6 @@ impl Engine {
             Stored::None | Stored::Tree(_) => (false, until),
             Stored::Inline(_) | Stored::Leaf(_) => (recno == 0, until.min(recno + 1)),
         })
-    }
-
-    /// Copies up to `len` bytes between files (or within one, where the ranges do not overlap).
-    ///
-    /// # Errors
-    /// As [`Self::read`] and [`Self::write`]; what was copied before stays.
-    pub fn copy_range(
-        &self,
-        from: InodeNo,
-        from_offset: u64,
-        to: InodeNo,
-        to_offset: u64,
-        len: u64,
-        caller: Caller,
-    ) -> Result<u64> {
-        const STEP: u64 = 1 << 20;
-        // The end as it is now: within one file, the copy may move it.
-        let len = len.min(self.getattr(from)?.size.saturating_sub(from_offset));
-        let mut copied = 0;
-        while copied < len {
-            let step = usize::try_from((len - copied).min(STEP)).unwrap_or(usize::MAX);
-            let bytes = self.read(from, from_offset + copied, step)?;
-            if bytes.is_empty() {
-                break;
-            }
-            self.write(to, to_offset + copied, &bytes, caller, true)?;
-            copied += bytes.len() as u64;
-        }
-        Ok(copied)
     }
 }
 

@@ -115,6 +115,17 @@ impl Engine {
         Ok(())
     }
 
+    /// Before an epoch is closed: notes for the log what files that are synced again and again have not synced yet. The
+    /// next sync takes it from there, and need not wait for the commit.
+    pub(crate) fn log_for_syncs(&self, state: &mut State) {
+        for ino in state.inodes.take_synced() {
+            if let Err(error) = self.log_content(state, ino) {
+                // It is as it was: a sync waits for the commit.
+                tracing::debug!(%error, ino = ino.0, "not logged ahead of a commit");
+            }
+        }
+    }
+
     /// Whether the log lacks some of a file's content. Of files without a name the log says nothing.
     fn has_unlogged(state: &State, ino: InodeNo) -> Result<bool> {
         let inode = state.inodes.get(ino)?;

@@ -6,6 +6,7 @@
 //! ```
 
 use crate::blocks::Cached;
+use crate::data::admit::{Refused, Tried};
 use crate::data::layer::{Layer, Rec, cut};
 use crate::engine::{Engine, Guard};
 use crate::state::State;
@@ -28,15 +29,15 @@ impl Engine {
     /// changes them, and not a cache that writes back what was changed before.
     ///
     /// # Errors
-    /// [`Error::NoSpace`], [`Error::TooLarge`], [`Error::ReadOnly`].
-    pub fn write(
+    /// [`Error::NoSpace`], [`Error::TooLarge`], [`Error::ReadOnly`]; that a commit must come first.
+    pub(crate) fn try_write(
         &self,
         ino: InodeNo,
-        offset: u64,
-        bytes: &[u8],
+        (offset, bytes): (u64, &[u8]),
         caller: Caller,
         unprivileges: bool,
-    ) -> Result<()> {
+        tried: &mut Tried,
+    ) -> Result<(), Refused> {
         let end = offset
             .checked_add(bytes.len() as u64)
             .filter(|end| *end <= SIZE_MAX)
@@ -49,7 +50,7 @@ impl Engine {
             return Ok(());
         }
         self.reach_records(&mut state, ino, offset, end)?;
-        self.admit_bytes(&mut state, bytes.len() as u64)?;
+        self.admit_bytes(&mut state, bytes.len() as u64, tried)?;
         let put = self.begin_put(&mut state);
         let chunks = MutexGuard::unlocked(put.state, || self.seal_whole(put.epoch, offset, bytes));
         drop(put);

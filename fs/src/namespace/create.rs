@@ -7,7 +7,7 @@
 //! ```
 
 use crate::commit::open::name_bytes;
-use crate::data::admit::{Admitted, Claim};
+use crate::data::admit::{Claim, Refused, Tried};
 use crate::engine::Engine;
 use crate::log::op::Op;
 use crate::namespace::acl;
@@ -23,101 +23,65 @@ use crate::{Attr, Caller, Error, InodeNo, Kind, Name, Result, Time};
 const TARGET_MAX: usize = 4095;
 
 /// What is to be made.
-struct NewInode {
+pub(crate) struct NewInode {
     kind: Kind,
     mode: u32,
     rdev: u32,
     stored: Stored,
 }
 
-impl Engine {
-    /// Makes a file of any kind but directory and symlink. The kernel holds one reference to it.
-    ///
-    /// # Errors
-    /// [`Error::Exists`], [`Error::NoSpace`], [`Error::ReadOnly`].
-    pub fn mknod(
-        &self,
-        parent: InodeNo,
-        name: &Name,
-        kind: Kind,
-        mode: u32,
-        rdev: u32,
-        caller: Caller,
-    ) -> Result<Attr> {
-        self.make(
-            parent,
-            name,
-            NewInode {
-                kind,
-                mode,
-                rdev,
-                stored: Stored::None,
-            },
-            caller,
-        )
+impl NewInode {
+    /// Anything but a symbolic link.
+    pub(crate) fn empty(kind: Kind, mode: u32, rdev: u32) -> Self {
+        Self {
+            kind,
+            mode,
+            rdev,
+            stored: Stored::None,
+        }
     }
 
-    /// Makes a directory; in `.snapshots`, takes a snapshot of that name.
+    /// A symbolic link.
     ///
     /// # Errors
-    /// As [`Self::mknod`].
-    pub fn mkdir(&self, parent: InodeNo, name: &Name, mode: u32, caller: Caller) -> Result<Attr> {
-        if parent == InodeNo::SNAPSHOTS {
-            self.snapshot_create(name, caller.now)?;
-            return self.lookup(parent, name);
-        }
-        self.make(
-            parent,
-            name,
-            NewInode {
-                kind: Kind::Directory,
-                mode,
-                rdev: 0,
-                stored: Stored::None,
-            },
-            caller,
-        )
-    }
-
-    /// Makes a symbolic link.
-    ///
-    /// # Errors
-    /// As [`Self::mknod`], and [`Error::NameTooLong`] for a target of 4096 bytes or more.
-    pub fn symlink(&self, parent: InodeNo, name: &Name, target: &[u8], caller: Caller) -> Result<Attr> {
-        if target.len() > TARGET_MAX {
-            return Err(Error::NameTooLong);
-        }
-        if target.is_empty() {
-            return Err(Error::NoEntry);
-        }
-        let stored = Stored::Inline(target.into());
-        self.make(
-            parent,
-            name,
-            NewInode {
+    /// [`Error::NameTooLong`] for a target of 4096 bytes or more, [`Error::NoEntry`] for none.
+    pub(crate) fn symlink(target: &[u8]) -> Result<Self> {
+        match target.len() {
+            0 => Err(Error::NoEntry),
+            1..=TARGET_MAX => Ok(Self {
                 kind: Kind::Symlink,
                 mode: 0o777,
                 rdev: 0,
-                stored,
-            },
-            caller,
-        )
+                stored: Stored::Inline(target.into()),
+            }),
+            _ => Err(Error::NameTooLong),
+        }
     }
+}
 
-    fn make(&self, parent: InodeNo, name: &Name, new: NewInode, caller: Caller) -> Result<Attr> {
+impl Engine {
+    /// Makes an inode with one name. The kernel holds one reference to it.
+    ///
+    /// # Errors
+    /// [`Error::Exists`], [`Error::NoSpace`], [`Error::ReadOnly`]; that a commit must come first.
+    pub(crate) fn try_make(
+        &self,
+        parent: InodeNo,
+        name: &Name,
+        new: &NewInode,
+        caller: Caller,
+        tried: &mut Tried,
+    ) -> Result<Attr, Refused> {
         let mut state = self.state.lock();
         Self::writable(&state, parent)?;
         self.wait_for_room(&mut state, Claim::More)?;
         self.enter(&mut state, parent)?;
-        let mut key = self.free_key(&mut state, parent, name)?;
-        if self.admit_inode(&mut state)? == Admitted::Anew {
-            self.enter(&mut state, parent)?;
-            key = self.free_key(&mut state, parent, name)?;
-        }
+        let key = self.free_key(&mut state, parent, name)?;
+        self.admit_inode(&mut state, tried)?;
         let state = &mut *state;
         let ino = InodeNo(state.volume.next_ino);
         if view_of(ino) != 0 {
-            return Err(Error::NoSpace);
+            return Err(Error::NoSpace.into());
         }
         let record = new_record(state.inodes.get(parent)?, ino, new, caller);
         self.log(
@@ -229,7 +193,7 @@ impl Engine {
     }
 }
 
-fn new_record(parent: &Inode, ino: InodeNo, new: NewInode, caller: Caller) -> Record {
+fn new_record(parent: &Inode, ino: InodeNo, new: &NewInode, caller: Caller) -> Record {
     let (mode, acls) = acl::inherit(&parent.xattrs, new.kind, new.mode & 0o7777, caller.umask);
     let setgid = parent.meta.mode & 0o2000 != 0;
     let gid = if setgid { parent.meta.gid } else { caller.gid };
@@ -259,7 +223,7 @@ fn new_record(parent: &Inode, ino: InodeNo, new: NewInode, caller: Caller) -> Re
             btime: caller.now,
         },
         xattrs: Xattrs::from(acls),
-        stored: new.stored,
+        stored: new.stored.clone(),
     }
 }
 

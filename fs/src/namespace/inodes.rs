@@ -253,6 +253,16 @@ impl Inodes {
         self.dirty.iter().copied()
     }
 
+    /// Changed files that were synced since this was asked last, and of which the log lacks little.
+    pub(crate) fn take_synced(&mut self) -> Vec<InodeNo> {
+        let Self { map, dirty, .. } = self;
+        let mut is_synced = |ino: &InodeNo| {
+            let file = map.get_mut(ino).and_then(|inode| inode.file_mut().ok());
+            file.is_some_and(|file| std::mem::take(&mut file.synced) && file.unlogged.is_short())
+        };
+        dirty.iter().copied().filter(|ino| is_synced(ino)).collect()
+    }
+
     /// Bytes that a commit now would take for the records of dirty inodes.
     pub(crate) fn copies_bytes(&self) -> u64 {
         self.copies_bytes

@@ -18,7 +18,8 @@ impl Engine {
     /// Gives an inode another name.
     ///
     /// # Errors
-    /// [`Error::NotPermitted`] for directories, [`Error::TooManyLinks`], and as [`Self::mknod`].
+    /// [`Error::NotPermitted`] for directories, [`Error::TooManyLinks`], [`Error::Exists`], [`Error::NoSpace`],
+    /// [`Error::ReadOnly`].
     pub fn link(&self, ino: InodeNo, new_parent: InodeNo, name: &Name, caller: Caller) -> Result<Attr> {
         let mut state = self.state.lock();
         Self::writable(&state, new_parent)?;
@@ -103,14 +104,11 @@ impl Engine {
         self.remove(parent, name, caller, false)
     }
 
-    /// Removes an empty directory; in `.snapshots`, destroys the snapshot of that name.
+    /// Removes an empty directory.
     ///
     /// # Errors
     /// [`Error::NoEntry`], [`Error::NotDirectory`], [`Error::NotEmpty`], [`Error::ReadOnly`].
-    pub fn rmdir(&self, parent: InodeNo, name: &Name, caller: Caller) -> Result<()> {
-        if parent == InodeNo::SNAPSHOTS {
-            return self.snapshot_destroy(name);
-        }
+    pub(crate) fn remove_dir(&self, parent: InodeNo, name: &Name, caller: Caller) -> Result<()> {
         self.remove(parent, name, caller, true)
     }
 

@@ -25,7 +25,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::NotDirectory`], or what reading the directory's blocks failed with.
-    pub fn readdir(
+    pub(crate) fn list_names(
         &self,
         ino: InodeNo,
         after: DirCookie,
@@ -34,9 +34,6 @@ impl Engine {
     ) -> Result<Vec<DirEntry>> {
         let mut state = self.state.lock();
         let state = &mut *state;
-        if ino == InodeNo::SNAPSHOTS {
-            return state.snapshots.list_dir(after, count_max);
-        }
         self.enter(state, ino)?;
         let (mut listed, mut from) = (Vec::new(), Some(slots::hash_of(after)));
         while let Some(hash) = from
@@ -213,26 +210,25 @@ impl Engine {
         Ok(())
     }
 
-    /// The kernel keeps an entry that was listed: one more reference, as by [`Self::lookup`]. `None` if it has several
-    /// names and cannot be read.
+    /// The kernel keeps an entry whose inode could not be read: if it has several names, it is found again by its number.
     ///
     /// # Errors
-    /// [`Error::NoEntry`] if the name has gone since.
-    pub fn retain(&self, parent: InodeNo, entry: &DirEntry) -> Result<Option<Attr>> {
-        match self.lookup(parent, &entry.name) {
-            Err(Error::Merkle(error)) if error.damaged().is_some() => {
-                let mut state = self.state.lock();
-                let key = state.key(&entry.name);
-                let child = self.child(&mut state, parent, &key)?.ok_or(Error::NoEntry)?;
-                // Else it is in memory, or it was the directory that could not be read.
-                if !child.linked || state.inodes.has(child.ino) {
-                    return Err(error.into());
-                }
-                state.inodes.parking_mut().refer(child.ino);
-                Ok(None)
-            }
-            found => found.map(Some),
+    /// [`Error::NoEntry`] if the name has gone since; `unread`, if it is the name that cannot be read.
+    pub(crate) fn refer_unread(
+        &self,
+        parent: InodeNo,
+        name: &Name,
+        unread: cairn_merkle::Error,
+    ) -> Result<()> {
+        let mut state = self.state.lock();
+        let key = state.key(name);
+        let child = self.child(&mut state, parent, &key)?.ok_or(Error::NoEntry)?;
+        // Else it is in memory, or it was the directory that could not be read.
+        if !child.linked || state.inodes.has(child.ino) {
+            return Err(unread.into());
         }
+        state.inodes.parking_mut().refer(child.ino);
+        Ok(())
     }
 }
 

@@ -121,12 +121,9 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::NoEntry`] when there is no such name.
-    pub fn lookup(&self, parent: InodeNo, name: &Name) -> Result<Attr> {
+    pub(crate) fn look_up(&self, parent: InodeNo, name: &Name) -> Result<Attr> {
         let mut state = self.state.lock();
         self.enter(&mut state, parent)?;
-        if let Some(attr) = self.lookup_snapshot(&mut state, parent, name)? {
-            return Ok(attr);
-        }
         let key = state.key(name);
         let child = self.find(&mut state, parent, &key)?.ok_or(Error::NoEntry)?;
         let inode = state.inodes.get_mut(child.ino)?;
@@ -169,12 +166,9 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::NoEntry`] when it is not in memory.
-    pub fn getattr(&self, ino: InodeNo) -> Result<Attr> {
+    pub(crate) fn attributes(&self, ino: InodeNo) -> Result<Attr> {
         let mut state = self.state.lock();
         self.enter(&mut state, ino)?;
-        if ino == InodeNo::SNAPSHOTS {
-            return Ok(state.snapshots.dir_attr(state.inodes.get(InodeNo::ROOT)?));
-        }
         Ok(state.inodes.get(ino)?.attr())
     }
 

@@ -3,11 +3,10 @@
 use crate::engine::Engine;
 use crate::namespace::inode::{Home, Inode};
 use crate::namespace::view::{in_view, view_of};
-use crate::state::State;
 use crate::stored::record::Record;
 use crate::stored::snapshot::Snapshot;
-use crate::versions::snapshots::{CHECK_NAME, is_dir};
-use crate::{Attr, Error, InodeNo, Name, Result, SnapshotInfo, Time};
+use crate::versions::snapshots::CHECK_NAME;
+use crate::{Attr, DirCookie, DirEntry, Error, InodeNo, Name, Result, SnapshotInfo, Time};
 
 /// Divisor of the memory that snapshots take at most.
 const MEMORY_SHARE: u64 = 8;
@@ -26,19 +25,20 @@ fn info(name: &Name, snapshot: &Snapshot) -> SnapshotInfo {
 }
 
 impl Engine {
-    /// Looks a name up in the root, where `.snapshots` is, or among the snapshots.
-    pub(crate) fn lookup_snapshot(
-        &self,
-        state: &mut State,
-        parent: InodeNo,
-        name: &Name,
-    ) -> Result<Option<Attr>> {
-        if is_dir(parent, name) {
-            return Ok(Some(state.snapshots.dir_attr(state.inodes.get(InodeNo::ROOT)?)));
-        }
-        if parent != InodeNo::SNAPSHOTS {
-            return Ok(None);
-        }
+    /// Attributes of `.snapshots`.
+    pub(crate) fn snapshots_attr(&self) -> Result<Attr> {
+        let state = self.state.lock();
+        Ok(state.snapshots.dir_attr(state.inodes.get(InodeNo::ROOT)?))
+    }
+
+    /// Up to `count_max` snapshots after `after`, in the order in which they were taken.
+    pub(crate) fn snapshots_listed(&self, after: DirCookie, count_max: usize) -> Result<Vec<DirEntry>> {
+        self.state.lock().snapshots.list_dir(after, count_max)
+    }
+
+    /// The root of a snapshot; the kernel holds one more reference to it.
+    pub(crate) fn snapshot_root(&self, name: &Name) -> Result<Attr> {
+        let mut state = self.state.lock();
         if name.as_bytes() == CHECK_NAME {
             return Err(Error::NoEntry);
         }
@@ -57,7 +57,7 @@ impl Engine {
         }
         let inode = state.inodes.get_mut(ino)?;
         inode.lookups += 1;
-        Ok(Some(inode.attr()))
+        Ok(inode.attr())
     }
 
     /// Takes a snapshot of everything done so far; durable on return.

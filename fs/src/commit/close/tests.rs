@@ -7,7 +7,7 @@ use crate::fixture::stored::{
     try_open, until_one_waits, view, volume,
 };
 use crate::namespace::inode::{Content, Inode};
-use crate::{Access, Config, Engine, Error, InodeNo, Kind, Quota, RenameMode, XattrMode};
+use crate::{Access, Config, Engine, Error, InodeNo, Kind, Operations, Quota, RenameMode, XattrMode};
 use cairn_merkle::testing::Op;
 use cairn_merkle::{BlockStore, Cid, PutHint};
 use std::sync::Arc;

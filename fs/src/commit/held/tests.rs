@@ -3,7 +3,7 @@
 use crate::fixture::stored::{
     Event, Store, at, blocks, config, key_of, name, open, pattern, require_clean, tree, volume,
 };
-use crate::{Engine, Error, InodeNo, Opening, RenameMode, Table};
+use crate::{Engine, Error, InodeNo, Opening, Operations, RenameMode, Table};
 use cairn_merkle::testing::{Op, Tamper};
 use cairn_merkle::{BlockStore, Version};
 use std::sync::Arc;

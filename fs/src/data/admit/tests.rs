@@ -3,7 +3,7 @@
 use super::*;
 use crate::commit::open::name_bytes;
 use crate::fixture::tree::{RECORD, ROOT, Tree, at, bytes, config, name};
-use crate::{Config, InodeNo, Kind, Quota, SetAttr};
+use crate::{Config, InodeNo, Kind, Operations, Quota, SetAttr};
 use bytes::Bytes;
 use cairn_merkle::{
     BlockStore, Cid, HeadSwap, LogPos, LogRest, MemoryStore, PutHint, Sealed, StoreError, StoreStats,

@@ -3,7 +3,7 @@
 use super::*;
 use crate::data::pieces::Pieces;
 use crate::fixture::tree::{RECORD, ROOT, Tree, at, bytes, config, name};
-use crate::{Fallocate, Quota, Time};
+use crate::{Fallocate, Operations, Quota, Time};
 use cairn_merkle::testing::{CrashStore, FaultStore, Op as StoreOp};
 use cairn_merkle::{Epoch, Link, MemoryStore};
 use std::sync::Arc;

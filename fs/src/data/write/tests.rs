@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::fixture::tree::{RECORD, ROOT, Tree, at, bytes, config, name};
-use crate::{Fallocate, Quota, Seek, Time};
+use crate::{Fallocate, Operations, Quota, Seek, Time};
 use cairn_merkle::testing::{FaultStore, Op};
 use cairn_merkle::{BlockStore, Codec, MemoryStore};
 

@@ -4,7 +4,7 @@ use crate::fixture::stored::{
     Event, Store, at, blocks, config, copy, is_read_only, key_of, name, open, pattern, require_clean, tree,
     try_open, view, volume,
 };
-use crate::{Config, Engine, Error, InodeNo, Kind, Opening};
+use crate::{Config, Engine, Error, InodeNo, Kind, Opening, Operations};
 use cairn_merkle::testing::{CrashStore, Tamper};
 use cairn_merkle::twin::{Part, Side};
 use cairn_merkle::{BlockStore, Epoch, PutHint, Sealed, Twin};

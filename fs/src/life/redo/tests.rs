@@ -3,7 +3,7 @@
 use super::*;
 use crate::fixture::stored::{Store, at, config, copy, name, open, pattern, tree, try_open, volume};
 use crate::log::op::Replayed;
-use crate::{Config, RenameMode, Time, XattrMode};
+use crate::{Config, Operations, RenameMode, Time, XattrMode};
 use cairn_merkle::testing::{CrashStore, Tamper};
 use std::sync::Arc;
 

@@ -5,7 +5,7 @@ use crate::fixture::stored::{
     Store, at, config, copy, is_read_only, log_of, name, open, require_clean, tree, try_open, view, volume,
 };
 use crate::log::op::encode_record;
-use crate::{Config, InodeNo, Kind};
+use crate::{Config, InodeNo, Kind, Operations};
 use bytes::Bytes;
 use cairn_merkle::testing::CrashStore;
 use cairn_merkle::{BlockStore, VolumeKey};

@@ -6,7 +6,7 @@ use crate::fixture::stored::{
     try_open, until_one_waits, view, volume,
 };
 use crate::log::op::{Replayed, decode_record};
-use crate::{Config, Fallocate, Kind, RenameMode, SetAttr, XattrMode};
+use crate::{Config, Fallocate, Kind, Operations, RenameMode, SetAttr, XattrMode};
 use cairn_merkle::testing::{CrashStore, Op as StoreOp};
 use cairn_merkle::{BlockStore, Epoch, LogPos};
 use std::sync::Arc;

@@ -1,6 +1,7 @@
 //! Links and names that go, and what is left of an inode without any.
 
 use super::*;
+use crate::Operations;
 use crate::fixture::tree::{ROOT, Tree, at, bytes, name};
 
 #[test]

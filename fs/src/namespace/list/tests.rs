@@ -2,7 +2,7 @@
 
 use crate::fixture::tree::{ROOT, Tree, config, name};
 use crate::fixture::{caller, header_of};
-use crate::{Access, Config, DirCookie, Engine, Error, InodeNo, Kind, Name, Quota, Time};
+use crate::{Access, Config, DirCookie, Engine, Error, InodeNo, Kind, Name, Operations, Quota, Time};
 use cairn_merkle::testing::{FaultStore, Op, Tamper};
 use cairn_merkle::{MemoryStore, NodeSource};
 use std::collections::{BTreeMap, BTreeSet};

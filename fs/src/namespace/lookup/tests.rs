@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::fixture::tree::{ROOT, Tree, at, bytes, config, name};
-use crate::{Config, DirCookie, Kind, Quota};
+use crate::{Config, DirCookie, Kind, Operations, Quota};
 use cairn_merkle::MemoryStore;
 use cairn_merkle::testing::{FaultStore, Tamper};
 

@@ -4,7 +4,7 @@ use crate::fixture::stored::{
     Event, Store, at, blocks, is_read_only, name, open, pattern, require_clean, tree, tree_below,
     until_one_waits, view, volume,
 };
-use crate::{Engine, Error, InodeNo, Time};
+use crate::{Engine, Error, InodeNo, Operations, Time};
 use cairn_merkle::testing::{Op, Tamper};
 use std::sync::Arc;
 
