@@ -3,6 +3,7 @@
 pub(crate) mod acl;
 pub(crate) mod attr;
 pub(crate) mod create;
+pub(crate) mod entered;
 pub(crate) mod inode;
 pub(crate) mod inodes;
 pub(crate) mod link;

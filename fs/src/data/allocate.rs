@@ -33,17 +33,14 @@ impl Engine {
         if len == 0 {
             return Err(Error::Invalid("an empty range"));
         }
-        let mut state = self.state.lock();
-        Self::writable(&state, ino)?;
         let claim = match mode {
             Fallocate::PunchHole => Claim::Less,
             _ => Claim::More,
         };
-        self.wait_for_room(&mut state, claim)?;
-        self.enter(&mut state, ino)?;
-        let inode = state.inodes.get(ino)?;
-        let size = inode.meta.size;
-        inode.file()?;
+        let entered = self.begin_change(ino, claim)?;
+        let size = entered.inode().meta.size;
+        entered.inode().file()?;
+        let mut state = entered.into_guard();
         let grows = match mode {
             Fallocate::Allocate | Fallocate::ZeroRange => end > size,
             _ => false,
@@ -123,9 +120,8 @@ impl Engine {
     /// # Errors
     /// [`Error::NoData`] at or past the end, or when there is no more data.
     pub fn seek(&self, ino: InodeNo, offset: u64, whence: Seek) -> Result<u64> {
-        let mut state = self.state.lock();
-        self.enter(&mut state, ino)?;
-        let inode = state.inodes.get(ino)?;
+        let state = self.begin_read(ino)?;
+        let inode = state.inode();
         let size = inode.meta.size;
         if offset >= size {
             return Err(Error::NoData);

@@ -14,8 +14,7 @@ impl Engine {
     pub fn read(&self, ino: InodeNo, offset: u64, len: usize) -> Result<Buffer> {
         loop {
             let (plan, commits) = {
-                let mut state = self.state.lock();
-                self.enter(&mut state, ino)?;
+                let state = self.begin_read(ino)?;
                 (self.plan(&state, ino, offset, len)?, state.commits.done())
             };
             match plan.run(&self.blocks) {

@@ -43,6 +43,7 @@ impl Engine {
             .filter(|end| *end <= SIZE_MAX)
             .ok_or(Error::TooLarge)?;
         let mut state = self.state.lock();
+        // Not by way of `begin_change`: admission, which may wait, comes after the look at the file's index.
         Self::writable(&state, ino)?;
         self.enter(&mut state, ino)?;
         state.inodes.get(ino)?.file()?;

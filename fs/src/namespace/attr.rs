@@ -65,18 +65,14 @@ impl Engine {
     /// # Errors
     /// [`Error::ReadOnly`], [`Error::NoSpace`] or [`Error::TooLarge`] for a size.
     pub fn setattr(&self, ino: InodeNo, set: SetAttr, caller: Caller) -> Result<Attr> {
-        let mut state = self.state.lock();
-        Self::writable(&state, ino)?;
         let shrinks = |inode: &Inode| set.size.is_some_and(|size| size < inode.meta.size);
-        let claim = match state.inodes.get(ino).is_ok_and(shrinks) {
-            true => Claim::Less,
-            false => Claim::More,
-        };
-        self.wait_for_room(&mut state, claim)?;
-        let state = &mut *state;
-        self.enter(state, ino)?;
+        let mut entered =
+            self.begin_change_as(ino, |state| match state.inodes.get(ino).is_ok_and(shrinks) {
+                true => Claim::Less,
+                false => Claim::More,
+            })?;
         // The kernel has not looked: it took out what a `chown` to nobody does before it checked.
-        let inode = state.inodes.get(ino)?;
+        let inode = entered.inode();
         let strange = caller.uid != 0 && caller.uid != inode.meta.uid;
         let left = left_by(inode, &set, caller);
         if strange && is_to_nobody(inode, &set) && mode_left(inode, left) != inode.meta.mode {
@@ -84,6 +80,7 @@ impl Engine {
                 "set-id bits are taken away by a file's owner",
             ));
         }
+        let state = &mut *entered;
         if let Some(size) = set.size {
             self.set_size(state, ino, size)?;
             self.stamp(state, ino, caller)?;
@@ -159,19 +156,12 @@ impl Engine {
         if ino == InodeNo::SNAPSHOTS {
             return Err(Error::NoXattr);
         }
-        let mut state = self.state.lock();
-        self.enter(&mut state, ino)?;
+        let state = self.begin_read(ino)?;
         if let Some(value) = self.version_xattr(&state, name) {
             return value;
         }
         require_kept(name)?;
-        state
-            .inodes
-            .get(ino)?
-            .xattrs
-            .get(name)
-            .cloned()
-            .ok_or(Error::NoXattr)
+        state.inode().xattrs.get(name).cloned().ok_or(Error::NoXattr)
     }
 
     /// Names of all extended attributes.
@@ -182,9 +172,7 @@ impl Engine {
         if ino == InodeNo::SNAPSHOTS {
             return Ok(Vec::new());
         }
-        let mut state = self.state.lock();
-        self.enter(&mut state, ino)?;
-        Ok(state.inodes.get(ino)?.xattrs.keys().cloned().collect())
+        Ok(self.begin_read(ino)?.inode().xattrs.keys().cloned().collect())
     }
 
     /// Sets an extended attribute. An access list also sets the mode bits it stands for.
@@ -204,12 +192,8 @@ impl Engine {
             return Err(Error::NotPermitted("attributes in cairn. tell of the volume"));
         }
         require_kept(name)?;
-        let mut state = self.state.lock();
-        Self::writable(&state, ino)?;
-        self.wait_for_room(&mut state, Claim::More)?;
-        let state = &mut *state;
-        self.enter(state, ino)?;
-        let inode = state.inodes.get(ino)?;
+        let mut entered = self.begin_change(ino, Claim::More)?;
+        let inode = entered.inode();
         match (mode, inode.xattrs.contains_key(name)) {
             (XattrMode::Create, true) => return Err(Error::Exists),
             (XattrMode::Replace, false) => return Err(Error::NoXattr),
@@ -224,6 +208,7 @@ impl Engine {
         if others + name.len() + value.len() > XATTR_BYTES_MAX {
             return Err(Error::XattrTooLarge);
         }
+        let state = &mut *entered;
         let inode = state.inodes.change(ino)?;
         if set_list(inode, name, value, caller.set_id)? {
             Arc::make_mut(&mut inode.xattrs).insert(name.to_vec(), value.to_vec());
@@ -239,16 +224,13 @@ impl Engine {
     /// [`Error::NoXattr`], [`Error::ReadOnly`]; for names outside the namespaces of xattr(7), [`Error::Unsupported`].
     pub fn removexattr(&self, ino: InodeNo, name: &[u8], caller: Caller) -> Result<()> {
         require_kept(name)?;
-        let mut state = self.state.lock();
-        Self::writable(&state, ino)?;
-        self.wait_for_room(&mut state, Claim::Less)?;
-        let state = &mut *state;
-        self.enter(state, ino)?;
-        if !state.inodes.get(ino)?.xattrs.contains_key(name) {
+        let mut entered = self.begin_change(ino, Claim::Less)?;
+        if !entered.inode().xattrs.contains_key(name) {
             // As local filesystems have it: afterwards there is no list, and tools rely on that.
             let is_list = name == acl::ACCESS || name == acl::DEFAULT;
             return if is_list { Ok(()) } else { Err(Error::NoXattr) };
         }
+        let state = &mut *entered;
         let inode = state.inodes.change(ino)?;
         Arc::make_mut(&mut inode.xattrs).remove(name);
         inode.meta.ctime = caller.now;

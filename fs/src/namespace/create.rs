@@ -72,13 +72,9 @@ impl Engine {
         caller: Caller,
         tried: &mut Tried,
     ) -> Result<Attr, Refused> {
-        let mut state = self.state.lock();
-        Self::writable(&state, parent)?;
-        self.wait_for_room(&mut state, Claim::More)?;
-        self.enter(&mut state, parent)?;
-        let key = self.free_key(&mut state, parent, name)?;
-        self.admit_inode(&mut state, tried)?;
-        let state = &mut *state;
+        let state = &mut *self.begin_change(parent, Claim::More)?;
+        let key = self.free_key(state, parent, name)?;
+        self.admit_inode(state, tried)?;
         let ino = InodeNo(state.volume.next_ino);
         if view_of(ino) != 0 {
             return Err(Error::NoSpace.into());
@@ -184,9 +180,7 @@ impl Engine {
     /// # Errors
     /// [`Error::Invalid`] for anything else.
     pub fn readlink(&self, ino: InodeNo) -> Result<Vec<u8>> {
-        let mut state = self.state.lock();
-        self.enter(&mut state, ino)?;
-        match &state.inodes.get(ino)?.content {
+        match &self.begin_read(ino)?.inode().content {
             crate::namespace::inode::Content::Fixed(Stored::Inline(target)) => Ok(target.to_vec()),
             _ => Err(Error::Invalid("not a symbolic link")),
         }

@@ -21,12 +21,8 @@ impl Engine {
     /// [`Error::NotPermitted`] for directories, [`Error::TooManyLinks`], [`Error::Exists`], [`Error::NoSpace`],
     /// [`Error::ReadOnly`].
     pub fn link(&self, ino: InodeNo, new_parent: InodeNo, name: &Name, caller: Caller) -> Result<Attr> {
-        let mut state = self.state.lock();
-        Self::writable(&state, new_parent)?;
-        Self::writable(&state, ino)?;
-        self.wait_for_room(&mut state, Claim::More)?;
-        let state = &mut *state;
-        self.enter(state, new_parent)?;
+        let state = &mut *self.begin_change(new_parent, Claim::More)?;
+        Self::writable(state, ino)?;
         self.revive(state, ino)?;
         let key = self.free_key(state, new_parent, name)?;
         let inode = state.inodes.get(ino)?;
@@ -114,11 +110,8 @@ impl Engine {
 
     fn remove(&self, parent: InodeNo, name: &Name, caller: Caller, directory: bool) -> Result<()> {
         keep_snapshots(parent, name)?;
-        let mut guard = self.state.lock();
-        Self::writable(&guard, parent)?;
-        self.wait_for_room(&mut guard, Claim::Less)?;
-        let state = &mut *guard;
-        self.enter(state, parent)?;
+        let mut entered = self.begin_change(parent, Claim::Less)?;
+        let state = &mut *entered;
         let key = state.key(name);
         let child = self.find(state, parent, &key)?.ok_or(Error::NoEntry)?;
         match (directory, child.kind == Kind::Directory) {
@@ -137,7 +130,7 @@ impl Engine {
             },
         )?;
         self.apply_unlink(state, parent, key, caller.now)?;
-        self.write_log(&mut guard);
+        self.write_log(&mut entered.into_guard());
         Ok(())
     }
 

@@ -32,9 +32,7 @@ impl Engine {
         count_max: usize,
         with_attr: bool,
     ) -> Result<Vec<DirEntry>> {
-        let mut state = self.state.lock();
-        let state = &mut *state;
-        self.enter(state, ino)?;
+        let state = &mut *self.begin_read(ino)?;
         let (mut listed, mut from) = (Vec::new(), Some(slots::hash_of(after)));
         while let Some(hash) = from
             && listed.len() < count_max

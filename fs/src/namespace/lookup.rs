@@ -122,8 +122,7 @@ impl Engine {
     /// # Errors
     /// [`Error::NoEntry`] when there is no such name.
     pub(crate) fn look_up(&self, parent: InodeNo, name: &Name) -> Result<Attr> {
-        let mut state = self.state.lock();
-        self.enter(&mut state, parent)?;
+        let mut state = self.begin_read(parent)?;
         let key = state.key(name);
         let child = self.find(&mut state, parent, &key)?.ok_or(Error::NoEntry)?;
         let inode = state.inodes.get_mut(child.ino)?;
@@ -151,9 +150,8 @@ impl Engine {
         if ino == InodeNo::SNAPSHOTS {
             return Ok(InodeNo::ROOT);
         }
-        let mut state = self.state.lock();
-        self.enter(&mut state, ino)?;
-        let inode = state.inodes.get(ino)?;
+        let state = self.begin_read(ino)?;
+        let inode = state.inode();
         inode.dir()?;
         Ok(match &inode.home {
             Home::Entry { parent, .. } => *parent,
@@ -167,9 +165,7 @@ impl Engine {
     /// # Errors
     /// [`Error::NoEntry`] when it is not in memory.
     pub(crate) fn attributes(&self, ino: InodeNo) -> Result<Attr> {
-        let mut state = self.state.lock();
-        self.enter(&mut state, ino)?;
-        Ok(state.inodes.get(ino)?.attr())
+        Ok(self.begin_read(ino)?.inode().attr())
     }
 
     /// A handle was opened: an unlinked inode stays until [`Self::release`].
@@ -180,12 +176,11 @@ impl Engine {
     /// # Errors
     /// [`Error::NoEntry`] when the inode is not in memory, [`Error::ReadOnly`].
     pub fn open_file(&self, ino: InodeNo, access: Access) -> Result<()> {
-        let mut state = self.state.lock();
-        self.enter(&mut state, ino)?;
+        let mut state = self.begin_read(ino)?;
         if access == Access::Write {
             Self::writable(&state, ino)?;
         }
-        state.inodes.get_mut(ino)?.opens += 1;
+        state.inode_mut().opens += 1;
         Ok(())
     }
 
@@ -220,8 +215,11 @@ impl Engine {
         true
     }
 
-    /// Begins an operation on `ino`: it is in memory afterwards, unless the engine knows nothing of it, and so is the
-    /// directory it is in.
+    /// Begins an operation on `ino`: it is in memory afterwards, and so is the directory it is in. See
+    /// [`crate::namespace::entered`].
+    ///
+    /// # Errors
+    /// [`Error::NoEntry`] if the engine knows nothing of it, or what reading it failed with.
     pub(crate) fn enter(&self, state: &mut State, ino: InodeNo) -> Result<()> {
         state.inodes.park_some();
         self.revive(state, ino)
@@ -229,8 +227,11 @@ impl Engine {
 
     /// [`Self::enter`] for the second inode of an operation: parks nothing.
     pub(crate) fn revive(&self, state: &mut State, ino: InodeNo) -> Result<()> {
+        if state.inodes.has(ino) {
+            return Ok(());
+        }
         match state.inodes.parking().place(ino) {
-            None => Ok(()),
+            None => Err(Error::NoEntry),
             Some(Place::Table) => self.load_linked(state, ino),
             Some(Place::Orphans) => self.load_orphan(state, ino),
             Some(Place::Entry { parent, hash }) => self.load_entry(state, ino, parent, hash),

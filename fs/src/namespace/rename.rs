@@ -25,12 +25,8 @@ impl Engine {
         caller: Caller,
     ) -> Result<()> {
         keep_snapshots(parent, name)?;
-        let mut state = self.state.lock();
-        Self::writable(&state, parent)?;
-        Self::writable(&state, new_parent)?;
-        self.wait_for_room(&mut state, Claim::More)?;
-        let state = &mut *state;
-        self.enter(state, parent)?;
+        let state = &mut *self.begin_change(parent, Claim::More)?;
+        Self::writable(state, new_parent)?;
         self.revive(state, new_parent)?;
         let (key, new_key) = (state.key(name), state.key(new_name));
         let moved = self.find(state, parent, &key)?.ok_or(Error::NoEntry)?;
