@@ -5,6 +5,7 @@
 //! ```
 
 mod close;
+pub(crate) mod committed;
 mod committer;
 mod content;
 pub(crate) mod epoch;
@@ -13,4 +14,7 @@ pub(crate) mod held;
 pub(crate) mod ledger;
 pub(crate) mod losses;
 mod moved;
+pub(crate) mod open;
+pub(crate) mod phase;
+pub(crate) mod room;
 pub(crate) mod trees;

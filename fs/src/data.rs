@@ -11,6 +11,7 @@ pub(crate) mod layer;
 mod logged;
 mod pieces;
 pub(crate) mod plan;
+pub(crate) mod puts;
 mod read;
 pub(crate) mod spread;
 mod write;

@@ -71,22 +71,53 @@ impl Engine {
         if view_of(ino) != 0 || ino == InodeNo::SNAPSHOTS {
             return Err(Error::ReadOnly("snapshots never change"));
         }
-        state.writable()
+        state.life.writable()
     }
 
-    /// Waits until the open epoch accepts puts, and joins them: the epoch is not frozen before [`Self::end_put`].
-    pub(crate) fn begin_put(&self, state: &mut Guard<'_>) -> Epoch {
-        while state.log.freezing {
+    /// Waits until the open epoch accepts puts, and joins them: the epoch is not closed before what this answers is
+    /// dropped.
+    pub(crate) fn begin_put<'s, 'g>(&'s self, state: &'s mut Guard<'g>) -> Put<'s, 'g> {
+        while state.puts.is_shut() {
             self.signals.puts_done.wait(state);
         }
-        state.log.putting += 1;
-        state.epoch
+        state.puts.enter();
+        Put {
+            puts_done: &self.signals.puts_done,
+            epoch: state.open.number(),
+            state,
+        }
     }
 
-    /// The counterpart of [`Self::begin_put`].
-    pub(crate) fn end_put(&self, state: &mut Guard<'_>) {
-        state.log.putting -= 1;
+    /// Waits until no put for the open epoch is under way; those that come meanwhile wait for the next one.
+    pub(crate) fn await_puts(&self, state: &mut Guard<'_>) {
+        state.puts.shut();
+        while state.puts.is_busy() {
+            self.signals.puts_done.wait(state);
+        }
+        state.puts.open();
         self.signals.puts_done.notify_all();
+    }
+
+    /// Waits until no commit is under way.
+    pub(crate) fn await_commit(&self, state: &mut Guard<'_>) {
+        while state.commits.is_under_way() {
+            self.signals.committed.wait(state);
+        }
+    }
+
+    /// Has the committer begin a commit soon.
+    pub(crate) fn want_commit(&self, state: &mut State) {
+        if state.commits.want() {
+            self.signals.wake.notify_all();
+        }
+    }
+
+    /// Runs `replay`, in which operations are not logged again and no inode leaves memory.
+    pub(crate) fn replaying<T>(state: &mut State, replay: impl FnOnce(&mut State) -> T) -> T {
+        state.life.set_replaying(true);
+        let done = replay(state);
+        state.life.set_replaying(false);
+        done
     }
 
     /// Stops all writing: what the store refused once is not trusted to be there later.
@@ -97,10 +128,24 @@ impl Engine {
 
     /// Ends all writing, and wakes every waiter to learn of it.
     pub(crate) fn stop(&self, state: &mut State, why: &'static str) {
-        state.read_only.get_or_insert(why);
+        state.life.end_writing(why);
         self.signals.logged.notify_all();
         self.signals.committed.notify_all();
         self.signals.puts_done.notify_all();
         self.signals.wake.notify_all();
+    }
+}
+
+/// A put for the open epoch, under way as long as this lives.
+pub(crate) struct Put<'s, 'g> {
+    puts_done: &'s Condvar,
+    pub(crate) epoch: Epoch,
+    pub(crate) state: &'s mut Guard<'g>,
+}
+
+impl Drop for Put<'_, '_> {
+    fn drop(&mut self) {
+        self.state.puts.leave();
+        self.puts_done.notify_all();
     }
 }

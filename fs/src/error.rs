@@ -72,7 +72,7 @@ impl From<cairn_merkle::StoreError> for Error {
 }
 
 /// Short for a result of this crate.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Whether an error is a lack of room.
 pub(crate) fn is_full(error: &Error) -> bool {

@@ -1,15 +1,36 @@
 //! The engine as the kernel edge sees it.
+//!
+//! ```text
+//!  request --> in `.snapshots`? --yes--> versions/snapshot.rs
+//!                  | no
+//!                  v
+//!  does it need room? --yes--> with_room (commit/room.rs), which begins it anew after a commit
+//!                  | no                       |
+//!                  v                          v
+//!              namespace, data, log <---------'
+//! ```
+//!
+//! `.snapshots` is no directory of the tree: it is found by name in the root, and holds a directory for each snapshot.
 
+use crate::namespace::create::NewInode;
 use crate::operations::Operations;
+use crate::versions::snapshots;
 use crate::{
-    Access, Attr, Caller, DirCookie, DirEntry, Engine, Fallocate, InodeNo, Kind, Name, RenameMode, Result,
-    Seek, SetAttr, StatFs, SyncDone, XattrMode,
+    Access, Attr, Caller, DirCookie, DirEntry, Engine, Error, Fallocate, InodeNo, Kind, Name, RenameMode,
+    Result, Seek, SetAttr, StatFs, SyncDone, XattrMode,
 };
 use cairn_merkle::buffer::Buffer;
 
+/// Bytes that a copy moves at once.
+const COPY_STEP: u64 = 1 << 20;
+
 impl Operations for Engine {
     fn lookup(&self, parent: InodeNo, name: &Name) -> Result<Attr> {
-        Self::lookup(self, parent, name)
+        match parent {
+            InodeNo::SNAPSHOTS => self.snapshot_root(name),
+            _ if snapshots::is_dir(parent, name) => self.snapshots_attr(),
+            _ => self.look_up(parent, name),
+        }
     }
 
     fn forget(&self, ino: InodeNo, count: u64) {
@@ -21,7 +42,10 @@ impl Operations for Engine {
     }
 
     fn getattr(&self, ino: InodeNo) -> Result<Attr> {
-        Self::getattr(self, ino)
+        match ino {
+            InodeNo::SNAPSHOTS => self.snapshots_attr(),
+            _ => self.attributes(ino),
+        }
     }
 
     fn setattr(&self, ino: InodeNo, set: SetAttr, caller: Caller) -> Result<Attr> {
@@ -37,15 +61,22 @@ impl Operations for Engine {
         rdev: u32,
         caller: Caller,
     ) -> Result<Attr> {
-        Self::mknod(self, parent, name, kind, mode, rdev, caller)
+        let new = NewInode::empty(kind, mode, rdev);
+        self.with_room(|tried| self.try_make(parent, name, &new, caller, tried))
     }
 
     fn mkdir(&self, parent: InodeNo, name: &Name, mode: u32, caller: Caller) -> Result<Attr> {
-        Self::mkdir(self, parent, name, mode, caller)
+        if parent == InodeNo::SNAPSHOTS {
+            self.snapshot_create(name, caller.now)?;
+            return self.snapshot_root(name);
+        }
+        let new = NewInode::empty(Kind::Directory, mode, 0);
+        self.with_room(|tried| self.try_make(parent, name, &new, caller, tried))
     }
 
     fn symlink(&self, parent: InodeNo, name: &Name, target: &[u8], caller: Caller) -> Result<Attr> {
-        Self::symlink(self, parent, name, target, caller)
+        let new = NewInode::symlink(target)?;
+        self.with_room(|tried| self.try_make(parent, name, &new, caller, tried))
     }
 
     fn link(&self, ino: InodeNo, new_parent: InodeNo, name: &Name, caller: Caller) -> Result<Attr> {
@@ -57,7 +88,10 @@ impl Operations for Engine {
     }
 
     fn rmdir(&self, parent: InodeNo, name: &Name, caller: Caller) -> Result<()> {
-        Self::rmdir(self, parent, name, caller)
+        match parent {
+            InodeNo::SNAPSHOTS => self.snapshot_destroy(name),
+            _ => self.remove_dir(parent, name, caller),
+        }
     }
 
     fn rename(
@@ -83,11 +117,20 @@ impl Operations for Engine {
         count_max: usize,
         with_attr: bool,
     ) -> Result<Vec<DirEntry>> {
-        Self::readdir(self, ino, after, count_max, with_attr)
+        match ino {
+            InodeNo::SNAPSHOTS => self.snapshots_listed(after, count_max),
+            _ => self.list_names(ino, after, count_max, with_attr),
+        }
     }
 
     fn retain(&self, parent: InodeNo, entry: &DirEntry) -> Result<Option<Attr>> {
-        Self::retain(self, parent, entry)
+        match self.lookup(parent, &entry.name) {
+            Err(Error::Merkle(error)) if error.damaged().is_some() => {
+                self.refer_unread(parent, &entry.name, error)?;
+                Ok(None)
+            }
+            found => found.map(Some),
+        }
     }
 
     fn open_file(&self, ino: InodeNo, access: Access) -> Result<()> {
@@ -122,7 +165,7 @@ impl Operations for Engine {
         caller: Caller,
         unprivileges: bool,
     ) -> Result<()> {
-        Self::write(self, ino, offset, bytes, caller, unprivileges)
+        self.with_room(|tried| self.try_write(ino, (offset, bytes), caller, unprivileges, tried))
     }
 
     fn fsync_is_short(&self, ino: InodeNo) -> bool {
@@ -154,7 +197,19 @@ impl Operations for Engine {
         len: u64,
         caller: Caller,
     ) -> Result<u64> {
-        Self::copy_range(self, from, from_offset, to, to_offset, len, caller)
+        // The end as it is now: within one file, the copy may move it.
+        let len = len.min(self.getattr(from)?.size.saturating_sub(from_offset));
+        let mut copied = 0;
+        while copied < len {
+            let step = usize::try_from((len - copied).min(COPY_STEP)).unwrap_or(usize::MAX);
+            let bytes = self.read(from, from_offset + copied, step)?;
+            if bytes.is_empty() {
+                break;
+            }
+            self.write(to, to_offset + copied, &bytes, caller, true)?;
+            copied += bytes.len() as u64;
+        }
+        Ok(copied)
     }
 
     fn getxattr(&self, ino: InodeNo, name: &[u8]) -> Result<Vec<u8>> {

@@ -10,7 +10,7 @@ use crate::stored::publication::Publication;
 use crate::stored::record::{Dentry, Meta, Record, Stored, Xattrs};
 use crate::stored::repairs::{Gone, Loss, Repairs};
 use crate::stored::snapshot::{Snapshot, dead_entry, decode_dead};
-use crate::stored::volume::Volume;
+use crate::stored::volume::{Trees, Volume};
 use crate::{InodeNo, Kind, Name, RenameMode, Time};
 use cairn_merkle::btree::Entry;
 use cairn_merkle::fuzzing::{Target, entry, entry_bytes, forge_proof, join, links, parts, tree_node};
@@ -305,20 +305,22 @@ fn state(root: Record) -> Volume {
     Volume {
         next_ino: 17,
         inodes: 2,
-        bytes: 5,
         quota_bytes: 0,
         quota_inodes: 9,
         dir_key: [1; 32],
         log_salt: [2; 32],
-        next_snapshot: 4,
-        root,
-        table: link(),
-        orphans: None,
-        snapshots: link(),
-        dead: None,
-        held: HeldList {
-            root: None,
-            bytes: 77,
+        trees: Trees {
+            bytes: 5,
+            next_snapshot: 4,
+            root,
+            table: link(),
+            orphans: None,
+            snapshots: link(),
+            dead: None,
+            held: HeldList {
+                root: None,
+                bytes: 77,
+            },
         },
         publication: Publication {
             anchored: Some(Version::from_digest(3, [3; 32])),

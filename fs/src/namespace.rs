@@ -2,8 +2,10 @@
 
 pub(crate) mod acl;
 pub(crate) mod attr;
-mod create;
+pub(crate) mod create;
+pub(crate) mod entered;
 pub(crate) mod inode;
+pub(crate) mod inodes;
 pub(crate) mod link;
 mod list;
 pub(crate) mod lookup;

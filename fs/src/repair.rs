@@ -18,9 +18,9 @@ mod mend;
 
 use crate::check::{CheckProgress, Walk, Wounds, published};
 use crate::engine::{Engine, Guard};
+use crate::state::State;
 use crate::stored::repairs::Gone;
 use crate::{Result, Time};
-use cairn_merkle::Version;
 use lists::Lists;
 use mend::Mender;
 
@@ -43,18 +43,13 @@ impl Engine {
     /// [`Error::ReadOnly`], [`Error::NoSpace`], a store that fails: then the volume is as it was.
     pub fn repair(&self, now: Time, progress: &dyn Fn(CheckProgress)) -> Result<RepairReport> {
         let mut state = self.state.lock();
-        while state.committing {
-            self.signals.committed.wait(&mut state);
-        }
-        state.writable()?;
+        self.await_commit(&mut state);
+        state.life.writable()?;
         self.commit_locked(&mut state)?;
         // What is half destroyed is no damage, and would be walked as such.
         self.destroy_all(&mut state)?;
         let listed = self.list_blocks()?;
-        let newest = Version {
-            epoch: state.committed,
-            root: state.root,
-        };
+        let newest = state.committed.version;
         let volume = state.volume.clone();
         let mut walk = Walk::new(self, &volume, listed.len(), progress);
         walk.newest(newest, &volume)?;
@@ -72,9 +67,7 @@ impl Engine {
             seen,
         };
         // Half of a repair must never be committed.
-        state.replaying = true;
-        let report = self.mend(&mut state, wounds, lists, now);
-        state.replaying = false;
+        let report = Self::replaying(&mut state, |state| self.mend(state, wounds, lists, now));
         let report = report.inspect_err(|error| self.fail(&mut state, "a repair failed", error))?;
         self.commit_locked(&mut state)?;
         self.destroy_all(&mut state)?;
@@ -82,13 +75,7 @@ impl Engine {
     }
 
     /// Brings what is mended into memory, where the next commit finds it.
-    fn mend(
-        &self,
-        state: &mut Guard<'_>,
-        wounds: Wounds,
-        lists: Lists<'_>,
-        now: Time,
-    ) -> Result<RepairReport> {
+    fn mend(&self, state: &mut State, wounds: Wounds, lists: Lists<'_>, now: Time) -> Result<RepairReport> {
         let published_damaged = wounds.published;
         let mut mender = Mender::new(self, state, now);
         mender.tree(&wounds)?;
@@ -98,8 +85,8 @@ impl Engine {
         let gone = mender.finish()?;
         let freed_blocks = sweep.len() as u64;
         if freed_blocks > 0 {
-            state.stranded.extend(sweep);
-            state.touched = true;
+            state.open.free(sweep);
+            state.open.touch();
         }
         Ok(RepairReport {
             gone,
@@ -110,10 +97,10 @@ impl Engine {
 
     /// Commits until no deleted file is left half destroyed.
     fn destroy_all(&self, state: &mut Guard<'_>) -> Result<()> {
-        while state.destroying > 0 {
-            let left = state.destroying;
+        while state.commits.destroying() > 0 {
+            let left = state.commits.destroying();
             self.commit_locked(state)?;
-            if state.destroying >= left && !state.has_changes() {
+            if state.commits.destroying() >= left && !state.has_changes() {
                 break;
             }
         }

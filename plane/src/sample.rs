@@ -1,6 +1,6 @@
 //! A small volume in memory, for tests of what surrounds the engine.
 
-use cairn_fs::{Caller, Config, Engine, InodeNo, Kind, Name, Opening, Quota, SetIdBits, Time};
+use cairn_fs::{Caller, Config, Engine, InodeNo, Kind, Name, Opening, Operations, Quota, SetIdBits, Time};
 use cairn_merkle::testing::TestRng;
 use cairn_merkle::{
     Blocks, Cid, Compression, Epoch, HeadSwap, Header, HeaderParams, Heads, Kek, MemoryStore, PutHint,

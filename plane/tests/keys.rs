@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used)] // Helpers of tests, outside of test functions.
 
-use cairn_fs::{Caller, Config, Engine, InodeNo, Kind, Name, SetIdBits, Time};
+use cairn_fs::{Caller, Config, Engine, InodeNo, Kind, Name, Operations, SetIdBits, Time};
 use cairn_merkle::{Header, Heads, Kek, VolumeKey};
 use cairn_store::{RocksStore, StoreOptions};
 use std::fs::{self, File};

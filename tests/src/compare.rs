@@ -3,7 +3,7 @@
 use crate::model::{Ino, Model, ROOT};
 use crate::op::{Op, Path};
 use crate::run::{Outcome, Runner};
-use cairn_fs::{Attr, DirCookie, DirEntry, Error, Kind, Name, Result, Seek, SetAttr, Time};
+use cairn_fs::{Attr, DirCookie, DirEntry, Error, Kind, Name, Operations, Result, Seek, SetAttr, Time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem::discriminant;
 

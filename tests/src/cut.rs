@@ -17,7 +17,7 @@ use crate::op::Op;
 use crate::run::{Outcome, Runner, same_numbers};
 use crate::tree::{Dump, dump_engine};
 use crate::volume::{self, Copy};
-use cairn_fs::{Engine, InodeNo, Name};
+use cairn_fs::{Engine, InodeNo, Name, Operations};
 use cairn_merkle::MemoryStore;
 use cairn_merkle::testing::{CrashImage, CrashStore};
 use parking_lot::Mutex;

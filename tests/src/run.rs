@@ -6,7 +6,9 @@ use crate::model::{Ino, Model, ROOT};
 use crate::op::{Op, Path, Range, SLOTS, Target, XATTRS, name};
 use crate::tree::{Dump, dump_engine, dump_model};
 use crate::volume::{self, Copy, root_at};
-use cairn_fs::{Access, Caller, Engine, Error, InodeNo, Kind, Name, Quota, Result, SetAttr, Time};
+use cairn_fs::{
+    Access, Caller, Engine, Error, InodeNo, Kind, Name, Operations, Quota, Result, SetAttr, Time,
+};
 use cairn_merkle::testing::{CrashStore, FaultStore};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -8,7 +8,7 @@
 
 use crate::tree::list;
 use crate::volume::{self, Copy, root_at};
-use cairn_fs::{Attr, Engine, InodeNo, Kind, Name, Result, Time, XattrMode};
+use cairn_fs::{Attr, Engine, InodeNo, Kind, Name, Operations, Result, Time, XattrMode};
 use cairn_merkle::MemoryStore;
 use std::collections::BTreeMap;
 use std::sync::Arc;

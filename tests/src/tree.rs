@@ -3,7 +3,7 @@
 //! Inode numbers differ between the two; what is compared instead is which names share an inode.
 
 use crate::model::{Ino, Model, ROOT};
-use cairn_fs::{Attr, DirCookie, DirEntry, Engine, InodeNo, Kind, Name, Result};
+use cairn_fs::{Attr, DirCookie, DirEntry, Engine, InodeNo, Kind, Name, Operations, Result};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

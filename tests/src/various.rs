@@ -10,7 +10,7 @@
 use crate::sample::{name, put_file};
 use crate::tree::list;
 use crate::volume::{self, Copy, RECORD_SIZE, root_at};
-use cairn_fs::{Access, DirCookie, Engine, InodeNo, Kind, Result, Time, XattrMode};
+use cairn_fs::{Access, DirCookie, Engine, InodeNo, Kind, Operations, Result, Time, XattrMode};
 use cairn_merkle::MemoryStore;
 use std::collections::BTreeMap;
 use std::sync::Arc;

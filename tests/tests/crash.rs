@@ -6,7 +6,7 @@
 //!  fsync while a commit is under way --> the log then reaches over the head that the commit did not yet move
 //! ```
 
-use cairn_fs::{Engine, InodeNo, Kind, Name, Time};
+use cairn_fs::{Engine, InodeNo, Kind, Name, Operations, Time};
 use cairn_merkle::testing::{CrashImage, CrashStore, TestRng};
 use cairn_merkle::{Header, Heads, Kek, MemoryStore, SlotKey, SlotKind};
 use cairn_tests::op::{Dice, Op, Target};

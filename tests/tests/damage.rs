@@ -6,7 +6,7 @@
 //!     each path reads as the model says, or fails for that block, and only if it needs it; nothing stops
 //! ```
 
-use cairn_fs::{Config, Engine, Error, InodeNo, Kind, RenameMode, Result, Table, Time};
+use cairn_fs::{Config, Engine, Error, InodeNo, Kind, Operations, RenameMode, Result, Table, Time};
 use cairn_merkle::testing::{FaultStore, Tamper};
 use cairn_merkle::{BlockStore, Cid, Codec, Head, MemoryStore};
 use cairn_tests::sample::{name, put_file};

@@ -9,7 +9,7 @@
 //!  full:  no space; names can still be removed; once there is room, the commit that waited goes through
 //! ```
 
-use cairn_fs::{Access, Config, Engine, Error, InodeNo, Quota, Time};
+use cairn_fs::{Access, Config, Engine, Error, InodeNo, Operations, Quota, Time};
 use cairn_merkle::MemoryStore;
 use cairn_merkle::testing::{FaultStore, Op as Call};
 use cairn_tests::op::{Op, Target};

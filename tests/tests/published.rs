@@ -6,7 +6,7 @@
 //!      a cut at any write: the head is fresh against whatever the anchor had or has, and that is whole
 //! ```
 
-use cairn_fs::{Access, Config, Engine, InodeNo, Opening, Quota, Time};
+use cairn_fs::{Access, Config, Engine, InodeNo, Opening, Operations, Quota, Time};
 use cairn_merkle::testing::{CrashImage, CrashStore};
 use cairn_merkle::{BlockStore, Blocks, MemoryStore, Verdict, Version};
 use cairn_tests::cut_everywhere;

@@ -6,7 +6,9 @@
 //!  each change      --> EROFS    for callers that need no handle: setattr, xattrs, names
 //! ```
 
-use cairn_fs::{Access, Attr, Config, Engine, Error, Fallocate, InodeNo, Kind, RenameMode, Result};
+use cairn_fs::{
+    Access, Attr, Config, Engine, Error, Fallocate, InodeNo, Kind, Operations, RenameMode, Result,
+};
 use cairn_fs::{SetAttr, Time, XattrMode};
 use cairn_merkle::MemoryStore;
 use cairn_merkle::testing::{FaultStore, Op as Call};

@@ -7,7 +7,7 @@
 //!      a second repair does nothing; a cut at any write of the repair leaves the damage or the repaired version
 //! ```
 
-use cairn_fs::{Engine, Gone, InodeNo, Loss, Opening, RepairReport, Time};
+use cairn_fs::{Engine, Gone, InodeNo, Loss, Opening, Operations, RepairReport, Time};
 use cairn_merkle::testing::CrashImage;
 use cairn_merkle::{BlockStore, Blocks, Cid, MemoryStore, Version};
 use cairn_tests::published::audit;

@@ -5,7 +5,7 @@
 //!                        one tree --1,000 snapshots--> more --destroy, in any order--> one tree
 //! ```
 
-use cairn_fs::{Access, Engine, Fallocate, InodeNo, Quota, Seek, Time};
+use cairn_fs::{Access, Engine, Fallocate, InodeNo, Operations, Quota, Seek, Time};
 use cairn_merkle::{BlockStore, MemoryStore};
 use cairn_tests::op::Dice;
 use cairn_tests::sample::{self, name, put_file};

@@ -5,7 +5,7 @@
 //!  ten more --noted, nobody waits--------|----one append--answered
 //! ```
 
-use cairn_fs::{Access, Engine, InodeNo, Quota};
+use cairn_fs::{Access, Engine, InodeNo, Operations, Quota};
 use cairn_merkle::MemoryStore;
 use cairn_tests::sample::put_file;
 use cairn_tests::volume::{self, root_at};

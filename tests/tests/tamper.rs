@@ -12,7 +12,7 @@
 //! Older states, put back whole, are not told apart here: that is the anchor's part.
 
 use bytes::Bytes;
-use cairn_fs::{Config, Engine, Error, InodeNo, Quota, RenameMode, Result, SetAttr, Time};
+use cairn_fs::{Config, Engine, Error, InodeNo, Operations, Quota, RenameMode, Result, SetAttr, Time};
 use cairn_merkle::testing::TestRng;
 use cairn_merkle::{
     BlockStore, Cid, Codec, Compression, Head, Header, HeaderParams, Kek, MemoryStore, SlotKey, SlotKind,

@@ -23,16 +23,16 @@ impl Engine {
             None => Copies::read(store)?,
         };
         let head = |stored: &bytes::Bytes| match Head::decode(stored, &self.key)? {
-            head if head.root == state.root => Ok(()),
+            head if head.root == state.committed.version.root => Ok(()),
             _ => Err(Error::HeadForged),
         };
-        let header = |stored: &bytes::Bytes| match stored[..] == state.header[..] {
+        let header = |stored: &bytes::Bytes| match stored[..] == state.open.header().bytes[..] {
             true => Ok(()),
             false => Err(Error::HeaderMismatch),
         };
         copies.choose(Part::Head, head)?;
         copies.choose(Part::Header, header)?;
-        copies.root_block(store, &state.root)?;
+        copies.root_block(store, &state.committed.version.root)?;
         let damaged = copies.damaged().iter().map(|copy| Damage {
             path: PATH.to_vec(),
             what: copy.to_string(),

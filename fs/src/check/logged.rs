@@ -23,18 +23,18 @@ pub(super) struct Logged {
 
 /// All such files, by path.
 pub(super) fn logged(state: &State) -> Vec<Logged> {
-    let mut files: Vec<Logged> = state
-        .dirty
-        .iter()
+    let inodes = &state.inodes;
+    let mut files: Vec<Logged> = inodes
+        .dirty()
         .filter_map(|ino| {
-            let inode = state.inodes.get(ino)?;
+            let inode = inodes.get(ino).ok()?;
             let Content::File(file) = &inode.content else {
                 return None;
             };
             // What cannot be reached is freed by the next mount.
             let leaves: Vec<_> = file.open.records().iter().filter_map(leaf).collect();
             (inode.home != Home::Orphan && !leaves.is_empty()).then(|| Logged {
-                path: state.path_of(*ino),
+                path: inodes.path_of(ino),
                 size: inode.meta.size,
                 leaves,
             })

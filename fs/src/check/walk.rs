@@ -138,7 +138,7 @@ impl<'a> Walk<'a> {
             self.counters(&live, &found);
         }
         let below = [path, b".snapshots/".as_slice()].concat();
-        let snapshots = self.snapshot_table(&below, volume.snapshots.as_ref(), newest)?;
+        let snapshots = self.snapshot_table(&below, volume.trees.snapshots.as_ref(), newest)?;
         for (name, snapshot) in &snapshots {
             let path = [below.as_slice(), name.as_bytes(), b"/"].concat();
             let before = self.damage_count();
@@ -148,13 +148,13 @@ impl<'a> Walk<'a> {
             }
         }
         let dead = snapshots.iter().map(|(_, snapshot)| &snapshot.dead);
-        for list in dead.chain([&volume.dead]).flatten() {
+        for list in dead.chain([&volume.trees.dead]).flatten() {
             self.wounds.dead |= self.dead_list(list)? && newest;
         }
-        if let Some(orphans) = &volume.orphans {
+        if let Some(orphans) = &volume.trees.orphans {
             self.wounds.orphans |= self.orphans(orphans)? && newest;
         }
-        if let Some(list) = &volume.held.root {
+        if let Some(list) = &volume.trees.held.root {
             self.wounds.held |= self.held_list(list)? && newest;
         }
         if let Some(list) = &volume.repairs.root {

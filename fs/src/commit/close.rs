@@ -14,15 +14,18 @@
 //! it is left out and named (losses.rs).
 
 use crate::blocks::Writer;
+use crate::commit::committed::Committed;
 use crate::commit::content::Contents;
-use crate::commit::trees::{Trees, apply, key_of};
+use crate::commit::trees::{TreeWriter, apply, key_of};
 use crate::damage::Table;
 use crate::engine::{Engine, Guard};
 
 use crate::commit::epoch::Frozen;
+use crate::commit::freeze::freeze;
 use crate::commit::held::{Freed, Keeper, commit_block};
 use crate::commit::ledger::Ledger;
 use crate::commit::losses::Losses;
+use crate::commit::open::Pending;
 use crate::error::is_full;
 use crate::namespace::inode::Content;
 use crate::stored::publication::Publication;
@@ -31,7 +34,7 @@ use crate::stored::volume::Volume;
 use crate::versions::snapshots::Snapshots;
 use crate::{Error, InodeNo, Result};
 use bytes::Bytes;
-use cairn_merkle::{Cid, Commit, Head, HeadSwap, Link};
+use cairn_merkle::{Cid, Commit, Head, HeadSwap, Link, Version};
 use parking_lot::MutexGuard;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::BTreeMap;
@@ -66,7 +69,7 @@ impl Engine {
     pub fn sync(&self) -> Result<()> {
         let mut state = self.state.lock();
         self.commit_locked(&mut state)?;
-        match std::mem::take(&mut state.untold_losses) {
+        match state.commits.take_losses() {
             true => Err(Error::Damaged("some of what was written could not be stored")),
             false => Ok(()),
         }
@@ -74,20 +77,17 @@ impl Engine {
 
     /// Asks for a commit soon.
     pub fn start_commit(&self) {
-        self.state.lock().commit_wanted = true;
-        self.signals.wake.notify_all();
+        self.want_commit(&mut self.state.lock());
     }
 
     pub(crate) fn commit_locked(&self, state: &mut Guard<'_>) -> Result<()> {
         if self.config.read_only {
             return Ok(());
         }
-        // A commit that is under way, or waits for room, may have been frozen before the caller's changes.
-        let frozen = state.committing || state.stalled.is_some();
-        let wanted = state.commits_done + 1 + u64::from(frozen);
-        while state.commits_done < wanted {
-            state.writable()?;
-            if state.committing {
+        let wanted = state.commits.done_with_open();
+        while state.commits.done() < wanted {
+            state.life.writable()?;
+            if state.commits.is_under_way() {
                 self.signals.committed.wait(state);
             } else if state.has_changes() {
                 self.commit_once(state)?;
@@ -99,10 +99,13 @@ impl Engine {
     }
 
     pub(crate) fn commit_once(&self, state: &mut Guard<'_>) -> Result<()> {
-        state.committing = true;
-        let mut frozen = match state.stalled.take() {
+        let mut frozen = match state.commits.begin() {
             Some(frozen) => frozen,
-            None => Box::new(self.freeze(state)),
+            None => {
+                self.await_puts(state);
+                self.log_for_syncs(state);
+                Box::new(freeze(state))
+            }
         };
         // Not as of the freeze: an epoch that waited for room must name what was submitted meanwhile.
         frozen.holds = state.holds();
@@ -118,18 +121,19 @@ impl Engine {
             // head was to name cannot be deleted now, for a head that failed may be in place all the same.
             frozen.stranded.extend(writer.into_put());
         }
-        state.committing = false;
-        state.full = matches!(&done, Err(error) if is_full(error));
         match &done {
             Ok(()) => {
-                state.commits_done += 1;
+                state.commits.finish();
                 state.submit_joined();
             }
             Err(error) if is_full(error) => {
                 tracing::warn!("the store is full: the commit waits for room");
-                state.stalled = Some(frozen);
+                state.commits.stall(frozen);
             }
-            Err(error) => self.fail(state, "a commit failed", error),
+            Err(error) => {
+                state.commits.fail();
+                self.fail(state, "a commit failed", error);
+            }
         }
         self.signals.committed.notify_all();
         self.signals.logged.notify_all();
@@ -160,7 +164,7 @@ impl Engine {
             record_size: self.record_size,
         };
         let contents = contents.write(&frozen.items, &self.config)?;
-        let mut trees = Trees {
+        let mut writes = TreeWriter {
             engine: self,
             writer,
             losses: &losses,
@@ -170,27 +174,31 @@ impl Engine {
             root: None,
             stored: Vec::new(),
         };
-        trees.write(frozen, contents)?;
+        writes.write(frozen, contents)?;
         let mut volume = frozen.volume.clone();
         let before: u64 = frozen.items.iter().map(|item| item.meta.stored).sum();
-        let after: u64 = trees.stored.iter().map(|(_, _, bytes)| bytes).sum();
-        volume.bytes = (volume.bytes + after).saturating_sub(before);
-        if let Some(root) = trees.root.take() {
-            volume.root = root;
+        let after: u64 = writes.stored.iter().map(|(_, _, bytes)| bytes).sum();
+        volume.trees.bytes = (volume.trees.bytes + after).saturating_sub(before);
+        if let Some(root) = writes.root.take() {
+            volume.trees.root = root;
         }
         for ino in &frozen.left_table {
-            trees.table.entry(key_of(*ino)).or_insert(None);
+            writes.table.entry(key_of(*ino)).or_insert(None);
         }
-        let changes = std::mem::take(&mut trees.table);
-        volume.table = apply(self, writer, volume.table, changes, &mut |_, error, changes| {
-            losses.linked(&error, changes)
-        })?;
+        let changes = std::mem::take(&mut writes.table);
+        volume.trees.table = apply(
+            self,
+            writer,
+            volume.trees.table,
+            changes,
+            &mut |_, error, changes| losses.linked(&error, changes),
+        )?;
         // What was dropped so far was named by the tree, so snapshots may name it too; what follows they never do.
         let mut held = writer.take_dropped();
         held.extend_from_slice(&frozen.dropped);
-        let changes = std::mem::take(&mut trees.orphans);
+        let changes = std::mem::take(&mut writes.orphans);
         // An orphan that has no place in the table is in memory still; only a crash now would leak its space.
-        volume.orphans = apply(self, writer, volume.orphans, changes, &mut |_, error, _| {
+        volume.trees.orphans = apply(self, writer, volume.trees.orphans, changes, &mut |_, error, _| {
             losses.table(Table::Orphans, &error);
             Ok(())
         })?;
@@ -204,7 +212,7 @@ impl Engine {
             volume,
             snapshots,
             freed,
-            stored: trees.stored,
+            stored: writes.stored,
             losses,
         })
     }
@@ -224,16 +232,16 @@ impl Engine {
             writer,
             losses,
             snapshots: frozen.snapshots.clone(),
-            table: volume.snapshots.take(),
-            dead: volume.dead.take(),
+            table: volume.trees.snapshots.take(),
+            dead: volume.trees.dead.take(),
             freed: Vec::new(),
             changes: BTreeMap::new(),
         };
         ledger.destroy(frozen.epoch)?;
         ledger.drop_blocks(held)?;
         ledger.create(frozen.epoch, volume)?;
-        volume.snapshots = ledger.finish(frozen.epoch)?;
-        volume.dead = ledger.dead.take();
+        volume.trees.snapshots = ledger.finish(frozen.epoch)?;
+        volume.trees.dead = ledger.dead.take();
         let Ledger {
             snapshots, mut freed, ..
         } = ledger;
@@ -249,7 +257,7 @@ impl Engine {
             holds: &frozen.holds,
             before: frozen.held_before.as_ref(),
         };
-        let freed = keeper.settle(&mut volume.held, freed)?;
+        let freed = keeper.settle(&mut volume.trees.held, freed)?;
         Ok((snapshots, freed))
     }
 
@@ -260,7 +268,7 @@ impl Engine {
             epoch: frozen.epoch,
             previous: Some(frozen.previous.0),
             links,
-            header_hash: frozen.header_hash,
+            header_hash: frozen.header.hash,
             body,
         };
         let sealed = commit.seal(&mut rand::rng(), &self.key);
@@ -285,38 +293,32 @@ impl Engine {
         let mut delete = written.freed;
         delete.extend_from_slice(&frozen.stranded);
         self.blocks.store.swap_head(&HeadSwap {
-            expected: state.head.as_deref(),
+            expected: state.committed.head.as_deref(),
             head: &head,
-            header: Some(&frozen.header),
+            header: Some(&frozen.header.bytes),
             root_block: &written.root_block,
             delete: &delete,
             settled: frozen.epoch,
-            restarts_log: state.restarts_log,
+            restarts_log: state.committed.restarts_log,
         })?;
-        state.restarts_log = false;
-        state.twin_doubted = false;
         self.blocks.forget(&delete);
-        let from_inodes = written.volume.inodes;
-        state.head = Some(head);
-        state.root = written.root;
-        state.root_len = u32::try_from(written.root_block.len()).expect("a commit block is at most 2 MiB");
-        state.committed = frozen.epoch;
-        state.closed = frozen.closed;
-        state.committed_inodes = from_inodes;
-        let from = written.volume;
-        state.volume.bytes = from.bytes;
-        state.volume.next_snapshot = from.next_snapshot;
-        (state.volume.root, state.volume.table) = (from.root, from.table);
-        (state.volume.orphans, state.volume.snapshots, state.volume.dead) =
-            (from.orphans, from.snapshots, from.dead);
-        state.volume.held = from.held;
-        state.held_for = Some(frozen.holds.clone());
+        state.committed = Committed {
+            version: Version {
+                epoch: frozen.epoch,
+                root: written.root,
+            },
+            root_len: u32::try_from(written.root_block.len()).expect("a commit block is at most 2 MiB"),
+            closed: frozen.closed,
+            inodes: written.volume.inodes,
+            head: Some(head),
+            twin_doubted: false,
+            held_for: Some(frozen.holds.clone()),
+            restarts_log: false,
+        };
+        state.volume.trees = written.volume.trees;
         state.snapshots.install(written.snapshots);
-        state.frozen_bytes = 0;
-        state.frozen_inodes = 0;
-        state.frozen_overhead_bytes = 0;
-        state.frozen_put_bytes = 0;
-        state.bulk_synced = state.bulk_synced.max(frozen.bulk_puts);
+        state.pending = Pending::default();
+        state.puts.synced(frozen.landed);
         state.log.committed(frozen.epoch);
         let mut left = FxHashSet::default();
         for (ino, stored, bytes) in written.stored {
@@ -330,10 +332,10 @@ impl Engine {
             .map(|item| item.meta.ino)
             .partition(|ino| !left.contains(ino));
         for ino in destroyed {
-            state.take(ino);
+            state.inodes.take(ino);
         }
         self.tell_losses(state, frozen, written.losses);
-        state.destroying = left.len();
+        state.commits.set_destroying(left.len());
         // Those that are dead and not destroyed yet join the open epoch here.
         for item in &frozen.items {
             state.evict_if_idle(item.meta.ino);
@@ -344,7 +346,7 @@ impl Engine {
 
 /// The frozen layer is what is stored now.
 fn thaw(state: &mut Guard<'_>, ino: InodeNo, new: Stored, bytes: u64) {
-    let Some(inode) = state.inodes.get_mut(&ino) else {
+    let Ok(inode) = state.inodes.get_mut(ino) else {
         return;
     };
     inode.frozen = false;
@@ -364,7 +366,7 @@ fn thaw(state: &mut Guard<'_>, ino: InodeNo, new: Stored, bytes: u64) {
         }
         Content::Fixed(stored) => *stored = new,
     }
-    state.weigh(ino);
+    state.inodes.weigh(ino);
 }
 
 #[cfg(test)]

@@ -36,22 +36,22 @@ impl Engine {
     pub(crate) fn run_committer(&self) {
         let mut state = self.state.lock();
         let (mut committed, mut waits) = (Instant::now(), None);
-        while !state.closing {
+        while !state.life.is_closing() {
             // Space of a huge file is given back soon, and writers get their turn in between.
-            let interval = match state.destroying {
+            let interval = match state.commits.destroying() {
                 0 => self.config.commit_interval,
                 _ => self.config.commit_interval / DESTROY_PACE,
             };
             let due = waits.take().unwrap_or_else(|| Instant::now() + interval);
-            while !state.closing && !state.commit_wanted {
+            while !state.life.is_closing() && !state.commits.is_wanted() {
                 if self.signals.wake.wait_until(&mut state, due).timed_out() {
                     break;
                 }
             }
-            if state.closing {
+            if state.life.is_closing() {
                 return;
             }
-            let wanted = std::mem::replace(&mut state.commit_wanted, false);
+            let wanted = state.commits.take_wanted();
             if !wanted && state.has_changes() {
                 waits = self.may_wait(&state, committed);
                 if waits.is_some() {
@@ -59,7 +59,7 @@ impl Engine {
                 }
             }
             committed = Instant::now();
-            if state.read_only.is_none() && (state.committing || state.has_changes()) {
+            if state.life.read_only().is_none() && (state.commits.is_under_way() || state.has_changes()) {
                 // Callers get the error from the log, or from a commit of their own.
                 match self.commit_locked(&mut state) {
                     // The store may have garbage that makes room.
@@ -103,7 +103,7 @@ mod tests {
         wait_for(&store, Event::is_swap, || engine.start_commit());
         // Behind the commit that was seen to begin.
         engine.commit().unwrap();
-        assert!(engine.state.lock().commits_done > 0);
+        assert!(engine.state.lock().commits.done() > 0);
     }
 
     #[test]
@@ -163,7 +163,7 @@ mod tests {
         engine.t_write(ino, 0, b"volatile");
         let since = engine.state.lock().volatile_since().unwrap();
         assert_eq!(engine.may_wait(&engine.state.lock(), now), Some(since + interval));
-        engine.state.lock().touched = true;
+        engine.state.lock().open.touch();
         assert_eq!(
             engine.may_wait(&engine.state.lock(), now),
             None,

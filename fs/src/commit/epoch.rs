@@ -1,6 +1,7 @@
 //! An epoch that was closed: what its commit writes.
 
 use crate::InodeNo;
+use crate::commit::open::HeaderBlock;
 use crate::data::layer::Layer;
 use crate::namespace::inode::{Home, Names};
 use crate::stored::record::{Meta, Record, Stored, Xattrs};
@@ -70,10 +71,9 @@ pub(crate) struct Frozen {
     /// Versions this commit leaves whole, and what the held list was made for before.
     pub(crate) holds: Holds,
     pub(crate) held_before: Option<Holds>,
-    pub(crate) header: Arc<[u8]>,
-    pub(crate) header_hash: [u8; 32],
-    /// Bulk puts up to the freeze, and whether some of them were not synced then.
-    pub(crate) bulk_puts: u64,
+    pub(crate) header: HeaderBlock,
+    /// Leaves put up to the freeze, and whether some of them were not synced then.
+    pub(crate) landed: u64,
     pub(crate) unsynced: bool,
 }
 

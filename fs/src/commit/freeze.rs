@@ -10,108 +10,70 @@
 
 use crate::InodeNo;
 use crate::commit::epoch::{Closed, Frozen, Holds, Item, Work};
-use crate::engine::{Engine, Guard};
-use crate::namespace::inode::RECORD_COPIES;
-use crate::state::State;
-
+use crate::commit::open::Pending;
 use crate::namespace::inode::{Content, Home, Inode};
-use rustc_hash::FxHashMap;
+use crate::namespace::inodes::Inodes;
+use crate::state::State;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-impl Engine {
-    /// Closes the open epoch. Waits for puts under way, which belong to it.
-    pub(crate) fn freeze(&self, state: &mut Guard<'_>) -> Frozen {
-        state.log.freezing = true;
-        while state.log.putting > 0 {
-            self.signals.puts_done.wait(state);
-        }
-        state.log.freezing = false;
-        self.signals.puts_done.notify_all();
-        if state.has_user_changes() {
-            state.volume.publication.changed = state.epoch;
-        }
-        self.log_for_syncs(state);
-        close_over_parents(state);
-        let dirty = std::mem::take(&mut state.dirty);
-        let mut depths = FxHashMap::default();
-        let mut items = Vec::with_capacity(dirty.len());
-        for ino in dirty {
-            let depth = depth_of(state, ino, &mut depths);
-            if let Some(inode) = state.inodes.get_mut(&ino) {
-                items.push(freeze_inode(inode, depth));
-            }
-        }
-        state.written_bytes += state.dirty_bytes + state.put_bytes;
-        let frozen = Frozen {
-            epoch: state.epoch,
-            closed: Closed {
-                at: Instant::now(),
-                written_bytes: state.written_bytes,
-            },
-            previous: (state.root, state.committed, state.root_len),
-            items,
-            left_table: std::mem::take(&mut state.left_table),
-            dropped: std::mem::take(&mut state.dropped),
-            stranded: std::mem::take(&mut state.stranded),
-            snapshots: state.snapshots.take_requests(),
-            volume: state.volume.clone(),
-            holds: Holds::default(),
-            held_before: state.held_for.clone(),
-            header: state.header.clone(),
-            header_hash: state.header_hash,
-            bulk_puts: state.bulk_puts,
-            unsynced: state.bulk_puts > state.bulk_synced,
-        };
-        state.log.freeze();
-        state.frozen_inodes = frozen.items.len();
-        state.frozen_overhead_bytes += std::mem::take(&mut state.overhead_bytes);
-        state.frozen_bytes += std::mem::take(&mut state.dirty_bytes);
-        state.frozen_put_bytes += std::mem::take(&mut state.put_bytes);
-        state.touched = false;
-        state.rekeyed = false;
-        state.commit_wanted = false;
-        state.epoch = state.epoch.next();
-        frozen
+/// Closes the open epoch, between puts ([`crate::engine::Engine::await_puts`]): those that ended belong to it.
+pub(super) fn freeze(state: &mut State) -> Frozen {
+    debug_assert!(
+        !state.puts.is_busy(),
+        "a put belongs to the epoch in which it began"
+    );
+    if state.has_user_changes() {
+        state.volume.publication.changed = state.open.number();
+    }
+    let changed = state.inodes.close();
+    let items = freeze_inodes(&mut state.inodes, changed.inodes);
+    state.log.freeze();
+    state.commits.take_wanted();
+    let closed = state.open.close();
+    state.pending = Pending::of(&closed, items.len(), changed.copies_bytes);
+    let written_bytes = closed.written_bytes();
+    let (epoch, header) = (closed.number(), closed.header().clone());
+    let (dropped, stranded) = closed.into_freed();
+    Frozen {
+        epoch,
+        closed: Closed {
+            at: Instant::now(),
+            written_bytes,
+        },
+        previous: (
+            state.committed.version.root,
+            state.committed.epoch(),
+            state.committed.root_len,
+        ),
+        items,
+        left_table: changed.left_table,
+        dropped,
+        stranded,
+        snapshots: state.snapshots.take_requests(),
+        volume: state.volume.clone(),
+        holds: Holds::default(),
+        held_before: state.committed.held_for.clone(),
+        header,
+        landed: state.puts.landed(),
+        unsynced: state.puts.needs_sync(),
     }
 }
 
-impl Engine {
-    /// Notes for the log what files that are synced again and again have not synced yet: the next sync then takes it from
-    /// there, and need not wait for the commit.
-    fn log_for_syncs(&self, state: &mut State) {
-        let synced = |ino: &InodeNo| {
-            let inode = state.inodes.get_mut(ino)?;
-            let file = inode.file_mut().ok()?;
-            (std::mem::take(&mut file.synced) && file.unlogged.is_short()).then_some(*ino)
-        };
-        let synced: Vec<InodeNo> = state.dirty.iter().filter_map(synced).collect();
-        for ino in synced {
-            if let Err(error) = self.log_content(state, ino) {
-                // It is as it was: a sync waits for the commit.
-                tracing::debug!(%error, ino = ino.0, "not logged ahead of a commit");
-            }
+fn freeze_inodes(inodes: &mut Inodes, changed: FxHashSet<InodeNo>) -> Vec<Item> {
+    let mut depths = FxHashMap::default();
+    let mut items = Vec::with_capacity(changed.len());
+    for ino in changed {
+        let depth = depth_of(inodes, ino, &mut depths);
+        if let Ok(inode) = inodes.get_mut(ino) {
+            items.push(freeze_inode(inode, depth));
         }
     }
+    items
 }
 
-/// The directory above a changed inode changes with it.
-fn close_over_parents(state: &mut State) {
-    let mut rising: Vec<InodeNo> = state.dirty.iter().copied().collect();
-    while let Some(ino) = rising.pop() {
-        let Some(Home::Entry { parent, .. }) = state.inodes.get(&ino).map(|inode| &inode.home) else {
-            continue;
-        };
-        let parent = *parent;
-        if state.dirty.insert(parent) {
-            let counted = state.inodes.get(&parent).map_or(0, |inode| inode.counted);
-            state.overhead_bytes += RECORD_COPIES * counted;
-            rising.push(parent);
-        }
-    }
-}
-
-fn depth_of(state: &State, ino: InodeNo, known: &mut FxHashMap<InodeNo, u32>) -> u32 {
+fn depth_of(inodes: &Inodes, ino: InodeNo, known: &mut FxHashMap<InodeNo, u32>) -> u32 {
     let mut path = Vec::new();
     let mut at = ino;
     let mut depth = loop {
@@ -119,8 +81,8 @@ fn depth_of(state: &State, ino: InodeNo, known: &mut FxHashMap<InodeNo, u32>) ->
             break *depth;
         }
         path.push(at);
-        match state.inodes.get(&at).map(|inode| &inode.home) {
-            Some(Home::Entry { parent, .. }) => at = *parent,
+        match inodes.get(at).map(|inode| &inode.home) {
+            Ok(Home::Entry { parent, .. }) => at = *parent,
             _ => {
                 path.pop();
                 known.insert(at, 0);

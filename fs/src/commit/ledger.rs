@@ -182,16 +182,16 @@ impl Ledger<'_> {
                 continue;
             }
             let snapshot = Snapshot {
-                id: volume.next_snapshot,
+                id: volume.trees.next_snapshot,
                 epoch,
                 created,
                 inodes: volume.inodes,
-                bytes: volume.bytes,
-                root: volume.root.clone(),
-                table: volume.table.clone(),
+                bytes: volume.trees.bytes,
+                root: volume.trees.root.clone(),
+                table: volume.trees.table.clone(),
                 dead: self.dead.take(),
             };
-            volume.next_snapshot += 1;
+            volume.trees.next_snapshot += 1;
             self.changes
                 .insert(name.as_bytes().to_vec(), Some(snapshot.encode(&name)));
             self.snapshots.by_name.insert(name, snapshot);

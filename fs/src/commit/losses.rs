@@ -108,13 +108,13 @@ impl Engine {
         for loss in losses {
             let (place, cause) = match loss {
                 Loss::Name(dir, name, cause) => {
-                    let path = state.path_in(dir, &name);
+                    let path = state.inodes.path_in(dir, &name);
                     names.insert((dir, name));
                     (path, cause)
                 }
                 Loss::Inode(ino, cause) => {
                     inodes.insert(ino);
-                    (state.path_of(ino), cause)
+                    (state.inodes.path_of(ino), cause)
                 }
                 Loss::Record(ino, recno, cause) => {
                     inodes.insert(ino);
@@ -123,15 +123,15 @@ impl Engine {
                         " bytes {from} to {}",
                         from.saturating_add(self.record_size.into())
                     );
-                    ([state.path_of(ino), bytes.into_bytes()].concat(), cause)
+                    ([state.inodes.path_of(ino), bytes.into_bytes()].concat(), cause)
                 }
                 Loss::Kept(ino, cause) => {
-                    self.damage.kept(state.path_of(ino), &cause);
+                    self.damage.kept(state.inodes.path_of(ino), &cause);
                     continue;
                 }
                 Loss::Table(table, cause) => {
                     if table == Table::Orphans {
-                        state.parking.lose_orphans();
+                        state.inodes.parking_mut().lose_orphans();
                     }
                     self.damage.table(table, &cause);
                     continue;
@@ -141,7 +141,7 @@ impl Engine {
                     continue;
                 }
             };
-            state.untold_losses = true;
+            state.commits.note_loss();
             self.damage.lost(place, &cause);
         }
         let unplaced = frozen.items.iter().filter(|item| match &item.home {
@@ -150,7 +150,7 @@ impl Engine {
         });
         inodes.extend(unplaced.map(|item| item.meta.ino));
         for ino in inodes {
-            if let Ok(inode) = state.inode_mut(ino) {
+            if let Ok(inode) = state.inodes.get_mut(ino) {
                 inode.lost = true;
             }
         }

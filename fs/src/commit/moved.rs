@@ -29,7 +29,7 @@ impl Engine {
     /// The same, for a caller that stops the volume itself.
     pub(crate) fn head_is_ours(&self, state: &State) -> Result<()> {
         // Of what lay there before this mount's first commit, the opening has said what there is to say.
-        if state.twin_doubted {
+        if state.committed.twin_doubted {
             return Ok(());
         }
         let stored = match self.blocks.store.head_afresh() {
@@ -40,8 +40,9 @@ impl Engine {
                 return Ok(());
             }
         };
+        let ours = state.committed.version;
         match Head::decode(&stored, &self.key) {
-            Ok(head) if (head.epoch, head.root) != (state.committed, state.root) => {
+            Ok(head) if (head.epoch, head.root) != (ours.epoch, ours.root) => {
                 Err(StoreError::HeadMoved.into())
             }
             Ok(_) => Ok(()),

@@ -33,7 +33,7 @@ pub(crate) fn apply(
 }
 
 /// The trees of one commit while they are written.
-pub(crate) struct Trees<'a> {
+pub(crate) struct TreeWriter<'a> {
     pub(crate) engine: &'a Engine,
     pub(crate) writer: &'a Writer<'a>,
     pub(crate) losses: &'a Losses,
@@ -45,7 +45,7 @@ pub(crate) struct Trees<'a> {
     pub(crate) stored: Vec<(InodeNo, Stored, u64)>,
 }
 
-impl Trees<'_> {
+impl TreeWriter<'_> {
     pub(crate) fn write(&mut self, frozen: &Frozen, contents: Vec<Option<NewContent>>) -> Result<()> {
         let mut dirs: Vec<&Item> = Vec::new();
         for (item, content) in frozen.items.iter().zip(contents) {

@@ -2,9 +2,11 @@
 //!
 //! ```text
 //! every change --wait_for_room--> memory      waits for a commit; half full or more, it has one begin
-//! write        --fits_quota-----> quota       commits, if what was deleted may still count
-//!              --stats----------> the store   refuses before anything is half done
+//! write        --fits_quota-----> quota       a commit first, if what was deleted may still count
+//!              --stats----------> the store   a commit first, if it has not given back all that was deleted
 //! ```
+//!
+//! Nothing here commits: it says [`Refused::CommitFirst`], and [`crate::commit::room`] begins the change anew.
 //!
 //! In memory until it is committed, all counted in bytes:
 //!
@@ -22,35 +24,49 @@
 use crate::config::{DIRTY_SHARE, INODES_SHARE};
 use crate::engine::{Engine, Guard};
 use crate::state::State;
-use crate::stored::name::DirKey;
 use crate::{Error, Result};
-use parking_lot::MutexGuard;
 
 /// What a changed inode takes until it is committed, beside its data: itself, its record on the way into the tree and the
 /// tree's nodes.
 const DIRTY_INODE_BYTES: u64 = 3584;
-/// What a leaf takes that was replaced, on its way to being deleted.
-pub(crate) const DROPPED_BYTES: u64 = 384;
 /// Divisor of the memory that removals may take in addition while the store is full: they are what makes room.
 const REMOVAL_SHARE: u64 = 8;
 /// Divisor of the memory that is left to dirty data, whatever inodes take.
 const DIRTY_LEAST_SHARE: u64 = 8;
 
-/// What a changed name takes until it is committed.
-pub(crate) fn name_bytes(key: &DirKey) -> u64 {
-    384 + 3 * key.name.as_bytes().len() as u64
-}
-
 /// What a new inode adds to the store: a share of a node.
 const INODE_PUT_BYTES: u64 = 4096;
 
-/// How a change was admitted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Admitted {
-    /// The lock was held throughout.
-    AtOnce,
-    /// The lock was released meanwhile: what was looked up before may be gone.
-    Anew,
+/// Why a change was not made.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// A commit may make the room for it; if `reclaim`, with what the store gives back after that. The caller has one made,
+    /// and begins anew.
+    CommitFirst { reclaim: bool },
+    /// There is none, or something else is wrong.
+    Failed(Error),
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// What was done to make room for a change that begins anew.
+#[derive(Debug, Default)]
+pub(crate) struct Tried {
+    /// What counted against the quota before the last commit.
+    used_bytes: Option<u64>,
+    /// The store gave back what was deleted.
+    reclaimed: bool,
+}
+
+impl Tried {
+    /// Whether one more commit may help: the first one, or one after another that did.
+    fn another_commit(&mut self, used: u64) -> bool {
+        self.used_bytes.replace(used).is_none_or(|before| used < before)
+    }
 }
 
 /// Whether a change makes the volume larger or smaller.
@@ -64,70 +80,82 @@ pub(crate) enum Claim {
 impl State {
     /// Memory that the open epoch takes.
     fn open_bytes(&self) -> u64 {
-        let inodes = self.dirty.len() as u64 * DIRTY_INODE_BYTES;
-        self.dirty_bytes + inodes + self.overhead_bytes + self.log.bytes()
+        let inodes = self.inodes.dirty().len() as u64 * DIRTY_INODE_BYTES + self.inodes.copies_bytes();
+        self.open.dirty_bytes() + inodes + self.open.overhead_bytes() + self.log.bytes()
     }
 
     /// Memory that the commit under way takes.
     fn closed_bytes(&self) -> u64 {
-        let inodes = self.frozen_inodes as u64 * DIRTY_INODE_BYTES;
-        self.frozen_bytes + inodes + self.frozen_overhead_bytes
+        let inodes = self.pending.inodes as u64 * DIRTY_INODE_BYTES;
+        self.pending.dirty_bytes + inodes + self.pending.overhead_bytes
+    }
+
+    /// Dirty data, open and frozen.
+    pub(crate) fn dirty_bytes(&self) -> u64 {
+        self.open.dirty_bytes() + self.pending.dirty_bytes
+    }
+
+    /// Bytes of leaves that were put and that no commit names yet.
+    pub(crate) fn put_bytes(&self) -> u64 {
+        self.open.put_bytes() + self.pending.put_bytes
+    }
+
+    /// Whether the store might have more room once it gives back what was deleted.
+    pub(crate) fn may_give_back(&mut self) -> bool {
+        let changes = self.has_changes();
+        self.commits.may_give_back(changes)
     }
 
     /// Memory that inodes and all that no commit holds yet take.
     pub(crate) fn counted_bytes(&self) -> u64 {
-        self.open_bytes() + self.closed_bytes() + self.inode_bytes() + self.snapshots.bytes()
+        self.open_bytes() + self.closed_bytes() + self.inodes.bytes() + self.snapshots.bytes()
     }
 }
 
 impl Engine {
     /// Waits until there is room for more dirty data, and refuses what the quota or the store has none for.
-    pub(crate) fn admit_bytes(&self, state: &mut Guard<'_>, len: u64) -> Result<()> {
+    pub(crate) fn admit_bytes(
+        &self,
+        state: &mut Guard<'_>,
+        len: u64,
+        tried: &mut Tried,
+    ) -> Result<(), Refused> {
         self.wait_for_room(state, Claim::More)?;
+        if fits_quota(state, len) {
+            return self.admit_put(state, len, tried);
+        }
         // Dirty data may overwrite bytes already counted, and deleted bytes count until a commit frees them (of a huge
         // file, several commits); so commit and recount before refusing.
-        let mut counted = u64::MAX;
-        while !fits_quota(state, len)
-            && (state.has_changes() || state.committing)
-            && used_bytes(state) < counted
-        {
-            counted = used_bytes(state);
-            self.commit_locked(state)?;
+        let pending = state.has_changes() || state.commits.is_under_way();
+        match pending && tried.another_commit(used_bytes(state)) {
+            true => Err(Refused::CommitFirst { reclaim: false }),
+            false => Err(Error::NoSpace.into()),
         }
-        if !fits_quota(state, len) {
-            return Err(Error::NoSpace);
-        }
-        if self.store_takes(state, len)? || (self.give_back(state)? && self.store_takes(state, len)?) {
+    }
+
+    /// Refuses what the store has no room for, unless it may have more once it gives back what was deleted.
+    fn admit_put(&self, state: &mut State, len: u64, tried: &mut Tried) -> Result<(), Refused> {
+        if self.store_takes(state, len)? {
             return Ok(());
         }
-        Err(Error::NoSpace)
+        if tried.reclaimed || !state.may_give_back() {
+            return Err(Error::NoSpace.into());
+        }
+        tried.reclaimed = true;
+        Err(Refused::CommitFirst { reclaim: true })
     }
 
     /// Whether the store has room for `len` more bytes. What is dirty will be put, and so will the nodes above it.
     fn store_takes(&self, state: &State, len: u64) -> Result<bool> {
-        let pending = state.dirty_bytes + state.frozen_bytes + len;
+        let pending = state.dirty_bytes() + len;
         let stats = self.blocks.store.stats()?;
         Ok(stats.available_bytes >= pending + pending / 64)
-    }
-
-    /// Has the store give back what was deleted; answers whether there may be more room now. Once after each commit, and,
-    /// while the store is full, once after each deletion: a program that does not take no for an answer must not keep the
-    /// volume busy.
-    fn give_back(&self, state: &mut Guard<'_>) -> Result<bool> {
-        let deleted = std::mem::take(&mut state.deleted);
-        if (state.full && !deleted) || (!state.has_changes() && state.given_back == state.commits_done) {
-            return Ok(false);
-        }
-        self.commit_locked(state)?;
-        MutexGuard::unlocked(state, || self.blocks.store.reclaim())?;
-        state.given_back = state.commits_done;
-        Ok(true)
     }
 
     /// Bytes that can still be written, by quota and store.
     pub fn room(&self) -> u64 {
         let state = self.state.lock();
-        let pending = state.dirty_bytes + state.frozen_bytes;
+        let pending = state.dirty_bytes();
         // A store that cannot say has none: its refusal is to reach the one who writes.
         let available = self.blocks.store.stats().map_or(0, |stats| stats.available_bytes);
         let device = available.saturating_sub(pending + pending / 64);
@@ -137,16 +165,9 @@ impl Engine {
         }
     }
 
-    /// [`Self::room`], once all that was deleted or overwritten has made room.
-    pub fn make_room(&self) -> u64 {
-        // One that fails makes none.
-        let _ = self.give_back(&mut self.state.lock());
-        self.room()
-    }
-
     /// Refuses an allocation that there is no room for. Nothing is reserved: each write is admitted on its own.
     pub(crate) fn admit_allocation(&self, state: &State, len: u64) -> Result<()> {
-        let dirty = state.dirty_bytes + state.frozen_bytes;
+        let dirty = state.dirty_bytes();
         if !fits_quota(state, len) || self.blocks.store.stats()?.available_bytes < dirty.saturating_add(len) {
             return Err(Error::NoSpace);
         }
@@ -158,12 +179,12 @@ impl Engine {
     /// be a few bytes of each: his begins at three quarters.
     pub(crate) fn wait_for_room(&self, state: &mut Guard<'_>, claim: Claim) -> Result<()> {
         while state.open_bytes() + state.closed_bytes() > self.dirty_max(state) {
-            state.writable()?;
+            state.life.writable()?;
             // Waiting would end when there is room again, which may be never.
-            if state.full {
+            if state.commits.is_full() {
                 return self.admit_when_full(state, claim);
             }
-            if !state.has_changes() && !state.committing {
+            if !state.has_changes() && !state.commits.is_under_way() {
                 break;
             }
             self.want_commit(state);
@@ -172,7 +193,7 @@ impl Engine {
         let (open, limit) = (state.open_bytes(), self.dirty_max(state));
         let syncs = state.log.written > open / 2;
         let enough = if syncs { limit / 4 * 3 } else { limit / 2 };
-        if open > enough && !state.full {
+        if open > enough && !state.commits.is_full() {
             self.want_commit(state);
         }
         Ok(())
@@ -192,38 +213,24 @@ impl Engine {
     fn dirty_max(&self, state: &State) -> u64 {
         let memory = self.config.memory_bytes;
         let both = memory / DIRTY_SHARE + memory / INODES_SHARE;
-        let taken = state.inode_bytes() + state.snapshots.bytes();
+        let taken = state.inodes.bytes() + state.snapshots.bytes();
         both.saturating_sub(taken).max(memory / DIRTY_LEAST_SHARE)
     }
 
-    fn want_commit(&self, state: &mut State) {
-        if !state.commit_wanted {
-            state.commit_wanted = true;
-            self.signals.wake.notify_all();
-        }
-    }
-
-    /// Refuses one more inode when the quota is used up, or the store has no room for its nodes once what was deleted has
-    /// been given back.
-    pub(crate) fn admit_inode(&self, state: &mut Guard<'_>) -> Result<Admitted> {
+    /// Refuses one more inode when the quota is used up, or the store has no room for its nodes.
+    pub(crate) fn admit_inode(&self, state: &mut State, tried: &mut Tried) -> Result<(), Refused> {
         let quota = state.volume.quota_inodes;
         if quota != 0 && state.volume.inodes >= quota {
-            return Err(Error::NoSpace);
+            return Err(Error::NoSpace.into());
         }
-        if self.store_takes(state, INODE_PUT_BYTES)? {
-            return Ok(Admitted::AtOnce);
-        }
-        match self.give_back(state)? && self.store_takes(state, INODE_PUT_BYTES)? {
-            true => Ok(Admitted::Anew),
-            false => Err(Error::NoSpace),
-        }
+        self.admit_put(state, INODE_PUT_BYTES, tried)
     }
 }
 
 /// What counts against the quota: what is committed, and what was written since.
 fn used_bytes(state: &State) -> u64 {
-    let pending = state.dirty_bytes + state.frozen_bytes + state.put_bytes + state.frozen_put_bytes;
-    state.volume.bytes + pending
+    let pending = state.dirty_bytes() + state.put_bytes();
+    state.volume.trees.bytes + pending
 }
 
 fn fits_quota(state: &State, len: u64) -> bool {

@@ -1,4 +1,4 @@
-//! What changes where a file has data without writing any: fallocate, seeking holes, copying ranges.
+//! What changes where a file has data without writing any: fallocate, seeking holes.
 
 use crate::data::admit::Claim;
 use crate::data::layer::{Rec, Under, cut};
@@ -33,17 +33,14 @@ impl Engine {
         if len == 0 {
             return Err(Error::Invalid("an empty range"));
         }
-        let mut state = self.state.lock();
-        Self::writable(&state, ino)?;
         let claim = match mode {
             Fallocate::PunchHole => Claim::Less,
             _ => Claim::More,
         };
-        self.wait_for_room(&mut state, claim)?;
-        self.enter(&mut state, ino)?;
-        let inode = state.inode(ino)?;
-        let size = inode.meta.size;
-        inode.file()?;
+        let entered = self.begin_change(ino, claim)?;
+        let size = entered.inode().meta.size;
+        entered.inode().file()?;
+        let mut state = entered.into_guard();
         let grows = match mode {
             Fallocate::Allocate | Fallocate::ZeroRange => end > size,
             _ => false,
@@ -63,7 +60,7 @@ impl Engine {
 
     /// Makes `from..until` read as zeros: whole records become holes, those in the middle as there is memory for them.
     fn zero(&self, state: &mut Guard<'_>, ino: InodeNo, from: u64, until: u64) -> Result<()> {
-        let size = state.inode(ino)?.meta.size;
+        let size = state.inodes.get(ino)?.meta.size;
         let record_size = u64::from(self.record_size);
         // The file's end counts as a record's end: nothing lies behind it.
         let end = if until == size {
@@ -101,7 +98,7 @@ impl Engine {
     fn make_holes(&self, state: &mut State, ino: InodeNo, from: u64, until: u64) -> Result<Option<u64>> {
         let (mut recno, mut left) = (from, HOLES_MAX);
         while recno < until {
-            let (is_data, next) = self.run(state.inode(ino)?.file()?, recno)?;
+            let (is_data, next) = self.run(state.inodes.get(ino)?.file()?, recno)?;
             let mut next = next.min(until);
             if is_data {
                 next = next.min(recno + left);
@@ -123,9 +120,8 @@ impl Engine {
     /// # Errors
     /// [`Error::NoData`] at or past the end, or when there is no more data.
     pub fn seek(&self, ino: InodeNo, offset: u64, whence: Seek) -> Result<u64> {
-        let mut state = self.state.lock();
-        self.enter(&mut state, ino)?;
-        let inode = state.inode(ino)?;
+        let state = self.begin_read(ino)?;
+        let inode = state.inode();
         let size = inode.meta.size;
         if offset >= size {
             return Err(Error::NoData);
@@ -180,35 +176,6 @@ impl Engine {
             Stored::None | Stored::Tree(_) => (false, until),
             Stored::Inline(_) | Stored::Leaf(_) => (recno == 0, until.min(recno + 1)),
         })
-    }
-
-    /// Copies up to `len` bytes between files (or within one, where the ranges do not overlap).
-    ///
-    /// # Errors
-    /// As [`Self::read`] and [`Self::write`]; what was copied before stays.
-    pub fn copy_range(
-        &self,
-        from: InodeNo,
-        from_offset: u64,
-        to: InodeNo,
-        to_offset: u64,
-        len: u64,
-        caller: Caller,
-    ) -> Result<u64> {
-        const STEP: u64 = 1 << 20;
-        // The end as it is now: within one file, the copy may move it.
-        let len = len.min(self.getattr(from)?.size.saturating_sub(from_offset));
-        let mut copied = 0;
-        while copied < len {
-            let step = usize::try_from((len - copied).min(STEP)).unwrap_or(usize::MAX);
-            let bytes = self.read(from, from_offset + copied, step)?;
-            if bytes.is_empty() {
-                break;
-            }
-            self.write(to, to_offset + copied, &bytes, caller, true)?;
-            copied += bytes.len() as u64;
-        }
-        Ok(copied)
     }
 }
 

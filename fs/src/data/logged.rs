@@ -6,7 +6,6 @@
 //! recovery: log --apply_content--> the open layer, as if it had just been written
 //! ```
 
-use crate::data::admit::DROPPED_BYTES;
 use crate::data::layer::{Dirty, Rec, Under};
 use crate::data::spread::spread;
 use crate::engine::{Engine, Guard};
@@ -26,7 +25,7 @@ impl Engine {
     /// Seals what is dirty in a file when it is too much for the log.
     pub(crate) fn flush_large(&self, state: &mut Guard<'_>, ino: InodeNo) -> Result<()> {
         let dirty: Vec<(u64, u64)> = {
-            let Ok(file) = state.inode(ino).and_then(|inode| inode.file()) else {
+            let Ok(file) = state.inodes.get(ino).and_then(|inode| inode.file()) else {
                 return Ok(());
             };
             // From the few that are unlogged: a file may have very many dirty ones.
@@ -46,40 +45,43 @@ impl Engine {
 
     /// Turns a dirty record into a leaf, unless it changes meanwhile.
     fn seal_record(&self, state: &mut Guard<'_>, ino: InodeNo, recno: u64) -> Result<()> {
-        let epoch = self.begin_put(state);
-        let found = Self::dirty_version(state, ino, recno).map(|version| {
-            let start = recno * u64::from(self.record_size);
-            let plan = self.plan(state, ino, start, self.record_size as usize)?;
-            Ok::<_, Error>((version, plan))
-        });
-        let Some(found) = found else {
-            self.end_put(state);
+        let put = self.begin_put(state);
+        let Some(version) = Self::dirty_version(put.state, ino, recno) else {
             return Ok(());
         };
-        let sealed = MutexGuard::unlocked(state, || -> Result<_> {
-            let (version, plan) = found?;
-            let (block, link) = seal_leaf(&mut rand::rng(), epoch, &plan.run(&self.blocks)?);
-            self.blocks.store.put(epoch, &[block], PutHint::Bulk)?;
-            Ok((version, link))
+        let start = recno * u64::from(self.record_size);
+        let plan = self.plan(put.state, ino, start, self.record_size as usize)?;
+        let sealed = MutexGuard::unlocked(put.state, || -> Result<_> {
+            let (block, link) = seal_leaf(&mut rand::rng(), put.epoch, &plan.run(&self.blocks)?);
+            self.blocks.store.put(put.epoch, &[block], PutHint::Bulk)?;
+            Ok(link)
         });
-        self.end_put(state);
-        let (version, link) = match sealed {
+        drop(put);
+        let link = match sealed {
             // A commit freed what lay below; the record is as dirty as it was, and is logged as bytes.
             Err(Error::Merkle(cairn_merkle::Error::Missing { .. })) => return Ok(()),
             other => other?,
         };
-        state.bulk_puts += 1;
+        state.puts.land();
         if Self::dirty_version(state, ino, recno) == Some(version) {
             self.set_record(state, ino, recno, Rec::Clean(link))
         } else {
-            state.overhead_bytes += DROPPED_BYTES;
-            state.dropped.push(link);
+            state.open.drop_leaf(link);
             Ok(())
         }
     }
 
     fn dirty_version(state: &State, ino: InodeNo, recno: u64) -> Option<u64> {
-        match state.inode(ino).ok()?.file().ok()?.open.records().get(&recno)? {
+        match state
+            .inodes
+            .get(ino)
+            .ok()?
+            .file()
+            .ok()?
+            .open
+            .records()
+            .get(&recno)?
+        {
             Rec::Dirty(dirty) => Some(dirty.version),
             _ => None,
         }
@@ -93,9 +95,9 @@ impl Engine {
         self.locate(state, ino)?;
         let record_size = self.record_size;
         let State {
-            inodes, log, epoch, ..
+            inodes, log, open, ..
         } = state;
-        let inode = inodes.get_mut(&ino).ok_or(Error::NoEntry)?;
+        let inode = inodes.get_mut(ino)?;
         // Lent to the log, byte by byte: an append to a record that is nearly full must not copy all of it.
         let file = inode.file()?;
         let parts = file.unlogged.records.iter().flat_map(|(recno, ranges)| {
@@ -108,16 +110,30 @@ impl Engine {
             low: file.unlogged.low,
             parts: parts.collect(),
         };
-        log.push(*epoch, &op);
+        log.push(open.number(), &op);
         inode.file_mut()?.unlogged = Unlogged::default();
         Ok(())
     }
 
+    /// Before an epoch is closed: notes for the log what files that are synced again and again have not synced yet. The
+    /// next sync takes it from there, and need not wait for the commit.
+    pub(crate) fn log_for_syncs(&self, state: &mut State) {
+        for ino in state.inodes.take_synced() {
+            if let Err(error) = self.log_content(state, ino) {
+                // It is as it was: a sync waits for the commit.
+                tracing::debug!(%error, ino = ino.0, "not logged ahead of a commit");
+            }
+        }
+    }
+
     /// Whether the log lacks some of a file's content. Of files without a name the log says nothing.
     fn has_unlogged(state: &State, ino: InodeNo) -> Result<bool> {
-        let inode = state.inode(ino)?;
+        let inode = state.inodes.get(ino)?;
         let unlogged = inode.file().is_ok_and(|file| !file.unlogged.is_empty());
-        Ok(unlogged && !state.replaying && inode.home != Home::Orphan && inode.meta.kind == Kind::File)
+        Ok(unlogged
+            && !state.life.is_replaying()
+            && inode.home != Home::Orphan
+            && inode.meta.kind == Kind::File)
     }
 
     /// Applies logged content: the counterpart of [`Self::log_content`].
@@ -130,7 +146,7 @@ impl Engine {
     ) -> Result<()> {
         let ino = meta.ino;
         if let Some(low) = low
-            && low < state.inode(ino)?.meta.size
+            && low < state.inodes.get(ino)?.meta.size
         {
             self.set_size(state, ino, low)?;
         }
@@ -139,7 +155,7 @@ impl Engine {
                 ReplayedPart::Base { recno, keep, link } => {
                     self.set_record(state, ino, recno, link.map_or(Rec::Hole, Rec::Clean))?;
                     if keep < self.record_size {
-                        let file = state.change(ino)?.file_mut()?;
+                        let file = state.inodes.change(ino)?.file_mut()?;
                         file.open.keep(recno, self.record_size, keep);
                     }
                 }
@@ -152,7 +168,7 @@ impl Engine {
                 }
             }
         }
-        let inode = state.change(ino)?;
+        let inode = state.inodes.change(ino)?;
         let kept = (inode.meta.stored, inode.meta.nlink);
         inode.meta = meta.clone();
         (inode.meta.stored, inode.meta.nlink) = kept;

@@ -14,14 +14,13 @@ impl Engine {
     pub fn read(&self, ino: InodeNo, offset: u64, len: usize) -> Result<Buffer> {
         loop {
             let (plan, commits) = {
-                let mut state = self.state.lock();
-                self.enter(&mut state, ino)?;
-                (self.plan(&state, ino, offset, len)?, state.commits_done)
+                let state = self.begin_read(ino)?;
+                (self.plan(&state, ino, offset, len)?, state.commits.done())
             };
             match plan.run(&self.blocks) {
                 // A commit may have freed what the plan was about to read; a newer plan knows the newer blocks.
                 Err(Error::Merkle(cairn_merkle::Error::Missing { .. }))
-                    if self.state.lock().commits_done != commits => {}
+                    if self.state.lock().commits.done() != commits => {}
                 done => return done,
             }
         }
@@ -46,7 +45,7 @@ impl Engine {
     }
 
     pub(crate) fn plan(&self, state: &State, ino: InodeNo, offset: u64, len: usize) -> Result<Plan> {
-        let inode = state.inode(ino)?;
+        let inode = state.inodes.get(ino)?;
         let (file, size) = (inode.file()?, inode.meta.size);
         Ok(Plan::new(file, size, offset, len as u64, self.record_size))
     }

@@ -6,7 +6,7 @@
 //! ```
 
 use crate::blocks::Cached;
-use crate::data::admit::DROPPED_BYTES;
+use crate::data::admit::{Refused, Tried};
 use crate::data::layer::{Layer, Rec, cut};
 use crate::engine::{Engine, Guard};
 use crate::state::State;
@@ -29,38 +29,39 @@ impl Engine {
     /// changes them, and not a cache that writes back what was changed before.
     ///
     /// # Errors
-    /// [`Error::NoSpace`], [`Error::TooLarge`], [`Error::ReadOnly`].
-    pub fn write(
+    /// [`Error::NoSpace`], [`Error::TooLarge`], [`Error::ReadOnly`]; that a commit must come first.
+    pub(crate) fn try_write(
         &self,
         ino: InodeNo,
-        offset: u64,
-        bytes: &[u8],
+        (offset, bytes): (u64, &[u8]),
         caller: Caller,
         unprivileges: bool,
-    ) -> Result<()> {
+        tried: &mut Tried,
+    ) -> Result<(), Refused> {
         let end = offset
             .checked_add(bytes.len() as u64)
             .filter(|end| *end <= SIZE_MAX)
             .ok_or(Error::TooLarge)?;
         let mut state = self.state.lock();
+        // Not by way of `begin_change`: admission, which may wait, comes after the look at the file's index.
         Self::writable(&state, ino)?;
         self.enter(&mut state, ino)?;
-        state.inode(ino)?.file()?;
+        state.inodes.get(ino)?.file()?;
         if bytes.is_empty() {
             return Ok(());
         }
         self.reach_records(&mut state, ino, offset, end)?;
-        self.admit_bytes(&mut state, bytes.len() as u64)?;
-        let epoch = self.begin_put(&mut state);
-        let chunks = MutexGuard::unlocked(&mut state, || self.seal_whole(epoch, offset, bytes));
-        self.end_put(&mut state);
+        self.admit_bytes(&mut state, bytes.len() as u64, tried)?;
+        let put = self.begin_put(&mut state);
+        let chunks = MutexGuard::unlocked(put.state, || self.seal_whole(put.epoch, offset, bytes));
+        drop(put);
         let chunks = chunks?;
         let state = &mut *state;
         self.revive(state, ino)?;
         for (recno, chunk) in chunks {
             self.apply_chunk(state, ino, recno, chunk)?;
         }
-        let inode = state.change(ino)?;
+        let inode = state.inodes.change(ino)?;
         inode.meta.size = inode.meta.size.max(end);
         self.stamp(state, ino, caller)?;
         if unprivileges {
@@ -81,7 +82,7 @@ impl Engine {
         let size = u64::from(self.record_size);
         let (first, last) = (from / size, until.saturating_sub(1) / size);
         loop {
-            let file = state.inode(ino)?.file()?;
+            let file = state.inodes.get(ino)?.file()?;
             let Stored::Index(root) = &file.stored else {
                 return Ok(());
             };
@@ -90,13 +91,13 @@ impl Engine {
             if index::reach(&Cached(&self.blocks), root, first, last, floor).is_ok() {
                 return Ok(());
             }
-            let (root, commits) = (root.clone(), state.commits_done);
+            let (root, commits) = (root.clone(), state.commits.done());
             let reached =
                 MutexGuard::unlocked(state, || index::reach(&self.blocks, &root, first, last, floor));
             self.revive(state, ino)?;
             match reached {
                 // A commit may have freed what was to be read; its own nodes are newer.
-                Err(cairn_merkle::Error::Missing { .. }) if state.commits_done != commits => {}
+                Err(cairn_merkle::Error::Missing { .. }) if state.commits.done() != commits => {}
                 done => return Ok(done?),
             }
         }
@@ -133,8 +134,8 @@ impl Engine {
     fn apply_chunk(&self, state: &mut State, ino: InodeNo, recno: u64, chunk: Chunk) -> Result<()> {
         match chunk {
             Chunk::Whole(link) => {
-                state.bulk_puts += 1;
-                state.put_bytes += u64::from(self.record_size);
+                state.puts.land();
+                state.open.put_leaf(self.record_size.into());
                 self.set_record(state, ino, recno, Rec::Clean(link))
             }
             Chunk::Part { offset, bytes } => self.write_piece(state, ino, recno, offset, bytes),
@@ -142,9 +143,11 @@ impl Engine {
     }
 
     pub(crate) fn set_record(&self, state: &mut State, ino: InodeNo, recno: u64, rec: Rec) -> Result<()> {
-        let file = state.change(ino)?.file_mut()?;
+        let file = state.inodes.change(ino)?.file_mut()?;
         file.unlogged.replace(recno);
-        Self::change_layer(state, ino, |open, dropped| open.set(recno, rec, dropped))
+        let set = |layer: &mut Layer, dropped: &mut Vec<Link>| layer.set(recno, rec, dropped);
+        state.open.change_layer(&mut file.open, set);
+        Ok(())
     }
 
     pub(crate) fn write_piece(
@@ -155,35 +158,11 @@ impl Engine {
         offset: u32,
         bytes: Vec<u8>,
     ) -> Result<()> {
-        let file = state.change(ino)?.file_mut()?;
+        let file = state.inodes.change(ino)?.file_mut()?;
         file.unlogged.touch(recno, offset, offset + bytes.len() as u32);
-        let record_size = self.record_size;
-        let grown = Self::change_layer(state, ino, |open, _| {
-            open.write(recno, record_size, offset, bytes)
-        })?;
-        state.dirty_bytes += grown as u64;
+        let write = |layer: &mut Layer| layer.write(recno, self.record_size, offset, bytes);
+        state.open.write(&mut file.open, write);
         Ok(())
-    }
-
-    /// Changes a file's open layer, and counts what that takes. Leaves that go are pushed to the second argument.
-    fn change_layer<T>(
-        state: &mut State,
-        ino: InodeNo,
-        change: impl FnOnce(&mut Layer, &mut Vec<Link>) -> T,
-    ) -> Result<T> {
-        let mut dropped = std::mem::take(&mut state.dropped);
-        let dropped_before = dropped.len();
-        let changed = state.change(ino).and_then(|inode| {
-            let open = &mut inode.file_mut()?.open;
-            let before = open.overhead();
-            let done = change(open, &mut dropped);
-            Ok((done, open.overhead().saturating_sub(before)))
-        });
-        state.overhead_bytes += (dropped.len() - dropped_before) as u64 * DROPPED_BYTES;
-        state.dropped = dropped;
-        let (done, grown) = changed?;
-        state.overhead_bytes += grown;
-        Ok(done)
     }
 
     /// Gives a file another size.
@@ -191,8 +170,8 @@ impl Engine {
         if size > SIZE_MAX {
             return Err(Error::TooLarge);
         }
-        state.inode(ino)?.file()?;
-        let inode = state.change(ino)?;
+        state.inodes.get(ino)?.file()?;
+        let inode = state.inodes.change(ino)?;
         let shrinks = size < inode.meta.size;
         inode.meta.size = size;
         let file = inode.file_mut()?;
@@ -200,8 +179,9 @@ impl Engine {
         if shrinks {
             let record_size = self.record_size;
             file.unlogged.cut(size, size.div_ceil(u64::from(record_size)));
-            state.deleted = true;
-            Self::change_layer(state, ino, |open, dropped| open.cut(size, record_size, dropped))?;
+            state.commits.note_deleted();
+            let cut = |layer: &mut Layer, dropped: &mut Vec<Link>| layer.cut(size, record_size, dropped);
+            state.open.change_layer(&mut file.open, cut);
         }
         Ok(())
     }

@@ -114,14 +114,7 @@ impl<O: Operations + ?Sized> Edge<O> {
     /// A sync that takes as long as the hop to another thread is answered here; see [`Pool`]. Not
     /// while other requests wait, which may be syncs and share one; nor while syncs are slow, when
     /// others may come.
-    fn sync(
-        &self,
-        span: EnteredSpan,
-        what: &'static str,
-        node: INodeNo,
-        data_only: bool,
-        reply: ReplyEmpty,
-    ) {
+    fn sync(&self, span: EnteredSpan, what: &'static str, node: INodeNo, data_only: bool, reply: ReplyEmpty) {
         if self.fs.fsync_is_short(ino(node)) {
             let _next = Lingering(&self.linger, After::Sync);
             // Ends before the wait for the next request.

@@ -1,9 +1,10 @@
 //! A new volume, and a new header for an old one.
 
+use crate::commit::open::HeaderBlock;
 use crate::engine::Engine;
 use crate::life::open::Opening;
 use crate::stored::record::{Meta, Record, Stored, Xattrs};
-use crate::stored::volume::Volume;
+use crate::stored::volume::{Trees, Volume};
 use crate::{Caller, Config, Error, InodeNo, Kind, Quota, Result};
 use cairn_merkle::{BlockStore, Commit, Epoch, Head, HeadSwap, Header, PutHint, VolumeKey};
 use rand::Rng;
@@ -78,22 +79,24 @@ fn empty(quota: Quota, owner: Caller) -> Volume {
     Volume {
         next_ino: InodeNo::FIRST.0,
         inodes: 1,
-        bytes: 0,
         quota_bytes: quota.bytes.unwrap_or(0),
         quota_inodes: quota.inodes.unwrap_or(0),
         dir_key: secret(),
         log_salt: secret(),
-        next_snapshot: 1,
-        root: Record {
-            meta,
-            xattrs: Xattrs::default(),
-            stored: Stored::None,
+        trees: Trees {
+            bytes: 0,
+            next_snapshot: 1,
+            root: Record {
+                meta,
+                xattrs: Xattrs::default(),
+                stored: Stored::None,
+            },
+            table: None,
+            orphans: None,
+            snapshots: None,
+            dead: None,
+            held: Default::default(),
         },
-        table: None,
-        orphans: None,
-        snapshots: None,
-        dead: None,
-        held: Default::default(),
         publication: Default::default(),
         repairs: Default::default(),
     }
@@ -118,9 +121,10 @@ impl Engine {
             return Err(cairn_merkle::Error::HeaderMismatch.into());
         }
         let mut state = self.state.lock();
-        state.header = renewed.encode().into();
-        state.header_hash = renewed.hash();
-        state.rekeyed = true;
+        state.open.rekey(HeaderBlock {
+            bytes: renewed.encode().into(),
+            hash: renewed.hash(),
+        });
         self.commit_locked(&mut state)
     }
 }

@@ -13,6 +13,9 @@
 //! far as they can be, and operations of the log that need a damaged block are skipped (redo.rs).
 
 use crate::blocks::Blocks;
+use crate::commit::committed::Committed;
+use crate::commit::epoch::Closed;
+use crate::commit::open::HeaderBlock;
 use crate::damage::{DamageRecord, KnownDamage, Table};
 use crate::engine::{Engine, Signals};
 use crate::life::newest::{Found, Newest, nothing};
@@ -33,6 +36,7 @@ use cairn_merkle::{
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 /// A volume whose newest commit, or an older one, has been found and verified, and in which nothing has been written
 /// yet: the caller judges whether it is the newest between [`Opening::newest`] and [`Opening::open`], and
@@ -162,7 +166,7 @@ impl Opening {
             submitted: published.submitted.clone(),
             publishing: published.publishing,
             changed: published.changed,
-            held_bytes: self.volume.held.bytes,
+            held_bytes: self.volume.trees.held.bytes,
             written_bytes: 0,
             full: false,
         }
@@ -194,7 +198,7 @@ impl Opening {
         let damage = DamageRecord::new(self.damage);
         let snapshots = Snapshots::load(
             &blocks,
-            self.volume.snapshots.as_ref(),
+            self.volume.trees.snapshots.as_ref(),
             self.version.epoch,
             &mut |error| {
                 damage.table(Table::Snapshots, &error.into());
@@ -203,6 +207,23 @@ impl Opening {
         let old_log = LogKey::new(&self.key, self.volume.log_salt);
         let mut salt = [0; 32];
         rand::rng().fill_bytes(&mut salt);
+        let committed = Committed {
+            version: self.version,
+            root_len: self.root_len,
+            closed: Closed {
+                at: Instant::now(),
+                written_bytes: 0,
+            },
+            inodes: self.volume.inodes,
+            head: self.head,
+            twin_doubted,
+            held_for: None,
+            restarts_log: false,
+        };
+        let header = HeaderBlock {
+            bytes: self.stored_header,
+            hash: self.header.hash(),
+        };
         let mut engine = Engine {
             log_key: LogKey::new(&self.key, salt),
             volume_id: self.header.volume_id,
@@ -210,8 +231,8 @@ impl Opening {
             state: Mutex::new(State::new(
                 self.volume,
                 snapshots,
-                (self.version.epoch, (self.version.root, self.root_len), self.head),
-                (self.stored_header, self.header.hash()),
+                committed,
+                header,
                 Parking::new(config.inodes_max, config.memory_bytes / INODES_SHARE),
             )),
             blocks,
@@ -226,7 +247,6 @@ impl Opening {
             committer: Mutex::new(None),
             logger: Mutex::new(None),
         };
-        engine.state.get_mut().twin_doubted = twin_doubted;
         engine.recover(self.version.epoch, &old_log, salt)?;
         let engine = Arc::new(engine);
         if !engine.config.read_only {
@@ -288,7 +308,7 @@ impl Engine {
     pub fn close(&self) -> Result<()> {
         {
             let mut state = self.state.lock();
-            if std::mem::replace(&mut state.closing, true) {
+            if state.life.close() {
                 return Ok(());
             }
             self.signals.wake.notify_all();
@@ -302,7 +322,7 @@ impl Engine {
         }
         let mut state = self.state.lock();
         let done = self.commit_locked(&mut state);
-        state.read_only.get_or_insert("it is being unmounted");
+        state.life.end_writing("it is being unmounted");
         drop(state);
         // A past version shares its store with an engine that goes on.
         if self.past {

@@ -42,10 +42,9 @@ impl Engine {
         let mut state = self.state.lock();
         if self.config.read_only {
             let lost = self.log_loss.is_some();
-            state.read_only = Some(if lost {
-                "what was synced is lost, and the loss was not accepted"
-            } else {
-                "it was mounted read-only"
+            state.life.end_writing(match lost {
+                true => "what was synced is lost, and the loss was not accepted",
+                false => "it was mounted read-only",
             });
             return Ok(());
         }
@@ -57,10 +56,10 @@ impl Engine {
         if self.log_loss.is_some() {
             self.blocks.store.drop_twins_ahead()?;
         }
-        state.stranded = self.stranded(head, &outcome.named)?;
+        state.open.free(self.stranded(head, &outcome.named)?);
         state.volume.log_salt = salt;
-        state.touched = true;
-        state.restarts_log = true;
+        state.open.touch();
+        state.committed.restarts_log = true;
         if let Ok(name) = Name::new(CHECK_NAME) {
             state.snapshots.to_destroy.push(name);
         }
@@ -70,16 +69,17 @@ impl Engine {
     /// The state as of the last commit and the log.
     fn restore(&self, head: Epoch, old_log: &LogKey) -> Result<Outcome> {
         let mut state = self.state.lock();
-        let root = state.volume.root.clone();
-        state.insert(Inode::new(root.meta, root.xattrs, root.stored, Home::Root));
-        state.replaying = true;
-        self.load_orphans(&mut state)?;
-        let outcome = match self.past {
-            false => self.replay(&mut state, head, old_log)?,
-            true => Outcome::default(),
-        };
-        state.replaying = false;
-        Ok(outcome)
+        let root = state.volume.trees.root.clone();
+        state
+            .inodes
+            .insert(Inode::new(root.meta, root.xattrs, root.stored, Home::Root));
+        Self::replaying(&mut state, |state| {
+            self.load_orphans(state)?;
+            match self.past {
+                false => self.replay(state, head, old_log),
+                true => Ok(Outcome::default()),
+            }
+        })
     }
 
     /// Brings the inodes that were unlinked while open into memory, where the next commit finds them dead. Those in a
@@ -88,7 +88,7 @@ impl Engine {
         let mut damaged = false;
         let orphans = btree::range_past(
             &self.blocks,
-            state.volume.orphans.as_ref(),
+            state.volume.trees.orphans.as_ref(),
             std::ops::Bound::Unbounded,
             usize::MAX,
             &mut |_, error| {
@@ -98,18 +98,18 @@ impl Engine {
             },
         )?;
         if damaged {
-            state.parking.lose_orphans();
+            state.inodes.parking_mut().lose_orphans();
         }
         for entry in orphans {
             let record = Record::decode(&entry.value, &entry.links)?;
             let ino = record.meta.ino;
-            state.insert(Inode::new(
+            state.inodes.insert(Inode::new(
                 record.meta,
                 record.xattrs,
                 record.stored,
                 Home::Orphan,
             ));
-            state.change(ino)?;
+            state.inodes.change(ino)?;
         }
         Ok(())
     }

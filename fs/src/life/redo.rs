@@ -74,8 +74,8 @@ impl Touched {
     fn place(&self, state: &State) -> Vec<u8> {
         let inode = self.needs[0].or(self.brings).unwrap_or(InodeNo::ROOT);
         match &self.names[0] {
-            Some((dir, name)) => state.path_in(*dir, name),
-            None => state.path_of(inode),
+            Some((dir, name)) => state.inodes.path_in(*dir, name),
+            None => state.inodes.path_of(inode),
         }
     }
 }
@@ -103,7 +103,7 @@ impl Engine {
         let touched = Touched::of(&op);
         if let Replayed::Locate { ino, .. } = &op
             && !redo.lost_names.is_empty()
-            && state.inodes.contains_key(ino)
+            && state.inodes.has(*ino)
         {
             // Wherever its name is.
             return Ok(());
@@ -134,7 +134,8 @@ impl Engine {
         for cid in parts.iter().filter_map(ReplayedPart::block) {
             if !self.blocks.store.holds(&cid)? {
                 let missing = cairn_merkle::Error::Missing { cid };
-                self.damage.lost(state.path_of(meta.ino), &(&missing).into());
+                self.damage
+                    .lost(state.inodes.path_of(meta.ino), &(&missing).into());
             }
         }
         Ok(())

@@ -85,7 +85,7 @@ impl Engine {
                     })?;
                 }
                 if walk.end.is_none() {
-                    state.epoch = state.epoch.max(pos.epoch);
+                    state.open.reach(pos.epoch);
                 }
             }
         }

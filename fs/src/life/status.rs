@@ -43,21 +43,21 @@ impl Engine {
     pub fn status(&self) -> Status {
         let state = self.state.lock();
         let limit = |limit: u64| Some(limit).filter(|limit| *limit != 0);
-        let dirty_bytes = state.dirty_bytes + state.frozen_bytes;
+        let dirty_bytes = state.dirty_bytes();
         Status {
             volume_id: self.volume_id,
-            epoch: state.committed,
-            root: state.root,
+            epoch: state.committed.epoch(),
+            root: state.committed.version.root,
             dirty_bytes,
             memory_bytes: state.counted_bytes() + self.blocks.cached_bytes(),
-            used_bytes: state.volume.bytes,
+            used_bytes: state.volume.trees.bytes,
             inodes: state.volume.inodes,
-            destroying: state.destroying,
+            destroying: state.commits.destroying(),
             quota: Quota {
                 bytes: limit(state.volume.quota_bytes),
                 inodes: limit(state.volume.quota_inodes),
             },
-            read_only: state.read_only,
+            read_only: state.life.read_only(),
             repaired: state.volume.repairs.summary.clone(),
             log_loss: self.log_loss.clone(),
             log_torn: self.log_torn.clone(),
@@ -71,14 +71,8 @@ impl Engine {
     pub fn statfs(&self) -> Result<StatFs> {
         let stats = self.blocks.store.stats()?;
         let state = self.state.lock();
-        let used = state.volume.bytes
-            + state.dirty_bytes
-            + state.frozen_bytes
-            + state.put_bytes
-            + state.frozen_put_bytes;
-        let free = stats
-            .available_bytes
-            .saturating_sub(state.dirty_bytes + state.frozen_bytes);
+        let used = state.volume.trees.bytes + state.dirty_bytes() + state.put_bytes();
+        let free = stats.available_bytes.saturating_sub(state.dirty_bytes());
         let (total_bytes, free_bytes) = match state.volume.quota_bytes {
             0 => (used + free, free),
             quota => (quota, quota.saturating_sub(used).min(free)),
@@ -99,11 +93,11 @@ impl Engine {
     /// As [`Self::commit`].
     pub fn set_quota(&self, quota: Quota) -> Result<()> {
         let mut state = self.state.lock();
-        state.writable()?;
+        state.life.writable()?;
         state.volume.quota_bytes = quota.bytes.unwrap_or(0);
         state.volume.quota_inodes = quota.inodes.unwrap_or(0);
-        state.volume.publication.changed = state.epoch;
-        state.touched = true;
+        state.volume.publication.changed = state.open.number();
+        state.open.touch();
         self.commit_locked(&mut state)
     }
 }

@@ -65,9 +65,6 @@ pub(crate) struct LogBuffer {
     pub(crate) has_logger: bool,
     /// Who asked to be told when the log is durable up to a position.
     pub(crate) waiting: Vec<Waiter>,
-    /// Puts for the open epoch that have not ended, and whether a freeze waits for them.
-    pub(crate) putting: u32,
-    pub(crate) freezing: bool,
 }
 
 /// Operations of one record to be.

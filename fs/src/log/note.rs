@@ -9,21 +9,21 @@ use crate::{InodeNo, Result};
 impl Engine {
     /// Notes an operation for the intent log, preceded by where its inodes are found if the log does not say yet.
     pub(crate) fn log(&self, state: &mut State, inodes: &[InodeNo], op: &Op<'_>) -> Result<()> {
-        if state.replaying {
+        if state.life.is_replaying() {
             return Ok(());
         }
         for ino in inodes {
             self.locate(state, *ino)?;
         }
-        let epoch = state.epoch;
+        let epoch = state.open.number();
         state.log.push(epoch, op);
         Ok(())
     }
 
     /// Tells the log where an inode is found, if it does not say yet.
     pub(crate) fn locate(&self, state: &mut State, ino: InodeNo) -> Result<()> {
-        let epoch = state.epoch;
-        let inode = state.inode_mut(ino)?;
+        let epoch = state.open.number();
+        let inode = state.inodes.get_mut(ino)?;
         if ino == InodeNo::ROOT || inode.located == epoch {
             return Ok(());
         }

@@ -27,7 +27,7 @@ impl Engine {
     pub(crate) fn flush_log(&self, state: &mut Guard<'_>) -> Result<()> {
         let wanted = state.log.pushed;
         while state.log.durable < wanted {
-            state.writable()?;
+            state.life.writable()?;
             if state.log.leader {
                 self.signals.logged.wait(state);
                 continue;
@@ -37,12 +37,10 @@ impl Engine {
             let upto = state.log.pushed;
             let records = state.log.seal(&self.log_key);
             let most = WRITTEN_MAX.min(self.config.memory_bytes / 8 * WRITTEN_EIGHTHS);
-            if state.log.written > most && !state.committing {
-                state.commit_wanted = true;
-                self.signals.wake.notify_all();
+            if state.log.written > most && !state.commits.is_under_way() {
+                self.want_commit(state);
             }
-            let puts = state.bulk_puts;
-            let sync = puts > state.bulk_synced;
+            let (landed, sync) = (state.puts.landed(), state.puts.needs_sync());
             let done = MutexGuard::unlocked(state, || -> Result<()> {
                 if sync {
                     self.blocks.store.sync()?;
@@ -54,7 +52,7 @@ impl Engine {
             match done {
                 Ok(()) => {
                     state.log.is_synced();
-                    state.bulk_synced = state.bulk_synced.max(puts);
+                    state.puts.synced(landed);
                     state.log.is_durable_to(upto, begun);
                     self.want_mark(state);
                 }
@@ -128,12 +126,12 @@ impl Engine {
                 self.write_mark(&mut state);
             } else if !state.log.waiting.is_empty() {
                 let flushed = self.flush_log(&mut state);
-                let read_only = state.read_only;
+                let read_only = state.life.read_only();
                 let refused = || read_only.map_or(Error::NoSpace, Error::ReadOnly);
                 // Those who came after a failure are told the same; without one, those for whom a commit did the work.
                 let failed: Option<&dyn Fn() -> Error> = flushed.is_err().then_some(&refused);
                 self.answer_waiting(&mut state, failed);
-            } else if state.closing {
+            } else if state.life.is_closing() {
                 return;
             } else if let Some(due) = state.log.mark_due {
                 self.signals.log_wanted.wait_until(&mut state, due);
@@ -152,7 +150,7 @@ impl Engine {
         while state.log.leader {
             self.signals.logged.wait(state);
         }
-        if state.log.holds_back || state.read_only.is_some() {
+        if state.log.holds_back || state.life.read_only().is_some() {
             return;
         }
         let records = state.log.seal(&self.log_key);
@@ -175,10 +173,10 @@ impl Engine {
     /// Whether [`Self::fsync_then`] would take no longer than one append of a few records; a guess.
     pub fn fsync_is_short(&self, ino: InodeNo) -> bool {
         let state = self.state.lock();
-        if state.bulk_puts > state.bulk_synced {
+        if state.puts.needs_sync() {
             return false;
         }
-        match state.inode(ino).and_then(|inode| inode.file()) {
+        match state.inodes.get(ino).and_then(|inode| inode.file()) {
             Ok(file) => !file.frozen_unlogged && file.unlogged.is_short(),
             Err(_) => true,
         }
@@ -201,7 +199,7 @@ impl Engine {
     pub fn fsync_then(&self, ino: InodeNo, data_only: bool, wanted: bool, done: SyncDone) {
         let mut state = self.state.lock();
         let here = !state.log.leader && !wanted;
-        if here || !state.log.has_logger || state.closing {
+        if here || !state.log.has_logger || state.life.is_closing() {
             drop(state);
             return done(self.fsync(ino, data_only));
         }
@@ -230,21 +228,22 @@ impl Engine {
         if self.config.read_only {
             return Ok(false);
         }
-        state.writable()?;
+        state.life.writable()?;
         self.enter(state, ino)?;
-        if let Ok(file) = state.inode_mut(ino)?.file_mut() {
+        if let Ok(file) = state.inodes.get_mut(ino)?.file_mut() {
             file.synced = true;
         }
         self.flush_large(state, ino)?;
-        while matches!(state.inode(ino).and_then(|inode| inode.file()), Ok(file) if file.frozen_unlogged) {
-            state.writable()?;
-            if state.stalled.is_some() {
+        while matches!(state.inodes.get(ino).and_then(|inode| inode.file()), Ok(file) if file.frozen_unlogged)
+        {
+            state.life.writable()?;
+            if state.commits.stalled().is_some() {
                 return Err(Error::NoSpace);
             }
             self.signals.committed.wait(state);
         }
         self.log_content(state, ino)?;
-        let inode = state.inode_mut(ino)?;
+        let inode = state.inodes.get_mut(ino)?;
         match std::mem::take(&mut inode.lost) {
             true => Err(Error::Damaged("some of what was written could not be stored")),
             false => Ok(true),

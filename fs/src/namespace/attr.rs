@@ -65,18 +65,14 @@ impl Engine {
     /// # Errors
     /// [`Error::ReadOnly`], [`Error::NoSpace`] or [`Error::TooLarge`] for a size.
     pub fn setattr(&self, ino: InodeNo, set: SetAttr, caller: Caller) -> Result<Attr> {
-        let mut state = self.state.lock();
-        Self::writable(&state, ino)?;
         let shrinks = |inode: &Inode| set.size.is_some_and(|size| size < inode.meta.size);
-        let claim = match state.inode(ino).is_ok_and(shrinks) {
-            true => Claim::Less,
-            false => Claim::More,
-        };
-        self.wait_for_room(&mut state, claim)?;
-        let state = &mut *state;
-        self.enter(state, ino)?;
+        let mut entered =
+            self.begin_change_as(ino, |state| match state.inodes.get(ino).is_ok_and(shrinks) {
+                true => Claim::Less,
+                false => Claim::More,
+            })?;
         // The kernel has not looked: it took out what a `chown` to nobody does before it checked.
-        let inode = state.inode(ino)?;
+        let inode = entered.inode();
         let strange = caller.uid != 0 && caller.uid != inode.meta.uid;
         let left = left_by(inode, &set, caller);
         if strange && is_to_nobody(inode, &set) && mode_left(inode, left) != inode.meta.mode {
@@ -84,23 +80,24 @@ impl Engine {
                 "set-id bits are taken away by a file's owner",
             ));
         }
+        let state = &mut *entered;
         if let Some(size) = set.size {
             self.set_size(state, ino, size)?;
             self.stamp(state, ino, caller)?;
         }
-        let inode = state.change(ino)?;
+        let inode = state.inodes.change(ino)?;
         apply(inode, &set, caller);
         if let Ok(file) = inode.file_mut() {
             file.unlogged.meta |= set.size.is_some();
         }
-        state.weigh(ino);
+        state.inodes.weigh(ino);
         self.log_attr(state, ino)?;
-        Ok(state.inode(ino)?.attr())
+        Ok(state.inodes.get(ino)?.attr())
     }
 
     /// After a change of a file's bytes: its times, unless the kernel keeps them.
     pub(crate) fn stamp(&self, state: &mut State, ino: InodeNo, caller: Caller) -> Result<()> {
-        let inode = state.change(ino)?;
+        let inode = state.inodes.change(ino)?;
         if !caller.kernel_stamps {
             inode.meta.mtime = caller.now;
             inode.meta.ctime = caller.now;
@@ -111,7 +108,7 @@ impl Engine {
 
     /// After a change of a file's bytes: what its program may no longer do.
     pub(crate) fn unprivilege(&self, state: &mut State, ino: InodeNo, caller: Caller) -> Result<()> {
-        if drop_privileges(state.change(ino)?, caller.set_id) {
+        if drop_privileges(state.inodes.change(ino)?, caller.set_id) {
             self.log_attr(state, ino)?;
         }
         Ok(())
@@ -119,7 +116,7 @@ impl Engine {
 
     /// Notes all attributes but the size, which goes with the content.
     fn log_attr(&self, state: &mut State, ino: InodeNo) -> Result<()> {
-        let inode = state.inode(ino)?;
+        let inode = state.inodes.get(ino)?;
         let (meta, xattrs) = (inode.meta.clone(), inode.xattrs.clone());
         self.log(
             state,
@@ -138,7 +135,7 @@ impl Engine {
         meta: &crate::stored::record::Meta,
         xattrs: Xattrs,
     ) -> Result<()> {
-        let inode = state.change(meta.ino)?;
+        let inode = state.inodes.change(meta.ino)?;
         inode.meta.mode = meta.mode;
         inode.meta.uid = meta.uid;
         inode.meta.gid = meta.gid;
@@ -146,7 +143,7 @@ impl Engine {
         inode.meta.mtime = meta.mtime;
         inode.meta.ctime = meta.ctime;
         inode.xattrs = xattrs;
-        state.weigh(meta.ino);
+        state.inodes.weigh(meta.ino);
         Ok(())
     }
 
@@ -159,13 +156,12 @@ impl Engine {
         if ino == InodeNo::SNAPSHOTS {
             return Err(Error::NoXattr);
         }
-        let mut state = self.state.lock();
-        self.enter(&mut state, ino)?;
+        let state = self.begin_read(ino)?;
         if let Some(value) = self.version_xattr(&state, name) {
             return value;
         }
         require_kept(name)?;
-        state.inode(ino)?.xattrs.get(name).cloned().ok_or(Error::NoXattr)
+        state.inode().xattrs.get(name).cloned().ok_or(Error::NoXattr)
     }
 
     /// Names of all extended attributes.
@@ -176,9 +172,7 @@ impl Engine {
         if ino == InodeNo::SNAPSHOTS {
             return Ok(Vec::new());
         }
-        let mut state = self.state.lock();
-        self.enter(&mut state, ino)?;
-        Ok(state.inode(ino)?.xattrs.keys().cloned().collect())
+        Ok(self.begin_read(ino)?.inode().xattrs.keys().cloned().collect())
     }
 
     /// Sets an extended attribute. An access list also sets the mode bits it stands for.
@@ -198,12 +192,8 @@ impl Engine {
             return Err(Error::NotPermitted("attributes in cairn. tell of the volume"));
         }
         require_kept(name)?;
-        let mut state = self.state.lock();
-        Self::writable(&state, ino)?;
-        self.wait_for_room(&mut state, Claim::More)?;
-        let state = &mut *state;
-        self.enter(state, ino)?;
-        let inode = state.inode(ino)?;
+        let mut entered = self.begin_change(ino, Claim::More)?;
+        let inode = entered.inode();
         match (mode, inode.xattrs.contains_key(name)) {
             (XattrMode::Create, true) => return Err(Error::Exists),
             (XattrMode::Replace, false) => return Err(Error::NoXattr),
@@ -218,12 +208,13 @@ impl Engine {
         if others + name.len() + value.len() > XATTR_BYTES_MAX {
             return Err(Error::XattrTooLarge);
         }
-        let inode = state.change(ino)?;
+        let state = &mut *entered;
+        let inode = state.inodes.change(ino)?;
         if set_list(inode, name, value, caller.set_id)? {
             Arc::make_mut(&mut inode.xattrs).insert(name.to_vec(), value.to_vec());
         }
         inode.meta.ctime = caller.now;
-        state.weigh(ino);
+        state.inodes.weigh(ino);
         self.log_attr(state, ino)
     }
 
@@ -233,20 +224,17 @@ impl Engine {
     /// [`Error::NoXattr`], [`Error::ReadOnly`]; for names outside the namespaces of xattr(7), [`Error::Unsupported`].
     pub fn removexattr(&self, ino: InodeNo, name: &[u8], caller: Caller) -> Result<()> {
         require_kept(name)?;
-        let mut state = self.state.lock();
-        Self::writable(&state, ino)?;
-        self.wait_for_room(&mut state, Claim::Less)?;
-        let state = &mut *state;
-        self.enter(state, ino)?;
-        if !state.inode(ino)?.xattrs.contains_key(name) {
+        let mut entered = self.begin_change(ino, Claim::Less)?;
+        if !entered.inode().xattrs.contains_key(name) {
             // As local filesystems have it: afterwards there is no list, and tools rely on that.
             let is_list = name == acl::ACCESS || name == acl::DEFAULT;
             return if is_list { Ok(()) } else { Err(Error::NoXattr) };
         }
-        let inode = state.change(ino)?;
+        let state = &mut *entered;
+        let inode = state.inodes.change(ino)?;
         Arc::make_mut(&mut inode.xattrs).remove(name);
         inode.meta.ctime = caller.now;
-        state.weigh(ino);
+        state.inodes.weigh(ino);
         self.log_attr(state, ino)
     }
 }

@@ -6,7 +6,8 @@
 //!                              replay comes in here, with facts that were checked once
 //! ```
 
-use crate::data::admit::{Admitted, Claim, name_bytes};
+use crate::commit::open::name_bytes;
+use crate::data::admit::{Claim, Refused, Tried};
 use crate::engine::Engine;
 use crate::log::op::Op;
 use crate::namespace::acl;
@@ -22,103 +23,63 @@ use crate::{Attr, Caller, Error, InodeNo, Kind, Name, Result, Time};
 const TARGET_MAX: usize = 4095;
 
 /// What is to be made.
-struct NewInode {
+pub(crate) struct NewInode {
     kind: Kind,
     mode: u32,
     rdev: u32,
     stored: Stored,
 }
 
-impl Engine {
-    /// Makes a file of any kind but directory and symlink. The kernel holds one reference to it.
-    ///
-    /// # Errors
-    /// [`Error::Exists`], [`Error::NoSpace`], [`Error::ReadOnly`].
-    pub fn mknod(
-        &self,
-        parent: InodeNo,
-        name: &Name,
-        kind: Kind,
-        mode: u32,
-        rdev: u32,
-        caller: Caller,
-    ) -> Result<Attr> {
-        self.make(
-            parent,
-            name,
-            NewInode {
-                kind,
-                mode,
-                rdev,
-                stored: Stored::None,
-            },
-            caller,
-        )
+impl NewInode {
+    /// Anything but a symbolic link.
+    pub(crate) fn empty(kind: Kind, mode: u32, rdev: u32) -> Self {
+        Self {
+            kind,
+            mode,
+            rdev,
+            stored: Stored::None,
+        }
     }
 
-    /// Makes a directory; in `.snapshots`, takes a snapshot of that name.
+    /// A symbolic link.
     ///
     /// # Errors
-    /// As [`Self::mknod`].
-    pub fn mkdir(&self, parent: InodeNo, name: &Name, mode: u32, caller: Caller) -> Result<Attr> {
-        if parent == InodeNo::SNAPSHOTS {
-            self.snapshot_create(name, caller.now)?;
-            return self.lookup(parent, name);
-        }
-        self.make(
-            parent,
-            name,
-            NewInode {
-                kind: Kind::Directory,
-                mode,
-                rdev: 0,
-                stored: Stored::None,
-            },
-            caller,
-        )
-    }
-
-    /// Makes a symbolic link.
-    ///
-    /// # Errors
-    /// As [`Self::mknod`], and [`Error::NameTooLong`] for a target of 4096 bytes or more.
-    pub fn symlink(&self, parent: InodeNo, name: &Name, target: &[u8], caller: Caller) -> Result<Attr> {
-        if target.len() > TARGET_MAX {
-            return Err(Error::NameTooLong);
-        }
-        if target.is_empty() {
-            return Err(Error::NoEntry);
-        }
-        let stored = Stored::Inline(target.into());
-        self.make(
-            parent,
-            name,
-            NewInode {
+    /// [`Error::NameTooLong`] for a target of 4096 bytes or more, [`Error::NoEntry`] for none.
+    pub(crate) fn symlink(target: &[u8]) -> Result<Self> {
+        match target.len() {
+            0 => Err(Error::NoEntry),
+            1..=TARGET_MAX => Ok(Self {
                 kind: Kind::Symlink,
                 mode: 0o777,
                 rdev: 0,
-                stored,
-            },
-            caller,
-        )
-    }
-
-    fn make(&self, parent: InodeNo, name: &Name, new: NewInode, caller: Caller) -> Result<Attr> {
-        let mut state = self.state.lock();
-        Self::writable(&state, parent)?;
-        self.wait_for_room(&mut state, Claim::More)?;
-        self.enter(&mut state, parent)?;
-        let mut key = self.free_key(&mut state, parent, name)?;
-        if self.admit_inode(&mut state)? == Admitted::Anew {
-            self.enter(&mut state, parent)?;
-            key = self.free_key(&mut state, parent, name)?;
+                stored: Stored::Inline(target.into()),
+            }),
+            _ => Err(Error::NameTooLong),
         }
-        let state = &mut *state;
+    }
+}
+
+impl Engine {
+    /// Makes an inode with one name. The kernel holds one reference to it.
+    ///
+    /// # Errors
+    /// [`Error::Exists`], [`Error::NoSpace`], [`Error::ReadOnly`]; that a commit must come first.
+    pub(crate) fn try_make(
+        &self,
+        parent: InodeNo,
+        name: &Name,
+        new: &NewInode,
+        caller: Caller,
+        tried: &mut Tried,
+    ) -> Result<Attr, Refused> {
+        let state = &mut *self.begin_change(parent, Claim::More)?;
+        let key = self.free_key(state, parent, name)?;
+        self.admit_inode(state, tried)?;
         let ino = InodeNo(state.volume.next_ino);
         if view_of(ino) != 0 {
-            return Err(Error::NoSpace);
+            return Err(Error::NoSpace.into());
         }
-        let record = new_record(state.inode(parent)?, ino, new, caller);
+        let record = new_record(state.inodes.get(parent)?, ino, new, caller);
         self.log(
             state,
             &[parent],
@@ -129,14 +90,14 @@ impl Engine {
             },
         )?;
         self.apply_create(state, parent, key, record)?;
-        let inode = state.inode_mut(ino)?;
+        let inode = state.inodes.get_mut(ino)?;
         inode.lookups = 1;
         Ok(inode.attr())
     }
 
     /// The key of a name that is not taken in a directory that still exists.
     pub(crate) fn free_key(&self, state: &mut State, parent: InodeNo, name: &Name) -> Result<DirKey> {
-        let dir = state.inode(parent)?;
+        let dir = state.inodes.get(parent)?;
         dir.dir()?;
         if dir.home == Home::Orphan {
             return Err(Error::NoEntry);
@@ -159,7 +120,7 @@ impl Engine {
         record: Record,
     ) -> Result<()> {
         let (ino, kind, now) = (record.meta.ino, record.meta.kind, record.meta.ctime);
-        let located = state.epoch;
+        let located = state.open.number();
         let mut inode = Inode::new(
             record.meta,
             record.xattrs,
@@ -170,8 +131,8 @@ impl Engine {
             },
         );
         inode.located = located;
-        state.insert(inode);
-        state.change(ino)?;
+        state.inodes.insert(inode);
+        state.inodes.change(ino)?;
         state.volume.next_ino = state.volume.next_ino.max(ino.0 + 1);
         state.volume.inodes += 1;
         let child = Child {
@@ -181,7 +142,7 @@ impl Engine {
         };
         self.set_name(state, (parent, key), false, Some(child), now)?;
         if kind == Kind::Directory {
-            state.change(parent)?.meta.nlink += 1;
+            state.inodes.change(parent)?.meta.nlink += 1;
         }
         Ok(())
     }
@@ -199,7 +160,7 @@ impl Engine {
         if had != child.is_some() {
             self.note_slots(state, parent, &key, !had)?;
         }
-        let dir = state.change(parent)?;
+        let dir = state.inodes.change(parent)?;
         match (had, child.is_some()) {
             (false, true) => dir.meta.size += 1,
             (true, false) => dir.meta.size -= 1,
@@ -209,7 +170,7 @@ impl Engine {
         dir.meta.ctime = now;
         let bytes = name_bytes(&key);
         if dir.dir_mut()?.open.insert(key, child).is_none() {
-            state.overhead_bytes += bytes;
+            state.open.change_name(bytes);
         }
         Ok(())
     }
@@ -219,16 +180,14 @@ impl Engine {
     /// # Errors
     /// [`Error::Invalid`] for anything else.
     pub fn readlink(&self, ino: InodeNo) -> Result<Vec<u8>> {
-        let mut state = self.state.lock();
-        self.enter(&mut state, ino)?;
-        match &state.inode(ino)?.content {
+        match &self.begin_read(ino)?.inode().content {
             crate::namespace::inode::Content::Fixed(Stored::Inline(target)) => Ok(target.to_vec()),
             _ => Err(Error::Invalid("not a symbolic link")),
         }
     }
 }
 
-fn new_record(parent: &Inode, ino: InodeNo, new: NewInode, caller: Caller) -> Record {
+fn new_record(parent: &Inode, ino: InodeNo, new: &NewInode, caller: Caller) -> Record {
     let (mode, acls) = acl::inherit(&parent.xattrs, new.kind, new.mode & 0o7777, caller.umask);
     let setgid = parent.meta.mode & 0o2000 != 0;
     let gid = if setgid { parent.meta.gid } else { caller.gid };
@@ -258,7 +217,7 @@ fn new_record(parent: &Inode, ino: InodeNo, new: NewInode, caller: Caller) -> Re
             btime: caller.now,
         },
         xattrs: Xattrs::from(acls),
-        stored: new.stored,
+        stored: new.stored.clone(),
     }
 }
 

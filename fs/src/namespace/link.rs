@@ -1,6 +1,7 @@
 //! More names for an inode, and fewer: link, unlink, rmdir.
 
-use crate::data::admit::{Claim, name_bytes};
+use crate::commit::open::name_bytes;
+use crate::data::admit::Claim;
 use crate::engine::Engine;
 use crate::log::op::Op;
 use crate::namespace::inode::{Child, Home};
@@ -17,17 +18,14 @@ impl Engine {
     /// Gives an inode another name.
     ///
     /// # Errors
-    /// [`Error::NotPermitted`] for directories, [`Error::TooManyLinks`], and as [`Self::mknod`].
+    /// [`Error::NotPermitted`] for directories, [`Error::TooManyLinks`], [`Error::Exists`], [`Error::NoSpace`],
+    /// [`Error::ReadOnly`].
     pub fn link(&self, ino: InodeNo, new_parent: InodeNo, name: &Name, caller: Caller) -> Result<Attr> {
-        let mut state = self.state.lock();
-        Self::writable(&state, new_parent)?;
-        Self::writable(&state, ino)?;
-        self.wait_for_room(&mut state, Claim::More)?;
-        let state = &mut *state;
-        self.enter(state, new_parent)?;
+        let state = &mut *self.begin_change(new_parent, Claim::More)?;
+        Self::writable(state, ino)?;
         self.revive(state, ino)?;
         let key = self.free_key(state, new_parent, name)?;
-        let inode = state.inode(ino)?;
+        let inode = state.inodes.get(ino)?;
         if inode.meta.kind == Kind::Directory {
             return Err(Error::NotPermitted("directories have one name"));
         }
@@ -49,7 +47,7 @@ impl Engine {
             },
         )?;
         self.apply_link(state, ino, new_parent, key, caller.now)?;
-        let inode = state.inode_mut(ino)?;
+        let inode = state.inodes.get_mut(ino)?;
         inode.lookups += 1;
         Ok(inode.attr())
     }
@@ -62,7 +60,7 @@ impl Engine {
         key: DirKey,
         now: Time,
     ) -> Result<()> {
-        let inode = state.change(ino)?;
+        let inode = state.inodes.change(ino)?;
         inode.meta.nlink += 1;
         inode.meta.ctime = now;
         let child = Child {
@@ -75,8 +73,13 @@ impl Engine {
             key: old_key,
         } = inode.home.clone()
         {
-            state.overhead_bytes += name_bytes(&old_key);
-            state.change(old)?.dir_mut()?.open.insert(old_key, Some(child));
+            state.open.change_name(name_bytes(&old_key));
+            state
+                .inodes
+                .change(old)?
+                .dir_mut()?
+                .open
+                .insert(old_key, Some(child));
             state.rehome(ino, Home::Table)?;
         }
         self.set_name(state, (parent, key), false, Some(child), now)
@@ -85,7 +88,7 @@ impl Engine {
     /// Reads the part of the hard-link table that an entry for this inode goes into: where it is damaged, the commit
     /// could not place one.
     pub(crate) fn reach_table(&self, state: &State, ino: InodeNo) -> Result<()> {
-        let table = state.volume.table.as_ref();
+        let table = state.volume.trees.table.as_ref();
         Ok(btree::reach(&self.blocks, table, &ino.0.to_be_bytes())?)
     }
 
@@ -97,30 +100,24 @@ impl Engine {
         self.remove(parent, name, caller, false)
     }
 
-    /// Removes an empty directory; in `.snapshots`, destroys the snapshot of that name.
+    /// Removes an empty directory.
     ///
     /// # Errors
     /// [`Error::NoEntry`], [`Error::NotDirectory`], [`Error::NotEmpty`], [`Error::ReadOnly`].
-    pub fn rmdir(&self, parent: InodeNo, name: &Name, caller: Caller) -> Result<()> {
-        if parent == InodeNo::SNAPSHOTS {
-            return self.snapshot_destroy(name);
-        }
+    pub(crate) fn remove_dir(&self, parent: InodeNo, name: &Name, caller: Caller) -> Result<()> {
         self.remove(parent, name, caller, true)
     }
 
     fn remove(&self, parent: InodeNo, name: &Name, caller: Caller, directory: bool) -> Result<()> {
         keep_snapshots(parent, name)?;
-        let mut guard = self.state.lock();
-        Self::writable(&guard, parent)?;
-        self.wait_for_room(&mut guard, Claim::Less)?;
-        let state = &mut *guard;
-        self.enter(state, parent)?;
+        let mut entered = self.begin_change(parent, Claim::Less)?;
+        let state = &mut *entered;
         let key = state.key(name);
         let child = self.find(state, parent, &key)?.ok_or(Error::NoEntry)?;
         match (directory, child.kind == Kind::Directory) {
             (true, false) => return Err(Error::NotDirectory),
             (false, true) => return Err(Error::IsDirectory),
-            (true, true) if !state.is_empty_dir(child.ino)? => return Err(Error::NotEmpty),
+            (true, true) if !state.inodes.is_empty_dir(child.ino)? => return Err(Error::NotEmpty),
             _ => {}
         }
         self.log(
@@ -133,7 +130,7 @@ impl Engine {
             },
         )?;
         self.apply_unlink(state, parent, key, caller.now)?;
-        self.write_log(&mut guard);
+        self.write_log(&mut entered.into_guard());
         Ok(())
     }
 
@@ -157,18 +154,18 @@ impl Engine {
         child: Child,
         now: Time,
     ) -> Result<()> {
-        let inode = state.change(child.ino)?;
+        let inode = state.inodes.change(child.ino)?;
         inode.meta.ctime = now;
         if child.kind == Kind::Directory {
             inode.meta.nlink = 0;
-            state.change(parent)?.meta.nlink -= 1;
+            state.inodes.change(parent)?.meta.nlink -= 1;
         } else {
             inode.meta.nlink -= 1;
         }
-        let inode = state.inode(child.ino)?;
+        let inode = state.inodes.get(child.ino)?;
         if inode.meta.nlink == 0 {
             if inode.home == Home::Table {
-                state.left_table.push(child.ino);
+                state.inodes.leaves_table(child.ino);
             }
             state.volume.inodes -= 1;
             state.rehome(child.ino, Home::Orphan)?;

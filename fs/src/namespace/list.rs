@@ -25,26 +25,21 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::NotDirectory`], or what reading the directory's blocks failed with.
-    pub fn readdir(
+    pub(crate) fn list_names(
         &self,
         ino: InodeNo,
         after: DirCookie,
         count_max: usize,
         with_attr: bool,
     ) -> Result<Vec<DirEntry>> {
-        let mut state = self.state.lock();
-        let state = &mut *state;
-        if ino == InodeNo::SNAPSHOTS {
-            return state.snapshots.list_dir(after, count_max);
-        }
-        self.enter(state, ino)?;
+        let state = &mut *self.begin_read(ino)?;
         let (mut listed, mut from) = (Vec::new(), Some(slots::hash_of(after)));
         while let Some(hash) = from
             && listed.len() < count_max
         {
             let page = self.list(state, ino, hash, count_max)?;
             from = page.next;
-            let slots = &state.inode(ino)?.dir()?.slots;
+            let slots = &state.inodes.get(ino)?.dir()?.slots;
             let mut rows = with_cookies(slots, page.rows, after);
             rows.truncate(count_max - listed.len());
             for (cookie, (key, child, record)) in rows {
@@ -70,7 +65,7 @@ impl Engine {
 
     /// A list from which names are missing does not end as if it were whole: the rest is in a damaged node.
     fn end_of_list(&self, state: &mut State, ino: InodeNo) -> Result<()> {
-        let dir = state.inode_mut(ino)?.dir_mut()?;
+        let dir = state.inodes.get_mut(ino)?.dir_mut()?;
         if let Some(unread) = dir.unread.take() {
             let read = self.blocks.node(&unread);
             dir.unread = read.is_err().then_some(unread);
@@ -83,19 +78,19 @@ impl Engine {
         if child.linked {
             self.load_linked(state, child.ino)?;
         }
-        match (state.inodes.get(&child.ino), record) {
-            (Some(inode), _) => Ok(inode.attr()),
-            (None, Some(record)) => {
+        match (state.inodes.get(child.ino), record) {
+            (Ok(inode), _) => Ok(inode.attr()),
+            (Err(_), Some(record)) => {
                 Ok(Inode::new(record.meta, record.xattrs, record.stored, Home::Orphan).attr())
             }
-            (None, None) => Err(Error::NoEntry),
+            (Err(error), None) => Err(error),
         }
     }
 
     /// Names from a hash on, overlaid: stored ones under frozen ones under open ones. As many as `count_max` stored ones
     /// reach, by whole hashes. Goes past damaged nodes.
     fn list(&self, state: &mut State, ino: InodeNo, from: u32, count_max: usize) -> Result<Page> {
-        let dir = state.inode_mut(ino)?.dir_mut()?;
+        let dir = state.inodes.get_mut(ino)?.dir_mut()?;
         let view = view_of(ino);
         let (stored, mut until) = self.whole_hashes(dir.stored.as_ref(), from, count_max, &mut dir.unread)?;
         let layers: [Option<&Names>; 2] = [dir.frozen.as_deref(), Some(&dir.open)];
@@ -197,37 +192,41 @@ impl Engine {
         key: &DirKey,
         comes: bool,
     ) -> Result<()> {
-        if state.inode(dir)?.opens == 0 {
+        if state.inodes.get(dir)?.opens == 0 {
             return Ok(());
         }
         let rows = self.list(state, dir, key.hash, 1)?.rows;
         let others = rows.into_iter().map(|(other, ..)| other);
         let others = others.filter(|other| other.hash == key.hash && other.name != key.name);
         let others = others.map(|other| other.name).collect();
-        state.inode_mut(dir)?.dir_mut()?.slots.change(key, others, comes);
+        state
+            .inodes
+            .get_mut(dir)?
+            .dir_mut()?
+            .slots
+            .change(key, others, comes);
         Ok(())
     }
 
-    /// The kernel keeps an entry that was listed: one more reference, as by [`Self::lookup`]. `None` if it has several
-    /// names and cannot be read.
+    /// The kernel keeps an entry whose inode could not be read: if it has several names, it is found again by its number.
     ///
     /// # Errors
-    /// [`Error::NoEntry`] if the name has gone since.
-    pub fn retain(&self, parent: InodeNo, entry: &DirEntry) -> Result<Option<Attr>> {
-        match self.lookup(parent, &entry.name) {
-            Err(Error::Merkle(error)) if error.damaged().is_some() => {
-                let mut state = self.state.lock();
-                let key = state.key(&entry.name);
-                let child = self.child(&mut state, parent, &key)?.ok_or(Error::NoEntry)?;
-                // Else it is in memory, or it was the directory that could not be read.
-                if !child.linked || state.inodes.contains_key(&child.ino) {
-                    return Err(error.into());
-                }
-                state.parking.refer(child.ino);
-                Ok(None)
-            }
-            found => found.map(Some),
+    /// [`Error::NoEntry`] if the name has gone since; `unread`, if it is the name that cannot be read.
+    pub(crate) fn refer_unread(
+        &self,
+        parent: InodeNo,
+        name: &Name,
+        unread: cairn_merkle::Error,
+    ) -> Result<()> {
+        let mut state = self.state.lock();
+        let key = state.key(name);
+        let child = self.child(&mut state, parent, &key)?.ok_or(Error::NoEntry)?;
+        // Else it is in memory, or it was the directory that could not be read.
+        if !child.linked || state.inodes.has(child.ino) {
+            return Err(unread.into());
         }
+        state.inodes.parking_mut().refer(child.ino);
+        Ok(())
     }
 }
 

@@ -16,7 +16,7 @@ use cairn_merkle::btree;
 impl Engine {
     /// Finds what `key` leads to in a directory, and has its inode in memory if it is not in the hard-link table.
     pub(crate) fn child(&self, state: &mut State, parent: InodeNo, key: &DirKey) -> Result<Option<Child>> {
-        let dir = state.inode(parent)?.dir()?;
+        let dir = state.inodes.get(parent)?.dir()?;
         if let Some(change) = dir.open.get(key) {
             return Ok(*change);
         }
@@ -50,8 +50,8 @@ impl Engine {
                     kind: meta.kind,
                     linked: false,
                 };
-                if !state.inodes.contains_key(&meta.ino) {
-                    state.insert(Inode::new(
+                if !state.inodes.has(meta.ino) {
+                    state.inodes.insert(Inode::new(
                         meta,
                         xattrs,
                         stored,
@@ -68,12 +68,12 @@ impl Engine {
 
     /// Has an inode of the hard-link table in memory.
     pub(crate) fn load_linked(&self, state: &mut State, ino: InodeNo) -> Result<()> {
-        if state.inodes.contains_key(&ino) {
+        if state.inodes.has(ino) {
             return Ok(());
         }
         let view = view_of(ino);
         let table = match view {
-            0 => state.volume.table.clone(),
+            0 => state.volume.trees.table.clone(),
             _ => state.snapshots.by_id(view).ok_or(Error::NoEntry)?.table.clone(),
         };
         let key = in_view(ino, 0).0.to_be_bytes();
@@ -84,20 +84,20 @@ impl Engine {
             stored,
         } = Record::decode(&entry.value, &entry.links)?;
         meta.ino = ino;
-        state.insert(Inode::new(meta, xattrs, stored, Home::Table));
+        state.inodes.insert(Inode::new(meta, xattrs, stored, Home::Table));
         Ok(())
     }
 
     /// Has an unlinked inode in memory.
     fn load_orphan(&self, state: &mut State, ino: InodeNo) -> Result<()> {
-        if state.inodes.contains_key(&ino) {
+        if state.inodes.has(ino) {
             return Ok(());
         }
         let key = ino.0.to_be_bytes();
-        let entry = btree::get(&self.blocks, state.volume.orphans.as_ref(), &key)?;
+        let entry = btree::get(&self.blocks, state.volume.trees.orphans.as_ref(), &key)?;
         let entry = entry.ok_or(Error::NoEntry)?;
         let record = Record::decode(&entry.value, &entry.links)?;
-        state.insert(Inode::new(
+        state.inodes.insert(Inode::new(
             record.meta,
             record.xattrs,
             record.stored,
@@ -121,15 +121,11 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::NoEntry`] when there is no such name.
-    pub fn lookup(&self, parent: InodeNo, name: &Name) -> Result<Attr> {
-        let mut state = self.state.lock();
-        self.enter(&mut state, parent)?;
-        if let Some(attr) = self.lookup_snapshot(&mut state, parent, name)? {
-            return Ok(attr);
-        }
+    pub(crate) fn look_up(&self, parent: InodeNo, name: &Name) -> Result<Attr> {
+        let mut state = self.begin_read(parent)?;
         let key = state.key(name);
         let child = self.find(&mut state, parent, &key)?.ok_or(Error::NoEntry)?;
-        let inode = state.inode_mut(child.ino)?;
+        let inode = state.inodes.get_mut(child.ino)?;
         inode.lookups += 1;
         Ok(inode.attr())
     }
@@ -140,7 +136,7 @@ impl Engine {
         if self.forget_parked(&mut state, ino, count, 0) {
             return;
         }
-        if let Ok(inode) = state.inode_mut(ino) {
+        if let Ok(inode) = state.inodes.get_mut(ino) {
             inode.lookups = inode.lookups.saturating_sub(count);
             state.evict_if_idle(ino);
         }
@@ -154,9 +150,8 @@ impl Engine {
         if ino == InodeNo::SNAPSHOTS {
             return Ok(InodeNo::ROOT);
         }
-        let mut state = self.state.lock();
-        self.enter(&mut state, ino)?;
-        let inode = state.inode(ino)?;
+        let state = self.begin_read(ino)?;
+        let inode = state.inode();
         inode.dir()?;
         Ok(match &inode.home {
             Home::Entry { parent, .. } => *parent,
@@ -169,13 +164,8 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::NoEntry`] when it is not in memory.
-    pub fn getattr(&self, ino: InodeNo) -> Result<Attr> {
-        let mut state = self.state.lock();
-        self.enter(&mut state, ino)?;
-        if ino == InodeNo::SNAPSHOTS {
-            return Ok(state.snapshots.dir_attr(state.inode(InodeNo::ROOT)?));
-        }
-        Ok(state.inode(ino)?.attr())
+    pub(crate) fn attributes(&self, ino: InodeNo) -> Result<Attr> {
+        Ok(self.begin_read(ino)?.inode().attr())
     }
 
     /// A handle was opened: an unlinked inode stays until [`Self::release`].
@@ -186,12 +176,11 @@ impl Engine {
     /// # Errors
     /// [`Error::NoEntry`] when the inode is not in memory, [`Error::ReadOnly`].
     pub fn open_file(&self, ino: InodeNo, access: Access) -> Result<()> {
-        let mut state = self.state.lock();
-        self.enter(&mut state, ino)?;
+        let mut state = self.begin_read(ino)?;
         if access == Access::Write {
             Self::writable(&state, ino)?;
         }
-        state.inode_mut(ino)?.opens += 1;
+        state.inode_mut().opens += 1;
         Ok(())
     }
 
@@ -201,7 +190,7 @@ impl Engine {
         if self.forget_parked(&mut state, ino, 0, 1) {
             return;
         }
-        if let Ok(inode) = state.inode_mut(ino) {
+        if let Ok(inode) = state.inodes.get_mut(ino) {
             inode.opens = inode.opens.saturating_sub(1);
             state.evict_if_idle(ino);
         }
@@ -209,7 +198,7 @@ impl Engine {
 
     /// The kernel drops references to an inode that may be parked, and closes handles. Answers whether it was.
     fn forget_parked(&self, state: &mut State, ino: InodeNo, lookups: u64, opens: u32) -> bool {
-        let Some(left) = state.parking.forget(ino, lookups, opens) else {
+        let Some(left) = state.inodes.parking_mut().forget(ino, lookups, opens) else {
             return false;
         };
         match left {
@@ -226,17 +215,23 @@ impl Engine {
         true
     }
 
-    /// Begins an operation on `ino`: it is in memory afterwards, unless the engine knows nothing of it, and so is the
-    /// directory it is in.
+    /// Begins an operation on `ino`: it is in memory afterwards, and so is the directory it is in. See
+    /// [`crate::namespace::entered`].
+    ///
+    /// # Errors
+    /// [`Error::NoEntry`] if the engine knows nothing of it, or what reading it failed with.
     pub(crate) fn enter(&self, state: &mut State, ino: InodeNo) -> Result<()> {
-        state.park_some();
+        state.inodes.park_some();
         self.revive(state, ino)
     }
 
     /// [`Self::enter`] for the second inode of an operation: parks nothing.
     pub(crate) fn revive(&self, state: &mut State, ino: InodeNo) -> Result<()> {
-        match state.parking.place(ino) {
-            None => Ok(()),
+        if state.inodes.has(ino) {
+            return Ok(());
+        }
+        match state.inodes.parking().place(ino) {
+            None => Err(Error::NoEntry),
             Some(Place::Table) => self.load_linked(state, ino),
             Some(Place::Orphans) => self.load_orphan(state, ino),
             Some(Place::Entry { parent, hash }) => self.load_entry(state, ino, parent, hash),
@@ -244,7 +239,7 @@ impl Engine {
     }
 
     fn load_entry(&self, state: &mut State, ino: InodeNo, parent: InodeNo, hash: u32) -> Result<()> {
-        let root = state.inode(parent)?.dir()?.stored.clone();
+        let root = state.inodes.get(parent)?.dir()?.stored.clone();
         // Downwards from the end of the hash's range, which reads what a lookup of the name would read, and no more.
         let mut above = (hash + 1).to_be_bytes().to_vec();
         while let Some(entry) = btree::below(&self.blocks, root.as_ref(), &above)? {
@@ -259,38 +254,6 @@ impl Engine {
         }
         tracing::error!(%ino, %parent, "an inode is not where it was committed");
         Err(Error::NoEntry)
-    }
-}
-
-impl State {
-    /// Looks at the inodes that came first: parks those that are not in use while there are too many, and forgets the places
-    /// in the order of those that left.
-    fn park_some(&mut self) {
-        let mut steps = self.parking.steps(self.inode_bytes());
-        // One that is parked is no step: a heavy inode takes the place of a hundred light ones.
-        while steps > 0 {
-            let crowded = self.parking.is_crowded(self.inodes.len(), self.inode_bytes());
-            if !crowded && !self.parking.is_littered(self.inodes.len()) {
-                return;
-            }
-            let Some((ino, stamp)) = self.parking.next() else {
-                return;
-            };
-            let Some(inode) = self.inodes.get(&ino).filter(|inode| inode.stamp == stamp) else {
-                steps -= 1;
-                continue;
-            };
-            match self.parking.place_for(inode) {
-                Some(place) if crowded => {
-                    self.parking.park(inode, place);
-                    self.take(ino);
-                }
-                _ => {
-                    self.parking.pass_by(ino, stamp);
-                    steps -= 1;
-                }
-            }
-        }
     }
 }
 

@@ -10,19 +10,6 @@ use crate::stored::name::DirKey;
 use crate::versions::snapshots;
 use crate::{Caller, Error, InodeNo, Kind, Name, RenameMode, Result, Time};
 
-/// Whether `ino` is `ancestor` or lies below it.
-fn is_within(state: &State, mut ino: InodeNo, ancestor: InodeNo) -> bool {
-    loop {
-        if ino == ancestor {
-            return true;
-        }
-        match state.inodes.get(&ino).map(|inode| &inode.home) {
-            Some(Home::Entry { parent, .. }) => ino = *parent,
-            _ => return false,
-        }
-    }
-}
-
 impl Engine {
     /// Moves a name, replacing, sparing or swapping with what is there.
     ///
@@ -38,12 +25,8 @@ impl Engine {
         caller: Caller,
     ) -> Result<()> {
         keep_snapshots(parent, name)?;
-        let mut state = self.state.lock();
-        Self::writable(&state, parent)?;
-        Self::writable(&state, new_parent)?;
-        self.wait_for_room(&mut state, Claim::More)?;
-        let state = &mut *state;
-        self.enter(state, parent)?;
+        let state = &mut *self.begin_change(parent, Claim::More)?;
+        Self::writable(state, new_parent)?;
         self.revive(state, new_parent)?;
         let (key, new_key) = (state.key(name), state.key(new_name));
         let moved = self.find(state, parent, &key)?.ok_or(Error::NoEntry)?;
@@ -72,17 +55,17 @@ impl Engine {
         (new_parent, target): (InodeNo, Option<Child>),
         mode: RenameMode,
     ) -> Result<()> {
-        if state.inode(new_parent)?.home == Home::Orphan {
+        if state.inodes.get(new_parent)?.home == Home::Orphan {
             return Err(Error::NoEntry);
         }
-        if moved.kind == Kind::Directory && is_within(state, new_parent, moved.ino) {
+        if moved.kind == Kind::Directory && state.inodes.is_within(new_parent, moved.ino) {
             return Err(Error::Invalid("a directory cannot move into itself"));
         }
         match (mode, target) {
             (RenameMode::NoReplace, Some(_)) => Err(Error::Exists),
             (RenameMode::Exchange, None) => Err(Error::NoEntry),
             (RenameMode::Exchange, Some(target)) => {
-                if target.kind == Kind::Directory && is_within(state, parent, target.ino) {
+                if target.kind == Kind::Directory && state.inodes.is_within(parent, target.ino) {
                     return Err(Error::Invalid("a directory cannot move into itself"));
                 }
                 Ok(())
@@ -91,7 +74,7 @@ impl Engine {
                 match (moved.kind == Kind::Directory, target.kind == Kind::Directory) {
                     (true, false) => Err(Error::NotDirectory),
                     (false, true) => Err(Error::IsDirectory),
-                    (true, true) if !state.is_empty_dir(target.ino)? => Err(Error::NotEmpty),
+                    (true, true) if !state.inodes.is_empty_dir(target.ino)? => Err(Error::NotEmpty),
                     _ => Ok(()),
                 }
             }
@@ -135,13 +118,13 @@ impl Engine {
         (parent, key): (InodeNo, DirKey),
         now: Time,
     ) -> Result<()> {
-        state.change(child.ino)?.meta.ctime = now;
+        state.inodes.change(child.ino)?.meta.ctime = now;
         if !child.linked {
             state.rehome(child.ino, Home::Entry { parent, key })?;
         }
         if child.kind == Kind::Directory && from != parent {
-            state.change(from)?.meta.nlink -= 1;
-            state.change(parent)?.meta.nlink += 1;
+            state.inodes.change(from)?.meta.nlink -= 1;
+            state.inodes.change(parent)?.meta.nlink += 1;
         }
         Ok(())
     }

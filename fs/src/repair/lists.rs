@@ -38,9 +38,10 @@ impl Lists<'_> {
     }
 
     /// Writes what has to be written anew; answers the blocks that nothing names.
-    pub(super) fn write(mut self, mender: &mut Mender<'_, '_>, wounds: &Wounds) -> Result<Vec<Cid>> {
+    pub(super) fn write(mut self, mender: &mut Mender<'_>, wounds: &Wounds) -> Result<Vec<Cid>> {
         let anchored: Vec<Version> = published(self.volume, self.newest).collect();
-        let of_snapshots = wounds.of_snapshots() || (wounds.prunes() && self.volume.snapshots.is_some());
+        let of_snapshots =
+            wounds.of_snapshots() || (wounds.prunes() && self.volume.trees.snapshots.is_some());
         let relist = wounds.held || (!anchored.is_empty() && (of_snapshots || wounds.prunes()));
         let mut kept = Vec::new();
         if of_snapshots {
@@ -48,11 +49,11 @@ impl Lists<'_> {
             self.snapshots(mender, &mut kept)?;
         }
         if relist {
-            self.drop_list(mender, self.volume.held.root.as_ref())?;
+            self.drop_list(mender, self.volume.trees.held.root.as_ref())?;
         }
         // What is dropped is freed by the commit, which knows which version holds it.
         mender.drop_replaced();
-        let dropped = mender.state.dropped.iter().map(|link| digest(&link.cid));
+        let dropped = mender.state.open.dropped().iter().map(|link| digest(&link.cid));
         let dropped: Marks = dropped.collect();
         if of_snapshots || relist {
             let mut named = Marks::default();
@@ -78,7 +79,7 @@ impl Lists<'_> {
             false => all_roots(self.volume),
         };
         roots.extend(kept.iter().flat_map(|(_, snapshot)| roots_of(snapshot)));
-        roots.extend(self.volume.orphans.clone());
+        roots.extend(self.volume.trees.orphans.clone());
         roots.extend(self.volume.repairs.root.clone());
         mark(&self.source(), roots, named)
     }
@@ -86,7 +87,7 @@ impl Lists<'_> {
     /// The snapshots that are whole, oldest first.
     fn kept(&self, wounds: &Wounds) -> Result<Vec<(Name, Snapshot)>> {
         let mut kept = Vec::new();
-        let (source, table) = (self.source(), self.volume.snapshots.as_ref());
+        let (source, table) = (self.source(), self.volume.trees.snapshots.as_ref());
         btree::survey(
             &source,
             table,
@@ -103,7 +104,7 @@ impl Lists<'_> {
     }
 
     /// Gives each kept snapshot, and the live tree, the dead list that it has without the others.
-    fn snapshots(&self, mender: &mut Mender<'_, '_>, kept: &mut [(Name, Snapshot)]) -> Result<()> {
+    fn snapshots(&self, mender: &mut Mender<'_>, kept: &mut [(Name, Snapshot)]) -> Result<()> {
         self.drop_old(mender)?;
         let live = Snapshot::of(self.volume);
         let mut before: Option<Vec<Link>> = None;
@@ -124,23 +125,23 @@ impl Lists<'_> {
             };
             match kept.get_mut(at) {
                 Some((_, snapshot)) => snapshot.dead = dead,
-                None => mender.state.volume.dead = dead,
+                None => mender.state.volume.trees.dead = dead,
             }
         }
         let rows = kept.iter().map(|(name, snapshot)| snapshot.encode(name));
         let rows = rows.map(|entry| (entry.key.clone(), Some(entry))).collect();
-        mender.state.volume.snapshots = self.tree(mender, rows)?;
+        mender.state.volume.trees.snapshots = self.tree(mender, rows)?;
         mender.state.snapshots.replace(kept.to_vec());
         Ok(())
     }
 
     /// The old table of snapshots and the old dead lists go, as far as their nodes are known.
-    fn drop_old(&self, mender: &mut Mender<'_, '_>) -> Result<()> {
-        let mut lists: Vec<Link> = self.volume.dead.iter().cloned().collect();
+    fn drop_old(&self, mender: &mut Mender<'_>) -> Result<()> {
+        let mut lists: Vec<Link> = self.volume.trees.dead.iter().cloned().collect();
         let mut old = Vec::new();
         btree::survey(
             &self.source(),
-            self.volume.snapshots.as_ref(),
+            self.volume.trees.snapshots.as_ref(),
             &mut |link| old.push(link.clone()),
             &mut |entry| {
                 lists.extend(
@@ -152,24 +153,24 @@ impl Lists<'_> {
             },
             &mut |_| Ok(()),
         )?;
-        mender.state.dropped.append(&mut old);
-        mender.state.touched = true;
+        mender.state.open.drop_blocks(old);
+        mender.state.open.touch();
         lists
             .iter()
             .try_for_each(|list| self.drop_list(mender, Some(list)))
     }
 
     /// The nodes of a list go, as far as they are known.
-    fn drop_list(&self, mender: &mut Mender<'_, '_>, root: Option<&Link>) -> Result<()> {
+    fn drop_list(&self, mender: &mut Mender<'_>, root: Option<&Link>) -> Result<()> {
         let mut old = Vec::new();
         let visit = &mut |link: &Link| old.push(link.clone());
         btree::survey(&self.source(), root, visit, &mut |_| Ok(()), &mut |_| Ok(()))?;
-        mender.state.dropped.append(&mut old);
+        mender.state.open.drop_blocks(old);
         Ok(())
     }
 
     /// A tree of rows, written anew.
-    fn tree(&self, mender: &Mender<'_, '_>, mut rows: Rows) -> Result<Option<Link>> {
+    fn tree(&self, mender: &Mender<'_>, mut rows: Rows) -> Result<Option<Link>> {
         rows.sort_by(|a, b| a.0.cmp(&b.0));
         let root = btree::apply(&self.source(), &mender.writer, None, rows, &mut |_, error, _| {
             Err(error)
@@ -181,12 +182,12 @@ impl Lists<'_> {
     /// The held list: what a published version names and the newest does not.
     fn held(
         &self,
-        mender: &mut Mender<'_, '_>,
+        mender: &mut Mender<'_>,
         named: &Marks,
         dropped: &Marks,
         anchored: &[Version],
     ) -> Result<()> {
-        let freed = mender.state.epoch;
+        let freed = mender.state.open.number();
         let (mut rows, mut bytes) = (Rows::new(), 0);
         let mut met = Marks::default();
         for version in anchored {
@@ -209,15 +210,15 @@ impl Lists<'_> {
             }
         }
         let root = self.tree(mender, rows)?;
-        mender.state.volume.held = HeldList { root, bytes };
-        mender.state.held_for = None;
-        mender.state.touched = true;
+        mender.state.volume.trees.held = HeldList { root, bytes };
+        mender.state.committed.held_for = None;
+        mender.state.open.touch();
         Ok(())
     }
 
     /// From here on only this is named: what the newest version goes on to name, and what is published.
     fn only(&mut self, mut named: Marks, anchored: &[Version], relisted: bool) -> Result<()> {
-        let list = self.volume.held.root.as_ref().filter(|_| !relisted);
+        let list = self.volume.trees.held.root.as_ref().filter(|_| !relisted);
         mark(&self.source(), list.into_iter().cloned().collect(), &mut named)?;
         btree::survey(
             &self.source(),

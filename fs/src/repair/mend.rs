@@ -10,8 +10,9 @@
 use crate::blocks::{Uncached, Writer};
 use crate::check::{Broken, DirWound, Wounds};
 use crate::data::layer::Rec;
-use crate::engine::{Engine, Guard};
+use crate::engine::Engine;
 use crate::namespace::inode::Home;
+use crate::state::State;
 use crate::stored::name::DirKey;
 use crate::stored::record::{Meta, Record, Stored, Xattrs};
 use crate::stored::repairs::{Gone, LISTED_MAX, Loss, Repaired, Repairs};
@@ -24,9 +25,9 @@ const LOST_FOUND: &str = "lost+found";
 const KEPT_MAX: usize = 200;
 
 /// One repair's work on the tree.
-pub(super) struct Mender<'a, 'g> {
+pub(super) struct Mender<'a> {
     pub(super) engine: &'a Engine,
-    pub(super) state: &'a mut Guard<'g>,
+    pub(super) state: &'a mut State,
     /// Nodes of the open epoch, whose commit names them.
     pub(super) writer: Writer<'a>,
     now: Time,
@@ -35,9 +36,9 @@ pub(super) struct Mender<'a, 'g> {
     lost_found: Option<(InodeNo, Name)>,
 }
 
-impl<'a, 'g> Mender<'a, 'g> {
-    pub(super) fn new(engine: &'a Engine, state: &'a mut Guard<'g>, now: Time) -> Self {
-        let epoch = state.epoch;
+impl<'a> Mender<'a> {
+    pub(super) fn new(engine: &'a Engine, state: &'a mut State, now: Time) -> Self {
+        let epoch = state.open.number();
         Self {
             engine,
             writer: Writer::new(&engine.blocks, epoch),
@@ -71,17 +72,17 @@ impl<'a, 'g> Mender<'a, 'g> {
             self.directory(dir)?;
         }
         if wounds.table {
-            let table = self.state.volume.table.take();
-            self.state.volume.table = self.prune(table)?;
+            let table = self.state.volume.trees.table.take();
+            self.state.volume.trees.table = self.prune(table)?;
         }
-        (self.state.volume.inodes, self.state.volume.bytes) = (wounds.inodes, wounds.bytes);
-        self.state.touched = true;
+        (self.state.volume.inodes, self.state.volume.trees.bytes) = (wounds.inodes, wounds.bytes);
+        self.state.open.touch();
         for (dir, key) in &wounds.cut {
             self.cut(dir, key)?;
         }
         for (ino, names) in &wounds.names {
             self.engine.load_linked(self.state, *ino)?;
-            self.state.change(*ino)?.meta.nlink = *names;
+            self.state.inodes.change(*ino)?.meta.nlink = *names;
         }
         for (path, broken) in &wounds.files {
             self.broken_file(path, broken)?;
@@ -98,10 +99,10 @@ impl<'a, 'g> Mender<'a, 'g> {
     /// A directory without the names that cannot be read.
     fn directory(&mut self, wound: &DirWound) -> Result<()> {
         let ino = self.resolve(&wound.path)?;
-        let stored = self.state.inode(ino)?.dir()?.stored.clone();
+        let stored = self.state.inodes.get(ino)?.dir()?.stored.clone();
         let pruned = self.prune(stored)?;
         let now = self.now;
-        let inode = self.state.change(ino)?;
+        let inode = self.state.inodes.change(ino)?;
         inode.meta.size = wound.names;
         inode.meta.nlink = wound.subdirs + 2;
         inode.meta.mtime = now;
@@ -120,7 +121,7 @@ impl<'a, 'g> Mender<'a, 'g> {
     fn cut(&mut self, dir: &[u8], key: &DirKey) -> Result<()> {
         let ino = self.resolve(dir)?;
         let now = self.now;
-        let inode = self.state.change(ino)?;
+        let inode = self.state.inodes.change(ino)?;
         inode.meta.size = inode.meta.size.saturating_sub(1);
         inode.meta.mtime = now;
         inode.meta.ctime = now;
@@ -154,7 +155,7 @@ impl<'a, 'g> Mender<'a, 'g> {
             let place = format!("(inode {ino})").into_bytes();
             match wounds.linked.get(ino) {
                 Some(broken) if !broken.readable => {
-                    self.state.left_table.push(*ino);
+                    self.state.inodes.leaves_table(*ino);
                     self.state.volume.inodes -= 1;
                     self.state.rehome(*ino, Home::Orphan)?;
                     self.lose(&place, Loss::File);
@@ -178,7 +179,7 @@ impl<'a, 'g> Mender<'a, 'g> {
     fn content(&mut self, ino: InodeNo, broken: &Broken) -> Result<()> {
         let source = self.source();
         let mut dropped = Vec::new();
-        let inode = self.state.change(ino)?;
+        let inode = self.state.inodes.change(ino)?;
         let before = inode.meta.stored;
         let file = inode.file_mut()?;
         let mut after = broken.stored;
@@ -208,8 +209,8 @@ impl<'a, 'g> Mender<'a, 'g> {
             }
         }
         inode.meta.stored = after;
-        self.state.volume.bytes = (self.state.volume.bytes + after).saturating_sub(before);
-        self.state.dropped.append(&mut dropped);
+        self.state.volume.trees.bytes = (self.state.volume.trees.bytes + after).saturating_sub(before);
+        self.state.open.drop_blocks(dropped);
         Ok(self.writer.flush()?)
     }
 
@@ -340,8 +341,8 @@ impl<'a, 'g> Mender<'a, 'g> {
     /// Cuts what cannot be read out of the tables of orphans and of what is gone, and adds what this repair took away.
     pub(super) fn tables(&mut self, wounds: &Wounds) -> Result<()> {
         if wounds.orphans {
-            let orphans = self.state.volume.orphans.take();
-            self.state.volume.orphans = self.prune(orphans)?;
+            let orphans = self.state.volume.trees.orphans.take();
+            self.state.volume.trees.orphans = self.prune(orphans)?;
         }
         if wounds.gone {
             let list = self.state.volume.repairs.root.take();
@@ -354,7 +355,7 @@ impl<'a, 'g> Mender<'a, 'g> {
     pub(super) fn finish(mut self) -> Result<Vec<Gone>> {
         self.writer.flush()?;
         if self.writer.put_bulk() {
-            self.state.bulk_puts += 1;
+            self.state.puts.land();
         }
         self.drop_replaced();
         Ok(self.gone)
@@ -363,7 +364,7 @@ impl<'a, 'g> Mender<'a, 'g> {
     /// The commit drops what was replaced.
     pub(super) fn drop_replaced(&mut self) {
         let dropped = self.writer.take_dropped();
-        self.state.dropped.extend(dropped);
+        self.state.open.drop_blocks(dropped);
     }
 
     /// Adds what is gone to the list that commits carry.
@@ -405,7 +406,7 @@ impl<'a, 'g> Mender<'a, 'g> {
             root,
             summary: Some(summary),
         };
-        self.state.touched = true;
+        self.state.open.touch();
         Ok(())
     }
 }

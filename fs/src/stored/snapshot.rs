@@ -28,9 +28,9 @@ impl Snapshot {
             epoch: Epoch(u64::MAX),
             created: Time(0),
             inodes: volume.inodes,
-            bytes: volume.bytes,
-            root: volume.root.clone(),
-            table: volume.table.clone(),
+            bytes: volume.trees.bytes,
+            root: volume.trees.root.clone(),
+            table: volume.trees.table.clone(),
             dead: None,
         }
     }

@@ -18,8 +18,6 @@ pub(crate) struct Volume {
     pub(crate) next_ino: u64,
     /// Inodes in the live tree.
     pub(crate) inodes: u64,
-    /// Plain bytes in the live tree's leaves and inline contents.
-    pub(crate) bytes: u64,
     /// Limits; 0 for none.
     pub(crate) quota_bytes: u64,
     pub(crate) quota_inodes: u64,
@@ -27,6 +25,18 @@ pub(crate) struct Volume {
     pub(crate) dir_key: [u8; 32],
     /// The log of the mount that made this commit is sealed under a key derived from it.
     pub(crate) log_salt: [u8; 32],
+    pub(crate) trees: Trees,
+    /// What is known of the anchor.
+    pub(crate) publication: Publication,
+    /// What repairs took away.
+    pub(crate) repairs: Repairs,
+}
+
+/// Its trees, and the numbers that go with them. Operations leave them alone: each commit replaces them as a whole.
+#[derive(Clone, Debug)]
+pub(crate) struct Trees {
+    /// Plain bytes in the live tree's leaves and inline contents.
+    pub(crate) bytes: u64,
     /// The next snapshot's number.
     pub(crate) next_snapshot: u32,
     /// The root directory.
@@ -41,41 +51,38 @@ pub(crate) struct Volume {
     pub(crate) dead: Option<Link>,
     /// Blocks that only a published version names.
     pub(crate) held: HeldList,
-    /// What is known of the anchor.
-    pub(crate) publication: Publication,
-    /// What repairs took away.
-    pub(crate) repairs: Repairs,
 }
 
 impl Volume {
     /// Body and links of the commit block.
     pub(crate) fn encode(&self) -> (Vec<u8>, Vec<Link>) {
         let mut out = Encoder::default();
+        let Trees { root, held, .. } = &self.trees;
         out.u8(VERSION)
             .u64(self.next_ino)
             .u64(self.inodes)
-            .u64(self.bytes);
+            .u64(self.trees.bytes);
         out.u64(self.quota_bytes)
             .u64(self.quota_inodes)
             .raw(&self.dir_key)
             .raw(&self.log_salt);
-        out.u32(self.next_snapshot);
-        let (root, mut links) = self.root.encode();
+        out.u32(self.trees.next_snapshot);
+        let (root, mut links) = root.encode();
         out.bytes(&root)
             .u8(u8::try_from(links.len()).expect("an inode has at most one link"));
         let trees = [
-            &self.table,
-            &self.orphans,
-            &self.snapshots,
-            &self.dead,
-            &self.held.root,
+            &self.trees.table,
+            &self.trees.orphans,
+            &self.trees.snapshots,
+            &self.trees.dead,
+            &held.root,
             &self.repairs.root,
         ];
         for tree in trees {
             out.u8(u8::from(tree.is_some()));
             links.extend(tree.clone());
         }
-        out.u64(self.held.bytes);
+        out.u64(held.bytes);
         self.publication.encode(&mut out);
         self.repairs.encode(&mut out);
         (out.0, links)
@@ -124,18 +131,20 @@ impl Volume {
         Ok(Self {
             next_ino,
             inodes,
-            bytes,
             quota_bytes,
             quota_inodes,
             dir_key,
             log_salt,
-            next_snapshot,
-            root,
-            table,
-            orphans,
-            snapshots,
-            dead,
-            held,
+            trees: Trees {
+                bytes,
+                next_snapshot,
+                root,
+                table,
+                orphans,
+                snapshots,
+                dead,
+                held,
+            },
             publication,
             repairs,
         })
@@ -156,24 +165,26 @@ mod tests {
         Volume {
             next_ino: 17,
             inodes: 2,
-            bytes: 5,
             quota_bytes: 0,
             quota_inodes: 9,
             dir_key: [1; 32],
             log_salt: [2; 32],
-            next_snapshot: 4,
-            root: Record {
-                meta: meta(),
-                xattrs: Xattrs::default(),
-                stored: Stored::None,
-            },
-            table: link(),
-            orphans: None,
-            snapshots: link(),
-            dead: None,
-            held: HeldList {
-                root: link(),
-                bytes: 77,
+            trees: Trees {
+                bytes: 5,
+                next_snapshot: 4,
+                root: Record {
+                    meta: meta(),
+                    xattrs: Xattrs::default(),
+                    stored: Stored::None,
+                },
+                table: link(),
+                orphans: None,
+                snapshots: link(),
+                dead: None,
+                held: HeldList {
+                    root: link(),
+                    bytes: 77,
+                },
             },
             publication: Publication {
                 anchored: Some(Version::from_digest(3, [3; 32])),

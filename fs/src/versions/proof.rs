@@ -180,7 +180,7 @@ impl<'a> Search<'a> {
     }
 
     fn walk(&mut self, names: &[Name]) -> Result<std::result::Result<Record, Outcome>> {
-        let (mut record, mut table) = (self.volume.root.clone(), self.volume.table.clone());
+        let (mut record, mut table) = (self.volume.trees.root.clone(), self.volume.trees.table.clone());
         let mut begin = 0;
         if let [first, rest @ ..] = names
             && first.as_bytes() == DIR_NAME
@@ -190,7 +190,7 @@ impl<'a> Search<'a> {
                     "`/.snapshots` is no directory of the tree: name a snapshot in it",
                 ));
             };
-            let tree = self.volume.snapshots.clone();
+            let tree = self.volume.trees.snapshots.clone();
             let Some(entry) = self.get(tree.as_ref(), snapshot.as_bytes())? else {
                 return Ok(Err(absent(&names[..2], Absence::NoName)));
             };

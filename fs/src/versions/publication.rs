@@ -44,7 +44,9 @@ impl Drop for Pin<'_> {
             state.pins.swap_remove(at);
         }
         // The next commit lets go of what only this held.
-        state.touched |= state.volume.held.root.is_some() && state.read_only.is_none();
+        if state.volume.trees.held.root.is_some() && state.life.read_only().is_none() {
+            state.open.touch();
+        }
     }
 }
 
@@ -63,13 +65,13 @@ impl State {
 
     /// Whether the open epoch holds anything worth publishing.
     pub(crate) fn has_user_changes(&self) -> bool {
-        !self.dirty.is_empty() || self.rekeyed || self.snapshots.has_user_requests()
+        self.inodes.dirty().len() > 0 || self.open.is_rekeyed() || self.snapshots.has_user_requests()
     }
 
     fn standing(&self) -> Standing {
         let published = &self.volume.publication;
         let changed = if self.has_user_changes() {
-            self.epoch
+            self.open.number()
         } else {
             published.changed
         };
@@ -79,17 +81,14 @@ impl State {
             submitted: published.submitted.clone(),
             publishing: published.publishing,
             changed,
-            held_bytes: self.volume.held.bytes,
-            written_bytes: self.written_bytes + self.dirty_bytes + self.put_bytes,
-            full: self.full,
+            held_bytes: self.volume.trees.held.bytes,
+            written_bytes: self.open.written_bytes(),
+            full: self.commits.is_full(),
         }
     }
 
     fn head_version(&self) -> Version {
-        Version {
-            epoch: self.committed,
-            root: self.root,
-        }
+        self.committed.version
     }
 
     /// Notes the head as submitted. No commit is under way.
@@ -105,7 +104,7 @@ impl State {
         published.publishing = true;
         Ok(Prepared {
             version,
-            closed: self.closed,
+            closed: self.committed.closed,
         })
     }
 
@@ -113,12 +112,12 @@ impl State {
     pub(crate) fn submit_joined(&mut self) {
         let published = &self.volume.publication;
         let anchored = published.anchored.map_or(Epoch(0), |version| version.epoch);
-        if matches!(self.join, Join::Wanted)
+        if matches!(self.commits.join, Join::Wanted)
             && published.changed > anchored
-            && published.changed <= self.committed
+            && published.changed <= self.committed.epoch()
             && let Ok(prepared) = self.submit()
         {
-            self.join = Join::Submitted(prepared);
+            self.commits.join = Join::Submitted(prepared);
         }
     }
 }
@@ -136,7 +135,7 @@ impl Engine {
     /// As [`Self::commit`]; [`Error::Invalid`] if too many versions are under way.
     pub fn prepare_publication(&self) -> Result<Option<Prepared>> {
         let mut state = self.state.lock();
-        state.writable()?;
+        state.life.writable()?;
         if state.standing().is_anchored() {
             return Ok(None);
         }
@@ -145,10 +144,8 @@ impl Engine {
         }
         let committed = self.commit_locked(&mut state);
         // What a commit under way names was settled when it began, so none may be.
-        while state.committing {
-            self.signals.committed.wait(&mut state);
-        }
-        state.writable()?;
+        self.await_commit(&mut state);
+        state.life.writable()?;
         match committed {
             // Publishing the commit before gives back what older versions hold, which is what the store needs.
             Err(Error::NoSpace) if state.volume.publication.anchored != Some(state.head_version()) => {}
@@ -160,11 +157,11 @@ impl Engine {
     /// If a commit is in progress, marks its result for submission and waits for it. Its epoch was closed a moment ago:
     /// to wait for it and commit once more would make the publication late by the length of a commit.
     fn join_commit(&self, state: &mut Guard<'_>) -> Option<Prepared> {
-        state.join = Join::Wanted;
-        while state.committing && matches!(state.join, Join::Wanted) {
+        state.commits.join = Join::Wanted;
+        while state.commits.is_under_way() && matches!(state.commits.join, Join::Wanted) {
             self.signals.committed.wait(state);
         }
-        match std::mem::take(&mut state.join) {
+        match std::mem::take(&mut state.commits.join) {
             Join::Submitted(prepared) => Some(prepared),
             Join::Nobody | Join::Wanted => None,
         }
@@ -180,7 +177,9 @@ impl Engine {
         }
         published.anchored = Some(version);
         published.submitted.retain(|other| other.epoch > version.epoch);
-        state.touched = state.read_only.is_none();
+        if state.life.read_only().is_none() {
+            state.open.touch();
+        }
     }
 
     /// Keeps a version that is whole now (the newest, or one that is anchored or submitted) whole until the pin is
@@ -191,9 +190,7 @@ impl Engine {
     pub fn pin(&self, version: Version) -> Result<Pin<'_>> {
         let mut state = self.state.lock();
         // A commit under way decides by the holds it began with.
-        while state.committing {
-            self.signals.committed.wait(&mut state);
-        }
+        self.await_commit(&mut state);
         let published = &state.volume.publication;
         let mut whole = published.anchored.iter().chain(&published.submitted);
         if !whole.any(|held| *held == version) && version != state.head_version() {
@@ -225,13 +222,11 @@ impl Engine {
     pub(crate) fn pin_newest(&self) -> Result<(Pin<'_>, Volume)> {
         let mut state = self.state.lock();
         self.commit_locked(&mut state)?;
-        while state.committing {
-            self.signals.committed.wait(&mut state);
-        }
+        self.await_commit(&mut state);
         let version = state.head_version();
         state.pins.push(version.epoch);
         let mut volume = state.volume.clone();
-        volume.inodes = state.committed_inodes;
+        volume.inodes = state.committed.inodes;
         drop(state);
         Ok((
             Pin {
@@ -275,9 +270,9 @@ mod tests {
     fn a_publication_joins_the_commit_that_is_under_way() {
         let engine = engine();
         let mut state = engine.state.lock();
-        state.change(InodeNo::ROOT).unwrap();
-        let epoch = state.epoch;
-        state.committing = true;
+        state.inodes.change(InodeNo::ROOT).unwrap();
+        let epoch = state.open.number();
+        state.commits.begin();
         drop(state);
         let other = Arc::clone(&engine);
         let publisher = std::thread::spawn(move || other.prepare_publication().unwrap());
@@ -287,8 +282,8 @@ mod tests {
         }
         let mut state = engine.state.lock();
         engine.commit_once(&mut state).unwrap();
-        state.change(InodeNo::ROOT).unwrap();
-        let closed = state.closed;
+        state.inodes.change(InodeNo::ROOT).unwrap();
+        let closed = state.committed.closed;
         drop(state);
         let prepared = publisher.join().unwrap().unwrap();
         assert_eq!((prepared.version.epoch, prepared.closed), (epoch, closed));

@@ -2,12 +2,11 @@
 
 use crate::engine::Engine;
 use crate::namespace::inode::{Home, Inode};
-use crate::namespace::view::in_view;
-use crate::state::State;
+use crate::namespace::view::{in_view, view_of};
 use crate::stored::record::Record;
 use crate::stored::snapshot::Snapshot;
-use crate::versions::snapshots::{CHECK_NAME, is_dir};
-use crate::{Attr, Error, InodeNo, Name, Result, SnapshotInfo, Time};
+use crate::versions::snapshots::CHECK_NAME;
+use crate::{Attr, DirCookie, DirEntry, Error, InodeNo, Name, Result, SnapshotInfo, Time};
 
 /// Divisor of the memory that snapshots take at most.
 const MEMORY_SHARE: u64 = 8;
@@ -26,19 +25,20 @@ fn info(name: &Name, snapshot: &Snapshot) -> SnapshotInfo {
 }
 
 impl Engine {
-    /// Looks a name up in the root, where `.snapshots` is, or among the snapshots.
-    pub(crate) fn lookup_snapshot(
-        &self,
-        state: &mut State,
-        parent: InodeNo,
-        name: &Name,
-    ) -> Result<Option<Attr>> {
-        if is_dir(parent, name) {
-            return Ok(Some(state.snapshots.dir_attr(state.inode(InodeNo::ROOT)?)));
-        }
-        if parent != InodeNo::SNAPSHOTS {
-            return Ok(None);
-        }
+    /// Attributes of `.snapshots`.
+    pub(crate) fn snapshots_attr(&self) -> Result<Attr> {
+        let state = self.state.lock();
+        Ok(state.snapshots.dir_attr(state.inodes.get(InodeNo::ROOT)?))
+    }
+
+    /// Up to `count_max` snapshots after `after`, in the order in which they were taken.
+    pub(crate) fn snapshots_listed(&self, after: DirCookie, count_max: usize) -> Result<Vec<DirEntry>> {
+        self.state.lock().snapshots.list_dir(after, count_max)
+    }
+
+    /// The root of a snapshot; the kernel holds one more reference to it.
+    pub(crate) fn snapshot_root(&self, name: &Name) -> Result<Attr> {
+        let mut state = self.state.lock();
         if name.as_bytes() == CHECK_NAME {
             return Err(Error::NoEntry);
         }
@@ -46,18 +46,18 @@ impl Engine {
             return state.snapshots.all_known().and(Err(Error::NoEntry));
         };
         let ino = in_view(InodeNo::ROOT, snapshot.id);
-        if !state.inodes.contains_key(&ino) {
+        if !state.inodes.has(ino) {
             let Record {
                 mut meta,
                 xattrs,
                 stored,
             } = snapshot.root.clone();
             meta.ino = ino;
-            state.insert(Inode::new(meta, xattrs, stored, Home::Root));
+            state.inodes.insert(Inode::new(meta, xattrs, stored, Home::Root));
         }
-        let inode = state.inode_mut(ino)?;
+        let inode = state.inodes.get_mut(ino)?;
         inode.lookups += 1;
-        Ok(Some(inode.attr()))
+        Ok(inode.attr())
     }
 
     /// Takes a snapshot of everything done so far; durable on return.
@@ -73,19 +73,15 @@ impl Engine {
         {
             let mut state = self.state.lock();
             // The commit under way may be taking one of that name.
-            while state.committing {
-                self.signals.committed.wait(&mut state);
-            }
+            self.await_commit(&mut state);
             state.snapshots.all_known()?;
-            state.writable()?;
+            state.life.writable()?;
             let most = self.config.memory_bytes / MEMORY_SHARE;
-            if state.volume.next_snapshot >= SNAPSHOTS_MAX || state.snapshots.bytes() > most {
+            if state.volume.trees.next_snapshot >= SNAPSHOTS_MAX || state.snapshots.bytes() > most {
                 return Err(Error::NoSpace);
             }
-            let stalled = state
-                .stalled
-                .iter()
-                .flat_map(|frozen| &frozen.snapshots.to_create);
+            let stalled = state.commits.stalled();
+            let stalled = stalled.into_iter().flat_map(|frozen| &frozen.snapshots.to_create);
             let mut pending = state.snapshots.to_create.iter().chain(stalled);
             if pending.any(|(other, _)| other == name) || state.snapshots.by_name.contains_key(name) {
                 return Err(Error::Exists);
@@ -94,15 +90,13 @@ impl Engine {
         }
         let committed = self.commit();
         let mut state = self.state.lock();
-        while state.committing {
-            self.signals.committed.wait(&mut state);
-        }
+        self.await_commit(&mut state);
         if let Some(snapshot) = state.snapshots.by_name.get(name) {
             return Ok(info(name, snapshot));
         }
         // What was refused must not turn up later, when there is room again.
         state.snapshots.withdraw(name);
-        if let Some(frozen) = &mut state.stalled {
+        if let Some(frozen) = state.commits.stalled_mut() {
             frozen.snapshots.withdraw(name);
         }
         committed
@@ -129,17 +123,12 @@ impl Engine {
     pub fn snapshot_destroy(&self, name: &Name) -> Result<()> {
         {
             let mut state = self.state.lock();
-            state.writable()?;
+            state.life.writable()?;
             state.snapshots.all_known()?;
             let id = state.snapshots.by_name.get(name).ok_or(Error::NoEntry)?.id;
             state.snapshots.to_destroy.push(name.clone());
             // Open files of it answer EIO from now on, as for any block that is gone.
-            let gone: Vec<InodeNo> = state
-                .inodes
-                .keys()
-                .filter(|ino| crate::namespace::view::view_of(**ino) == id)
-                .copied()
-                .collect();
+            let gone: Vec<InodeNo> = state.inodes.numbers().filter(|ino| view_of(*ino) == id).collect();
             for ino in gone {
                 state.evict_if_idle(ino);
             }

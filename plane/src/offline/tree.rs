@@ -2,7 +2,7 @@
 
 use crate::clock;
 use crate::error::{Error, Result};
-use cairn_fs::{Attr, DirCookie, DirEntry, Engine, InodeNo, Kind, Name};
+use cairn_fs::{Attr, DirCookie, DirEntry, Engine, InodeNo, Kind, Name, Operations};
 use serde::Serialize;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;

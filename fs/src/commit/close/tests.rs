@@ -1,12 +1,13 @@
 //! Commits over a store that is watched, fails and loses power.
 
+use crate::commit::open::Pending;
 use crate::fixture::caller;
 use crate::fixture::stored::{
     Event, Store, at, blocks, config, is_read_only, key_of, name, open, pattern, require_clean, tree,
     try_open, until_one_waits, view, volume,
 };
 use crate::namespace::inode::{Content, Inode};
-use crate::{Access, Config, Engine, Error, InodeNo, Kind, Quota, RenameMode, XattrMode};
+use crate::{Access, Config, Engine, Error, InodeNo, Kind, Operations, Quota, RenameMode, XattrMode};
 use cairn_merkle::testing::Op;
 use cairn_merkle::{Blocks, Cid, Heads, PutHint};
 use std::sync::Arc;
@@ -213,7 +214,7 @@ fn a_few_small_blocks_become_durable_with_the_head_and_many_are_synced_before_it
     let (store, engine) = volume();
     let ino = engine.t_file(ROOT, b"file");
     scatter(&engine, ino, 3, 1);
-    let epoch = engine.state.lock().epoch;
+    let epoch = engine.state.lock().open.number();
     engine.commit().unwrap();
     let events = store.events();
     let hints = events.iter().filter_map(|event| match event {
@@ -271,10 +272,7 @@ fn what_an_fsync_put_unsynced_is_synced_before_the_head() {
     assert!(sync < events.iter().position(Event::is_swap).unwrap());
     assert_eq!(tree(&view(store.cut())), tree(&engine));
     let state = engine.state.lock();
-    assert_eq!(
-        (state.bulk_synced, state.put_bytes, state.frozen_put_bytes),
-        (state.bulk_puts, 0, 0)
-    );
+    assert!(!state.puts.needs_sync() && state.put_bytes() == 0);
     drop(state);
     engine.t_write(engine.t_file(ROOT, b"other"), 0, b"x");
     engine.commit().unwrap();
@@ -297,7 +295,9 @@ fn a_commit_that_fails_leaves_the_old_version_and_ends_all_writing() {
         store.faults.fail_nth(op, 0);
         assert!(matches!(engine.commit(), Err(Error::Merkle(_))), "{op:?}");
         assert_eq!(engine.status().read_only, Some("a commit failed"));
-        assert!(!engine.state.lock().committing && engine.state.lock().stalled.is_none());
+        assert!(
+            !engine.state.lock().commits.is_under_way() && engine.state.lock().commits.stalled().is_none()
+        );
         assert!(is_read_only(engine.mknod(
             ROOT,
             &name(b"n"),
@@ -329,7 +329,7 @@ fn a_commit_that_finds_the_store_full_waits_for_room() {
         store.faults.full_from_nth(op, 0);
         assert!(matches!(engine.commit(), Err(Error::NoSpace)), "{op:?}");
         assert_eq!(engine.status().read_only, None);
-        assert!(engine.standing().full && engine.state.lock().stalled.is_some());
+        assert!(engine.standing().full && engine.state.lock().commits.stalled().is_some());
         assert_eq!(tree(&view(store.cut())), before, "{op:?}");
         let later = engine.t_file(ROOT, b"later");
         engine.t_write(later, 0, b"written while it was full");
@@ -338,7 +338,7 @@ fn a_commit_that_finds_the_store_full_waits_for_room() {
         assert_eq!(engine.t_read(file)[..4000], pattern(4000, 2));
         store.faults.heal();
         engine.commit().unwrap();
-        assert!(!engine.standing().full && engine.state.lock().stalled.is_none());
+        assert!(!engine.standing().full && engine.state.lock().commits.stalled().is_none());
         let all = tree(&engine);
         assert_eq!(all.len(), 3);
         assert_eq!(tree(&view(store.cut())), all, "both epochs are in");
@@ -392,7 +392,7 @@ fn what_is_done_during_a_commit_belongs_to_the_next_one() {
     let before = tree(&engine);
     let other = engine.clone();
     store.before(Event::is_put, move || {
-        assert!(is_frozen(&other, kept) && other.state.lock().committing);
+        assert!(is_frozen(&other, kept) && other.state.lock().commits.is_under_way());
         other.t_write(kept, 100, b"during the commit");
         other.t_cut(cut, 10);
         other.t_remove(ROOT, b"gone");
@@ -441,7 +441,7 @@ fn is_frozen(engine: &Engine, ino: InodeNo) -> bool {
         Content::Dir(dir) => inode.frozen || dir.frozen.is_some(),
         Content::Fixed(_) => inode.frozen,
     };
-    state.inode(ino).is_ok_and(is_frozen)
+    state.inodes.get(ino).is_ok_and(is_frozen)
 }
 
 #[test]
@@ -455,7 +455,7 @@ fn who_asks_during_a_commit_waits_for_the_next_one() {
         std::thread::spawn(move || done.send(late.commit().map(|()| late.status().epoch)));
         until_one_waits(&other);
     });
-    let epoch = engine.state.lock().epoch;
+    let epoch = engine.state.lock().open.number();
     engine.commit().unwrap();
     assert_eq!(told.recv().unwrap().unwrap(), epoch.next());
     assert!(tree(&view(store.cut())).contains_key(b"/late".as_slice()));
@@ -477,7 +477,7 @@ fn without_changes_nothing_is_written() {
 #[test]
 fn a_commit_names_its_predecessor_its_epoch_and_what_is_past() {
     let (store, engine) = volume();
-    let (root, epoch) = (engine.status().root, engine.state.lock().epoch);
+    let (root, epoch) = (engine.status().root, engine.state.lock().open.number());
     let ino = engine.t_file(ROOT, b"file");
     engine.t_write(ino, 0, &pattern(1000, 1));
     engine.commit().unwrap();
@@ -493,18 +493,21 @@ fn a_commit_names_its_predecessor_its_epoch_and_what_is_past() {
     let commit = cairn_merkle::Commit::open(&engine.status().root, stored, &key_of(&*store)).unwrap();
     assert_eq!((commit.epoch, commit.previous), (epoch, Some(root)));
     let state = engine.state.lock();
-    assert_eq!((state.committed, state.epoch), (epoch, epoch.next()));
-    assert_eq!(state.committed_inodes, 2);
-    assert!(!state.restarts_log && state.dirty.is_empty() && state.frozen_inodes == 0);
-    assert_eq!((state.frozen_bytes, state.frozen_overhead_bytes), (0, 0));
-    assert_eq!((state.closed.written_bytes, state.written_bytes), (1000, 1000));
+    assert_eq!(
+        (state.committed.epoch(), state.open.number()),
+        (epoch, epoch.next())
+    );
+    assert_eq!(state.committed.inodes, 2);
+    assert!(!state.committed.restarts_log && state.inodes.dirty().len() == 0);
+    assert_eq!(state.pending, Pending::default());
+    assert_eq!(
+        (state.committed.closed.written_bytes, state.open.written_bytes()),
+        (1000, 1000)
+    );
     // What was noted for the log, and never written, is durable with it.
     assert!(state.log.pushed > 0 && state.log.durable == state.log.pushed);
-    let extra: u64 = state.inodes.values().map(Inode::extra_bytes).sum();
-    assert_eq!(
-        state.extra_bytes, extra,
-        "with the bytes that lie in the inode now"
-    );
+    // With the bytes that lie in the inode now.
+    state.inodes.assert_counted();
     drop(state);
     store.events();
     engine.t_file(ROOT, b"another");
@@ -529,14 +532,14 @@ fn a_file_that_was_unlinked_while_open_is_there_until_it_is_closed_or_the_volume
     engine.commit().unwrap();
     assert_eq!(engine.t_read(ino)[..9000], pattern(9000, 1));
     require_clean(&engine);
-    assert!(engine.state.lock().volume.orphans.is_some());
+    assert!(engine.state.lock().volume.trees.orphans.is_some());
     // A mount after a crash gives its space back, over several commits.
     let found = Arc::new(Store::over(copied(&store)));
     let again = open(found.clone());
     while again.status().destroying > 0 {
         again.commit().unwrap();
     }
-    assert!(again.state.lock().volume.orphans.is_none());
+    assert!(again.state.lock().volume.trees.orphans.is_none());
     holds_nothing_else(&found, &again);
     engine.release(ino);
     engine.commit().unwrap();
@@ -545,7 +548,7 @@ fn a_file_that_was_unlinked_while_open_is_there_until_it_is_closed_or_the_volume
     }
     holds_nothing_else(&store, &engine);
     assert!(
-        engine.state.lock().inodes.keys().eq([&ROOT]),
+        engine.state.lock().inodes.numbers().eq([ROOT]),
         "and is in memory no more"
     );
 }
@@ -580,7 +583,7 @@ fn an_inode_of_several_names_lies_in_the_table_of_hard_links() {
     engine.rmdir(ROOT, &name(b"dir"), at(31)).unwrap();
     engine.t_forget(dir);
     engine.commit().unwrap();
-    assert!(engine.state.lock().volume.table.is_none());
+    assert!(engine.state.lock().volume.trees.table.is_none());
     holds_nothing_else(&store, &engine);
 }
 
@@ -669,11 +672,11 @@ fn the_head_that_another_put_there_ends_all_writing_and_a_damaged_one_does_not()
     let before = tree(&engine);
     // Not asked where the second copy told nothing when the volume was opened.
     *store.afresh.lock() = Some(old);
-    engine.state.lock().twin_doubted = true;
+    engine.state.lock().committed.twin_doubted = true;
     engine.require_head().unwrap();
     engine.t_file(ROOT, b"three");
     let swaps = store.faults.count(Op::SwapHead);
-    engine.state.lock().twin_doubted = false;
+    engine.state.lock().committed.twin_doubted = false;
     assert!(engine.commit().is_err());
     assert_eq!(store.faults.count(Op::SwapHead), swaps, "nothing was swapped");
     assert_eq!(engine.status().read_only, Some("a commit failed"));
@@ -682,7 +685,7 @@ fn the_head_that_another_put_there_ends_all_writing_and_a_damaged_one_does_not()
     let (store, engine) = volume();
     let old = store.head().unwrap().unwrap();
     engine.t_file(ROOT, b"one");
-    engine.state.lock().twin_doubted = true;
+    engine.state.lock().committed.twin_doubted = true;
     engine.commit().unwrap();
     *store.afresh.lock() = Some(old);
     assert!(engine.require_head().is_err(), "a commit has written both copies");

@@ -3,7 +3,7 @@
 use crate::fixture::stored::{
     Event, Store, at, blocks, config, key_of, name, open, pattern, require_clean, tree, volume,
 };
-use crate::{Engine, Error, InodeNo, Opening, RenameMode, Table};
+use crate::{Engine, Error, InodeNo, Opening, Operations, RenameMode, Table};
 use cairn_merkle::testing::{Op, Tamper};
 use cairn_merkle::{Blocks, Version};
 use std::sync::Arc;
@@ -106,7 +106,7 @@ fn what_is_submitted_stays_whole_until_a_later_version_is_anchored() {
     assert_eq!(engine.standing().anchored, Some(last));
     require_clean(&engine);
     engine.commit().unwrap();
-    let list = engine.state.lock().volume.held.root.clone().unwrap().cid;
+    let list = engine.state.lock().volume.trees.held.root.clone().unwrap().cid;
     let named = [list, engine.status().root];
     let left = blocks(&*store).into_iter().filter(|cid| !named.contains(cid));
     let left: usize = left.map(|cid| store.get(&cid).unwrap().unwrap().len()).sum();
@@ -187,12 +187,15 @@ fn a_pinned_version_is_whole_until_the_pin_is_dropped() {
         "neither the newest nor published"
     );
     drop(twice);
-    assert!(engine.state.lock().touched, "the next commit lets go of it");
+    assert!(
+        engine.state.lock().open.asks_for_commit(),
+        "the next commit lets go of it"
+    );
     engine.commit().unwrap();
     assert!(past(&store, version).is_err());
     assert_eq!(engine.standing().held_bytes, 0);
     assert!(
-        engine.state.lock().volume.held.root.is_none(),
+        engine.state.lock().volume.trees.held.root.is_none(),
         "nothing is on the list"
     );
     require_clean(&engine);
@@ -205,7 +208,7 @@ fn a_pinned_version_is_whole_until_the_pin_is_dropped() {
     // One of nothing that is held asks for no commit.
     let (_, engine) = volume();
     drop(engine.pin(engine.standing().head).unwrap());
-    assert!(!engine.state.lock().touched);
+    assert!(!engine.state.lock().open.asks_for_commit());
 }
 
 #[test]
@@ -247,7 +250,7 @@ fn without_changes_there_is_nothing_to_publish() {
     assert!(engine.prepare_publication().unwrap().is_none());
     assert!(!store.events().iter().any(Event::is_swap));
     change(&engine, 2);
-    let changed = engine.state.lock().epoch;
+    let changed = engine.state.lock().open.number();
     assert_eq!(engine.standing().changed, changed, "the open epoch");
     let (second, _) = publish(&engine);
     assert_eq!((second.epoch, engine.standing().head), (changed, second));
@@ -300,7 +303,10 @@ fn where_the_store_is_full_the_commit_before_is_published() {
     drop(pin);
     engine.confirmed(version);
     assert_eq!(engine.standing().anchored, Some(version));
-    assert!(!engine.state.lock().touched, "nothing is committed any more");
+    assert!(
+        !engine.state.lock().open.asks_for_commit(),
+        "nothing is committed any more"
+    );
 }
 
 #[test]
@@ -339,7 +345,7 @@ fn what_cannot_be_listed_for_damage_stays_in_the_store() {
     let (first, seen) = publish(&engine);
     engine.t_file(ROOT, b"new");
     engine.commit().unwrap();
-    let list = engine.state.lock().volume.held.root.clone().unwrap().cid;
+    let list = engine.state.lock().volume.trees.held.root.clone().unwrap().cid;
     let held = engine.standing().held_bytes;
     store.faults.tamper(list, Tamper::FlipBit(1));
     engine.blocks.forget(&[list]);

@@ -40,7 +40,8 @@ fn leaf_of(engine: &Engine, ino: InodeNo, recno: u64) -> Cid {
     let stored = engine
         .state
         .lock()
-        .inode(ino)
+        .inodes
+        .get(ino)
         .unwrap()
         .file()
         .unwrap()
@@ -61,7 +62,8 @@ fn leaf_of(engine: &Engine, ino: InodeNo, recno: u64) -> Cid {
 fn node_of(engine: &Engine, dir: InodeNo) -> Cid {
     let state = engine.state.lock();
     state
-        .inode(dir)
+        .inodes
+        .get(dir)
         .unwrap()
         .dir()
         .unwrap()
@@ -190,7 +192,7 @@ fn an_inode_that_has_no_place_in_the_table_of_hard_links_is_lost() {
     let ino = engine.t_file(ROOT, b"one");
     engine.link(ino, ROOT, &name(b"two"), at(20)).unwrap();
     engine.commit().unwrap();
-    let table = engine.state.lock().volume.table.clone().unwrap().cid;
+    let table = engine.state.lock().volume.trees.table.clone().unwrap().cid;
     engine.t_write(ino, 0, b"changed");
     damage(&store, &engine, table);
     engine.commit().unwrap();
@@ -210,7 +212,7 @@ fn an_entry_that_cannot_leave_the_table_of_hard_links_is_no_loss() {
         ino
     });
     engine.commit().unwrap();
-    let table = engine.state.lock().volume.table.clone().unwrap().cid;
+    let table = engine.state.lock().volume.trees.table.clone().unwrap().cid;
     engine.t_remove(ROOT, b"1");
     engine.t_remove(ROOT, b"6");
     damage(&store, &engine, table);
@@ -231,7 +233,7 @@ fn a_damaged_table_of_orphans_costs_space_and_nothing_else() {
     });
     engine.t_remove(ROOT, b"1");
     engine.commit().unwrap();
-    let orphans = engine.state.lock().volume.orphans.clone().unwrap().cid;
+    let orphans = engine.state.lock().volume.trees.orphans.clone().unwrap().cid;
     engine.t_remove(ROOT, b"2");
     damage(&store, &engine, orphans);
     engine.commit().unwrap();

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::fixture::tree::{RECORD, ROOT, Tree, at, bytes, config};
-use crate::{Quota, SetAttr, Time};
+use crate::{Operations, Quota, SetAttr, Time};
 use cairn_merkle::MemoryStore;
 
 const R: u64 = RECORD as u64;
@@ -186,7 +186,8 @@ fn more_holes_are_made_than_at_one_go_and_those_that_are_cost_nothing() {
         .engine
         .state
         .lock()
-        .inode(file)
+        .inodes
+        .get(file)
         .unwrap()
         .file()
         .unwrap()

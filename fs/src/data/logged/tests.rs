@@ -3,7 +3,7 @@
 use super::*;
 use crate::data::pieces::Pieces;
 use crate::fixture::tree::{RECORD, ROOT, Tree, at, bytes, config, name};
-use crate::{Fallocate, Quota, Time};
+use crate::{Fallocate, Operations, Quota, Time};
 use cairn_merkle::testing::{CrashStore, FaultStore, Op as StoreOp};
 use cairn_merkle::{Epoch, Link, MemoryStore};
 use std::sync::Arc;
@@ -174,7 +174,7 @@ fn a_store_that_cannot_take_the_records_fails_the_fsync() {
     tree.store.fail_nth(StoreOp::Put, 3);
     assert!(tree.engine.fsync(file, false).is_err());
     assert!(tree.read(file) == expected);
-    assert_eq!(tree.engine.state.lock().log.putting, 0);
+    assert!(!tree.engine.state.lock().puts.is_busy());
 }
 
 #[test]
@@ -198,7 +198,7 @@ fn logged_bytes_that_leave_their_record_are_refused() {
     let tree = rig();
     let file = tree.file(ROOT, "file");
     let mut state = tree.engine.state.lock();
-    let meta = state.inode(file).unwrap().meta.clone();
+    let meta = state.inodes.get(file).unwrap().meta.clone();
     let mut apply = |offset, len| {
         let part = ReplayedPart::Bytes {
             recno: 0,
@@ -269,7 +269,7 @@ fn a_leaf_that_the_log_names_outlives_a_power_cut() {
     let tree = Tree::over(CrashStore::new(), config(), Quota::default());
     let file = tree.file(ROOT, "file");
     tree.write(file, 0, &bytes(2 * RECORD, 1));
-    let overhead = tree.engine.state.lock().overhead_bytes;
+    let overhead = tree.engine.state.lock().open.overhead_bytes();
     assert!(
         overhead >= 2 * 1024,
         "each record takes memory beside its data: {overhead}"

@@ -1,7 +1,7 @@
 //! Parts of records, over stores that count and lie.
 
 use crate::fixture::{caller, header_of};
-use crate::{Config, Engine, InodeNo, Kind, Name, Quota, Time};
+use crate::{Config, Engine, InodeNo, Kind, Name, Operations, Quota, Time};
 use cairn_merkle::testing::{FaultStore, Op, Tamper};
 use cairn_merkle::{Blocks as _, Cid, Codec, MemoryStore};
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::fixture::tree::{RECORD, ROOT, Tree, at, bytes, config, name};
-use crate::{Fallocate, Quota, Seek, Time};
+use crate::{Fallocate, Operations, Quota, Seek, Time};
 use cairn_merkle::testing::{FaultStore, Op};
 use cairn_merkle::{Blocks, Codec, MemoryStore};
 
@@ -135,7 +135,7 @@ fn only_records_that_are_written_whole_are_put_at_once() {
     let file = tree.file(ROOT, "file");
     let before = tree.store.count(Op::Put);
     let puts = || tree.store.count(Op::Put) - before;
-    let dirty = || tree.engine.state.lock().dirty_bytes;
+    let dirty = || tree.engine.state.lock().open.dirty_bytes();
     tree.write(file, 1, &bytes(RECORD - 1, 1));
     tree.write(file, RECORD, &bytes(10, 1));
     assert_eq!((puts(), dirty()), (0, RECORD as u64 + 9));
@@ -143,7 +143,7 @@ fn only_records_that_are_written_whole_are_put_at_once() {
     assert_eq!((puts(), dirty()), (0, RECORD as u64 + 99));
     tree.write(file, RECORD - 5, &bytes(3 * RECORD, 3));
     assert_eq!(puts(), 1, "two of them, in one batch");
-    assert_eq!(tree.engine.state.lock().put_bytes, 2 * RECORD as u64);
+    assert_eq!(tree.engine.state.lock().open.put_bytes(), 2 * RECORD as u64);
     // The leaves that are replaced are freed.
     tree.write(file, RECORD, &bytes(RECORD, 4));
     tree.cut(file, 2 * RECORD);
@@ -183,7 +183,8 @@ fn a_record_without_a_readable_place_is_not_changed() {
         .engine
         .state
         .lock()
-        .inode(file)
+        .inodes
+        .get(file)
         .unwrap()
         .file()
         .unwrap()
@@ -363,7 +364,7 @@ fn what_a_stalled_commit_holds_is_read_below_what_was_written_since() {
     tree.write(file, RECORD / 2, &bytes(RECORD, 2));
     tree.store.full_from_nth(Op::SwapHead, 0);
     assert!(tree.engine.commit().is_err());
-    assert!(tree.engine.state.lock().inode(file).unwrap().frozen);
+    assert!(tree.engine.state.lock().inodes.get(file).unwrap().frozen);
     tree.write(file, RECORD, &bytes(100, 3));
     tree.cut(file, 3 * RECORD + 5);
     let mut expected = bytes(4 * RECORD, 1);

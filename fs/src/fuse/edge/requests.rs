@@ -329,14 +329,27 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
         listing::plain(&*self.fs, node, offset, reply);
     }
 
-    fn readdirplus(&self, request: &Request, node: INodeNo, _: FileHandle, offset: u64, reply: ReplyDirectoryPlus) {
+    fn readdirplus(
+        &self,
+        request: &Request,
+        node: INodeNo,
+        _: FileHandle,
+        offset: u64,
+        reply: ReplyDirectoryPlus,
+    ) {
         let _next = Lingering(&self.linger, After::Step);
         let _span = span("readdirplus", request, node);
         listing::plus(&*self.fs, &self.writers, node, offset, names_ttl(node), reply);
     }
 
     fn fsyncdir(&self, request: &Request, node: INodeNo, _: FileHandle, data_only: bool, reply: ReplyEmpty) {
-        self.sync(span("fsyncdir", request, node), "fsyncdir", node, data_only, reply);
+        self.sync(
+            span("fsyncdir", request, node),
+            "fsyncdir",
+            node,
+            data_only,
+            reply,
+        );
     }
 
     fn statfs(&self, request: &Request, node: INodeNo, reply: ReplyStatfs) {
@@ -449,7 +462,15 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
     // The kernel asks without writing its dirty pages back, and the engine would take them for holes: `cp` of a
     // file that is still being written would lose data. Invalidating the pages writes them; it must not be done
     // on a session thread, which has to take those writes.
-    fn lseek(&self, request: &Request, node: INodeNo, _: FileHandle, offset: i64, whence: i32, reply: ReplyLseek) {
+    fn lseek(
+        &self,
+        request: &Request,
+        node: INodeNo,
+        _: FileHandle,
+        offset: i64,
+        whence: i32,
+        reply: ReplyLseek,
+    ) {
         let _span = span("lseek", request, node);
         let fs = Arc::clone(&self.fs);
         let seek = move || {

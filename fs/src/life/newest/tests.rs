@@ -4,7 +4,7 @@ use crate::fixture::stored::{
     Event, Store, at, blocks, config, copy, is_read_only, key_of, name, open, pattern, require_clean, tree,
     try_open, view, volume,
 };
-use crate::{Config, Engine, Error, InodeNo, Kind, Opening};
+use crate::{Config, Engine, Error, InodeNo, Kind, Opening, Operations};
 use cairn_merkle::testing::{CrashStore, Tamper};
 use cairn_merkle::twin::{Part, Side};
 use cairn_merkle::{Blocks, Epoch, Heads, Log, PutHint, Sealed, Twin};
@@ -228,7 +228,7 @@ fn a_damaged_copy_is_named_and_the_next_commit_writes_both() {
     let again = found.open(config()).unwrap();
     assert_eq!(again.damage().copies.len(), 1);
     assert_eq!(tree(&again), tree(&engine));
-    assert!(!again.state.lock().twin_doubted);
+    assert!(!again.state.lock().committed.twin_doubted);
     assert_eq!(opening(&to).damaged_copies(), []);
     // The first copy of the head: the swap still expects what lies there.
     again.close().unwrap();
@@ -249,5 +249,5 @@ fn a_damaged_copy_is_named_and_the_next_commit_writes_both() {
             ..config()
         })
         .unwrap();
-    assert!(reader.state.lock().twin_doubted);
+    assert!(reader.state.lock().committed.twin_doubted);
 }

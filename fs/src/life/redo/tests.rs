@@ -3,7 +3,7 @@
 use super::*;
 use crate::fixture::stored::{Store, at, config, copy, name, open, pattern, tree, try_open, volume};
 use crate::log::op::Replayed;
-use crate::{Config, RenameMode, Time, XattrMode};
+use crate::{Config, Operations, RenameMode, Time, XattrMode};
 use cairn_merkle::testing::{CrashStore, Tamper};
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ const ROOT: InodeNo = InodeNo::ROOT;
 /// The node of a directory, as the last commit has it.
 fn node_of(engine: &Engine, dir: InodeNo) -> Cid {
     let state = engine.state.lock();
-    let stored = state.inode(dir).unwrap().dir().unwrap().stored.clone();
+    let stored = state.inodes.get(dir).unwrap().dir().unwrap().stored.clone();
     stored.unwrap().cid
 }
 
@@ -127,7 +127,7 @@ fn a_link_that_has_no_place_in_a_damaged_table_is_not_made_by_half() {
     let [linked, single] = [b"linked".as_slice(), b"single"].map(|name| engine.t_file(ROOT, name));
     engine.link(linked, ROOT, &name(b"also"), at(20)).unwrap();
     engine.commit().unwrap();
-    let table = engine.state.lock().volume.table.clone().unwrap().cid;
+    let table = engine.state.lock().volume.trees.table.clone().unwrap().cid;
     engine.link(single, ROOT, &name(b"second"), at(30)).unwrap();
     engine.fsync(single, false).unwrap();
     let again = found(&store, table);

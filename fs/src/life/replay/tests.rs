@@ -5,7 +5,7 @@ use crate::fixture::stored::{
     Store, at, config, copy, is_read_only, log_of, name, open, require_clean, tree, try_open, view, volume,
 };
 use crate::log::op::encode_record;
-use crate::{Config, InodeNo, Kind};
+use crate::{Config, InodeNo, Kind, Operations};
 use bytes::Bytes;
 use cairn_merkle::testing::CrashStore;
 use cairn_merkle::{Log, VolumeKey};
@@ -75,7 +75,7 @@ fn a_synced_record_that_is_gone_makes_the_volume_read_only() {
         );
         assert_eq!(loss.from, (lost > 0).then_some(crate::Time(12)));
         assert_eq!(loss.until, Some(crate::Time(12)));
-        let epoch = engine.state.lock().epoch;
+        let epoch = engine.state.lock().open.number();
         let why = match lost {
             2 => format!("record 2 of the intent log of epoch {epoch} is missing"),
             // Found where the next one did not follow.

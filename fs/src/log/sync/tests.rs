@@ -6,7 +6,7 @@ use crate::fixture::stored::{
     try_open, until_one_waits, view, volume,
 };
 use crate::log::op::{Replayed, decode_record};
-use crate::{Config, Fallocate, Kind, RenameMode, SetAttr, XattrMode};
+use crate::{Config, Fallocate, Kind, Operations, RenameMode, SetAttr, XattrMode};
 use cairn_merkle::testing::{CrashStore, Op as StoreOp};
 use cairn_merkle::{Epoch, Log, LogPos};
 use std::sync::Arc;
@@ -170,7 +170,7 @@ fn an_fsync_makes_the_file_and_every_name_before_it_durable_and_no_other_bytes()
 
 fn pos(engine: &Engine, seq: u64) -> LogPos {
     LogPos {
-        epoch: engine.state.lock().epoch,
+        epoch: engine.state.lock().open.number(),
         seq,
     }
 }
@@ -572,11 +572,12 @@ fn a_sync_of_what_is_frozen_and_not_logged_waits_for_its_commit() {
         let late = other.clone();
         std::thread::spawn(move || {
             let synced = late.fsync(ino, false);
-            done.send((synced.is_ok(), late.state.lock().committed)).unwrap();
+            done.send((synced.is_ok(), late.state.lock().committed.epoch()))
+                .unwrap();
         });
         until_one_waits(&other);
     });
-    let epoch = engine.state.lock().epoch;
+    let epoch = engine.state.lock().open.number();
     engine.commit().unwrap();
     assert_eq!(told.recv().unwrap(), (true, epoch));
     // One that is stalled would be waited for in vain.
@@ -584,7 +585,8 @@ fn a_sync_of_what_is_frozen_and_not_logged_waits_for_its_commit() {
     engine
         .state
         .lock()
-        .inode_mut(ino)
+        .inodes
+        .get_mut(ino)
         .unwrap()
         .file_mut()
         .unwrap()
@@ -658,5 +660,5 @@ fn a_mark_is_written_at_once_or_soon_by_the_logger() {
         (store.faults.count(StoreOp::LogMark), engine.status().read_only),
         (2, None)
     );
-    assert!(store.log_rest().unwrap().marks.len() == 1 && engine.state.lock().committed > Epoch(0));
+    assert!(store.log_rest().unwrap().marks.len() == 1 && engine.state.lock().committed.epoch() > Epoch(0));
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::fixture::tree::{ROOT, Tree, at, name};
-use crate::{Caller, Error, SetAttr, SetIdBits, XattrMode};
+use crate::{Caller, Error, Operations, SetAttr, SetIdBits, XattrMode};
 
 const NOBODY: u32 = u32::MAX;
 const USER: u16 = 0x02;

@@ -3,7 +3,7 @@
 use super::*;
 use crate::fixture::tree::{ROOT, Tree, at};
 use crate::fixture::{caller, header_of};
-use crate::{Config, Fallocate, Name, Quota, Time};
+use crate::{Config, Fallocate, Name, Operations, Quota, Time};
 use cairn_merkle::MemoryStore;
 use std::sync::Arc;
 

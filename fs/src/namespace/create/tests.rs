@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::fixture::tree::{ROOT, Tree, at, config, name};
-use crate::{Quota, SetAttr};
+use crate::{Operations, Quota, SetAttr};
 
 const KINDS: [Kind; 5] = [
     Kind::File,

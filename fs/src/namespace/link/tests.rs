@@ -1,6 +1,7 @@
 //! Links and names that go, and what is left of an inode without any.
 
 use super::*;
+use crate::Operations;
 use crate::fixture::tree::{ROOT, Tree, at, bytes, name};
 
 #[test]
@@ -109,7 +110,7 @@ fn what_cannot_have_one_more_name_gets_none() {
     let kept = tree.hold(old, "file");
     assert!(matches!(link(kept, dir, "x"), Err(Error::ReadOnly(_))));
     assert_eq!(tree.shape(), ["dir/", "file 1"]);
-    tree.engine.state.lock().inode_mut(file).unwrap().meta.nlink = NLINK_MAX - 1;
+    tree.engine.state.lock().inodes.get_mut(file).unwrap().meta.nlink = NLINK_MAX - 1;
     assert_eq!(link(file, dir, "last").unwrap().nlink, NLINK_MAX);
     assert!(matches!(link(file, dir, "x"), Err(Error::TooManyLinks)));
 }

@@ -2,7 +2,7 @@
 
 use crate::fixture::tree::{ROOT, Tree, config, name};
 use crate::fixture::{caller, header_of};
-use crate::{Access, Config, DirCookie, Engine, Error, InodeNo, Kind, Name, Quota, Time};
+use crate::{Access, Config, DirCookie, Engine, Error, InodeNo, Kind, Name, Operations, Quota, Time};
 use cairn_merkle::testing::{FaultStore, Op, Tamper};
 use cairn_merkle::{MemoryStore, NodeSource};
 use std::collections::{BTreeMap, BTreeSet};
@@ -263,7 +263,8 @@ fn a_list_with_a_damaged_part_tells_the_rest_and_does_not_end_as_if_it_were_whol
         .engine
         .state
         .lock()
-        .inode(ROOT)
+        .inodes
+        .get(ROOT)
         .unwrap()
         .dir()
         .unwrap()

@@ -2,12 +2,12 @@
 
 use super::*;
 use crate::fixture::tree::{ROOT, Tree, at, bytes, config, name};
-use crate::{Config, DirCookie, Kind, Quota};
+use crate::{Config, DirCookie, Kind, Operations, Quota};
 use cairn_merkle::MemoryStore;
 use cairn_merkle::testing::{FaultStore, Tamper};
 
 fn in_memory(tree: &Tree<MemoryStore>, ino: InodeNo) -> bool {
-    tree.engine.state.lock().inodes.contains_key(&ino)
+    tree.engine.state.lock().inodes.has(ino)
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn a_parked_inode_is_forgotten_with_its_last_reference() {
     for _ in 0..8 {
         tree.engine.getattr(ROOT).unwrap();
     }
-    let parked = |ino| tree.engine.state.lock().parking.place(ino).is_some();
+    let parked = |ino| tree.engine.state.lock().inodes.parking_mut().place(ino).is_some();
     assert!(parked(one) && parked(two));
     tree.engine.forget(one, 1);
     tree.engine.forget(two, 1);
@@ -275,7 +275,7 @@ fn a_name_whose_inode_cannot_be_read_is_listed_all_the_same() {
     let file = tree.file(ROOT, "one");
     tree.link(file, ROOT, "two");
     tree.reopen();
-    let table = tree.engine.state.lock().volume.table.clone().unwrap();
+    let table = tree.engine.state.lock().volume.trees.table.clone().unwrap();
     tree.store.tamper(table.cid, Tamper::FlipBit(77));
     let rows = tree.engine.readdir(ROOT, DirCookie(0), 10, true).unwrap();
     assert_eq!(rows.len(), 2);
@@ -320,7 +320,7 @@ fn an_unlinked_inode_is_parked_and_destroyed_with_its_last_reference() {
         tree.write(*file, 300_000, b"more");
     }
     park();
-    let orphans = || tree.engine.state.lock().volume.orphans.is_some();
+    let orphans = || tree.engine.state.lock().volume.trees.orphans.is_some();
     assert!(orphans());
     for file in &files {
         assert!(!in_memory(&tree, *file));

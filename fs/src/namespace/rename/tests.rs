@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::RenameMode::{Exchange, NoReplace, Replace};
-use crate::SetAttr;
 use crate::fixture::tree::{ROOT, Tree, at, bytes, name};
+use crate::{Operations, SetAttr};
 use cairn_merkle::MemoryStore;
 
 /// Two directories with a file, an empty directory and a full one in the first.

@@ -1,6 +1,6 @@
 use super::*;
 use crate::fixture::{caller, header};
-use crate::{Config, Engine, Quota, SetAttr, Time};
+use crate::{Config, Engine, Operations, Quota, SetAttr, Time};
 use cairn_merkle::{Heads, MemoryStore};
 use std::sync::Arc;
 

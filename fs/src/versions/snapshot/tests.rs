@@ -4,7 +4,7 @@ use crate::fixture::stored::{
     Event, Store, at, blocks, is_read_only, name, open, pattern, require_clean, tree, tree_below,
     until_one_waits, view, volume,
 };
-use crate::{Engine, Error, InodeNo, Time};
+use crate::{Engine, Error, InodeNo, Operations, Time};
 use cairn_merkle::testing::{Op, Tamper};
 use std::sync::Arc;
 
@@ -192,8 +192,8 @@ fn numbers_are_not_used_twice() {
     take(&engine, b"snap");
     assert_ne!(engine.t_find(InodeNo::SNAPSHOTS, b"snap").ino, first);
     let again = open(store.cut());
-    let next = again.state.lock().volume.next_snapshot;
-    assert_eq!(next, engine.state.lock().volume.next_snapshot);
+    let next = again.state.lock().volume.trees.next_snapshot;
+    assert_eq!(next, engine.state.lock().volume.trees.next_snapshot);
     assert_eq!(next, 3);
 }
 
@@ -213,7 +213,7 @@ fn a_name_that_is_taken_none_at_all_or_not_to_be_had_is_refused() {
         engine.snapshot_destroy(&name(b"none")),
         Err(Error::NoEntry)
     ));
-    engine.state.lock().volume.next_snapshot = (1 << 24) - 1;
+    engine.state.lock().volume.trees.next_snapshot = (1 << 24) - 1;
     store.events();
     assert!(matches!(
         engine.snapshot_create(&name(b"more"), Time(1)),
@@ -283,7 +283,7 @@ fn with_a_damaged_table_of_snapshots_none_is_taken_or_destroyed() {
     damage(
         &store,
         &engine,
-        link_of(&engine, |volume| volume.snapshots.clone()),
+        link_of(&engine, |volume| volume.trees.snapshots.clone()),
     );
     let before = blocks(&*store).len();
     assert!(matches!(
@@ -344,7 +344,11 @@ fn a_snapshot_whose_dead_list_is_damaged_is_kept() {
 #[test]
 fn what_belongs_on_a_damaged_dead_list_is_kept_and_counted_as_leaked() {
     let (store, engine, held) = three();
-    damage(&store, &engine, link_of(&engine, |volume| volume.dead.clone()));
+    damage(
+        &store,
+        &engine,
+        link_of(&engine, |volume| volume.trees.dead.clone()),
+    );
     engine.t_remove(ROOT, b"c");
     engine.t_remove(ROOT, b"C");
     engine.commit().unwrap();

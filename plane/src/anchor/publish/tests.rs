@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::sample::{Sample, config, copy, opening};
+use cairn_fs::Operations;
 use cairn_merkle::testing::{MemoryAnchor, Mood};
 
 const HOUR: Settings = Settings {
