@@ -12,7 +12,7 @@
 //! store and mount point as arguments of their own, absolute, so that `ps` shows what it serves.
 
 use crate::cli::anchor::Spec;
-use crate::cli::{LogFormat, MountArgs};
+use crate::cli::mount::{LogFormat, MountArgs};
 use crate::error::{Error, Exit, Result};
 use crate::mount::lost::Lost;
 use crate::mount::state;

@@ -12,7 +12,7 @@
 use crate::anchor::challenge;
 use crate::anchor::freshness::{self, Access, Freshness, Trust};
 use crate::anchor::publish::Publisher;
-use crate::cli::MountArgs;
+use crate::cli::mount::MountArgs;
 use crate::cli::anchor::Spec;
 use crate::error::{Error, Result};
 use crate::mount::control::Server;
