@@ -274,7 +274,8 @@ fn mount(args: &MountArgs, engine: &Arc<Engine>, events: Sender<Event>) -> Resul
         fsname: args
             .fsname
             .clone()
-            .unwrap_or_else(|| format!("cairn:{}", args.store.display())),
+            .unwrap_or_else(|| format!("cairn:{}", args.store.display()))
+            .into(),
         allow_other: !args.no_allow_other,
         read_only: engine.status().read_only.is_some(),
         flags: args.flags(),
