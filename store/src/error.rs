@@ -64,7 +64,9 @@ pub enum OpenError {
 impl OpenError {
     /// Picks the variant for what RocksDB said, which gives its reasons in words only.
     pub(crate) fn database(path: PathBuf, source: rocksdb::Error) -> Self {
-        if source.as_ref().contains("/LOCK:") {
+        let says = |words| source.as_ref().contains(words);
+        // A lock file that cannot be opened for writing, on a read-only disk, is not one that another handle holds.
+        if says("/LOCK:") && !says("while open a file for lock") {
             Self::Locked { path }
         } else {
             Self::Database { path, source }

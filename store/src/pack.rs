@@ -34,6 +34,7 @@ pub(crate) use garbage::fuzzing;
 pub(crate) use live::{GROUP, Live};
 pub(crate) use place::Place;
 
+use crate::own::Access;
 use append::Appender;
 use buffer::{Buffer, Pool};
 use bytes::Bytes;
@@ -70,6 +71,7 @@ pub(crate) struct Packs {
     garbage: Mutex<Garbage>,
     /// Punches begun so far.
     punches: AtomicU64,
+    access: Access,
 }
 
 /// A pack that a reclaim looks at.
@@ -96,8 +98,27 @@ impl Packs {
     pub(crate) fn open(store: &Path, index: Index) -> io::Result<Self> {
         let dir = store.join(DIR);
         let numbers = file::numbers(&dir)?;
-        let next = numbers.last().map_or(0, |last| last + 1);
         let garbage = Garbage::take(&dir, numbers.len())?;
+        Self::with(dir, &numbers, garbage, index, Access::Write)
+    }
+
+    /// Opens the packs to be read. Nothing may be put, and what a clean close knew stays where it is.
+    pub(crate) fn open_read(store: &Path) -> io::Result<Self> {
+        let dir = store.join(DIR);
+        let numbers = file::numbers(&dir)?;
+        let garbage = Garbage::look(&dir, numbers.len())?;
+        let refuse = |_: &[Written]| Err(io::ErrorKind::ReadOnlyFilesystem.into());
+        Self::with(dir, &numbers, garbage, Box::new(refuse), Access::Read)
+    }
+
+    fn with(
+        dir: PathBuf,
+        numbers: &[u32],
+        garbage: Garbage,
+        index: Index,
+        access: Access,
+    ) -> io::Result<Self> {
+        let next = numbers.last().map_or(0, |last| last + 1);
         Ok(Self {
             appender: Appender::start(dir.clone(), next, index)?,
             open: Cache::new(OPEN_MAX),
@@ -107,6 +128,7 @@ impl Packs {
             ],
             garbage: Mutex::new(garbage),
             punches: AtomicU64::new(0),
+            access,
             dir,
         })
     }
@@ -242,8 +264,9 @@ impl Packs {
     }
 
     fn pack(&self, number: u32) -> io::Result<Arc<Pack>> {
-        self.open
-            .get_or_insert_with(&number, || Pack::open(&self.dir, number).map(Arc::new))
+        self.open.get_or_insert_with(&number, || {
+            Pack::open(&self.dir, number, self.access).map(Arc::new)
+        })
     }
 
     /// Notes blocks the index has forgotten.
@@ -313,7 +336,10 @@ impl Packs {
     /// Writes what is queued, ends the writer, and notes what is dead. Further puts fail.
     pub(crate) fn close(&self) -> io::Result<()> {
         self.appender.end()?;
-        self.garbage.lock().save(&self.dir)
+        match self.access {
+            Access::Read => Ok(()),
+            Access::Write => self.garbage.lock().save(&self.dir),
+        }
     }
 
     /// Bytes on the device.

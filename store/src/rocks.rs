@@ -36,6 +36,7 @@ mod keys;
 mod log;
 mod lookup;
 mod open;
+mod open_read;
 mod options;
 mod reached;
 mod reclaim;
@@ -276,6 +277,7 @@ impl BlockStore for RocksStore {
     }
 
     fn drop_twins_ahead(&self) -> Result<(), StoreError> {
+        self.check_alive("give up a newer head")?;
         let reached = self.reached.lock();
         // The one of the newest swap itself is written over by the swap after the next.
         let later = self.twins_from(reached.swaps.saturating_add(1))?;
@@ -403,6 +405,9 @@ impl BlockStore for RocksStore {
     }
 
     fn close(&self) -> Result<(), StoreError> {
+        if !self.access.writes() {
+            return Ok(());
+        }
         // Not beside a reclaim, which has the count of what is dead in its hands.
         let _one = self.reclaiming.lock();
         let io = |source| StoreError::io("close", source);

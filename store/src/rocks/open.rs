@@ -15,6 +15,7 @@ use super::reached::Reached;
 use super::space::Space;
 use crate::error::OpenError;
 use crate::lock::DirLock;
+use crate::own::Access;
 use crate::pack::{self, Packs};
 use cairn_merkle::BlockStore;
 use parking_lot::Mutex;
@@ -69,44 +70,27 @@ impl RocksStore {
 
     /// Opens the store in `path`. Never creates one, and leaves alone what is none.
     pub fn open(path: &Path, options: &StoreOptions) -> Result<Self, OpenError> {
-        let path_buf = || path.to_owned();
-        match fs::metadata(path) {
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(OpenError::Missing { path: path_buf() });
-            }
-            Err(source) => {
-                return Err(OpenError::Io {
-                    path: path_buf(),
-                    source,
-                });
-            }
-        }
-        if !path.join("CURRENT").is_file() {
-            return Err(OpenError::NotAStore { path: path_buf() });
-        }
-        let lock = DirLock::take(path)?;
-        // RocksDB of another program: this look at it takes no lock and writes nothing.
-        let families =
-            DB::list_cf(&Options::default(), path).map_err(|error| OpenError::database(path_buf(), error))?;
-        if !families.iter().any(|family| family == BLOCKS) || families.len() != 2 {
-            return Err(OpenError::NotAStore { path: path_buf() });
-        }
-        let store = Self::start(path, options, lock, false)?;
-        match store.meta("read the format", keys::FORMAT) {
-            Ok(Some(format)) if format == FORMAT.as_bytes() => Ok(store),
+        let lock = find(path, DirLock::take)?;
+        Self::start(path, options, lock, false)?.of_known_format()
+    }
+
+    /// This store, if it says that it is of the version that this program knows.
+    pub(super) fn of_known_format(self) -> Result<Self, OpenError> {
+        let path = || self.path.clone();
+        match self.meta("read the format", keys::FORMAT) {
+            Ok(Some(format)) if format == FORMAT.as_bytes() => Ok(self),
             Ok(Some(format)) => Err(OpenError::UnknownFormat {
-                path: path_buf(),
+                path: path(),
                 found: String::from_utf8_lossy(&format).into_owned(),
             }),
-            Ok(None) => Err(OpenError::NotAStore { path: path_buf() }),
+            Ok(None) => Err(OpenError::NotAStore { path: path() }),
             // It lies beside the head, and what damaged that may have damaged this. A twin is only in a store of ours.
-            Err(error) if error.is_damage() && matches!(store.twin(), Ok(Some(_))) => {
+            Err(error) if error.is_damage() && matches!(self.twin(), Ok(Some(_))) => {
                 tracing::warn!(%error, "the store's format cannot be read; the second copy of the head can");
-                Ok(store)
+                Ok(self)
             }
             Err(error) => Err(OpenError::Io {
-                path: path_buf(),
+                path: path(),
                 source: io::Error::other(error),
             }),
         }
@@ -154,6 +138,7 @@ impl RocksStore {
             doomed: Mutex::default(),
             stats: Mutex::new(None),
             failed: AtomicBool::new(false),
+            access: Access::Write,
             _lock: lock,
         };
         store
@@ -161,6 +146,39 @@ impl RocksStore {
             .set_options_cf(store.blocks(), &options::MEMTABLE_TUNING)
             .map_err(database)?;
         Ok(store)
+    }
+}
+
+/// Looks whether a store of ours lies in `path`, and locks it. Writes nothing.
+pub(super) fn find(
+    path: &Path,
+    lock: impl Fn(&Path) -> Result<DirLock, OpenError>,
+) -> Result<DirLock, OpenError> {
+    let path_buf = || path.to_owned();
+    let io = |source| OpenError::Io {
+        path: path_buf(),
+        source,
+    };
+    match fs::metadata(path) {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(OpenError::Missing { path: path_buf() });
+        }
+        Err(error) => return Err(io(error)),
+    }
+    match fs::metadata(path.join("CURRENT")) {
+        Ok(found) if found.is_file() => {}
+        // What may not be looked at is not known to be no store.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(io(error)),
+        _ => return Err(OpenError::NotAStore { path: path_buf() }),
+    }
+    let lock = lock(path)?;
+    // RocksDB of another program: this look at it takes no lock and writes nothing.
+    let families =
+        DB::list_cf(&Options::default(), path).map_err(|error| OpenError::database(path_buf(), error))?;
+    match families.iter().any(|family| family == BLOCKS) && families.len() == 2 {
+        true => Ok(lock),
+        false => Err(OpenError::NotAStore { path: path_buf() }),
     }
 }
 
