@@ -23,6 +23,12 @@ pub enum OpenError {
         /// The directory asked for.
         path: PathBuf,
     },
+    /// The directory holds a store whose creation was cut short.
+    #[error("the creation of the store at {} was cut short: create or import it again, into the same place", path.display())]
+    Unfinished {
+        /// The directory asked for.
+        path: PathBuf,
+    },
     /// A store is created in a new or empty directory only.
     #[error("{} is not empty: a store is created in a new or empty directory", path.display())]
     NotEmpty {

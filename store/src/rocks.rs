@@ -41,6 +41,7 @@ mod options;
 mod reached;
 mod reclaim;
 mod space;
+mod unfinished;
 
 pub use base::RocksStore;
 pub use options::StoreOptions;

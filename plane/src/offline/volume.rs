@@ -264,6 +264,7 @@ pub(crate) fn store_error(path: &Path, error: &OpenError) -> Error {
             store,
             what: "it is no Cairn store, and nothing of Cairn's is mounted there".into(),
         },
+        OpenError::Unfinished { .. } => Error::NotAVolume { store, what },
         OpenError::NotEmpty { .. } => Error::NotEmpty(what),
         OpenError::Locked { .. } => Error::Busy(match crate::mount::state::Record::find(path) {
             Ok(Some(record)) => whereabouts(&record, path),

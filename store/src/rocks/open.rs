@@ -13,6 +13,7 @@ use super::keys;
 use super::options::{self, StoreOptions};
 use super::reached::Reached;
 use super::space::Space;
+use super::unfinished;
 use crate::error::OpenError;
 use crate::lock::DirLock;
 use crate::own::Access;
@@ -34,6 +35,14 @@ pub(super) const FORMAT: &str = "cairn-store 4";
 impl RocksStore {
     /// Makes a new, empty store in `path`, which must not exist or be an empty directory.
     pub fn create(path: &Path, options: &StoreOptions) -> Result<Self, OpenError> {
+        let store = Self::begin(path, options)?;
+        store.finish_creation()?;
+        Ok(store)
+    }
+
+    /// As [`Self::create`], but nothing opens the store before [`Self::finish_creation`]. What an earlier creation left
+    /// in `path` that was never finished is taken away.
+    pub fn begin(path: &Path, options: &StoreOptions) -> Result<Self, OpenError> {
         let io = |source| OpenError::Io {
             path: path.to_owned(),
             source,
@@ -47,11 +56,7 @@ impl RocksStore {
             Err(error) => return Err(io(error)),
         }
         let lock = DirLock::take(path)?;
-        if fs::read_dir(path).map_err(io)?.next().is_some() {
-            return Err(OpenError::NotEmpty {
-                path: path.to_owned(),
-            });
-        }
+        unfinished::begin(path)?;
         IntentLog::create(path).map_err(io)?;
         Packs::create(path).map_err(io)?;
         let store = Self::start(path, options, lock, true)?;
@@ -60,6 +65,25 @@ impl RocksStore {
             .mark_format()
             .map_err(|error| OpenError::database(path.to_owned(), error))?;
         Ok(store)
+    }
+
+    /// Says that what was put into a store that was begun is all of it, and durable.
+    pub fn finish_creation(&self) -> Result<(), OpenError> {
+        let path = &self.path;
+        unfinished::finish(path).map_err(|source| OpenError::Io {
+            path: path.clone(),
+            source,
+        })
+    }
+
+    /// Whether a creation in `path` was begun and not finished.
+    pub fn is_unfinished(path: &Path) -> bool {
+        unfinished::is(path)
+    }
+
+    /// Takes away what [`Self::begin`] left in `path` and was not finished; a whole store stays as it is.
+    pub fn clear_unfinished(path: &Path) -> Result<(), OpenError> {
+        unfinished::clear(path)
     }
 
     fn mark_format(&self) -> Result<(), rocksdb::Error> {
@@ -165,6 +189,9 @@ pub(super) fn find(
             return Err(OpenError::Missing { path: path_buf() });
         }
         Err(error) => return Err(io(error)),
+    }
+    if unfinished::is(path) {
+        return Err(OpenError::Unfinished { path: path_buf() });
     }
     match fs::metadata(path.join("CURRENT")) {
         Ok(found) if found.is_file() => {}
