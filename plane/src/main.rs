@@ -22,6 +22,7 @@ mod fuzzing;
 mod mount;
 mod offline;
 mod output;
+mod path;
 mod report;
 mod text;
 
@@ -42,7 +43,7 @@ fn main() -> ExitCode {
     match run(&cli.command, &out) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // A daemon's failure has been told to its parent, who prints it.
+            // The parent prints a daemon's failure: it has been told.
             let told = matches!(&cli.command, Command::Mount(args) if args.daemon_child);
             if !told {
                 out.fail(&error);
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
 fn run(command: &Command, out: &Output) -> Result<()> {
     match command {
         Command::Create(args) => offline::commands::create(args, out),
+        Command::Mount(args) if args.daemon_child => mount::serve::serve_as_daemon(),
         Command::Mount(args) if args.foreground => mount::serve::serve(args),
         Command::Mount(args) => mount::daemon::start(args),
         Command::Umount(args) => mount::unmount::umount(args, out),

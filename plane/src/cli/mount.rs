@@ -4,17 +4,23 @@ use crate::cli::anchor::AnchorArgs;
 use crate::cli::key::KeyArgs;
 use crate::cli::values::{MountWord, WordMeans, memory, mount_word, size, time};
 use crate::cli::verify::VersionArgs;
+use crate::error::Result;
+use crate::path::make_absolute;
 use cairn_fs::MountFlag;
 use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// `mount`.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, PartialEq, Eq, Args, Serialize, Deserialize)]
 pub(crate) struct MountArgs {
     /// Directory of the sealed blocks; a CAR with --read-only
+    #[serde(with = "crate::path")]
     pub(crate) store: PathBuf,
     /// Where to mount
+    #[serde(with = "crate::path")]
     pub(crate) dir: PathBuf,
     #[command(flatten)]
     pub(crate) key: KeyArgs,
@@ -51,17 +57,19 @@ pub(crate) struct MountArgs {
     pub(crate) threads: Option<u16>,
     /// Where the daemon logs [default: the run directory, see docs/operations.md]
     #[arg(long, value_name = "FILE")]
+    #[serde(with = "crate::path")]
     pub(crate) log_file: Option<PathBuf>,
     /// How the daemon logs; RUST_LOG sets what
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub(crate) log_format: LogFormat,
     /// Source that mount(8) and df show [default: cairn:STORE]
     #[arg(long, value_name = "NAME", env = "FSUT_FSNAME", hide_env = true)]
-    pub(crate) fsname: Option<String>,
+    #[serde(with = "crate::path")]
+    pub(crate) fsname: Option<OsString>,
     /// Make the empty directory below the mount immutable, so that nothing is written there while nothing is mounted
     #[arg(long)]
     pub(crate) protect_mountpoint: bool,
-    /// This process is to become the daemon
+    /// This process is to become the daemon: standard input has all that was asked for
     #[arg(long, hide = true)]
     pub(crate) daemon_child: bool,
 }
@@ -100,13 +108,156 @@ impl MountArgs {
         };
         self.words.iter().filter_map(flag).collect()
     }
+
+    /// Has its paths lead to the same files wherever the process works.
+    ///
+    /// # Errors
+    /// When the working directory is gone.
+    pub(crate) fn make_absolute(&mut self) -> Result<()> {
+        // Every field by name: one that is added is looked at here.
+        let Self {
+            store,
+            dir,
+            key,
+            version,
+            foreground: _,
+            read_only: _,
+            accept_log_loss: _,
+            words: _,
+            memory: _,
+            full_margin: _,
+            commit_interval: _,
+            no_allow_other: _,
+            anchor,
+            threads: _,
+            log_file,
+            log_format: _,
+            fsname: _,
+            protect_mountpoint: _,
+            daemon_child: _,
+        } = self;
+        let mut paths = [store, dir].into_iter().chain(log_file);
+        paths.try_for_each(make_absolute)?;
+        key.make_absolute()?;
+        version.make_absolute()?;
+        anchor.make_absolute()
+    }
 }
 
 /// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum LogFormat {
     /// For people.
     Text,
     /// One object a line.
     Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Command};
+    use clap::{CommandFactory, Parser};
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    /// Every option of `mount`, at another value than its default.
+    const OPTIONS: [(&str, Option<&[u8]>); 25] = [
+        ("key-file", Some(b"caf\xe9")),
+        ("passphrase", None),
+        ("passphrase-file", Some(b"words")),
+        ("root", Some(&[b'7'; 64])),
+        ("base", Some(b"a,b.car")),
+        ("foreground", None),
+        ("read-only", None),
+        ("accept-log-loss", None),
+        ("options", Some(b"ro,noexec,sync")),
+        ("memory", Some(b"300M")),
+        ("full-margin", Some(b"1M")),
+        ("commit-interval", Some(b"1234ms")),
+        ("no-allow-other", None),
+        ("anchor", Some(b"file:caf\xe9")),
+        ("no-anchor", None),
+        ("anchor-policy", Some(b"wait")),
+        ("publish-interval", Some(b"7s")),
+        ("publish-bytes", Some(b"5M")),
+        ("challenge-interval", Some(b"9s")),
+        ("publish-last", Some(b"11s")),
+        ("threads", Some(b"3")),
+        ("log-file", Some(b"a log")),
+        ("log-format", Some(b"json")),
+        ("fsname", Some(b"a\\b,c")),
+        ("protect-mountpoint", None),
+    ];
+
+    fn parse(options: &[(&str, Option<&[u8]>)]) -> MountArgs {
+        let mut line: Vec<OsString> = ["cairn", "mount", "a store", "a dir"].map(Into::into).into();
+        for (name, value) in options {
+            line.push(format!("--{name}").into());
+            line.extend(value.map(|value| OsStr::from_bytes(value).to_owned()));
+        }
+        match Cli::parse_from(line).command {
+            Command::Mount(args) => *args,
+            _ => unreachable!("the line says mount"),
+        }
+    }
+
+    fn handed_over(args: &MountArgs) -> MountArgs {
+        serde_json::from_str(&serde_json::to_string(args).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_daemon_is_handed_over_every_option_as_it_was_given() {
+        let command = Cli::command();
+        let mount = command.find_subcommand("mount").unwrap();
+        let named: Vec<_> = mount.get_arguments().filter_map(|arg| arg.get_long()).collect();
+        let listed = |name: &str| OPTIONS.iter().any(|(option, _)| *option == name);
+        // What the daemon itself is told by, and what is of all commands.
+        let apart = ["daemon-child", "json", "help", "version"];
+        let forgotten: Vec<_> = named
+            .iter()
+            .filter(|name| !listed(name) && !apart.contains(name))
+            .collect();
+        assert!(
+            forgotten.is_empty(),
+            "options that no test hands over: {forgotten:?}"
+        );
+        let default = parse(&[]);
+        assert_eq!(handed_over(&default), default);
+        for option in OPTIONS {
+            let args = parse(&[option]);
+            assert_ne!(args, default, "{option:?} changes something");
+            assert_eq!(handed_over(&args), args, "{option:?}");
+        }
+    }
+
+    #[test]
+    fn every_path_is_made_absolute() {
+        let paths = ["key-file", "passphrase-file", "base", "anchor", "log-file"];
+        for option in OPTIONS.into_iter().filter(|(name, _)| paths.contains(name)) {
+            let mut args = parse(&[option]);
+            args.make_absolute().unwrap();
+            let here = std::env::current_dir().unwrap();
+            assert_eq!((args.store, args.dir), (here.join("a store"), here.join("a dir")));
+            let (name, value) = option;
+            let given = OsStr::from_bytes(value.unwrap());
+            let anchored = match &args.anchor.anchor {
+                Some(crate::cli::anchor::Spec::File(path)) => Some(path.clone()),
+                _ => None,
+            };
+            let got = match name {
+                "key-file" => args.key.key_file,
+                "passphrase-file" => args.key.passphrase_file,
+                "base" => args.version.base.first().cloned(),
+                "anchor" => anchored,
+                _ => args.log_file,
+            };
+            let want = given
+                .as_bytes()
+                .strip_prefix(b"file:")
+                .map_or(given, OsStr::from_bytes);
+            assert_eq!(got, Some(here.join(want)), "{name}");
+        }
+    }
 }

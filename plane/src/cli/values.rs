@@ -1,6 +1,7 @@
 //! Values as people type them: sizes, times, limits, words of mount(8).
 
 use cairn_fs::MountFlag;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// A quota as typed.
@@ -34,11 +35,26 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
 }
 
 /// One option of mount(8).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub(crate) struct MountWord {
     /// As it was written.
     pub(crate) text: String,
     pub(crate) means: Option<WordMeans>,
+}
+
+impl From<MountWord> for String {
+    fn from(word: MountWord) -> Self {
+        word.text
+    }
+}
+
+impl TryFrom<String> for MountWord {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        mount_word(&text)
+    }
 }
 
 /// What an option changes; those that name the default change nothing.

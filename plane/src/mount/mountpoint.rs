@@ -7,6 +7,7 @@ mod table;
 
 use crate::error::{Error, Result};
 use crate::mount::state::{self, Record};
+use crate::output;
 pub(crate) use apart::{require_not_below, require_store_apart};
 use rustix::fs::{IFlags, Mode, OFlags};
 use rustix::io::Errno;
@@ -83,7 +84,10 @@ pub(crate) fn prepare(dir: &Path) -> Result<()> {
         let dead = cairn_at(dir).map_err(|other| Error::Busy(other.to_string()))?;
         if dead.is_some() {
             unmount(dir, Unmount::Lazy)?;
-            tracing::warn!(mountpoint = %dir.display(), "took away a mount whose daemon was gone");
+            output::warn(&format!(
+                "took away the mount at {}, whose daemon was gone",
+                dir.display()
+            ));
         }
     }
     let metadata = std::fs::metadata(dir).map_err(Error::at("use the mount point", dir))?;

@@ -12,8 +12,8 @@
 use crate::anchor::challenge;
 use crate::anchor::freshness::{self, Access, Freshness, Trust};
 use crate::anchor::publish::Publisher;
-use crate::cli::mount::MountArgs;
 use crate::cli::anchor::Spec;
+use crate::cli::mount::MountArgs;
 use crate::error::{Error, Result};
 use crate::mount::control::Server;
 use crate::mount::instance::{Beside, Instance};
@@ -21,14 +21,15 @@ use crate::mount::lost::Lost;
 use crate::mount::mountpoint::{self, Unmount};
 use crate::mount::state::{self, Record};
 use crate::mount::whereabouts::lives_elsewhere;
-use crate::mount::{daemon, memory};
+use crate::mount::{daemon, logging, memory};
 use crate::offline::volume;
-use crate::{anchor, offline};
+use crate::{anchor, offline, output};
 use cairn_fs::{Config, Engine, Opening};
 use cairn_merkle::Cancel;
 use cairn_store::StoreOptions;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
@@ -45,11 +46,16 @@ enum Event {
     Asked,
 }
 
+/// The daemon's whole life.
+pub(crate) fn serve_as_daemon() -> Result<()> {
+    serve(&daemon::handed_over()?)
+}
+
 /// Mounts and serves until the end.
 pub(crate) fn serve(args: &MountArgs) -> Result<()> {
     let outcome = start(args);
     if args.daemon_child {
-        daemon::report(outcome.as_ref().map(|mount| mount.lost.as_ref()));
+        daemon::report(args, outcome.as_ref().map(|mount| mount.lost.as_ref()));
     }
     let mut mount = outcome?;
     tracing::info!(store = %mount.record.store.display(), mountpoint = %mount.record.mountpoint.display(), "mounted");
@@ -84,7 +90,7 @@ struct Mount {
 }
 
 fn start(args: &MountArgs) -> Result<Mount> {
-    daemon::log_to(args)?;
+    logging::begin(args)?;
     if args.daemon_child {
         daemon::detach();
     }
@@ -166,7 +172,7 @@ fn open_fresh(
         Some(spec) => {
             let opened = anchor::open(spec, opening.volume_id())?;
             if let Some(warning) = spec.warning() {
-                tracing::warn!("{warning}");
+                output::warn(&warning);
             }
             let access = if config.read_only {
                 Access::ReadOnly
@@ -269,13 +275,16 @@ fn attach(
     Ok((record, server, session))
 }
 
+/// What mount(8) and df show as the source.
+fn source(args: &MountArgs) -> OsString {
+    let mut of_store = OsString::from("cairn:");
+    of_store.push(&args.store);
+    args.fsname.clone().unwrap_or(of_store)
+}
+
 fn mount(args: &MountArgs, engine: &Arc<Engine>, events: Sender<Event>) -> Result<JoinHandle<()>> {
     let options = cairn_fs::MountOptions {
-        fsname: args
-            .fsname
-            .clone()
-            .unwrap_or_else(|| format!("cairn:{}", args.store.display()))
-            .into(),
+        fsname: source(args),
         allow_other: !args.no_allow_other,
         read_only: engine.status().read_only.is_some(),
         flags: args.flags(),

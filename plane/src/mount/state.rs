@@ -33,8 +33,10 @@ pub(crate) struct Record {
     /// Its process.
     pub(crate) pid: u32,
     /// The store, absolute.
+    #[serde(with = "crate::path")]
     pub(crate) store: PathBuf,
     /// The mount point, absolute.
+    #[serde(with = "crate::path")]
     pub(crate) mountpoint: PathBuf,
     /// The device number of the mount, once it is there.
     pub(crate) device: Option<String>,

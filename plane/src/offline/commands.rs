@@ -23,7 +23,7 @@ use std::time::Duration;
 pub(crate) fn create(args: &crate::cli::CreateArgs, out: &Output) -> Result<()> {
     let header = volume::create(args)?;
     let id = hex(&header.volume_id);
-    out.show(&serde_json::json!({ "store": args.store, "volume_id": id, "record_size": header.record_size }), || {
+    out.show(&serde_json::json!({ "store": crate::path::json(&args.store), "volume_id": id, "record_size": header.record_size }), || {
         let store = args.store.display();
         let key = args.key.key_file.as_ref().map_or("the passphrase".into(), |path| path.display().to_string());
         format!(
@@ -82,7 +82,7 @@ fn store_status(path: &Path, out: &Output) -> Result<()> {
     let slots: Vec<_> = header.slots.iter().map(|found| slot(&found.kind)).collect();
     let id = hex(&header.volume_id);
     let json = serde_json::json!({
-        "store": path, "volume_id": id, "record_size": header.record_size, "key_slots": slots, "mounted": false,
+        "store": crate::path::json(path), "volume_id": id, "record_size": header.record_size, "key_slots": slots, "mounted": false,
         "used_bytes": stats.used_bytes, "garbage_bytes": stats.garbage_bytes, "available_bytes": stats.available_bytes,
     });
     out.show(&json, || {
@@ -201,6 +201,7 @@ pub(crate) fn rekey(args: &RekeyArgs, out: &Output) -> Result<()> {
         key_file: args.new_key_file.clone(),
         passphrase: args.new_passphrase,
         passphrase_file: args.new_passphrase_file.clone(),
+        handed_over: false,
     };
     if new.key_file.is_none() && !new.passphrase && new.passphrase_file.is_none() {
         return Err(Error::Usage(

@@ -9,6 +9,7 @@ use crate::text::human;
 use cairn_merkle::Cid;
 use cairn_merkle::car::{CarVolume, ExportError, ExportProgress, Exported, export_v1, export_v2};
 use cairn_merkle::walk::{BlockFault, Flaw, Seen, Walk, WalkError};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -56,7 +57,7 @@ pub(crate) fn export(args: &ExportArgs, out: &Output) -> Result<()> {
     bar.finish();
     let written = written?;
     let json = serde_json::json!({
-        "car": args.car, "root": place.root.to_string(), "since": since.map(|since| since.to_string()),
+        "car": crate::path::json(&args.car), "root": place.root.to_string(), "since": since.map(|since| since.to_string()),
         "version": if args.v1 { 1 } else { 2 }, "blocks": written.blocks, "bytes": written.bytes,
     });
     if stream {
@@ -103,13 +104,13 @@ fn write(
 }
 
 /// What the older version has, and its root.
-fn older(place: &Place, since: &str) -> Result<(Seen, Cid)> {
-    let car = Path::new(since);
+fn older(place: &Place, since: &OsStr) -> Result<(Seen, Cid)> {
+    let (car, said) = (Path::new(since), since.display());
     let older = if car.is_file() {
         Place::open(car, &VersionArgs::default())?
     } else {
-        let root = cid(since)
-            .map_err(|_| Error::Usage(format!("`{since}` is neither a CAR nor the CID of a version")))?;
+        let root = cid(&since.to_string_lossy())
+            .map_err(|_| Error::Usage(format!("`{said}` is neither a CAR nor the CID of a version")))?;
         Place {
             path: place.path.clone(),
             store: place.store.clone(),
@@ -120,7 +121,7 @@ fn older(place: &Place, since: &str) -> Result<(Seen, Cid)> {
     };
     if let Some(base) = older.since {
         return Err(Error::Usage(format!(
-            "{since} leaves out what version {base} has, so it does not say all that its own has: name a whole CAR"
+            "{said} leaves out what version {base} has, so it does not say all that its own has: name a whole CAR"
         )));
     }
     let seen =

@@ -60,7 +60,7 @@ pub(crate) fn import(args: &ImportArgs, out: &Output) -> Result<()> {
         let _ = std::fs::remove_dir_all(&args.store);
     })?;
     let json = serde_json::json!({
-        "store": args.store, "root": place.root.to_string(), "epoch": claim.epoch.0, "blocks": blocks, "bytes": bytes,
+        "store": crate::path::json(&args.store), "root": place.root.to_string(), "epoch": claim.epoch.0, "blocks": blocks, "bytes": bytes,
     });
     out.show(&json, || {
         let (store, epoch) = (args.store.display(), claim.epoch);

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::mount::control;
 use crate::offline::key::{self, IfAbsent, KeyProvider};
 use crate::offline::volume;
-use crate::output::{Bytes, Output, Progress};
+use crate::output::{self, Bytes, Output, Progress};
 use crate::report::CheckOutcome;
 use cairn_fs::{Config, Engine, Opening};
 use cairn_merkle::audit::{self, AuditReport};
@@ -61,7 +61,7 @@ impl Place {
             let _ = copies.choose(Part::Header, |stored| Header::decode(stored));
         }
         for copy in copies.damaged() {
-            eprintln!("cairn: warning: {copy} in {}", path.display());
+            output::warn(&format!("{copy} in {}", path.display()));
         }
         let head = head.map(|(claim, _)| claim);
         let root = version.root.or(head.map(|head| head.root));

@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::mount::instance::{Beside, Instance};
 use crate::mount::lost;
 use crate::offline::key::{self, IfAbsent, KeyProvider};
+use crate::output;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 
@@ -186,8 +187,8 @@ fn unlock_one(header: &Header, path: &Path, provider: &dyn KeyProvider) -> Resul
     match (key, failure) {
         (Ok(key), _) => {
             if !key.is_locked() {
-                eprintln!(
-                    "cairn: warning: the volume's key may be swapped out: the limit of locked memory (ulimit -l) is used up"
+                output::warn(
+                    "the volume's key may be swapped out: the limit of locked memory (ulimit -l) is used up",
                 );
             }
             Ok(key)
