@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::mount::control::{Answer, Client, Request};
 use crate::mount::mountpoint;
 use crate::mount::state::Record;
-use crate::offline::volume;
+use crate::offline::volume::{self, For};
 use cairn_chain::{Standing, Trouble};
 use cairn_merkle::{Cancel, Cid, Copies, Epoch, Version};
 use cairn_store::StoreOptions;
@@ -51,7 +51,7 @@ impl Local {
     }
 
     fn of_store(place: &Path) -> Result<Self> {
-        let store = volume::open_store(place, &StoreOptions::default())?;
+        let store = volume::open_store(place, For::Reading, &StoreOptions::default())?;
         let fail = |error: cairn_merkle::Error| volume::explain(place, "", error.into());
         let mut copies = Copies::read(store.as_ref()).map_err(fail)?;
         let head = copies.claimed_head(store.as_ref()).map_err(fail)?;

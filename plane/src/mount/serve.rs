@@ -22,7 +22,7 @@ use crate::mount::mountpoint::{self, Unmount};
 use crate::mount::state::{self, Record};
 use crate::mount::whereabouts::lives_elsewhere;
 use crate::mount::{daemon, logging, memory};
-use crate::offline::volume;
+use crate::offline::volume::{self, For};
 use crate::{anchor, offline, output};
 use cairn_fs::{Config, Engine, Opening};
 use cairn_merkle::Cancel;
@@ -217,7 +217,11 @@ fn opening(args: &MountArgs, options: &StoreOptions) -> Result<Opening> {
             )),
         };
     }
-    let store = volume::open_store_patiently(&args.store, options)?;
+    let purpose = match args.is_read_only() {
+        true => For::Reading,
+        false => For::Writing,
+    };
+    let store = volume::open_store_patiently(&args.store, purpose, options)?;
     volume::opening(store, &args.store, &args.key)
 }
 

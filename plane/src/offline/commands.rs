@@ -10,7 +10,8 @@ use crate::mount::state::{self, Record};
 use crate::mount::{lost, mountpoint};
 use crate::offline;
 use crate::offline::key::{self, IfAbsent};
-use crate::offline::{tree, volume};
+use crate::offline::tree;
+use crate::offline::volume::{self, For};
 use crate::output::{Output, Progress};
 use crate::report::SnapshotReport;
 use crate::text::{hex, human};
@@ -69,7 +70,7 @@ pub(crate) fn unexpected() -> Error {
 
 /// What a store tells without a key.
 fn store_status(path: &Path, out: &Output) -> Result<()> {
-    let store = volume::open_store(path, &StoreOptions::default())?;
+    let store = volume::open_store(path, For::Reading, &StoreOptions::default())?;
     let headers = volume::headers(store.as_ref(), path)?;
     let header = headers.first().ok_or_else(unexpected)?;
     let stats = store
@@ -135,7 +136,7 @@ pub(crate) fn snapshot(command: &SnapshotCommand, out: &Output) -> Result<()> {
                     mountpoint::flush_kernel(&client.record().mountpoint)?;
                     snapshots(client.ask(&Request::SnapshotCreate { name: name.clone() }, |_, _| {})?)?
                 }
-                None => volume::with(&place.place, &place.key, false, |engine| {
+                None => volume::with(&place.place, &place.key, For::Writing, |engine| {
                     control::snapshot_create(engine, name).map(|made| vec![made])
                 })?,
             };
@@ -144,7 +145,7 @@ pub(crate) fn snapshot(command: &SnapshotCommand, out: &Output) -> Result<()> {
         SnapshotCommand::List { place } => {
             let list = match served(place)? {
                 Some(mut client) => snapshots(client.ask(&Request::SnapshotList, |_, _| {})?)?,
-                None => volume::with(&place.place, &place.key, true, control::snapshot_list)?,
+                None => volume::with(&place.place, &place.key, For::Reading, control::snapshot_list)?,
             };
             out.show(&list, || table(&list))
         }
@@ -153,7 +154,7 @@ pub(crate) fn snapshot(command: &SnapshotCommand, out: &Output) -> Result<()> {
                 Some(mut client) => {
                     client.ask(&Request::SnapshotDestroy { name: name.clone() }, |_, _| {})?;
                 }
-                None => volume::with(&place.place, &place.key, false, |engine| {
+                None => volume::with(&place.place, &place.key, For::Writing, |engine| {
                     Ok(engine.snapshot_destroy(&cairn_fs::Name::new(name.as_bytes())?)?)
                 })?,
             }
@@ -209,7 +210,7 @@ pub(crate) fn rekey(args: &RekeyArgs, out: &Output) -> Result<()> {
         ));
     }
     let path = &args.store;
-    let store = volume::open_store_patiently(path, &StoreOptions::default())?;
+    let store = volume::open_store_patiently(path, For::Writing, &StoreOptions::default())?;
     let headers = volume::headers(store.as_ref(), path)?;
     let old = key::provider(&args.key, IfAbsent::Refuse)?;
     let (key, header) = volume::unlock(headers, path, old.as_ref())?;

@@ -97,19 +97,34 @@ pub(crate) fn require_empty(store: &Path) -> Result<()> {
     }
 }
 
+/// What a command opens a store for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum For {
+    /// To look: nothing at all is written, so it may lie on a read-only disk.
+    Reading,
+    /// To change it.
+    Writing,
+}
+
 /// The store of an existing volume.
-pub(crate) fn open_store(path: &Path, options: &StoreOptions) -> Result<Arc<RocksStore>> {
-    RocksStore::open(path, options)
-        .map(Arc::new)
-        .map_err(|error| store_error(path, &error))
+pub(crate) fn open_store(path: &Path, purpose: For, options: &StoreOptions) -> Result<Arc<RocksStore>> {
+    let opened = match purpose {
+        For::Reading => RocksStore::open_read_only(path, options),
+        For::Writing => RocksStore::open(path, options),
+    };
+    opened.map(Arc::new).map_err(|error| store_error(path, &error))
 }
 
 /// Like [`open_store`], but waits for a daemon that is on its way out: umount(8) returns before the daemon has
 /// committed, and what follows it should not fail for that.
-pub(crate) fn open_store_patiently(path: &Path, options: &StoreOptions) -> Result<Arc<RocksStore>> {
+pub(crate) fn open_store_patiently(
+    path: &Path,
+    purpose: For,
+    options: &StoreOptions,
+) -> Result<Arc<RocksStore>> {
     let start = Instant::now();
     loop {
-        match open_store(path, options) {
+        match open_store(path, purpose, options) {
             Err(Error::Busy(_)) if start.elapsed() < patience(path) => {
                 std::thread::sleep(Duration::from_millis(20));
             }
@@ -212,17 +227,19 @@ pub(crate) fn opening(store: Arc<RocksStore>, path: &Path, args: &KeyArgs) -> Re
 pub(crate) fn with<T>(
     path: &Path,
     args: &KeyArgs,
-    read_only: bool,
+    purpose: For,
     run: impl FnOnce(&Engine) -> Result<T>,
 ) -> Result<T> {
+    let read_only = purpose == For::Reading;
     let config = Config {
         read_only,
         ..Config::default()
     };
-    let opening = opening(open_store_patiently(path, &StoreOptions::default())?, path, args)?;
-    let _instance = match read_only {
-        true => None,
-        false => Some(Instance::claim(&opening.volume_id(), Beside::Refuse)?),
+    let store = open_store_patiently(path, purpose, &StoreOptions::default())?;
+    let opening = opening(store, path, args)?;
+    let _instance = match purpose {
+        For::Reading => None,
+        For::Writing => Some(Instance::claim(&opening.volume_id(), Beside::Refuse)?),
     };
     let engine = opening.open(config).map_err(|error| explain(path, "", error))?;
     if let Some(anchored) = engine.standing().anchored {
@@ -230,9 +247,9 @@ pub(crate) fn with<T>(
             "cairn: note: this volume is anchored ({anchored} or later), and no anchor was asked: it may be an old copy"
         );
     }
-    let result = match read_only {
-        true => Ok(()),
-        false => lost::refuse_writing(&engine, path),
+    let result = match purpose {
+        For::Reading => Ok(()),
+        For::Writing => lost::refuse_writing(&engine, path),
     };
     let result = result.and_then(|()| run(&engine));
     let closed = engine.close().map_err(|error| explain(path, "", error));
@@ -274,6 +291,15 @@ pub(crate) fn store_error(path: &Path, error: &OpenError) -> Error {
         // RocksDB's own kinds are no part of the store's interface; its words begin with the kind.
         OpenError::Database { source, .. } if source.to_string().starts_with("Corruption") => {
             Error::Damaged { store, what }
+        }
+        OpenError::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => Error::io(
+            format!("cannot open the store {}", path.display()),
+            std::io::Error::new(source.kind(), format!("{source}: it is another user's")),
+        ),
+        // RocksDB has words for this, too, and no number.
+        OpenError::Io { .. } | OpenError::Database { .. } if what.contains("Read-only file system") => {
+            let what = format!("{what}. What only reads works, such as `cairn mount --read-only`");
+            Error::Store { store, what }
         }
         OpenError::Io { .. } | OpenError::Database { .. } => Error::Store { store, what },
     }
