@@ -9,6 +9,7 @@ use crate::mount::control::{self, Answer, Client, Request};
 use crate::mount::state::{self, Record};
 use crate::mount::{lost, mountpoint};
 use crate::offline;
+use crate::offline::create;
 use crate::offline::key::{self, IfAbsent};
 use crate::offline::tree;
 use crate::offline::volume::{self, For};
@@ -22,7 +23,7 @@ use std::time::Duration;
 
 /// `create`.
 pub(crate) fn create(args: &crate::cli::CreateArgs, out: &Output) -> Result<()> {
-    let header = volume::create(args)?;
+    let header = create::create(args)?;
     let id = hex(&header.volume_id);
     out.show(&serde_json::json!({ "store": crate::path::json(&args.store), "volume_id": id, "record_size": header.record_size }), || {
         let store = args.store.display();

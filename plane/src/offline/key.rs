@@ -12,15 +12,16 @@
 
 use crate::cli::key::KeyArgs;
 use crate::error::{Error, Result};
+use crate::offline::unfinished::{UnfinishedFile, writing};
 use crate::output;
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use cairn_merkle::{Kek, SlotKey, SlotKind};
 use rand::rngs::SysRng;
 use rand::{Rng, TryRng};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{IsTerminal, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use zeroize::{Zeroize, Zeroizing};
 
@@ -255,22 +256,11 @@ impl FileKey {
         // From the system itself: a generator in this process keeps what it has drawn.
         let key = Kek::try_filled(|key| SysRng.try_fill_bytes(key))
             .map_err(|error| Error::io("cannot draw a key", std::io::Error::other(error)))?;
-        let text = hex_line(&key);
-        let mut options = fs::OpenOptions::new();
-        let mut file = options
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(Error::at("create", path))?;
-        file.write_all(&text)
-            .and_then(|()| file.sync_all())
-            .map_err(Error::at("write", path))?;
-        let absolute = std::path::absolute(path).map_err(Error::at("find", path))?;
-        let parent = absolute.parent().unwrap_or(Path::new("/"));
-        File::open(parent)
-            .and_then(|dir| dir.sync_all())
-            .map_err(Error::at("sync", parent))?;
+        // Whole or not at all: half a key would be taken for one, and refused, by the next command.
+        let mut unfinished = UnfinishedFile::create(path, 0o600)?;
+        let written = unfinished.file.write_all(&hex_line(&key));
+        written.map_err(|error| writing(path, error))?;
+        unfinished.finish()?;
         Ok(Self {
             path: path.to_path_buf(),
             key,
@@ -360,6 +350,7 @@ impl KeyProvider for Passphrase {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn a_key_file_is_created_private_and_reads_back() {

@@ -4,26 +4,19 @@
 //! path --RocksStore--> header --Header::unlock(KeyProvider)--> VolumeKey --Engine::open--> Engine
 //! ```
 //!
-//! **Invariant:** only [`create`] ever formats, and only in a new or empty directory. Whatever cannot be opened is
-//! an error that names the thing; nothing is written before the key has opened the header.
+//! **Invariant:** nothing here formats. What cannot be opened is an error that names the thing; nothing is written before
+//! the key has opened the header.
 
-use crate::cli::CreateArgs;
 use crate::cli::key::KeyArgs;
-use crate::clock::now;
 use crate::error::{Error, Result};
 use crate::mount::instance::{Beside, Instance};
 use crate::mount::lost;
+use crate::mount::whereabouts::{lives_elsewhere, whereabouts};
 use crate::offline::key::{self, IfAbsent, KeyProvider};
 use crate::output;
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt;
-
-use crate::mount::whereabouts::{lives_elsewhere, whereabouts};
-use cairn_fs::{Caller, Config, Engine, Opening, Quota, SetIdBits};
-use cairn_merkle::{BlockStore, Compression, Copies, Header, HeaderParams, VolumeKey};
+use cairn_fs::{Config, Engine, Opening};
+use cairn_merkle::{BlockStore, Copies, Header, VolumeKey};
 use cairn_store::{OpenError, RocksStore, StoreOptions};
-use rand::rand_core::UnwrapErr;
-use rand::rngs::SysRng;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,70 +25,6 @@ use std::time::{Duration, Instant};
 const ENDING_MAX: Duration = Duration::from_secs(120);
 /// The same for one that says nothing of itself: on its way out, freeing its memory on a busy machine.
 const UNKNOWN_MAX: Duration = Duration::from_secs(10);
-
-/// Makes a volume and returns its header.
-pub(crate) fn create(args: &CreateArgs) -> Result<Header> {
-    // Before a key file is made: a command that is refused leaves nothing behind.
-    require_empty(&args.store)?;
-    let record_size = u32::try_from(args.record_size).unwrap_or(u32::MAX);
-    let sizes = Header::RECORD_SIZE_MIN..=Header::RECORD_SIZE_MAX;
-    if !record_size.is_power_of_two() || !sizes.contains(&record_size) {
-        return Err(Error::Usage(
-            "--record-size is a power of two from 4K to 1M".into(),
-        ));
-    }
-    let slot = key::provider(&args.key, IfAbsent::Create)?.new_slot()?;
-    let params = HeaderParams {
-        record_size,
-        compression: Compression::None,
-    };
-    // From the system itself: a generator in this process keeps what it has drawn.
-    let (header, key) =
-        Header::create(&mut UnwrapErr(SysRng), params, &[slot]).map_err(cairn_fs::Error::from)?;
-    let store = RocksStore::create(&args.store, &StoreOptions::default())
-        .map_err(|error| store_error(&args.store, &error))?;
-    // Also a directory that was there: a reader of its lock file could keep the volume from being mounted.
-    std::fs::set_permissions(&args.store, Permissions::from_mode(0o700))
-        .map_err(Error::at("close to others", &args.store))?;
-    let quota = Quota {
-        bytes: args.quota,
-        inodes: args.inodes,
-    };
-    let owner = Caller {
-        uid: rustix::process::getuid().as_raw(),
-        gid: rustix::process::getgid().as_raw(),
-        umask: 0o022,
-        now: now(),
-        set_id: SetIdBits::Keep,
-        kernel_stamps: false,
-    };
-    cairn_fs::format(&store, &header, &key, quota, owner)?;
-    let closed = store.close();
-    closed.map_err(|error| explain(&args.store, "", error.into()))?;
-    Ok(header)
-}
-
-/// Refuses a place where something is.
-pub(crate) fn require_empty(store: &Path) -> Result<()> {
-    let refuse = |why: &str| {
-        let store = store.display();
-        Err(Error::NotEmpty(format!(
-            "{store} {why}: a volume is created in a new or empty directory, never over anything"
-        )))
-    };
-    match std::fs::read_dir(store) {
-        Ok(mut entries) => {
-            if entries.next().is_some() {
-                refuse("is not empty")
-            } else {
-                Ok(())
-            }
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => refuse("is no directory"),
-        Err(error) => Err(Error::at("look into", store)(error)),
-    }
-}
 
 /// What a command opens a store for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
