@@ -2,6 +2,7 @@
 
 pub(crate) mod anchor;
 pub(crate) mod chain;
+pub(crate) mod helper;
 pub(crate) mod key;
 pub(crate) mod mount;
 pub(crate) mod values;

@@ -30,14 +30,22 @@ mod text;
 mod sample;
 
 use clap::Parser;
+use cli::helper::Line;
 use cli::{Cli, Command};
-use error::Result;
+use error::{Exit, Result};
 use output::Output;
 use std::process::ExitCode;
 
 #[cfg(not(cairn_fuzz))]
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match cli::helper::read(std::env::args_os()) {
+        Ok(Line::Cairn(line)) => Cli::parse_from(line),
+        Ok(Line::Nothing) => return ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("mount.cairn: {why}");
+            return ExitCode::from(Exit::Usage as u8);
+        }
+    };
     let out = Output { json: cli.json };
     mount::daemon::harden();
     match run(&cli.command, &out) {

@@ -33,7 +33,7 @@ fn text<S: serde::Serializer>(root: &Cid, serializer: S) -> std::result::Result<
 impl Local {
     /// Asks the daemon, or reads the store's head, which is not verified without a key.
     pub(super) fn find(place: &Path) -> Result<Self> {
-        if Record::find(place)?.is_none() && !mountpoint::is_mounted(place) {
+        if Record::find(place)?.is_none() && !mountpoint::is_cairn(place) {
             return Self::of_store(place);
         }
         let Answer::Status(report) = Client::connect(place)?.ask(&Request::Status, |_, _| {})? else {

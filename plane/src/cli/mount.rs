@@ -35,7 +35,8 @@ pub(crate) struct MountArgs {
     /// If the store lost what was synced (of the intent log, or the newest commit): go on for writing without it
     #[arg(long)]
     pub(crate) accept_log_loss: bool,
-    /// Options of mount(8): ro, rw, nosuid, nodev, noexec, noatime, sync, dirsync and their opposites
+    /// Options of mount(8): ro, rw, nosuid, nodev, noexec, noatime, sync, dirsync and their opposites; what fstab says to
+    /// mount(8) and systemd (nofail, _netdev, noauto, user, x-*) is taken, too
     #[arg(short = 'o', long = "options", value_name = "OPTION,...", value_delimiter = ',', value_parser = mount_word)]
     pub(crate) words: Vec<MountWord>,
     /// Upper limit of the daemon's memory, 256M at least
@@ -66,6 +67,9 @@ pub(crate) struct MountArgs {
     #[arg(long, value_name = "NAME", env = "FSUT_FSNAME", hide_env = true)]
     #[serde(with = "crate::path")]
     pub(crate) fsname: Option<OsString>,
+    /// Mount over a directory that is not empty: what is in it is hidden while the volume is mounted
+    #[arg(long, conflicts_with = "protect_mountpoint")]
+    pub(crate) nonempty: bool,
     /// Make the empty directory below the mount immutable, so that nothing is written there while nothing is mounted
     #[arg(long)]
     pub(crate) protect_mountpoint: bool,
@@ -91,22 +95,31 @@ pub(crate) struct UmountArgs {
 }
 
 impl MountArgs {
-    /// Whether every change is refused.
+    /// Whether every change is refused. Of `ro` and `rw` the last one counts.
     pub(crate) fn is_read_only(&self) -> bool {
-        self.read_only
-            || self
-                .words
-                .iter()
-                .any(|word| word.means == Some(WordMeans::ReadOnly))
+        let said = self.words.iter().rev().find_map(|word| match word.means {
+            Some(WordMeans::ReadOnly) => Some(true),
+            Some(WordMeans::ReadWrite) => Some(false),
+            _ => None,
+        });
+        self.read_only || said == Some(true)
     }
 
-    /// Flags among the options.
+    /// Flags among the options, as those in their order leave them.
     pub(crate) fn flags(&self) -> Vec<MountFlag> {
-        let flag = |word: &MountWord| match word.means {
-            Some(WordMeans::Flag(flag)) => Some(flag),
-            _ => None,
-        };
-        self.words.iter().filter_map(flag).collect()
+        let mut flags = Vec::new();
+        for means in self.words.iter().filter_map(|word| word.means) {
+            match means {
+                WordMeans::Flag(flag) => flags.push(flag),
+                WordMeans::Not(flag) => flags.retain(|had| *had != flag),
+                WordMeans::ByUsers { programs } => {
+                    flags.extend([MountFlag::NoSuid, MountFlag::NoDev]);
+                    flags.extend((!programs).then_some(MountFlag::NoExec));
+                }
+                WordMeans::ReadOnly | WordMeans::ReadWrite => {}
+            }
+        }
+        flags
     }
 
     /// Has its paths lead to the same files wherever the process works.
@@ -133,6 +146,7 @@ impl MountArgs {
             log_file,
             log_format: _,
             fsname: _,
+            nonempty: _,
             protect_mountpoint: _,
             daemon_child: _,
         } = self;
@@ -163,7 +177,7 @@ mod tests {
     use std::os::unix::ffi::OsStrExt;
 
     /// Every option of `mount`, at another value than its default.
-    const OPTIONS: [(&str, Option<&[u8]>); 25] = [
+    const OPTIONS: [(&str, Option<&[u8]>); 26] = [
         ("key-file", Some(b"caf\xe9")),
         ("passphrase", None),
         ("passphrase-file", Some(b"words")),
@@ -188,6 +202,7 @@ mod tests {
         ("log-file", Some(b"a log")),
         ("log-format", Some(b"json")),
         ("fsname", Some(b"a\\b,c")),
+        ("nonempty", None),
         ("protect-mountpoint", None),
     ];
 
@@ -230,6 +245,20 @@ mod tests {
             assert_ne!(args, default, "{option:?} changes something");
             assert_eq!(handed_over(&args), args, "{option:?}");
         }
+    }
+
+    #[test]
+    fn of_options_that_oppose_each_other_the_last_one_counts() {
+        let of = |words: &str| {
+            let args = parse(&[("options", Some(words.as_bytes()))]);
+            (args.is_read_only(), args.flags())
+        };
+        assert_eq!(of("ro,rw"), (false, vec![]));
+        assert_eq!(of("rw,ro"), (true, vec![]));
+        assert_eq!(of("noexec,nodev,exec"), (false, vec![MountFlag::NoDev]));
+        let by_users = vec![MountFlag::NoSuid, MountFlag::NoDev];
+        assert_eq!(of("user,exec"), (false, by_users.clone()));
+        assert_eq!(of("owner,nofail,x-a=b"), (false, by_users));
     }
 
     #[test]

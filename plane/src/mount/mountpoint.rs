@@ -32,6 +32,11 @@ pub(crate) fn is_mounted(path: &Path) -> bool {
     table::top(&table::own(), &state::resolve(path)).is_some()
 }
 
+/// Whether a mount of Cairn lies exactly at `path`, be its daemon gone. A store may be a mount point itself.
+pub(crate) fn is_cairn(path: &Path) -> bool {
+    matches!(cairn_at(path), Ok(Some(_)))
+}
+
 /// Whether a daemon's mount is in this namespace, be it below another one.
 pub(crate) fn serves(record: &Record) -> bool {
     let own = |entry: &Entry| entry.at == record.mountpoint && record.is_of(&entry.device);
@@ -98,6 +103,18 @@ pub(crate) fn prepare(dir: &Path) -> Result<()> {
         )));
     }
     Ok(())
+}
+
+/// Refuses a directory in which something is: the mount would hide it, and a wrong mount point is found late.
+pub(crate) fn require_empty(dir: &Path) -> Result<()> {
+    let mut entries = std::fs::read_dir(dir).map_err(Error::at("list", dir))?;
+    match entries.next() {
+        None => Ok(()),
+        Some(_) => Err(Error::Usage(format!(
+            "{} is not empty, and the mount would hide what is in it: choose an empty directory, or mount with --nonempty",
+            dir.display()
+        ))),
+    }
 }
 
 /// Gives the empty directory below a future mount the immutable flag: then no user, root included, can write there

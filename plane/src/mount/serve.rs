@@ -30,6 +30,7 @@ use cairn_store::StoreOptions;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::ffi::OsString;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
@@ -102,6 +103,9 @@ fn start(args: &MountArgs) -> Result<Mount> {
         )));
     }
     require_apart(args)?;
+    if !args.nonempty {
+        mountpoint::require_empty(&args.dir)?;
+    }
     let (sender, events) = mpsc::channel();
     let starting = Cancel::new();
     watch_signals(sender.clone(), starting.clone())?;
@@ -297,14 +301,8 @@ fn mount(args: &MountArgs, engine: &Arc<Engine>, events: Sender<Event>) -> Resul
     };
     let threads = args.threads.map_or(options.threads, Into::into);
     let options = cairn_fs::MountOptions { threads, ..options };
-    let mounted = cairn_fs::mount(Arc::clone(engine), &args.dir, &options).map_err(|error| {
-        let hint = if Path::new("/dev/fuse").exists() {
-            ""
-        } else {
-            " (there is no /dev/fuse: load the module fuse)"
-        };
-        Error::io(format!("cannot mount at {}{hint}", args.dir.display()), error)
-    })?;
+    let mounted = cairn_fs::mount(Arc::clone(engine), &args.dir, &options);
+    let mounted = mounted.map_err(|error| cannot_mount(&args.dir, error))?;
     let wait = move || {
         if let Err(error) = mounted.join() {
             tracing::error!(%error, "the session with the kernel failed");
@@ -313,6 +311,23 @@ fn mount(args: &MountArgs, engine: &Arc<Engine>, events: Sender<Event>) -> Resul
     };
     let waiting = std::thread::Builder::new().name("session".into()).spawn(wait);
     waiting.map_err(|error| Error::io("cannot start a thread", error))
+}
+
+/// Why the kernel, or fusermount3 for a plain user, did not mount, with what helps.
+fn cannot_mount(dir: &Path, error: io::Error) -> Error {
+    let dir = dir.display();
+    // fusermount3 has words for it, and no number.
+    if error.to_string().contains("user_allow_other") {
+        return Error::Usage(format!(
+            "cannot mount at {dir}: only root may let other users in. Mount with --no-allow-other, or have root write \
+             user_allow_other into /etc/fuse.conf"
+        ));
+    }
+    let hint = match Path::new("/dev/fuse").exists() {
+        true => "",
+        false => " (there is no /dev/fuse: load the module fuse)",
+    };
+    Error::io(format!("cannot mount at {dir}{hint}"), error)
 }
 
 /// The first signal ends the mount in order, the second at once: a store that hangs must not keep the process.

@@ -37,7 +37,7 @@ pub(crate) fn create(args: &crate::cli::CreateArgs, out: &Output) -> Result<()> 
 
 /// `status`.
 pub(crate) fn status(place: &Path, out: &Output) -> Result<()> {
-    if Record::find(place)?.is_none() && !mountpoint::is_mounted(place) {
+    if Record::find(place)?.is_none() && !mountpoint::is_cairn(place) {
         return store_status(place, out);
     }
     let Answer::Status(report) = Client::connect(place)?.ask(&Request::Status, |_, _| {})? else {
@@ -192,7 +192,7 @@ fn table(list: &[SnapshotReport]) -> String {
 pub(crate) fn served(place: &PlaceArgs) -> Result<Option<Client>> {
     let at = &place.place;
     match Record::find(at)? {
-        None if !mountpoint::is_mounted(at) => Ok(None),
+        None if !mountpoint::is_cairn(at) => Ok(None),
         _ => Client::connect(at).map(Some),
     }
 }
