@@ -1,5 +1,6 @@
 # Two commands matter: `make up` builds and mounts a volume at ./volume/mnt, `make test` runs every test.
-# `make build` builds the command, `make install` installs it: PREFIX (/usr/local) is where to, DESTDIR a root to put before it.
+# `make build` builds the command, `make install` installs it and the helper of mount(8): PREFIX (/usr/local) is where to,
+# DESTDIR a root to put before it, SBINDIR (/usr/sbin or /sbin) where mount(8) looks.
 # `make check` runs format, lints and unit tests: what a change needs before it is shown to others.
 # `make long` runs the tests that take hours, PostgreSQL among them (as root).
 # `make devnet` mounts a volume that is anchored on a chain of its own, at ./devnet/mnt; `make devnet-down` ends it.
@@ -10,6 +11,8 @@ SHELL := /bin/bash
 target := $(or $(CARGO_TARGET_DIR),target)
 cairn := $(target)/release/cairn
 PREFIX ?= /usr/local
+# Where mount(8) looks for helpers, whatever PREFIX is.
+SBINDIR ?= $(if $(filter /usr/%,$(realpath /sbin)),/usr/sbin,/sbin)
 
 .PHONY: up down devnet devnet-down check test mounted long bench bench-full build all deps install clean
 
@@ -75,6 +78,9 @@ deps:
 install:
 	@[[ -x $(cairn) ]] || { echo "$(cairn) is missing: make build" >&2; exit 1; }
 	install -D -m 755 $(cairn) $(DESTDIR)$(PREFIX)/bin/cairn
+	install -d $(DESTDIR)$(SBINDIR)
+	ln -sf $(PREFIX)/bin/cairn $(DESTDIR)$(SBINDIR)/mount.cairn
+	ln -sf $(PREFIX)/bin/cairn $(DESTDIR)$(SBINDIR)/mount.fuse.cairn
 
 clean:
 	cargo clean

@@ -19,6 +19,7 @@
 //! Invariant: no lock is held over a call into the engine, and no session thread waits for more of the disk than one
 //! short append to the log.
 
+mod attach;
 mod convert;
 mod edge;
 mod fill;
@@ -26,6 +27,7 @@ mod kernel;
 mod linger;
 mod listing;
 mod mount;
+mod options;
 mod pace;
 mod part;
 mod pool;
@@ -36,4 +38,5 @@ mod span;
 mod told;
 mod writers;
 
-pub use mount::{Mount, MountFlag, MountOptions, Unmounter, mount};
+pub use mount::{Mount, Unmounter, mount};
+pub use options::{MountFlag, MountOptions};

@@ -90,6 +90,9 @@ pub(crate) enum Error {
     /// In use by another process.
     #[error("{0}")]
     Busy(String),
+    /// A signal ended the command.
+    #[error("{0}")]
+    Interrupted(String),
     /// A block that a link leads to is not there.
     #[error("the volume in {} is not complete: {what}", store.display())]
     Incomplete {
@@ -211,7 +214,9 @@ impl Error {
             Self::NotMounted(_) => Exit::NotMounted,
             Self::Fs(cairn_fs::Error::NoSpace) => Exit::Store,
             Self::Fs(cairn_fs::Error::Merkle(error)) => merkle_exit(error),
-            Self::Fs(_) | Self::Io { .. } | Self::Chain(_) | Self::Trouble { .. } => Exit::Other,
+            Self::Fs(_) | Self::Io { .. } | Self::Chain(_) | Self::Trouble { .. } | Self::Interrupted(_) => {
+                Exit::Other
+            }
             Self::Remote { exit, .. } | Self::Anchor { exit, .. } => *exit,
         }
     }

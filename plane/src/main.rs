@@ -22,6 +22,7 @@ mod fuzzing;
 mod mount;
 mod offline;
 mod output;
+mod path;
 mod report;
 mod text;
 
@@ -29,20 +30,28 @@ mod text;
 mod sample;
 
 use clap::Parser;
+use cli::helper::Line;
 use cli::{Cli, Command};
-use error::Result;
+use error::{Exit, Result};
 use output::Output;
 use std::process::ExitCode;
 
 #[cfg(not(cairn_fuzz))]
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match cli::helper::read(std::env::args_os()) {
+        Ok(Line::Cairn(line)) => Cli::parse_from(line),
+        Ok(Line::Nothing) => return ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("mount.cairn: {why}");
+            return ExitCode::from(Exit::Usage as u8);
+        }
+    };
     let out = Output { json: cli.json };
     mount::daemon::harden();
     match run(&cli.command, &out) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // A daemon's failure has been told to its parent, who prints it.
+            // The parent prints a daemon's failure: it has been told.
             let told = matches!(&cli.command, Command::Mount(args) if args.daemon_child);
             if !told {
                 out.fail(&error);
@@ -55,6 +64,7 @@ fn main() -> ExitCode {
 fn run(command: &Command, out: &Output) -> Result<()> {
     match command {
         Command::Create(args) => offline::commands::create(args, out),
+        Command::Mount(args) if args.daemon_child => mount::serve::serve_as_daemon(),
         Command::Mount(args) if args.foreground => mount::serve::serve(args),
         Command::Mount(args) => mount::daemon::start(args),
         Command::Umount(args) => mount::unmount::umount(args, out),

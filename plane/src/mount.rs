@@ -7,7 +7,9 @@
 
 pub(crate) mod control;
 pub(crate) mod daemon;
+mod handover;
 pub(crate) mod instance;
+mod logging;
 pub(crate) mod lost;
 pub(crate) mod memory;
 pub(crate) mod mountpoint;

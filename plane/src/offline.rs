@@ -13,12 +13,15 @@
 mod audit;
 pub(crate) mod check;
 pub(crate) mod commands;
+mod create;
 mod export;
 mod import;
 pub(crate) mod key;
+mod new_store;
 pub(crate) mod place;
 mod prove;
 pub(crate) mod tree;
+mod unfinished;
 pub(crate) mod volume;
 
 pub(crate) use audit::{AuditOutcome, Worst, audit, audit_words};

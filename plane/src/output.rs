@@ -5,7 +5,24 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use std::io::Write;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
+
+/// Whether standard error is where the log goes, so that a warning in the log is seen.
+static STDERR_IS_THE_LOG: AtomicBool = AtomicBool::new(false);
+
+/// From here on a warning goes to the log alone.
+pub(crate) fn stderr_is_the_log() {
+    STDERR_IS_THE_LOG.store(true, Relaxed);
+}
+
+/// Warns the user, on the terminal of the command; a mount has it in its log, too.
+pub(crate) fn warn(text: &str) {
+    tracing::warn!("{text}");
+    if !STDERR_IS_THE_LOG.load(Relaxed) {
+        eprintln!("cairn: warning: {text}");
+    }
+}
 
 /// How to answer.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +49,10 @@ impl Output {
     /// For commands that have nothing to tell but that it is done: silent for people's scripts, an object for others.
     pub(crate) fn done(&self, what: &str, place: &Path) -> Result<()> {
         if self.json {
-            self.show(&serde_json::json!({ "done": what, "place": place }), String::new)
+            self.show(
+                &serde_json::json!({ "done": what, "place": crate::path::json(place) }),
+                String::new,
+            )
         } else {
             Ok(())
         }

@@ -21,8 +21,10 @@ pub(crate) struct MountReport {
     /// The daemon.
     pub(crate) pid: u32,
     /// Where the sealed blocks lie.
+    #[serde(with = "crate::path")]
     pub(crate) store: PathBuf,
     /// Where it is mounted.
+    #[serde(with = "crate::path")]
     pub(crate) mountpoint: PathBuf,
     /// The volume's name.
     pub(crate) volume_id: String,

@@ -4,6 +4,7 @@
 //!   write: direct handle? --EINVAL or none--> the same bytes through the page cache
 //! ```
 
+use crate::own::Access;
 use rustix::fs::OFlags;
 use std::fs::File;
 use std::io;
@@ -11,11 +12,12 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 /// A second handle of a file, past the page cache; `None` where there can be none.
-pub(crate) fn open(path: &Path) -> Option<File> {
+pub(crate) fn open(path: &Path, access: Access) -> Option<File> {
     // Never another file than the handle before, were its name a link by now.
     let flags = (OFlags::DIRECT | OFlags::NOFOLLOW).bits() as i32;
     let mut options = File::options();
-    options.read(true).write(true).custom_flags(flags).open(path).ok()
+    options.read(true).write(access.writes());
+    options.custom_flags(flags).open(path).ok()
 }
 
 /// Writes aligned bytes past the page cache if that is possible, else through it.

@@ -24,6 +24,12 @@ pub enum OpenError {
         /// The directory asked for.
         path: PathBuf,
     },
+    /// The directory holds a store whose creation was cut short.
+    #[error("the creation of the store at {} was cut short: create or import it again, into the same place", path.display())]
+    Unfinished {
+        /// The directory asked for.
+        path: PathBuf,
+    },
     /// A store is created in a new or empty directory only.
     #[error("{} is not empty: a store is created in a new or empty directory", path.display())]
     NotEmpty {
@@ -65,7 +71,9 @@ pub enum OpenError {
 impl OpenError {
     /// Picks the variant for what RocksDB said, which gives its reasons in words only.
     pub(crate) fn database(path: PathBuf, source: rocksdb::Error) -> Self {
-        if source.as_ref().contains("/LOCK:") {
+        let says = |words| source.as_ref().contains(words);
+        // A lock file that cannot be opened for writing, on a read-only disk, is not one that another handle holds.
+        if says("/LOCK:") && !says("while open a file for lock") {
             Self::Locked { path }
         } else {
             Self::Database { path, source }

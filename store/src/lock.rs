@@ -1,4 +1,4 @@
-//! One handle of a store at a time.
+//! One handle of a store at a time, or several that only read.
 //!
 //! The lock is on the directory itself, held through its open file. The files in the directory
 //! belong to the outside. It may take any of them away, RocksDB's `LOCK` too, and let a second
@@ -19,12 +19,22 @@ pub(crate) struct DirLock {
 impl DirLock {
     /// Takes it, or answers that another handle has it.
     pub(crate) fn take(path: &Path) -> Result<Self, OpenError> {
+        Self::with(path, FlockOperation::NonBlockingLockExclusive)
+    }
+
+    /// Shares it with others that only read, or answers that a handle that writes has it. Works on a read-only disk: the
+    /// lock is in the kernel's memory.
+    pub(crate) fn share(path: &Path) -> Result<Self, OpenError> {
+        Self::with(path, FlockOperation::NonBlockingLockShared)
+    }
+
+    fn with(path: &Path, operation: FlockOperation) -> Result<Self, OpenError> {
         let io = |source| OpenError::Io {
             path: path.to_owned(),
             source,
         };
         let dir = File::open(path).map_err(io)?;
-        match flock(&dir, FlockOperation::NonBlockingLockExclusive) {
+        match flock(&dir, operation) {
             Ok(()) => Ok(Self { _dir: Some(dir) }),
             Err(Errno::WOULDBLOCK) => Err(OpenError::Locked {
                 path: path.to_owned(),
@@ -48,7 +58,17 @@ mod tests {
         let first = DirLock::take(dir.path()).unwrap();
         let second = || DirLock::take(dir.path()).map(drop);
         assert!(matches!(second(), Err(OpenError::Locked { .. })));
+        assert!(DirLock::share(dir.path()).is_err());
         drop(first);
         second().unwrap();
+    }
+
+    #[test]
+    fn readers_share_a_directory_and_keep_a_writer_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let readers = [(); 2].map(|()| DirLock::share(dir.path()).unwrap());
+        assert!(matches!(DirLock::take(dir.path()), Err(OpenError::Locked { .. })));
+        drop(readers);
+        DirLock::take(dir.path()).unwrap();
     }
 }

@@ -6,6 +6,22 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
+/// What files of a store are opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Reads, and not one write: the disk may refuse them.
+    Read,
+    /// Both.
+    Write,
+}
+
+impl Access {
+    /// Whether anything is written.
+    pub(crate) fn writes(self) -> bool {
+        self == Self::Write
+    }
+}
+
 /// Opens a file of the store. No link to elsewhere is followed, and no pipe waited for; whether it
 /// is a regular file is for the caller to look at.
 pub(crate) fn open(path: &Path, write: bool) -> io::Result<File> {

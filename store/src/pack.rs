@@ -34,6 +34,7 @@ pub(crate) use garbage::fuzzing;
 pub(crate) use live::{GROUP, Live};
 pub(crate) use place::Place;
 
+use crate::own::Access;
 use append::Appender;
 use buffer::{Buffer, Pool};
 use bytes::Bytes;
@@ -72,6 +73,7 @@ pub(crate) struct Packs {
     garbage: Mutex<Garbage>,
     /// Punches begun so far.
     punches: AtomicU64,
+    access: Access,
 }
 
 /// A pack that a reclaim looks at.
@@ -99,11 +101,30 @@ impl Packs {
     pub(crate) fn open(store: &Path, index: Index) -> io::Result<Self> {
         let dir = store.join(DIR);
         let numbers = file::numbers(&dir)?;
+        // Taken before the writer starts: what it says is of packs that no longer grow.
+        let garbage = Garbage::take(&dir, numbers.len())?;
+        Self::with(dir, &numbers, garbage, index, Access::Write)
+    }
+
+    /// Opens the packs to be read. Nothing may be put, and what a clean close knew stays where it is.
+    pub(crate) fn open_read(store: &Path) -> io::Result<Self> {
+        let dir = store.join(DIR);
+        let numbers = file::numbers(&dir)?;
+        let garbage = Garbage::look(&dir, numbers.len())?;
+        let refuse = |_: &[Written]| Err(io::ErrorKind::ReadOnlyFilesystem.into());
+        Self::with(dir, &numbers, garbage, Box::new(refuse), Access::Read)
+    }
+
+    fn with(
+        dir: PathBuf,
+        numbers: &[u32],
+        garbage: Garbage,
+        index: Index,
+        access: Access,
+    ) -> io::Result<Self> {
         // Never an old pack: after a crash its end is not known, and a place must not get other
         // bytes.
         let next = numbers.last().map_or(0, |last| last + 1);
-        // Taken before the writer starts: what it says is of packs that no longer grow.
-        let garbage = Garbage::take(&dir, numbers.len())?;
         Ok(Self {
             appender: Appender::start(dir.clone(), next, index)?,
             open: Cache::new(OPEN_MAX),
@@ -113,6 +134,7 @@ impl Packs {
             ],
             garbage: Mutex::new(garbage),
             punches: AtomicU64::new(0),
+            access,
             dir,
         })
     }
@@ -252,8 +274,9 @@ impl Packs {
     }
 
     fn pack(&self, number: u32) -> io::Result<Arc<Pack>> {
-        self.open
-            .get_or_insert_with(&number, || Pack::open(&self.dir, number).map(Arc::new))
+        self.open.get_or_insert_with(&number, || {
+            Pack::open(&self.dir, number, self.access).map(Arc::new)
+        })
     }
 
     /// Notes blocks the index has forgotten.
@@ -333,7 +356,10 @@ impl Packs {
         // The count last: saved before the writer ends, it would vouch for packs that still grow. A
         // crash before this leaves none, and the next reclaim looks at every pack.
         self.appender.end()?;
-        self.garbage.lock().save(&self.dir)
+        match self.access {
+            Access::Read => Ok(()),
+            Access::Write => self.garbage.lock().save(&self.dir),
+        }
     }
 
     /// Bytes on the device.

@@ -39,10 +39,12 @@ mod keys;
 mod log;
 mod lookup;
 mod open;
+mod open_read;
 mod options;
 mod reached;
 mod reclaim;
 mod space;
+mod unfinished;
 
 pub use base::RocksStore;
 pub use options::StoreOptions;

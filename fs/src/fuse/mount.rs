@@ -4,9 +4,12 @@
 //! mount() --> INIT agreed, serving --> Mount --join()--> unmounted by anyone: umount(8), Unmounter, a signal
 //! ```
 
-use super::{edge::Edge, room::MARGIN_MIN};
+use super::attach::attach;
+use super::edge::Edge;
+use super::options::{MountOptions, processors};
+use super::room::MARGIN_MIN;
 use crate::operations::Operations;
-use fuser::{BackgroundSession, Config, MountOption, Session, SessionACL};
+use fuser::{BackgroundSession, Session};
 use rustix::{
     fs::{major, minor},
     io::Errno,
@@ -20,109 +23,10 @@ use std::{
     sync::Arc,
 };
 
-/// What a mount refuses or does beyond the filesystem's own: options of mount(8).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum MountFlag {
-    /// Set-id bits have no effect.
-    NoSuid,
-    /// Device nodes cannot be opened.
-    NoDev,
-    /// Programs cannot be run.
-    NoExec,
-    /// As on every mount: reading changes no access time.
-    NoAtime,
-    /// Every write is an fsync too.
-    Sync,
-    /// Every change of a directory is an fsync too.
-    DirSync,
-}
-
-/// How a volume is mounted.
-#[derive(Clone, Debug)]
-pub struct MountOptions {
-    /// The kernel refuses every change.
-    pub read_only: bool,
-    /// See [`MountFlag`].
-    pub flags: Vec<MountFlag>,
-    /// Other users than the mounting one may enter; permissions are checked either way.
-    pub allow_other: bool,
-    /// Source shown by `mount` and `df`.
-    pub fsname: String,
-    /// Threads that take requests, and answer those that need not wait. One that polls
-    /// ([`super::linger`]) answers faster than two that wake each other: measured on two processors,
-    /// 1.3 times as many creates and 1.5 times the stream. More are for many processors, as sealing
-    /// a stream takes one.
-    pub threads: usize,
-    /// Threads for requests that wait: syncs, cold reads, copies.
-    pub threads_blocking: usize,
-    /// Readahead of the mount. The kernel's own 128 KiB would cut cold reads into requests of that size.
-    pub read_ahead_kib: u32,
-    /// This mount's share of the machine's dirty pages, in percent: a limit and a reservation. The
-    /// kernel's 1 % for FUSE has it write scattered pages back at once, one request each. With far
-    /// more, the fsync of a stream waits for all of it to be written.
-    pub dirty_percent: u32,
-    /// With less room than this, the kernel asks before each write. `None` for as much as it may hold of this mount's dirty
-    /// pages: 64 MiB, or an eighth of the room there is now if that is more, but no more than `dirty_percent`.
-    pub full_margin_bytes: Option<u64>,
-}
-
-impl Default for MountOptions {
-    fn default() -> Self {
-        Self {
-            read_only: false,
-            flags: Vec::new(),
-            allow_other: false,
-            fsname: "cairn".to_owned(),
-            threads: (1 + processors() / 4).min(4),
-            threads_blocking: 8,
-            read_ahead_kib: 4096,
-            dirty_percent: 15,
-            full_margin_bytes: None,
-        }
-    }
-}
-
-impl MountOptions {
-    fn config(&self) -> Config {
-        let mut options = vec![
-            MountOption::FSName(self.fsname.clone()),
-            MountOption::Subtype("cairn".to_owned()),
-            MountOption::DefaultPermissions,
-        ];
-        // What a local filesystem is mounted with; only root may, and fusermount3 would refuse the rest.
-        if rustix::process::geteuid().is_root() {
-            let unless = |flag, option| (!self.flags.contains(&flag)).then_some(option);
-            options.extend(unless(MountFlag::NoDev, MountOption::Dev));
-            options.extend(unless(MountFlag::NoSuid, MountOption::Suid));
-        }
-        options.extend(self.flags.iter().map(|flag| match flag {
-            MountFlag::NoSuid => MountOption::NoSuid,
-            MountFlag::NoDev => MountOption::NoDev,
-            MountFlag::NoExec => MountOption::NoExec,
-            MountFlag::NoAtime => MountOption::NoAtime,
-            MountFlag::Sync => MountOption::Sync,
-            MountFlag::DirSync => MountOption::DirSync,
-        }));
-        if self.read_only {
-            options.push(MountOption::RO);
-        }
-        let mut config = Config::default();
-        config.mount_options = options;
-        config.acl = if self.allow_other {
-            SessionACL::All
-        } else {
-            SessionACL::Owner
-        };
-        config.n_threads = Some(self.threads.max(1));
-        config.clone_fd = self.threads > 1;
-        config
-    }
-}
-
 /// One in so many of the room's bytes may be dirty in the kernel.
 const ROOM_SHARE: u64 = 8;
 
-/// A mounted filesystem. Dropping it unmounts.
+/// A mounted filesystem. Dropped, it goes on until it is unmounted.
 #[derive(Debug)]
 pub struct Mount {
     session: BackgroundSession,
@@ -134,13 +38,8 @@ impl Mount {
     ///
     /// # Errors
     /// What ended the session, if it was anything but an unmount.
-    pub fn join(mut self) -> io::Result<()> {
-        // Dropped, fuser's session unmounts whatever lies on the directory: by then that may be another's.
-        let nothing = std::thread::spawn(|| Ok(()));
-        let thread = std::mem::replace(&mut self.session.guard, nothing);
-        std::mem::forget(self.session);
-        let ended = thread.join();
-        ended.map_err(|_| io::Error::other("the session's thread panicked"))?
+    pub fn join(self) -> io::Result<()> {
+        self.session.join()
     }
 
     /// Unmounts and waits.
@@ -155,14 +54,18 @@ impl Mount {
 
     /// A handle that unmounts from elsewhere (a signal handler's thread) while this one is waited for.
     pub fn unmounter(&self) -> Unmounter {
-        Unmounter {
-            mountpoint: self.mountpoint.clone(),
-        }
+        unmounter(&self.mountpoint)
     }
 
     /// Where it is mounted, as an absolute path.
     pub fn mountpoint(&self) -> &Path {
         &self.mountpoint
+    }
+}
+
+fn unmounter(mountpoint: &Path) -> Unmounter {
+    Unmounter {
+        mountpoint: mountpoint.to_path_buf(),
     }
 }
 
@@ -221,7 +124,10 @@ pub fn mount<O: Operations + ?Sized>(
     let (threads, waiting) = (options.threads.max(1), options.threads_blocking);
     let edge = Edge::new(Arc::clone(&fs), threads, waiting)?;
     let (notifier, linger, writers) = (edge.notifier(), edge.linger(), edge.writers());
-    let session = Session::new(edge, &mountpoint, &options.config())?;
+    let device = attach(&mountpoint, options)?;
+    let session = Session::from_fd(edge, device, options.acl(), options.config());
+    // What does not serve must not stay: each call on it would wait.
+    let session = session.inspect_err(|_| drop(unmounter(&mountpoint).unmount_lazily()))?;
     // Fails only when it is set already, and it is set here alone.
     let _ = notifier.set(session.notifier());
     // On one processor, polling would keep the sender of the next request from running.
@@ -236,10 +142,6 @@ pub fn mount<O: Operations + ?Sized>(
     let margin = margin.unwrap_or_else(|| bound_dirty(&mountpoint, fs.room() / ROOM_SHARE));
     writers.room().set_margin(margin);
     Ok(Mount { session, mountpoint })
-}
-
-fn processors() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Has the kernel hold no more than `bytes` of a mount's dirty pages, or [`MARGIN_MIN`]; answers how many it may hold.

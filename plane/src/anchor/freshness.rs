@@ -14,6 +14,7 @@ use crate::anchor::explain;
 use crate::anchor::publish::Publisher;
 use crate::cli::anchor::{AnchorArgs, Policy};
 use crate::error::{Error, Exit, Result};
+use crate::output;
 use cairn_fs::Opening;
 use cairn_merkle::{Anchor, AnchorError, Cancel, Verdict, Version};
 use rand::Rng;
@@ -86,10 +87,10 @@ pub(crate) fn without_anchor(opening: &Opening, args: &AnchorArgs, place: &str) 
             exit: Exit::Unanchored,
         });
     }
-    tracing::warn!(
+    output::warn(&format!(
         "MOUNTED WITHOUT ITS ANCHOR: nothing tells whether this is the newest version; the last one it knows to be \
          published is {anchored}. What is written now can be rolled back unnoticed until it is mounted with its anchor"
-    );
+    ));
     Ok(Trust::None)
 }
 
@@ -139,16 +140,14 @@ fn ask<T>(
             Policy::Refuse => return Err(failed(anchor, &error)),
             Policy::ReadOnly => {
                 let (anchor, why) = (anchor.describe(), explain(&error));
-                tracing::warn!(
-                    anchor,
-                    why,
-                    "NOT VERIFIED: mounted read-only, and may be an old version"
-                );
+                output::warn(&format!(
+                    "NOT VERIFIED: mounted read-only, and may be an old version: {anchor}: {why}"
+                ));
                 return Ok(None);
             }
             Policy::Wait => {
                 let (anchor, why) = (anchor.describe(), explain(&error));
-                tracing::warn!(anchor, why, "waiting for the anchor");
+                output::warn(&format!("waiting for the anchor: {anchor}: {why}"));
                 if cancel.wait(pause) {
                     return Err(Error::Anchor {
                         what: format!("{anchor}: {why}; the wait was ended"),

@@ -49,7 +49,7 @@ pub(super) fn deploy(args: &DeployArgs, out: &Output) -> Result<()> {
     }
     progress.finish();
     write_new(&args.write, &config.text())?;
-    let json = serde_json::json!({ "contract": staking, "block": block, "code_hash": config.code_hash, "wrote": made });
+    let json = serde_json::json!({ "contract": staking, "block": block, "code_hash": config.code_hash, "wrote": crate::path::Paths::write(&made) });
     out.show(&json, || {
         let names: Vec<_> = made.iter().map(|path| path.display().to_string()).collect();
         format!(

@@ -112,9 +112,10 @@ fn track(args: TrackArgs) -> Track {
 /// `chain key`.
 pub(super) fn key(file: &Path, out: &Output) -> Result<()> {
     let address = Key::create(file)?.address();
-    out.show(&serde_json::json!({ "file": file, "address": address }), || {
-        format!("{address:?}")
-    })
+    out.show(
+        &serde_json::json!({ "file": crate::path::json(file), "address": address }),
+        || format!("{address:?}"),
+    )
 }
 
 /// `chain offer`.

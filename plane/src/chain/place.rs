@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::mount::control::{Answer, Client, Request};
 use crate::mount::mountpoint;
 use crate::mount::state::Record;
-use crate::offline::volume;
+use crate::offline::volume::{self, For};
 use cairn_chain::{Standing, Trouble};
 use cairn_merkle::{Cancel, Cid, Copies, Epoch, Version};
 use cairn_store::StoreOptions;
@@ -33,7 +33,7 @@ fn text<S: serde::Serializer>(root: &Cid, serializer: S) -> std::result::Result<
 impl Local {
     /// Asks the daemon, or reads the store's head, which is not verified without a key.
     pub(super) fn find(place: &Path) -> Result<Self> {
-        if Record::find(place)?.is_none() && !mountpoint::is_mounted(place) {
+        if Record::find(place)?.is_none() && !mountpoint::is_cairn(place) {
             return Self::of_store(place);
         }
         let Answer::Status(report) = Client::connect(place)?.ask(&Request::Status, |_, _| {})? else {
@@ -51,7 +51,7 @@ impl Local {
     }
 
     fn of_store(place: &Path) -> Result<Self> {
-        let store = volume::open_store(place, &StoreOptions::default())?;
+        let store = volume::open_store(place, For::Reading, &StoreOptions::default())?;
         let fail = |error: cairn_merkle::Error| volume::explain(place, "", error.into());
         let mut copies = Copies::read(store.as_ref()).map_err(fail)?;
         let head = copies.claimed_head(store.as_ref()).map_err(fail)?;

@@ -9,7 +9,7 @@ use crate::cli::chain::ConfigArgs;
 use crate::cli::key::KeyArgs;
 use crate::error::Result;
 use crate::mount::lost;
-use crate::offline::volume;
+use crate::offline::volume::{self, For};
 use crate::output::{Output, Progress};
 use cairn_fs::{Config, Engine};
 use cairn_merkle::Anchor;
@@ -26,7 +26,7 @@ pub(super) fn publish(
     timeout: Duration,
     out: &Output,
 ) -> Result<()> {
-    let opened = volume::open_store_patiently(store, &StoreOptions::default())?;
+    let opened = volume::open_store_patiently(store, For::Writing, &StoreOptions::default())?;
     let mut opening = volume::opening(opened, store, key)?;
     let anchor = anchor::open(&Spec::Eth(config.config.clone()), opening.volume_id())?;
     let progress = Progress::spinner(out, "waiting until the chain has settled it");

@@ -1,19 +1,23 @@
 //! What `mount` is told about publishing.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::path::make_absolute;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
-use std::ffi::OsString;
+use serde::{Deserialize, Serialize};
+use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What `mount` is told about publishing.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, PartialEq, Eq, Args, Serialize, Deserialize)]
 pub(crate) struct AnchorArgs {
     /// Where versions are published, so that an older volume cannot be passed off as the newest: eth:FILE, the
     /// configuration of a staking contract (docs/operations.md); file:PATH, to try it out (a writer of that file can
     /// roll the volume back)
-    #[arg(long, value_name = "ANCHOR", value_parser = Spec::parse, conflicts_with = "no_anchor")]
+    #[arg(long, value_name = "ANCHOR", value_parser = OsStringValueParser::new().try_map(Spec::read), conflicts_with = "no_anchor")]
     pub(crate) anchor: Option<Spec>,
     /// Mount a volume that has been anchored without asking its anchor: it may be an old one
     #[arg(long)]
@@ -36,7 +40,8 @@ pub(crate) struct AnchorArgs {
 }
 
 /// What to do when an anchor cannot be reached, or cannot be trusted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Policy {
     /// Do not mount.
     Refuse,
@@ -47,57 +52,49 @@ pub(crate) enum Policy {
 }
 
 impl AnchorArgs {
-    /// The same on the command line of the daemon, which works in `/`.
-    pub(crate) fn to_args(&self) -> Result<Vec<OsString>> {
-        let mut list: Vec<OsString> = Vec::new();
-        if let Some(spec) = &self.anchor {
-            list.extend(["--anchor".into(), spec.absolute()?.to_string().into()]);
+    /// Has its paths lead to the same files wherever the process works.
+    ///
+    /// # Errors
+    /// When the working directory is gone.
+    pub(crate) fn make_absolute(&mut self) -> Result<()> {
+        // Every field by name: one that is added is looked at here.
+        let Self {
+            anchor,
+            no_anchor: _,
+            anchor_policy: _,
+            publish_interval: _,
+            publish_bytes: _,
+            challenge_interval: _,
+            publish_last: _,
+        } = self;
+        match anchor {
+            Some(Spec::File(path) | Spec::Eth(path)) => make_absolute(path),
+            None => Ok(()),
         }
-        list.extend(self.no_anchor.then(|| "--no-anchor".into()));
-        let policy = match self.anchor_policy {
-            Policy::Refuse => "refuse",
-            Policy::Wait => "wait",
-            Policy::ReadOnly => "read-only",
-        };
-        let ms = |time: Duration| format!("{}ms", time.as_millis());
-        for (name, value) in [
-            ("--anchor-policy", policy.to_owned()),
-            ("--publish-interval", ms(self.publish_interval)),
-            ("--publish-bytes", self.publish_bytes.to_string()),
-            ("--challenge-interval", ms(self.challenge_interval)),
-            ("--publish-last", ms(self.publish_last)),
-        ] {
-            list.extend([name.into(), value.into()]);
-        }
-        Ok(list)
     }
 }
 
 /// An anchor as it is written down.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Spec {
     /// A file, for trying out.
-    File(PathBuf),
+    File(#[serde(with = "crate::path")] PathBuf),
     /// The staking contract, by the file that configures it.
-    Eth(PathBuf),
+    Eth(#[serde(with = "crate::path")] PathBuf),
 }
 
 impl Spec {
-    fn parse(text: &str) -> std::result::Result<Self, String> {
-        match text.split_once(':') {
-            Some(("file", path)) if !path.is_empty() => Ok(Self::File(path.into())),
-            Some(("eth", path)) if !path.is_empty() => Ok(Self::Eth(path.into())),
-            _ => Err(format!("`{text}` is no anchor: write eth:FILE or file:PATH")),
-        }
-    }
-
-    /// The same, wherever the process works.
-    fn absolute(&self) -> Result<Self> {
-        let whole = |path: &PathBuf| std::path::absolute(path).map_err(Error::at("find", path));
-        match self {
-            Self::File(path) => Ok(Self::File(whole(path)?)),
-            Self::Eth(path) => Ok(Self::Eth(whole(path)?)),
-        }
+    fn read(text: OsString) -> std::result::Result<Self, String> {
+        let path = |kind: &[u8]| {
+            let path = text.as_bytes().strip_prefix(kind)?;
+            (!path.is_empty()).then(|| PathBuf::from(OsStr::from_bytes(path)))
+        };
+        let spec = path(b"file:").map(Self::File);
+        spec.or_else(|| path(b"eth:").map(Self::Eth)).ok_or_else(|| {
+            let text = text.display();
+            format!("`{text}` is no anchor: write eth:FILE or file:PATH")
+        })
     }
 
     /// The file that is written to at each publication, if there is one.
@@ -135,15 +132,17 @@ mod tests {
 
     #[test]
     fn anchors_read_as_they_are_written() {
-        let spec = Spec::parse("file:/run/a:b").unwrap();
+        let read = |text: &str| Spec::read(text.into());
+        let spec = read("file:/run/a:b").unwrap();
         assert_eq!(spec, Spec::File("/run/a:b".into()));
-        assert_eq!(Spec::parse(&spec.to_string()).unwrap(), spec);
-        let eth = Spec::parse("eth:/etc/cairn/chain.toml").unwrap();
-        assert_eq!(Spec::parse(&eth.to_string()).unwrap(), eth);
+        assert_eq!(read(&spec.to_string()).unwrap(), spec);
+        let eth = read("eth:/etc/cairn/chain.toml").unwrap();
+        assert_eq!(read(&eth.to_string()).unwrap(), eth);
         assert_eq!(eth.warning(), None);
-        assert!(
-            Spec::parse("file:").is_err() && Spec::parse("/run/a").is_err() && Spec::parse("ftp:x").is_err()
-        );
+        assert!(read("file:").is_err() && read("/run/a").is_err() && read("ftp:x").is_err());
         assert!(spec.warning().is_some_and(|warning| warning.contains("/run/a:b")));
+        let odd = OsStr::from_bytes(b"file:/run/caf\xe9").to_owned();
+        let path = OsStr::from_bytes(b"/run/caf\xe9");
+        assert_eq!(Spec::read(odd), Ok(Spec::File(path.into())));
     }
 }

@@ -1,6 +1,7 @@
 //! Values as people type them: sizes, times, limits, words of mount(8).
 
 use cairn_fs::MountFlag;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// A quota as typed.
@@ -34,34 +35,67 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
 }
 
 /// One option of mount(8).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub(crate) struct MountWord {
     /// As it was written.
     pub(crate) text: String,
     pub(crate) means: Option<WordMeans>,
 }
 
-/// What an option changes; those that name the default change nothing.
+impl From<MountWord> for String {
+    fn from(word: MountWord) -> Self {
+        word.text
+    }
+}
+
+impl TryFrom<String> for MountWord {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        mount_word(&text)
+    }
+}
+
+/// What an option changes; others are for mount(8), systemd and people, and change nothing here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WordMeans {
     ReadOnly,
+    ReadWrite,
     Flag(MountFlag),
+    /// Takes back what an option before it said.
+    Not(MountFlag),
+    /// Users may mount it: no set-id bits and no devices, and without `true` no programs either.
+    ByUsers {
+        programs: bool,
+    },
 }
 
 /// An option of mount(8).
 pub(crate) fn mount_word(text: &str) -> Result<MountWord, String> {
+    use MountFlag::{DirSync, NoAtime, NoDev, NoExec, NoSuid, Sync};
+    use WordMeans::{ByUsers, Flag, Not, ReadOnly, ReadWrite};
     let means = match text {
-        "ro" => Some(WordMeans::ReadOnly),
-        "nosuid" => Some(WordMeans::Flag(MountFlag::NoSuid)),
-        "nodev" => Some(WordMeans::Flag(MountFlag::NoDev)),
-        "noexec" => Some(WordMeans::Flag(MountFlag::NoExec)),
-        "noatime" => Some(WordMeans::Flag(MountFlag::NoAtime)),
-        "sync" => Some(WordMeans::Flag(MountFlag::Sync)),
-        "dirsync" => Some(WordMeans::Flag(MountFlag::DirSync)),
-        "rw" | "suid" | "dev" | "exec" | "atime" | "relatime" | "async" | "defaults" => None,
+        "ro" => Some(ReadOnly),
+        "rw" => Some(ReadWrite),
+        "nosuid" => Some(Flag(NoSuid)),
+        "suid" => Some(Not(NoSuid)),
+        "nodev" => Some(Flag(NoDev)),
+        "dev" => Some(Not(NoDev)),
+        "noexec" => Some(Flag(NoExec)),
+        "exec" => Some(Not(NoExec)),
+        "noatime" => Some(Flag(NoAtime)),
+        "atime" => Some(Not(NoAtime)),
+        "sync" => Some(Flag(Sync)),
+        "async" => Some(Not(Sync)),
+        "dirsync" => Some(Flag(DirSync)),
+        "user" | "users" => Some(ByUsers { programs: false }),
+        "owner" | "group" => Some(ByUsers { programs: true }),
+        _ if is_for_others(text) => None,
         _ => {
             return Err(format!(
-                "`{text}` is no option Cairn knows: ro, rw, nosuid, nodev, noexec, noatime, sync, dirsync"
+                "`{text}` is no option Cairn knows: ro, rw, nosuid, nodev, noexec, noatime, sync, dirsync and their \
+                 opposites, and what fstab tells mount(8) and systemd"
             ));
         }
     };
@@ -69,6 +103,35 @@ pub(crate) fn mount_word(text: &str) -> Result<MountWord, String> {
         text: text.to_owned(),
         means,
     })
+}
+
+/// Options that are not for the filesystem: when it is mounted, by which user, what is written beside it.
+fn is_for_others(text: &str) -> bool {
+    let whole = [
+        "defaults",
+        "auto",
+        "noauto",
+        "nofail",
+        "_netdev",
+        "nouser",
+        "nousers",
+        "noowner",
+        "nogroup",
+        "relatime",
+        "norelatime",
+        "diratime",
+        "nodiratime",
+        "strictatime",
+        "nostrictatime",
+        "lazytime",
+        "nolazytime",
+        "iversion",
+        "noiversion",
+        "silent",
+        "loud",
+    ];
+    let begins = ["x-", "X-", "comment=", "user="];
+    whole.contains(&text) || begins.iter().any(|begin| text.starts_with(begin))
 }
 
 /// A size that a daemon can live with.
@@ -135,7 +198,8 @@ mod tests {
             mount_word("ro").map(|word| word.means),
             Ok(Some(WordMeans::ReadOnly))
         );
-        assert!(mount_word("user_xattr").is_err());
+        assert!(mount_word("user_xattr").is_err() && mount_word("remount").is_err());
+        assert!(mount_word("x-systemd.automount").is_ok_and(|word| word.means.is_none()));
         assert_eq!(memory("256M"), Ok(256 << 20));
         assert!(memory("255M").is_err());
         assert_eq!(time("500ms"), Ok(Duration::from_millis(500)));

@@ -1,18 +1,23 @@
 //! What the commands of this folder are asked.
 
 use crate::cli::key::KeyArgs;
+use crate::path::make_absolute;
 use cairn_merkle::Cid;
 use clap::Args;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// Which version of a volume.
-#[derive(Clone, Debug, Default, Args)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args, Serialize, Deserialize)]
 pub(crate) struct VersionArgs {
     /// The version to read, by the CID of its commit block [default: the newest]
     #[arg(long, value_name = "CID", value_parser = cid)]
+    #[serde(serialize_with = "write_root", deserialize_with = "read_root")]
     pub(crate) root: Option<Cid>,
     /// A CAR with the blocks that this one leaves out; the newest first, if there are several
     #[arg(long, value_name = "CAR")]
+    #[serde(with = "crate::path")]
     pub(crate) base: Vec<PathBuf>,
 }
 
@@ -20,6 +25,15 @@ impl VersionArgs {
     /// Whether anything but the newest version of a store is asked for.
     pub(crate) fn is_given(&self) -> bool {
         self.root.is_some() || !self.base.is_empty()
+    }
+
+    /// Has its paths lead to the same files wherever the process works.
+    ///
+    /// # Errors
+    /// When the working directory is gone.
+    pub(crate) fn make_absolute(&mut self) -> crate::error::Result<()> {
+        let Self { root: _, base } = self;
+        base.iter_mut().try_for_each(make_absolute)
     }
 }
 
@@ -50,7 +64,7 @@ pub(crate) struct ExportArgs {
     pub(crate) v1: bool,
     /// Leave out what this older version has: the CID of its commit block, if it is still held, or a CAR of it
     #[arg(long, value_name = "CID|CAR")]
-    pub(crate) since: Option<String>,
+    pub(crate) since: Option<OsString>,
 }
 
 /// `import`.
@@ -97,6 +111,16 @@ pub(crate) struct VerifyProofArgs {
     /// Write the bytes of the file there, which must not exist
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+}
+
+fn write_root<S: Serializer>(root: &Option<Cid>, to: S) -> Result<S::Ok, S::Error> {
+    root.map(|root| root.to_string()).serialize(to)
+}
+
+fn read_root<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Cid>, D::Error> {
+    let text = Option::<String>::deserialize(from)?;
+    text.map(|text| cid(&text).map_err(serde::de::Error::custom))
+        .transpose()
 }
 
 /// A CID as `status`, `audit` and the chain print it, or its hash as 64 hexadecimal digits.

@@ -12,6 +12,7 @@
 //! if it is root's or this user's: others may at worst make a warning.
 
 use crate::error::{Error, Result};
+use crate::output;
 use rustix::net::sockopt::socket_peercred;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use std::io;
@@ -48,7 +49,7 @@ impl Instance {
         }
         Self::claim_within(volume_id, Duration::ZERO).or_else(|error| match error {
             Error::Busy(why) => {
-                tracing::warn!("{why}: the anchor lets the later of the two go on");
+                output::warn(&format!("{why}: the anchor lets the later of the two go on"));
                 Ok(Self { _listener: None })
             }
             error => Err(error),
@@ -69,17 +70,18 @@ impl Instance {
                     });
                 }
                 Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
-                    tracing::warn!(%error, "no name can be taken for the volume: only the lock of its store guards it");
+                    output::warn(&format!(
+                        "no name can be taken for the volume: only the lock of its store guards it: {error}"
+                    ));
                     return Ok(Self { _listener: None });
                 }
                 Err(_) => {}
             }
             match holder(&name) {
                 Some(uid) if !counts(uid) => {
-                    tracing::warn!(
-                        uid,
-                        "another user holds the name of the volume: only the lock of its store guards it"
-                    );
+                    output::warn(&format!(
+                        "another user (uid {uid}) holds the name of the volume: only the lock of its store guards it"
+                    ));
                     return Ok(Self { _listener: None });
                 }
                 _ if start.elapsed() < patience => std::thread::sleep(Duration::from_millis(20)),

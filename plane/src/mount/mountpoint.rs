@@ -7,6 +7,7 @@ mod table;
 
 use crate::error::{Error, Result};
 use crate::mount::state::{self, Record};
+use crate::output;
 pub(crate) use apart::{require_not_below, require_store_apart};
 use rustix::fs::{IFlags, Mode, OFlags};
 use rustix::io::Errno;
@@ -29,6 +30,11 @@ pub(crate) enum Unmount {
 /// Whether something is mounted exactly at `path`.
 pub(crate) fn is_mounted(path: &Path) -> bool {
     table::top(&table::own(), &state::resolve(path)).is_some()
+}
+
+/// Whether a mount of Cairn lies exactly at `path`, be its daemon gone. A store may be a mount point itself.
+pub(crate) fn is_cairn(path: &Path) -> bool {
+    matches!(cairn_at(path), Ok(Some(_)))
 }
 
 /// Whether a daemon's mount is in this namespace, be it below another one.
@@ -83,7 +89,10 @@ pub(crate) fn prepare(dir: &Path) -> Result<()> {
         let dead = cairn_at(dir).map_err(|other| Error::Busy(other.to_string()))?;
         if dead.is_some() {
             unmount(dir, Unmount::Lazy)?;
-            tracing::warn!(mountpoint = %dir.display(), "took away a mount whose daemon was gone");
+            output::warn(&format!(
+                "took away the mount at {}, whose daemon was gone",
+                dir.display()
+            ));
         }
     }
     let metadata = std::fs::metadata(dir).map_err(Error::at("use the mount point", dir))?;
@@ -94,6 +103,18 @@ pub(crate) fn prepare(dir: &Path) -> Result<()> {
         )));
     }
     Ok(())
+}
+
+/// Refuses a directory in which something is: the mount would hide it, and a wrong mount point is found late.
+pub(crate) fn require_empty(dir: &Path) -> Result<()> {
+    let mut entries = std::fs::read_dir(dir).map_err(Error::at("list", dir))?;
+    match entries.next() {
+        None => Ok(()),
+        Some(_) => Err(Error::Usage(format!(
+            "{} is not empty, and the mount would hide what is in it: choose an empty directory, or mount with --nonempty",
+            dir.display()
+        ))),
+    }
 }
 
 /// Gives the empty directory below a future mount the immutable flag: then no user, root included, can write there

@@ -12,8 +12,8 @@
 use crate::anchor::challenge;
 use crate::anchor::freshness::{self, Access, Freshness, Trust};
 use crate::anchor::publish::Publisher;
-use crate::cli::MountArgs;
 use crate::cli::anchor::Spec;
+use crate::cli::mount::MountArgs;
 use crate::error::{Error, Result};
 use crate::mount::control::Server;
 use crate::mount::instance::{Beside, Instance};
@@ -21,14 +21,16 @@ use crate::mount::lost::Lost;
 use crate::mount::mountpoint::{self, Unmount};
 use crate::mount::state::{self, Record};
 use crate::mount::whereabouts::lives_elsewhere;
-use crate::mount::{daemon, memory};
-use crate::offline::volume;
-use crate::{anchor, offline};
+use crate::mount::{daemon, logging, memory};
+use crate::offline::volume::{self, For};
+use crate::{anchor, offline, output};
 use cairn_fs::{Config, Engine, Opening};
 use cairn_merkle::Cancel;
 use cairn_store::StoreOptions;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use std::ffi::OsString;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
@@ -45,11 +47,16 @@ enum Event {
     Asked,
 }
 
+/// The daemon's whole life.
+pub(crate) fn serve_as_daemon() -> Result<()> {
+    serve(&daemon::handed_over()?)
+}
+
 /// Mounts and serves until the end.
 pub(crate) fn serve(args: &MountArgs) -> Result<()> {
     let outcome = start(args);
     if args.daemon_child {
-        daemon::report(outcome.as_ref().map(|mount| mount.lost.as_ref()));
+        daemon::report(args, outcome.as_ref().map(|mount| mount.lost.as_ref()));
     }
     let mut mount = outcome?;
     tracing::info!(store = %mount.record.store.display(), mountpoint = %mount.record.mountpoint.display(), "mounted");
@@ -84,7 +91,7 @@ struct Mount {
 }
 
 fn start(args: &MountArgs) -> Result<Mount> {
-    daemon::log_to(args)?;
+    logging::begin(args)?;
     if args.daemon_child {
         daemon::detach();
     }
@@ -96,6 +103,9 @@ fn start(args: &MountArgs) -> Result<Mount> {
         )));
     }
     require_apart(args)?;
+    if !args.nonempty {
+        mountpoint::require_empty(&args.dir)?;
+    }
     let (sender, events) = mpsc::channel();
     let starting = Cancel::new();
     watch_signals(sender.clone(), starting.clone())?;
@@ -166,7 +176,7 @@ fn open_fresh(
         Some(spec) => {
             let opened = anchor::open(spec, opening.volume_id())?;
             if let Some(warning) = spec.warning() {
-                tracing::warn!("{warning}");
+                output::warn(&warning);
             }
             let access = if config.read_only {
                 Access::ReadOnly
@@ -211,7 +221,11 @@ fn opening(args: &MountArgs, options: &StoreOptions) -> Result<Opening> {
             )),
         };
     }
-    let store = volume::open_store_patiently(&args.store, options)?;
+    let purpose = match args.is_read_only() {
+        true => For::Reading,
+        false => For::Writing,
+    };
+    let store = volume::open_store_patiently(&args.store, purpose, options)?;
     volume::opening(store, &args.store, &args.key)
 }
 
@@ -269,12 +283,16 @@ fn attach(
     Ok((record, server, session))
 }
 
+/// What mount(8) and df show as the source.
+fn source(args: &MountArgs) -> OsString {
+    let mut of_store = OsString::from("cairn:");
+    of_store.push(&args.store);
+    args.fsname.clone().unwrap_or(of_store)
+}
+
 fn mount(args: &MountArgs, engine: &Arc<Engine>, events: Sender<Event>) -> Result<JoinHandle<()>> {
     let options = cairn_fs::MountOptions {
-        fsname: args
-            .fsname
-            .clone()
-            .unwrap_or_else(|| format!("cairn:{}", args.store.display())),
+        fsname: source(args),
         allow_other: !args.no_allow_other,
         read_only: engine.status().read_only.is_some(),
         flags: args.flags(),
@@ -283,14 +301,8 @@ fn mount(args: &MountArgs, engine: &Arc<Engine>, events: Sender<Event>) -> Resul
     };
     let threads = args.threads.map_or(options.threads, Into::into);
     let options = cairn_fs::MountOptions { threads, ..options };
-    let mounted = cairn_fs::mount(Arc::clone(engine), &args.dir, &options).map_err(|error| {
-        let hint = if Path::new("/dev/fuse").exists() {
-            ""
-        } else {
-            " (there is no /dev/fuse: load the module fuse)"
-        };
-        Error::io(format!("cannot mount at {}{hint}", args.dir.display()), error)
-    })?;
+    let mounted = cairn_fs::mount(Arc::clone(engine), &args.dir, &options);
+    let mounted = mounted.map_err(|error| cannot_mount(&args.dir, error))?;
     let wait = move || {
         if let Err(error) = mounted.join() {
             tracing::error!(%error, "the session with the kernel failed");
@@ -299,6 +311,23 @@ fn mount(args: &MountArgs, engine: &Arc<Engine>, events: Sender<Event>) -> Resul
     };
     let waiting = std::thread::Builder::new().name("session".into()).spawn(wait);
     waiting.map_err(|error| Error::io("cannot start a thread", error))
+}
+
+/// Why the kernel, or fusermount3 for a plain user, did not mount, with what helps.
+fn cannot_mount(dir: &Path, error: io::Error) -> Error {
+    let dir = dir.display();
+    // fusermount3 has words for it, and no number.
+    if error.to_string().contains("user_allow_other") {
+        return Error::Usage(format!(
+            "cannot mount at {dir}: only root may let other users in. Mount with --no-allow-other, or have root write \
+             user_allow_other into /etc/fuse.conf"
+        ));
+    }
+    let hint = match Path::new("/dev/fuse").exists() {
+        true => "",
+        false => " (there is no /dev/fuse: load the module fuse)",
+    };
+    Error::io(format!("cannot mount at {dir}{hint}"), error)
 }
 
 /// The first signal ends the mount in order, the second at once: a store that hangs must not keep the process.

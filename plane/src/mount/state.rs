@@ -33,21 +33,23 @@ pub(crate) struct Record {
     /// Its process.
     pub(crate) pid: u32,
     /// The store, absolute.
+    #[serde(with = "crate::path")]
     pub(crate) store: PathBuf,
     /// The mount point, absolute.
+    #[serde(with = "crate::path")]
     pub(crate) mountpoint: PathBuf,
     /// The device number of the mount, once it is there.
     pub(crate) device: Option<String>,
 }
 
-/// The directory of the records, made if it is missing.
-pub(crate) fn run_dir() -> Result<PathBuf> {
+/// Where the directory of the records is, or is to be.
+fn run_dir_path() -> Result<PathBuf> {
     let env = |name| {
         std::env::var_os(name)
             .filter(|v| !v.is_empty())
             .map(PathBuf::from)
     };
-    let dir = env("CAIRN_RUN_DIR")
+    env("CAIRN_RUN_DIR")
         .or_else(|| {
             rustix::process::geteuid()
                 .is_root()
@@ -55,7 +57,12 @@ pub(crate) fn run_dir() -> Result<PathBuf> {
         })
         .or_else(|| env("XDG_RUNTIME_DIR").map(|dir| dir.join("cairn")))
         .or_else(|| env("HOME").map(|dir| dir.join(".local/state/cairn")))
-        .ok_or_else(|| Error::Usage("set CAIRN_RUN_DIR: there is neither XDG_RUNTIME_DIR nor HOME".into()))?;
+        .ok_or_else(|| Error::Usage("set CAIRN_RUN_DIR: there is neither XDG_RUNTIME_DIR nor HOME".into()))
+}
+
+/// The directory of the records, made if it is missing.
+pub(crate) fn run_dir() -> Result<PathBuf> {
+    let dir = run_dir_path()?;
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -173,7 +180,12 @@ impl Record {
 
     /// All records, those that daemons left behind when they were killed included.
     pub(crate) fn all() -> Result<Vec<Self>> {
-        let dir = run_dir()?;
+        let dir = run_dir_path()?;
+        // A command that looks makes none: its disk may be full or read-only.
+        if fs::symlink_metadata(&dir).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
+            return Ok(Vec::new());
+        }
+        require_own(&dir)?;
         let mut records = Vec::new();
         for entry in fs::read_dir(&dir).map_err(Error::at("list", &dir))?.flatten() {
             let path = entry.path();

@@ -7,7 +7,7 @@
 //!
 //! **Invariant:** only a mount of Cairn is touched. Whatever this ends with, it has said in what state the mount is.
 
-use crate::cli::UmountArgs;
+use crate::cli::mount::UmountArgs;
 use crate::error::{Error, Result};
 use crate::mount::control::{Answer, Client, Request};
 use crate::mount::mountpoint::{self, Entry, Holder, Unmount};

@@ -14,7 +14,7 @@ use crate::mount::control::{self, Answer, Request};
 use crate::mount::mountpoint;
 use crate::offline;
 use crate::offline::commands::{served, unexpected};
-use crate::offline::volume;
+use crate::offline::volume::{self, For};
 use crate::output::{Output, Progress};
 use crate::report::{CheckOutcome, RepairOutcome};
 use crate::text::human;
@@ -90,7 +90,7 @@ fn repair(args: &CheckArgs, out: &Output) -> Result<()> {
         )));
     }
     let progress = Progress::blocks(out);
-    let (found, standing) = volume::with(path, key, true, |engine| {
+    let (found, standing) = volume::with(path, key, For::Reading, |engine| {
         Ok((look(engine, &progress)?, engine.standing()))
     })?;
     progress.finish();
@@ -107,7 +107,7 @@ fn repair(args: &CheckArgs, out: &Output) -> Result<()> {
     refuse_anchored(&standing, args.force)?;
     confirm(args.yes, out)?;
     let progress = Progress::blocks(out);
-    let outcome = volume::with(path, key, false, |engine| {
+    let outcome = volume::with(path, key, For::Writing, |engine| {
         let repaired = engine.repair(clock::now(), &|p| progress.set(p.blocks_done, p.blocks_total))?;
         let check = look(engine, &progress)?;
         Ok(RepairOutcome::new(repaired, check))

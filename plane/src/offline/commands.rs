@@ -9,8 +9,10 @@ use crate::mount::control::{self, Answer, Client, Request};
 use crate::mount::state::{self, Record};
 use crate::mount::{lost, mountpoint};
 use crate::offline;
+use crate::offline::create;
 use crate::offline::key::{self, IfAbsent};
-use crate::offline::{tree, volume};
+use crate::offline::tree;
+use crate::offline::volume::{self, For};
 use crate::output::{Output, Progress};
 use crate::report::SnapshotReport;
 use crate::text::{hex, human};
@@ -21,9 +23,9 @@ use std::time::Duration;
 
 /// `create`.
 pub(crate) fn create(args: &crate::cli::CreateArgs, out: &Output) -> Result<()> {
-    let header = volume::create(args)?;
+    let header = create::create(args)?;
     let id = hex(&header.volume_id);
-    out.show(&serde_json::json!({ "store": args.store, "volume_id": id, "record_size": header.record_size }), || {
+    out.show(&serde_json::json!({ "store": crate::path::json(&args.store), "volume_id": id, "record_size": header.record_size }), || {
         let store = args.store.display();
         let key = args.key.key_file.as_ref().map_or("the passphrase".into(), |path| path.display().to_string());
         format!(
@@ -35,7 +37,7 @@ pub(crate) fn create(args: &crate::cli::CreateArgs, out: &Output) -> Result<()> 
 
 /// `status`.
 pub(crate) fn status(place: &Path, out: &Output) -> Result<()> {
-    if Record::find(place)?.is_none() && !mountpoint::is_mounted(place) {
+    if Record::find(place)?.is_none() && !mountpoint::is_cairn(place) {
         return store_status(place, out);
     }
     let Answer::Status(report) = Client::connect(place)?.ask(&Request::Status, |_, _| {})? else {
@@ -69,7 +71,7 @@ pub(crate) fn unexpected() -> Error {
 
 /// What a store tells without a key.
 fn store_status(path: &Path, out: &Output) -> Result<()> {
-    let store = volume::open_store(path, &StoreOptions::default())?;
+    let store = volume::open_store(path, For::Reading, &StoreOptions::default())?;
     let headers = volume::headers(store.as_ref(), path)?;
     let header = headers.first().ok_or_else(unexpected)?;
     let stats = store
@@ -82,7 +84,7 @@ fn store_status(path: &Path, out: &Output) -> Result<()> {
     let slots: Vec<_> = header.slots.iter().map(|found| slot(&found.kind)).collect();
     let id = hex(&header.volume_id);
     let json = serde_json::json!({
-        "store": path, "volume_id": id, "record_size": header.record_size, "key_slots": slots, "mounted": false,
+        "store": crate::path::json(path), "volume_id": id, "record_size": header.record_size, "key_slots": slots, "mounted": false,
         "used_bytes": stats.used_bytes, "garbage_bytes": stats.garbage_bytes, "available_bytes": stats.available_bytes,
     });
     out.show(&json, || {
@@ -135,7 +137,7 @@ pub(crate) fn snapshot(command: &SnapshotCommand, out: &Output) -> Result<()> {
                     mountpoint::flush_kernel(&client.record().mountpoint)?;
                     snapshots(client.ask(&Request::SnapshotCreate { name: name.clone() }, |_, _| {})?)?
                 }
-                None => volume::with(&place.place, &place.key, false, |engine| {
+                None => volume::with(&place.place, &place.key, For::Writing, |engine| {
                     control::snapshot_create(engine, name).map(|made| vec![made])
                 })?,
             };
@@ -144,7 +146,7 @@ pub(crate) fn snapshot(command: &SnapshotCommand, out: &Output) -> Result<()> {
         SnapshotCommand::List { place } => {
             let list = match served(place)? {
                 Some(mut client) => snapshots(client.ask(&Request::SnapshotList, |_, _| {})?)?,
-                None => volume::with(&place.place, &place.key, true, control::snapshot_list)?,
+                None => volume::with(&place.place, &place.key, For::Reading, control::snapshot_list)?,
             };
             out.show(&list, || table(&list))
         }
@@ -153,7 +155,7 @@ pub(crate) fn snapshot(command: &SnapshotCommand, out: &Output) -> Result<()> {
                 Some(mut client) => {
                     client.ask(&Request::SnapshotDestroy { name: name.clone() }, |_, _| {})?;
                 }
-                None => volume::with(&place.place, &place.key, false, |engine| {
+                None => volume::with(&place.place, &place.key, For::Writing, |engine| {
                     Ok(engine.snapshot_destroy(&cairn_fs::Name::new(name.as_bytes())?)?)
                 })?,
             }
@@ -190,7 +192,7 @@ fn table(list: &[SnapshotReport]) -> String {
 pub(crate) fn served(place: &PlaceArgs) -> Result<Option<Client>> {
     let at = &place.place;
     match Record::find(at)? {
-        None if !mountpoint::is_mounted(at) => Ok(None),
+        None if !mountpoint::is_cairn(at) => Ok(None),
         _ => Client::connect(at).map(Some),
     }
 }
@@ -201,6 +203,7 @@ pub(crate) fn rekey(args: &RekeyArgs, out: &Output) -> Result<()> {
         key_file: args.new_key_file.clone(),
         passphrase: args.new_passphrase,
         passphrase_file: args.new_passphrase_file.clone(),
+        handed_over: false,
     };
     if new.key_file.is_none() && !new.passphrase && new.passphrase_file.is_none() {
         return Err(Error::Usage(
@@ -208,7 +211,7 @@ pub(crate) fn rekey(args: &RekeyArgs, out: &Output) -> Result<()> {
         ));
     }
     let path = &args.store;
-    let store = volume::open_store_patiently(path, &StoreOptions::default())?;
+    let store = volume::open_store_patiently(path, For::Writing, &StoreOptions::default())?;
     let headers = volume::headers(store.as_ref(), path)?;
     let old = key::provider(&args.key, IfAbsent::Refuse)?;
     let (key, header) = volume::unlock(headers, path, old.as_ref())?;

@@ -2,6 +2,7 @@
 
 use super::Place;
 use super::place::explain;
+use super::unfinished::{UnfinishedFile, writing};
 use crate::cli::verify::{ExportArgs, VersionArgs, cid};
 use crate::error::{Error, Result};
 use crate::output::{Bytes, Output};
@@ -9,9 +10,9 @@ use crate::text::human;
 use cairn_merkle::Cid;
 use cairn_merkle::car::{CarVolume, ExportError, ExportProgress, Exported, export_v1, export_v2};
 use cairn_merkle::walk::{BlockFault, Flaw, Seen, Walk, WalkError};
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::ffi::OsStr;
+use std::io::BufWriter;
+use std::path::Path;
 
 const BUFFER_BYTES: usize = 1 << 20;
 
@@ -56,7 +57,7 @@ pub(crate) fn export(args: &ExportArgs, out: &Output) -> Result<()> {
     bar.finish();
     let written = written?;
     let json = serde_json::json!({
-        "car": args.car, "root": place.root.to_string(), "since": since.map(|since| since.to_string()),
+        "car": crate::path::json(&args.car), "root": place.root.to_string(), "since": since.map(|since| since.to_string()),
         "version": if args.v1 { 1 } else { 2 }, "blocks": written.blocks, "bytes": written.bytes,
     });
     if stream {
@@ -83,14 +84,14 @@ fn write(
 ) -> Result<Exported> {
     let failed = |error: ExportError| match error {
         ExportError::Walk(error) => walk_failed(&place.path, error),
-        ExportError::Write(error) => Error::io(format!("cannot write {}", args.car.display()), error),
+        ExportError::Write(error) => writing(&args.car, error),
     };
     let store = place.store.as_ref();
     if args.car == Path::new("-") {
         let stdout = BufWriter::with_capacity(BUFFER_BYTES, std::io::stdout().lock());
         return export_v1(store, volume, skip, stdout, progress).map_err(failed);
     }
-    let unfinished = Unfinished::create(&args.car)?;
+    let unfinished = UnfinishedFile::create(&args.car, 0o666)?;
     let mut file = BufWriter::with_capacity(BUFFER_BYTES, &unfinished.file);
     let written = match args.v1 {
         true => export_v1(store, volume, skip, &mut file, progress),
@@ -103,13 +104,13 @@ fn write(
 }
 
 /// What the older version has, and its root.
-fn older(place: &Place, since: &str) -> Result<(Seen, Cid)> {
-    let car = Path::new(since);
+fn older(place: &Place, since: &OsStr) -> Result<(Seen, Cid)> {
+    let (car, said) = (Path::new(since), since.display());
     let older = if car.is_file() {
         Place::open(car, &VersionArgs::default())?
     } else {
-        let root = cid(since)
-            .map_err(|_| Error::Usage(format!("`{since}` is neither a CAR nor the CID of a version")))?;
+        let root = cid(&since.to_string_lossy())
+            .map_err(|_| Error::Usage(format!("`{said}` is neither a CAR nor the CID of a version")))?;
         Place {
             path: place.path.clone(),
             store: place.store.clone(),
@@ -120,7 +121,7 @@ fn older(place: &Place, since: &str) -> Result<(Seen, Cid)> {
     };
     if let Some(base) = older.since {
         return Err(Error::Usage(format!(
-            "{since} leaves out what version {base} has, so it does not say all that its own has: name a whole CAR"
+            "{said} leaves out what version {base} has, so it does not say all that its own has: name a whole CAR"
         )));
     }
     let seen =
@@ -145,42 +146,5 @@ pub(super) fn walk_failed(path: &Path, error: WalkError) -> Error {
             what: fault.to_string(),
         },
         WalkError::Store(error) => explain(path, error.into()),
-    }
-}
-
-/// A file that is removed again unless it is finished, so that no reader takes half of it for the whole.
-pub(super) struct Unfinished {
-    pub(super) file: File,
-    path: PathBuf,
-    finished: bool,
-}
-
-impl Unfinished {
-    /// A new file; what is there already is never written over.
-    pub(super) fn create(path: &Path) -> Result<Self> {
-        let file = File::create_new(path).map_err(Error::at("create", path))?;
-        Ok(Self {
-            file,
-            path: path.to_path_buf(),
-            finished: false,
-        })
-    }
-
-    /// Makes it durable.
-    pub(super) fn finish(mut self) -> Result<()> {
-        self.file
-            .flush()
-            .and_then(|()| self.file.sync_all())
-            .map_err(Error::at("write", &self.path))?;
-        self.finished = true;
-        Ok(())
-    }
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        if !self.finished {
-            let _ = std::fs::remove_file(&self.path);
-        }
     }
 }

@@ -3,6 +3,7 @@
 
 use super::Place;
 use super::export::walk_failed;
+use super::new_store::{UnfinishedStore, require_empty};
 use crate::cli::verify::{ImportArgs, VersionArgs};
 use crate::error::{Error, Result};
 use crate::offline::volume;
@@ -10,16 +11,23 @@ use crate::output::{Bytes, Output};
 use crate::text::human;
 use cairn_merkle::clear::HeadClaim;
 use cairn_merkle::group::groups_of;
-use cairn_merkle::walk::Walk;
-use cairn_merkle::{Blocks, Head, HeadSwap, Heads, PutHint, Sealed, root_block};
-use cairn_store::{RocksStore, StoreOptions};
+use cairn_merkle::walk::{Walk, WalkError};
+use cairn_merkle::{Blocks, Head, HeadSwap, Heads, PutHint, Sealed, StoreError, root_block};
+use cairn_store::RocksStore;
 
 /// Blocks put at once.
 const BATCH_BYTES: usize = 8 << 20;
 
 /// `import`.
 pub(crate) fn import(args: &ImportArgs, out: &Output) -> Result<()> {
-    if !args.car.is_file() {
+    let is_file = match std::fs::metadata(&args.car) {
+        // What may not be looked at is not known to be no CAR.
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            return Err(Error::at("open", &args.car)(error));
+        }
+        found => found.is_ok_and(|found| found.is_file()),
+    };
+    if !is_file {
         return Err(Error::NotAVolume {
             store: args.car.clone(),
             what: "it is no file; `import` reads a CAR".into(),
@@ -30,37 +38,35 @@ pub(crate) fn import(args: &ImportArgs, out: &Output) -> Result<()> {
         base: args.base.clone(),
     };
     let place = Place::open(&args.car, &version)?;
-    volume::require_empty(&args.store)?;
+    require_empty(&args.store)?;
     let head = head(&place, args)?;
     let claim = HeadClaim::parse(&head).map_err(|error| place.explain(error))?;
-    let store = RocksStore::create(&args.store, &StoreOptions::default())
-        .map_err(|error| volume::store_error(&args.store, &error))?;
+    // Declared before the store, so that the store is closed when what is left of it is taken away.
+    let (unfinished, store) = UnfinishedStore::begin(&args.store)?;
     let bar = Bytes::start(out, "written");
-    let copied = copy(&place, &store, claim, &bar).and_then(|done| {
-        let swap = HeadSwap {
-            expected: None,
-            head: &head,
-            header: Some(&place.header()?),
-            root_block: &root_block(place.store.as_ref(), &place.root)
-                .map_err(|error| place.explain(error))?,
-            delete: &[],
-            settled: claim.epoch,
-            restarts_log: false,
-        };
-        store
-            .swap_head(&swap)
-            .and_then(|()| store.close())
-            .map_err(|error| volume::explain(&args.store, "", error.into()))?;
-        Ok(done)
+    let copied = copy(&place, &store, claim, &|done| {
+        bar.set(done);
+        unfinished.go_on()
     });
     bar.finish();
-    drop(store);
-    let (blocks, bytes) = copied.inspect_err(|_| {
-        // It was empty, and what is in it now is no volume.
-        let _ = std::fs::remove_dir_all(&args.store);
-    })?;
+    let (blocks, bytes) = copied.map_err(|error| error.at(&place, args))?;
+    let root_block = root_block(place.store.as_ref(), &place.root);
+    let swap = HeadSwap {
+        expected: None,
+        head: &head,
+        header: Some(&place.header()?),
+        root_block: &root_block.map_err(|error| place.explain(error))?,
+        delete: &[],
+        settled: claim.epoch,
+        restarts_log: false,
+    };
+    store
+        .swap_head(&swap)
+        .and_then(|()| store.close())
+        .map_err(|error| volume::explain(&args.store, "", error.into()))?;
+    unfinished.finish(&store)?;
     let json = serde_json::json!({
-        "store": args.store, "root": place.root.to_string(), "epoch": claim.epoch.0, "blocks": blocks, "bytes": bytes,
+        "store": crate::path::json(&args.store), "root": place.root.to_string(), "epoch": claim.epoch.0, "blocks": blocks, "bytes": bytes,
     });
     out.show(&json, || {
         let (store, epoch) = (args.store.display(), claim.epoch);
@@ -93,12 +99,36 @@ fn head(place: &Place, args: &ImportArgs) -> Result<Vec<u8>> {
     Ok(head.encode(&key))
 }
 
-fn copy(place: &Place, store: &RocksStore, claim: HeadClaim, bar: &Bytes) -> Result<(u64, u64)> {
-    let failed = |error: cairn_merkle::StoreError| volume::explain(&place.path, "", error.into());
+/// Which side of a copy failed.
+enum CopyError {
+    /// The CAR: a block is missing or altered, or it cannot be read.
+    Read(WalkError),
+    /// The new store.
+    Write(StoreError),
+    /// Neither.
+    Ended(Error),
+}
+
+impl CopyError {
+    fn at(self, place: &Place, args: &ImportArgs) -> Error {
+        match self {
+            Self::Read(error) => walk_failed(&place.path, error),
+            Self::Write(error) => volume::explain(&args.store, "", error.into()),
+            Self::Ended(error) => error,
+        }
+    }
+}
+
+fn copy(
+    place: &Place,
+    store: &RocksStore,
+    claim: HeadClaim,
+    progress: &dyn Fn(u64) -> Result<()>,
+) -> std::result::Result<(u64, u64), CopyError> {
     let (mut batch, mut batch_bytes) = (Vec::new(), 0);
     let (mut blocks, mut bytes) = (0, 0);
     let mut walk = Walk::over(place.store.as_ref(), place.root);
-    while let Some((cid, stored)) = walk.step().map_err(|error| walk_failed(&place.path, error))? {
+    while let Some((cid, stored)) = walk.step().map_err(CopyError::Read)? {
         blocks += 1;
         bytes += stored.len() as u64;
         batch_bytes += stored.len();
@@ -108,12 +138,13 @@ fn copy(place: &Place, store: &RocksStore, claim: HeadClaim, bar: &Bytes) -> Res
             bytes: stored,
         });
         if batch_bytes >= BATCH_BYTES {
-            store.put(claim.epoch, &batch, PutHint::Bulk).map_err(failed)?;
+            let put = store.put(claim.epoch, &batch, PutHint::Bulk);
+            put.map_err(CopyError::Write)?;
             (batch, batch_bytes) = (Vec::new(), 0);
-            bar.set(bytes);
+            progress(bytes).map_err(CopyError::Ended)?;
         }
     }
-    store.put(claim.epoch, &batch, PutHint::Bulk).map_err(failed)?;
-    store.sync().map_err(failed)?;
+    let put = store.put(claim.epoch, &batch, PutHint::Bulk);
+    put.and_then(|()| store.sync()).map_err(CopyError::Write)?;
     Ok((blocks, bytes))
 }

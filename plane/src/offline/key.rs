@@ -12,14 +12,16 @@
 
 use crate::cli::key::KeyArgs;
 use crate::error::{Error, Result};
+use crate::offline::unfinished::{UnfinishedFile, writing};
+use crate::output;
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use cairn_merkle::{Kek, SlotKey, SlotKind};
 use rand::rngs::SysRng;
 use rand::{Rng, TryRng};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{IsTerminal, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use zeroize::{Zeroize, Zeroizing};
 
@@ -82,6 +84,9 @@ pub(crate) fn passphrase(
     what: &str,
     if_absent: IfAbsent,
 ) -> Result<Option<Zeroizing<Vec<u8>>>> {
+    if args.handed_over {
+        return require_words(read_rest()?).map(Some);
+    }
     if let Some(path) = &args.passphrase_file {
         let mut words = read_secret(path)?;
         // An editor ends the file with a newline that no user types at a prompt.
@@ -96,12 +101,14 @@ pub(crate) fn passphrase(
     let Some(words) = std::env::var_os(ENV) else {
         return Ok(None);
     };
-    eprintln!("warning: {ENV} is visible to every process of this user; prefer --passphrase-file");
+    output::warn(&format!(
+        "{ENV} is visible to every process of this user; prefer --passphrase-file"
+    ));
     require_words(Zeroizing::new(std::os::unix::ffi::OsStringExt::into_vec(words))).map(Some)
 }
 
-/// Asks on the terminal; without one, takes a line of standard input, so that scripts (and the parent of a daemon)
-/// can hand it over without an argument that every user sees.
+/// Asks on the terminal; without one, takes a line of standard input, so that scripts can hand it over without an
+/// argument that every user sees.
 fn ask(what: &str, if_absent: IfAbsent) -> Result<Zeroizing<Vec<u8>>> {
     if !std::io::stdin().is_terminal() {
         return require_words(read_line()?);
@@ -163,6 +170,22 @@ fn read_line() -> Result<Zeroizing<Vec<u8>>> {
     }
 }
 
+/// What is left of standard input, straight to where it stays.
+fn read_rest() -> Result<Zeroizing<Vec<u8>>> {
+    let mut rest = Zeroizing::new(vec![0; SECRET_BYTES_MAX + 1]);
+    let mut len = 0;
+    loop {
+        let read = rustix::io::retry_on_intr(|| rustix::io::read(rustix::stdio::stdin(), &mut rest[len..]));
+        match read.map_err(|error| Error::io("cannot read the passphrase", error))? {
+            0 if len > SECRET_BYTES_MAX => return Err(too_long("the passphrase")),
+            0 => break,
+            read => len += read,
+        }
+    }
+    rest.truncate(len);
+    Ok(rest)
+}
+
 fn too_long(what: &str) -> Error {
     Error::Usage(format!("{what} is longer than 64 KiB"))
 }
@@ -186,15 +209,17 @@ fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
     }
     let mode = metadata.mode();
     if mode & 0o077 != 0 {
-        eprintln!(
-            "warning: {} can be read by others (mode {:03o}): chmod 600 it",
+        output::warn(&format!(
+            "{} can be read by others (mode {:03o}): chmod 600 it",
             path.display(),
             mode & 0o777
-        );
+        ));
     }
     if ![0, rustix::process::geteuid().as_raw()].contains(&metadata.uid()) {
         let (path, uid) = (path.display(), metadata.uid());
-        eprintln!("warning: {path} belongs to another user (uid {uid}), who can change it: chown it");
+        output::warn(&format!(
+            "{path} belongs to another user (uid {uid}), who can change it: chown it"
+        ));
     }
     // All of it at once: a buffer that grows leaves its smaller ones behind, and those are not wiped.
     let mut bytes = Zeroizing::new(Vec::with_capacity(SECRET_BYTES_MAX + 64));
@@ -231,22 +256,11 @@ impl FileKey {
         // From the system itself: a generator in this process keeps what it has drawn.
         let key = Kek::try_filled(|key| SysRng.try_fill_bytes(key))
             .map_err(|error| Error::io("cannot draw a key", std::io::Error::other(error)))?;
-        let text = hex_line(&key);
-        let mut options = fs::OpenOptions::new();
-        let mut file = options
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(Error::at("create", path))?;
-        file.write_all(&text)
-            .and_then(|()| file.sync_all())
-            .map_err(Error::at("write", path))?;
-        let absolute = std::path::absolute(path).map_err(Error::at("find", path))?;
-        let parent = absolute.parent().unwrap_or(Path::new("/"));
-        File::open(parent)
-            .and_then(|dir| dir.sync_all())
-            .map_err(Error::at("sync", parent))?;
+        // Whole or not at all: half a key would be taken for one, and refused, by the next command.
+        let mut unfinished = UnfinishedFile::create(path, 0o600)?;
+        let written = unfinished.file.write_all(&hex_line(&key));
+        written.map_err(|error| writing(path, error))?;
+        unfinished.finish()?;
         Ok(Self {
             path: path.to_path_buf(),
             key,
@@ -336,6 +350,7 @@ impl KeyProvider for Passphrase {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn a_key_file_is_created_private_and_reads_back() {

@@ -5,8 +5,8 @@ use crate::cli::verify::VersionArgs;
 use crate::error::{Error, Result};
 use crate::mount::control;
 use crate::offline::key::{self, IfAbsent, KeyProvider};
-use crate::offline::volume;
-use crate::output::{Bytes, Output, Progress};
+use crate::offline::volume::{self, For};
+use crate::output::{self, Bytes, Output, Progress};
 use crate::report::CheckOutcome;
 use cairn_fs::{Config, Engine, Opening};
 use cairn_merkle::audit::{self, AuditReport};
@@ -51,7 +51,7 @@ impl Place {
     }
 
     fn open_store(path: &Path, version: &VersionArgs, options: &StoreOptions) -> Result<Self> {
-        let store = volume::open_store_patiently(path, options)?;
+        let store = volume::open_store_patiently(path, For::Reading, options)?;
         let fail = |error: cairn_merkle::Error| volume::explain(path, "", error.into());
         let mut copies = Copies::read(store.as_ref()).map_err(fail)?;
         let head = copies.claimed_head(store.as_ref()).map_err(fail)?;
@@ -61,7 +61,7 @@ impl Place {
             let _ = copies.choose(Part::Header, |stored| Header::decode(stored));
         }
         for copy in copies.damaged() {
-            eprintln!("cairn: warning: {copy} in {}", path.display());
+            output::warn(&format!("{copy} in {}", path.display()));
         }
         let head = head.map(|(claim, _)| claim);
         let root = version.root.or(head.map(|head| head.root));
@@ -233,7 +233,7 @@ pub(crate) fn with_version<T>(
     run: impl FnOnce(&Engine) -> Result<T>,
 ) -> Result<T> {
     if !path.is_file() && !version.is_given() {
-        return volume::with(path, key, true, run);
+        return volume::with(path, key, For::Reading, run);
     }
     Place::open(path, version)?.with(key, run)
 }

@@ -1,7 +1,7 @@
 //! `prove` and `verify-proof`: what a path leads to, or that it leads to nothing, shown to a reader without the key.
 
 use super::Place;
-use super::export::Unfinished;
+use super::unfinished::{UnfinishedFile, writing};
 use crate::cli::verify::{ProveArgs, VerifyProofArgs};
 use crate::error::{Error, Result};
 use crate::output::Output;
@@ -52,10 +52,10 @@ pub(crate) fn prove(args: &ProveArgs, out: &Output) -> Result<()> {
     let (proof, finding) = cairn_fs::prove(place.store.as_ref(), &key, place.root, path, args.content)
         .map_err(|error| named(&place.path, &args.path, error))?;
     let encoded = proof.encode();
-    let mut file = Unfinished::create(&args.output)?;
+    let mut file = UnfinishedFile::create(&args.output, 0o666)?;
     file.file
         .write_all(&encoded)
-        .map_err(Error::at("write", &args.output))?;
+        .map_err(|error| writing(&args.output, error))?;
     file.finish()?;
     let shown = Shown::new(&finding);
     out.show(&shown, || {
@@ -107,8 +107,10 @@ fn write_content(output: &Path, finding: &Finding) -> Result<()> {
             "the proof carries no content: it was made without --content, or not of a file".into(),
         ));
     };
-    let mut file = Unfinished::create(output)?;
-    file.file.write_all(content).map_err(Error::at("write", output))?;
+    let mut file = UnfinishedFile::create(output, 0o666)?;
+    file.file
+        .write_all(content)
+        .map_err(|error| writing(output, error))?;
     file.finish()
 }
 

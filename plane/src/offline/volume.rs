@@ -4,25 +4,19 @@
 //! path --RocksStore--> header --Header::unlock(KeyProvider)--> VolumeKey --Engine::open--> Engine
 //! ```
 //!
-//! **Invariant:** only [`create`] ever formats, and only in a new or empty directory. Whatever cannot be opened is
-//! an error that names the thing; nothing is written before the key has opened the header.
+//! **Invariant:** nothing here formats. What cannot be opened is an error that names the thing; nothing is written before
+//! the key has opened the header.
 
-use crate::cli::CreateArgs;
 use crate::cli::key::KeyArgs;
-use crate::clock::now;
 use crate::error::{Error, Result};
 use crate::mount::instance::{Beside, Instance};
 use crate::mount::lost;
-use crate::offline::key::{self, IfAbsent, KeyProvider};
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt;
-
 use crate::mount::whereabouts::{lives_elsewhere, whereabouts};
-use cairn_fs::{Caller, Config, Engine, Opening, Quota, SetIdBits};
-use cairn_merkle::{BlockStore, Blocks, Compression, Copies, Header, HeaderParams, VolumeKey};
+use crate::offline::key::{self, IfAbsent, KeyProvider};
+use crate::output;
+use cairn_fs::{Config, Engine, Opening};
+use cairn_merkle::{BlockStore, Copies, Header, VolumeKey};
 use cairn_store::{OpenError, RocksStore, StoreOptions};
-use rand::rand_core::UnwrapErr;
-use rand::rngs::SysRng;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,83 +26,34 @@ const ENDING_MAX: Duration = Duration::from_secs(120);
 /// The same for one that says nothing of itself: on its way out, freeing its memory on a busy machine.
 const UNKNOWN_MAX: Duration = Duration::from_secs(10);
 
-/// Makes a volume and returns its header.
-pub(crate) fn create(args: &CreateArgs) -> Result<Header> {
-    // Before a key file is made: a command that is refused leaves nothing behind.
-    require_empty(&args.store)?;
-    let record_size = u32::try_from(args.record_size).unwrap_or(u32::MAX);
-    let sizes = Header::RECORD_SIZE_MIN..=Header::RECORD_SIZE_MAX;
-    if !record_size.is_power_of_two() || !sizes.contains(&record_size) {
-        return Err(Error::Usage(
-            "--record-size is a power of two from 4K to 1M".into(),
-        ));
-    }
-    let slot = key::provider(&args.key, IfAbsent::Create)?.new_slot()?;
-    let params = HeaderParams {
-        record_size,
-        compression: Compression::None,
-    };
-    // From the system itself: a generator in this process keeps what it has drawn.
-    let (header, key) =
-        Header::create(&mut UnwrapErr(SysRng), params, &[slot]).map_err(cairn_fs::Error::from)?;
-    let store = RocksStore::create(&args.store, &StoreOptions::default())
-        .map_err(|error| store_error(&args.store, &error))?;
-    // Also a directory that was there: a reader of its lock file could keep the volume from being mounted.
-    std::fs::set_permissions(&args.store, Permissions::from_mode(0o700))
-        .map_err(Error::at("close to others", &args.store))?;
-    let quota = Quota {
-        bytes: args.quota,
-        inodes: args.inodes,
-    };
-    let owner = Caller {
-        uid: rustix::process::getuid().as_raw(),
-        gid: rustix::process::getgid().as_raw(),
-        umask: 0o022,
-        now: now(),
-        set_id: SetIdBits::Keep,
-        kernel_stamps: false,
-    };
-    cairn_fs::format(&store, &header, &key, quota, owner)?;
-    let closed = store.close();
-    closed.map_err(|error| explain(&args.store, "", error.into()))?;
-    Ok(header)
-}
-
-/// Refuses a place where something is.
-pub(crate) fn require_empty(store: &Path) -> Result<()> {
-    let refuse = |why: &str| {
-        let store = store.display();
-        Err(Error::NotEmpty(format!(
-            "{store} {why}: a volume is created in a new or empty directory, never over anything"
-        )))
-    };
-    match std::fs::read_dir(store) {
-        Ok(mut entries) => {
-            if entries.next().is_some() {
-                refuse("is not empty")
-            } else {
-                Ok(())
-            }
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => refuse("is no directory"),
-        Err(error) => Err(Error::at("look into", store)(error)),
-    }
+/// What a command opens a store for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum For {
+    /// To look: nothing at all is written, so it may lie on a read-only disk.
+    Reading,
+    /// To change it.
+    Writing,
 }
 
 /// The store of an existing volume.
-pub(crate) fn open_store(path: &Path, options: &StoreOptions) -> Result<Arc<RocksStore>> {
-    RocksStore::open(path, options)
-        .map(Arc::new)
-        .map_err(|error| store_error(path, &error))
+pub(crate) fn open_store(path: &Path, purpose: For, options: &StoreOptions) -> Result<Arc<RocksStore>> {
+    let opened = match purpose {
+        For::Reading => RocksStore::open_read_only(path, options),
+        For::Writing => RocksStore::open(path, options),
+    };
+    opened.map(Arc::new).map_err(|error| store_error(path, &error))
 }
 
 /// Like [`open_store`], but waits for a daemon that is on its way out: umount(8) returns before the daemon has
 /// committed, and what follows it should not fail for that.
-pub(crate) fn open_store_patiently(path: &Path, options: &StoreOptions) -> Result<Arc<RocksStore>> {
+pub(crate) fn open_store_patiently(
+    path: &Path,
+    purpose: For,
+    options: &StoreOptions,
+) -> Result<Arc<RocksStore>> {
     let start = Instant::now();
     loop {
-        match open_store(path, options) {
+        match open_store(path, purpose, options) {
             Err(Error::Busy(_)) if start.elapsed() < patience(path) => {
                 std::thread::sleep(Duration::from_millis(20));
             }
@@ -186,8 +131,8 @@ fn unlock_one(header: &Header, path: &Path, provider: &dyn KeyProvider) -> Resul
     match (key, failure) {
         (Ok(key), _) => {
             if !key.is_locked() {
-                eprintln!(
-                    "cairn: warning: the volume's key may be swapped out: the limit of locked memory (ulimit -l) is used up"
+                output::warn(
+                    "the volume's key may be swapped out: the limit of locked memory (ulimit -l) is used up",
                 );
             }
             Ok(key)
@@ -211,17 +156,19 @@ pub(crate) fn opening(store: Arc<RocksStore>, path: &Path, args: &KeyArgs) -> Re
 pub(crate) fn with<T>(
     path: &Path,
     args: &KeyArgs,
-    read_only: bool,
+    purpose: For,
     run: impl FnOnce(&Engine) -> Result<T>,
 ) -> Result<T> {
+    let read_only = purpose == For::Reading;
     let config = Config {
         read_only,
         ..Config::default()
     };
-    let opening = opening(open_store_patiently(path, &StoreOptions::default())?, path, args)?;
-    let _instance = match read_only {
-        true => None,
-        false => Some(Instance::claim(&opening.volume_id(), Beside::Refuse)?),
+    let store = open_store_patiently(path, purpose, &StoreOptions::default())?;
+    let opening = opening(store, path, args)?;
+    let _instance = match purpose {
+        For::Reading => None,
+        For::Writing => Some(Instance::claim(&opening.volume_id(), Beside::Refuse)?),
     };
     let engine = opening.open(config).map_err(|error| explain(path, "", error))?;
     if let Some(anchored) = engine.standing().anchored {
@@ -229,9 +176,9 @@ pub(crate) fn with<T>(
             "cairn: note: this volume is anchored ({anchored} or later), and no anchor was asked: it may be an old copy"
         );
     }
-    let result = match read_only {
-        true => Ok(()),
-        false => lost::refuse_writing(&engine, path),
+    let result = match purpose {
+        For::Reading => Ok(()),
+        For::Writing => lost::refuse_writing(&engine, path),
     };
     let result = result.and_then(|()| run(&engine));
     let closed = engine.close().map_err(|error| explain(path, "", error));
@@ -264,6 +211,7 @@ pub(crate) fn store_error(path: &Path, error: &OpenError) -> Error {
             store,
             what: "it is no Cairn store, and nothing of Cairn's is mounted there".into(),
         },
+        OpenError::Unfinished { .. } => Error::NotAVolume { store, what },
         OpenError::NotEmpty { .. } => Error::NotEmpty(what),
         OpenError::Locked { .. } => Error::Busy(match crate::mount::state::Record::find(path) {
             Ok(Some(record)) => whereabouts(&record, path),
@@ -272,6 +220,15 @@ pub(crate) fn store_error(path: &Path, error: &OpenError) -> Error {
         // RocksDB's own kinds are no part of the store's interface; its words begin with the kind.
         OpenError::Database { source, .. } if source.to_string().starts_with("Corruption") => {
             Error::Damaged { store, what }
+        }
+        OpenError::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => Error::io(
+            format!("cannot open the store {}", path.display()),
+            std::io::Error::new(source.kind(), format!("{source}: it is another user's")),
+        ),
+        // RocksDB has words for this, too, and no number.
+        OpenError::Io { .. } | OpenError::Database { .. } if what.contains("Read-only file system") => {
+            let what = format!("{what}. What only reads works, such as `cairn mount --read-only`");
+            Error::Store { store, what }
         }
         OpenError::Io { .. } | OpenError::Database { .. } => Error::Store { store, what },
     }

@@ -11,6 +11,7 @@
 
 use super::buffer::{ALIGN, Buffer};
 use super::place::Place;
+use crate::own::Access;
 use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use std::fs::{self, File, OpenOptions};
@@ -42,19 +43,20 @@ impl Pack {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true).mode(0o600);
         let file = options.open(&path)?;
-        Ok(Self::with(number, path, file, false))
+        let direct = crate::direct::open(&path, Access::Write);
+        Ok(Self::with(number, path, (file, direct), false))
     }
 
     /// Opens one that exists.
-    pub(crate) fn open(dir: &Path, number: u32) -> io::Result<Self> {
+    pub(crate) fn open(dir: &Path, number: u32, access: Access) -> io::Result<Self> {
         let path = path_of(dir, number);
-        let file = File::options().read(true).write(true).open(&path)?;
-        Ok(Self::with(number, path, file, true))
+        let file = File::options().read(true).write(access.writes()).open(&path)?;
+        // A second handle, since past the cache or through it is a property of the handle.
+        let direct = crate::direct::open(&path, access);
+        Ok(Self::with(number, path, (file, direct), true))
     }
 
-    fn with(number: u32, path: PathBuf, file: File, named: bool) -> Self {
-        // A second handle, since past the cache or through it is a property of the handle.
-        let direct = crate::direct::open(&path);
+    fn with(number: u32, path: PathBuf, (file, direct): (File, Option<File>), named: bool) -> Self {
         Self {
             number,
             path,

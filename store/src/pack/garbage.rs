@@ -100,6 +100,14 @@ impl Garbage {
         }))
     }
 
+    /// As [`Self::take`], but leaves it: a look makes nothing old.
+    pub(crate) fn look(dir: &Path, packs: usize) -> io::Result<Self> {
+        let found = read(&dir.join(NAME), packs)?;
+        Ok(found
+            .and_then(|found| Self::decode(&found))
+            .unwrap_or_else(Self::unknown))
+    }
+
     fn unknown() -> Self {
         Self {
             unknown: true,

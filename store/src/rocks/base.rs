@@ -8,6 +8,7 @@ use super::reached::Reached;
 use super::space::{Claim, Space};
 use crate::error::failed;
 use crate::lock::DirLock;
+use crate::own::Access;
 use crate::pack::{Packs, Place};
 use bytes::Bytes;
 use cairn_block::{Cid, StoreError, StoreStats};
@@ -48,6 +49,8 @@ pub struct RocksStore {
     pub(super) doomed: Mutex<FxHashMap<Cid, Place>>,
     pub(super) stats: Mutex<Option<(Instant, StoreStats)>>,
     pub(super) failed: AtomicBool,
+    /// Opened to be read alone: every change is refused.
+    pub(super) access: Access,
     // Dropped last: until then nothing of the store may be another's.
     pub(super) _lock: DirLock,
 }
@@ -78,6 +81,9 @@ impl RocksStore {
     }
 
     pub(super) fn check_alive(&self, verb: &'static str) -> Result<(), StoreError> {
+        if !self.access.writes() {
+            return Err(StoreError::io(verb, io::ErrorKind::ReadOnlyFilesystem.into()));
+        }
         if self.failed.load(SeqCst) {
             return Err(StoreError::io(
                 verb,

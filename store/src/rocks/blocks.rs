@@ -209,6 +209,9 @@ impl Blocks for RocksStore {
     }
 
     fn close(&self) -> Result<(), StoreError> {
+        if !self.access.writes() {
+            return Ok(());
+        }
         // Not beside a reclaim, which has the count of what is dead in its hands.
         let _one = self.reclaiming.lock();
         let io = |source| StoreError::io("close", source);

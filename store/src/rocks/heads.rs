@@ -84,6 +84,7 @@ impl Heads for RocksStore {
     }
 
     fn drop_twins_ahead(&self) -> Result<(), StoreError> {
+        self.check_alive("give up a newer head")?;
         let reached = self.reached.lock();
         // The one of the newest swap itself is written over by the swap after the next.
         let later = self.twins_from(reached.swaps.saturating_add(1))?;

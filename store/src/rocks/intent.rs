@@ -36,6 +36,7 @@ pub(super) use head::Use;
 pub(super) use marks::Marks;
 pub(super) use segment::Soon;
 
+use crate::own::Access;
 use crate::pack::buffer::Pool;
 use bytes::Bytes;
 use cairn_block::{Epoch, LogPos};
@@ -100,6 +101,20 @@ impl IntentLog {
 
     /// Opens the log and finds its records above `settled`, of uses from `floor` on.
     pub(super) fn open(store: &Path, settled: Option<Epoch>, floor: Use) -> io::Result<Self> {
+        let mut log = Self::read_all(store, settled, floor, Access::Write)?;
+        if let Some(settled) = settled {
+            // After all segments are read: those whose records are all settled become free.
+            log.trim(settled);
+        }
+        Ok(log)
+    }
+
+    /// As [`Self::open`], to be read alone: no segment becomes free, and none is removed.
+    pub(super) fn open_read(store: &Path, settled: Option<Epoch>, floor: Use) -> io::Result<Self> {
+        Self::read_all(store, settled, floor, Access::Read)
+    }
+
+    fn read_all(store: &Path, settled: Option<Epoch>, floor: Use, access: Access) -> io::Result<Self> {
         let mut log = Self {
             dir: store.join(DIR),
             active: None,
@@ -122,7 +137,7 @@ impl IntentLog {
             };
             log.next_slot = log.next_slot.max(next);
             let records = &mut log.records;
-            let segment = Segment::open(&log.dir, slot, floor, &mut |pos, place| {
+            let segment = Segment::open(&log.dir, (slot, access), floor, &mut |pos, place| {
                 if Some(pos.epoch) > settled {
                     insert(records, pos, place);
                 }
@@ -131,10 +146,6 @@ impl IntentLog {
             log.broken
                 .extend(segment.broken.map(|at| format!("{DIR}/{slot:05} at byte {at}")));
             log.full.push(segment);
-        }
-        if let Some(settled) = settled {
-            // After all segments are read: those whose records are all settled become free.
-            log.trim(settled);
         }
         Ok(log)
     }

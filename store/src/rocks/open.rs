@@ -13,8 +13,10 @@ use super::keys;
 use super::options::{self, StoreOptions};
 use super::reached::Reached;
 use super::space::Space;
+use super::unfinished;
 use crate::error::OpenError;
 use crate::lock::DirLock;
+use crate::own::Access;
 use crate::pack::{self, Packs};
 use cairn_block::Heads;
 use parking_lot::Mutex;
@@ -33,6 +35,14 @@ pub(super) const FORMAT: &str = "cairn-store 4";
 impl RocksStore {
     /// Makes a new, empty store in `path`, which must not exist or be an empty directory.
     pub fn create(path: &Path, options: &StoreOptions) -> Result<Self, OpenError> {
+        let store = Self::begin(path, options)?;
+        store.finish_creation()?;
+        Ok(store)
+    }
+
+    /// As [`Self::create`], but nothing opens the store before [`Self::finish_creation`]. What an earlier creation left
+    /// in `path` that was never finished is taken away.
+    pub fn begin(path: &Path, options: &StoreOptions) -> Result<Self, OpenError> {
         let io = |source| OpenError::Io {
             path: path.to_owned(),
             source,
@@ -47,11 +57,7 @@ impl RocksStore {
         }
         // Locked before the look: no other creation can come between that and the first file.
         let lock = DirLock::take(path)?;
-        if fs::read_dir(path).map_err(io)?.next().is_some() {
-            return Err(OpenError::NotEmpty {
-                path: path.to_owned(),
-            });
-        }
+        unfinished::begin(path)?;
         // Before the database: once that is there, log and packs are expected by every open.
         IntentLog::create(path).map_err(io)?;
         Packs::create(path).map_err(io)?;
@@ -63,6 +69,25 @@ impl RocksStore {
         Ok(store)
     }
 
+    /// Says that what was put into a store that was begun is all of it, and durable.
+    pub fn finish_creation(&self) -> Result<(), OpenError> {
+        let path = &self.path;
+        unfinished::finish(path).map_err(|source| OpenError::Io {
+            path: path.clone(),
+            source,
+        })
+    }
+
+    /// Whether a creation in `path` was begun and not finished.
+    pub fn is_unfinished(path: &Path) -> bool {
+        unfinished::is(path)
+    }
+
+    /// Takes away what [`Self::begin`] left in `path` and was not finished; a whole store stays as it is.
+    pub fn clear_unfinished(path: &Path) -> Result<(), OpenError> {
+        unfinished::clear(path)
+    }
+
     fn mark_format(&self) -> Result<(), rocksdb::Error> {
         let mut batch = WriteBatch::default();
         batch.put_cf(self.journal(), keys::FORMAT, FORMAT);
@@ -71,45 +96,28 @@ impl RocksStore {
 
     /// Opens the store in `path`. Never creates one, and leaves alone what is none.
     pub fn open(path: &Path, options: &StoreOptions) -> Result<Self, OpenError> {
-        let path_buf = || path.to_owned();
-        match fs::metadata(path) {
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(OpenError::Missing { path: path_buf() });
-            }
-            Err(source) => {
-                return Err(OpenError::Io {
-                    path: path_buf(),
-                    source,
-                });
-            }
-        }
-        if !path.join("CURRENT").is_file() {
-            return Err(OpenError::NotAStore { path: path_buf() });
-        }
-        let lock = DirLock::take(path)?;
-        // RocksDB of another program: this look at it takes no lock and writes nothing.
-        let families =
-            DB::list_cf(&Options::default(), path).map_err(|error| OpenError::database(path_buf(), error))?;
-        if !families.iter().any(|family| family == BLOCKS) || families.len() != 2 {
-            return Err(OpenError::NotAStore { path: path_buf() });
-        }
-        let store = Self::start(path, options, lock, false)?;
-        match store.meta("read the format", keys::FORMAT) {
-            Ok(Some(format)) if format == FORMAT.as_bytes() => Ok(store),
+        let lock = find(path, DirLock::take)?;
+        Self::start(path, options, lock, false)?.of_known_format()
+    }
+
+    /// This store, if it says that it is of the version that this program knows.
+    pub(super) fn of_known_format(self) -> Result<Self, OpenError> {
+        let path = || self.path.clone();
+        match self.meta("read the format", keys::FORMAT) {
+            Ok(Some(format)) if format == FORMAT.as_bytes() => Ok(self),
             Ok(Some(format)) => Err(OpenError::UnknownFormat {
-                path: path_buf(),
+                path: path(),
                 found: String::from_utf8_lossy(&format).into_owned(),
             }),
-            Ok(None) => Err(OpenError::NotAStore { path: path_buf() }),
+            Ok(None) => Err(OpenError::NotAStore { path: path() }),
             // It lies beside the head, and what damaged that may have damaged this. A twin is only
             // in a store of ours.
-            Err(error) if error.is_damage() && matches!(store.twin(), Ok(Some(_))) => {
+            Err(error) if error.is_damage() && matches!(self.twin(), Ok(Some(_))) => {
                 tracing::warn!(%error, "the store's format cannot be read; the second copy of the head can");
-                Ok(store)
+                Ok(self)
             }
             Err(error) => Err(OpenError::Io {
-                path: path_buf(),
+                path: path(),
                 source: io::Error::other(error),
             }),
         }
@@ -158,6 +166,7 @@ impl RocksStore {
             doomed: Mutex::default(),
             stats: Mutex::new(None),
             failed: AtomicBool::new(false),
+            access: Access::Write,
             _lock: lock,
         };
         store
@@ -165,6 +174,42 @@ impl RocksStore {
             .set_options_cf(store.blocks(), &options::MEMTABLE_TUNING)
             .map_err(database)?;
         Ok(store)
+    }
+}
+
+/// Looks whether a store of ours lies in `path`, and locks it. Writes nothing.
+pub(super) fn find(
+    path: &Path,
+    lock: impl Fn(&Path) -> Result<DirLock, OpenError>,
+) -> Result<DirLock, OpenError> {
+    let path_buf = || path.to_owned();
+    let io = |source| OpenError::Io {
+        path: path_buf(),
+        source,
+    };
+    match fs::metadata(path) {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(OpenError::Missing { path: path_buf() });
+        }
+        Err(error) => return Err(io(error)),
+    }
+    if unfinished::is(path) {
+        return Err(OpenError::Unfinished { path: path_buf() });
+    }
+    match fs::metadata(path.join("CURRENT")) {
+        Ok(found) if found.is_file() => {}
+        // What may not be looked at is not known to be no store.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(io(error)),
+        _ => return Err(OpenError::NotAStore { path: path_buf() }),
+    }
+    let lock = lock(path)?;
+    // RocksDB of another program: this look at it takes no lock and writes nothing.
+    let families =
+        DB::list_cf(&Options::default(), path).map_err(|error| OpenError::database(path_buf(), error))?;
+    match families.iter().any(|family| family == BLOCKS) && families.len() == 2 {
+        true => Ok(lock),
+        false => Err(OpenError::NotAStore { path: path_buf() }),
     }
 }
 

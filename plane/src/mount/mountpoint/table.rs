@@ -55,8 +55,8 @@ impl Entry {
         })
     }
 
-    /// Whether it may be Cairn's by what it says of itself. Who mounts as root cannot have the type say `fuse.cairn`, and
-    /// the source may have been chosen: then only the daemon's record tells.
+    /// Whether it may be Cairn's by what it says of itself. Mounts of root's by an earlier version have the type `fuse`
+    /// alone; of these with another source only the daemon's record tells.
     pub(crate) fn looks_like_cairn(&self) -> bool {
         self.kind == "fuse.cairn" || (self.kind == "fuse" && self.source.starts_with("cairn:"))
     }

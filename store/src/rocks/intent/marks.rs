@@ -12,7 +12,7 @@
 //! Format of a mark (little-endian): `length u32 | bytes`. A holder of the key can tell whether
 //! it is one.
 
-use crate::own;
+use crate::own::{self, Access};
 use bytes::Bytes;
 use std::{
     fs::File,
@@ -39,7 +39,16 @@ impl Marks {
     /// link to elsewhere, a file with another name, a pipe, is no file of marks: the next mark
     /// makes one.
     pub(crate) fn open(dir: &Path) -> io::Result<Self> {
-        let file = match own::open(&dir.join(NAME), true) {
+        Self::with(dir, Access::Write)
+    }
+
+    /// As [`Self::open`], to be read alone.
+    pub(crate) fn open_read(dir: &Path) -> io::Result<Self> {
+        Self::with(dir, Access::Read)
+    }
+
+    fn with(dir: &Path, access: Access) -> io::Result<Self> {
+        let file = match own::open(&dir.join(NAME), access.writes()) {
             Ok(file) => Some(file).filter(own::is_ours),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(error),
             Err(_) => None,

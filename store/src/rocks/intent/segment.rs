@@ -8,7 +8,7 @@
 use super::head::{HEAD_LEN, Head, Use, framed_len};
 use super::scan::Scan;
 use crate::direct;
-use crate::own;
+use crate::own::{self, Access};
 use crate::pack::buffer::{ALIGN, Pool};
 use bytes::Bytes;
 use cairn_block::{Epoch, LogPos};
@@ -99,21 +99,21 @@ impl Segment {
         }
         file.sync_all()?;
         File::open(dir)?.sync_all()?;
-        Ok(Self::new(slot, file, direct::open(&path), len))
+        Ok(Self::new(slot, file, direct::open(&path, Access::Write), len))
     }
 
     /// Opens a file and hands all its records of uses from `floor` on to `each`, those behind a
     /// broken one too.
     pub(super) fn open(
         dir: &Path,
-        slot: u32,
+        (slot, access): (u32, Access),
         floor: Use,
         each: &mut dyn FnMut(LogPos, Place),
     ) -> io::Result<Self> {
         let path = path_of(dir, slot);
-        let file = open_segment(&path)?;
+        let file = open_segment(&path, access)?;
         let len = file.metadata()?.len();
-        let mut segment = Self::new(slot, file, direct::open(&path), len);
+        let mut segment = Self::new(slot, file, direct::open(&path, access), len);
         let file = Arc::clone(&segment.file);
         let mut scan = Scan::new(&file, len, floor);
         while let Some((offset, head)) = scan.next_record()? {
@@ -216,8 +216,8 @@ impl Segment {
 
 /// Opens a file that the log has made: what is written here must not reach a file outside the
 /// store.
-fn open_segment(path: &Path) -> io::Result<File> {
-    let why = match own::open(path, true) {
+fn open_segment(path: &Path, access: Access) -> io::Result<File> {
+    let why = match own::open(path, access.writes()) {
         Ok(file) if file.metadata()?.is_file() => return Ok(file),
         Err(error) if !is_foreign(&error) => return Err(error),
         found => found.map_or_else(|error| error.to_string(), |_| "it is no regular file".to_owned()),
