@@ -1,7 +1,7 @@
 //! Anchors a volume's root on chain, and reads it back through endpoints that need no trust.
 //!
 //! ```text
-//!  Anchor (merkle)                                 publisher's commands (plane)
+//!  Anchor (cairn-block)                            publisher's commands (plane)
 //!      |                                                  |
 //!  EthAnchor --goals--> settle --> purse (nonces, fees) --+--> contract, history --> view: a block k of n agree on
 //!      |                   `------- is it final? ---------------------------------------'        |
