@@ -36,7 +36,7 @@ unshare --mount --propagation slave sleep 600 &
 pod=$!
 # It has a namespace of its own when unshare has become what it runs.
 until_ok "the pod runs" grep -qx sleep "/proc/$pod/comm"
-in_pod() { nsenter --mount --target "$pod" "$@"; }
+in_pod() { nsenter --mount --root --target "$pod" "$@"; }
 
 ok "create" "$cairn" create "$work/store" --key-file "$work/key"
 protect=()

@@ -120,7 +120,7 @@ ok "it names the holder" said "sleep \(pid $holder\)"
 ok "it names the daemon" said "\(pid $pid\) goes on"
 ok "it says that all is committed" said "is committed"
 same "it is not mounted here" "" "$(kind "$mnt")"
-ok "it works there" nsenter -m -t "$holder" cat "$mnt/before"
+ok "it works there" nsenter -m -r -t "$holder" cat "$mnt/before"
 code 6 "mount of what is mounted elsewhere" up
 ok "where that is" said "in another mount namespace"
 code 6 "umount again" down --timeout 500ms "$mnt"
@@ -134,7 +134,7 @@ pid=$(daemon)
 ok "write" bash -c "seq 300000 > '$mnt/forced'"
 ok "umount --force while another namespace has it" down --force "$mnt"
 ok "the daemon ended" gone "$pid"
-code 1 "the copy is dead" nsenter -m -t "$holder" cat "$mnt/forced"
+code 1 "the copy is dead" nsenter -m -r -t "$holder" cat "$mnt/forced"
 kill -9 "$holder" && wait "$holder" 2>/dev/null
 ok "mount after --force" up
 ok "nothing was lost" bash -c "seq 300000 | cmp - '$mnt/forced'"
