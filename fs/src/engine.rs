@@ -6,11 +6,13 @@
 //!     `--fsync--> intent log <----------------------'
 //! ```
 //!
-//! Locks: [`Engine::state`] is the only one that is ever held while another is taken (those inside the caches).
-//! Sealing, hashing and reading file data happen outside of it; directory nodes are read inside, from a cache.
+//! Locks: [`Engine::state`] is the only one that is ever held while another is taken (those inside
+//! the caches). Sealing, hashing and reading file data happen outside of it; directory nodes are
+//! read inside, from a cache.
 //!
-//! **Invariant:** the engine never reads the time of day; times come with each call, so a log replays to the same tree. It
-//! measures how long things take, to pace itself; nothing that is stored depends on that.
+//! **Invariant:** the engine never reads the time of day; times come with each call, so a log
+//! replays to the same tree. It measures how long things take, to pace itself; nothing that is
+//! stored depends on that.
 
 use crate::blocks::Blocks;
 use crate::damage::{DamageRecord, KnownDamage};
@@ -32,7 +34,8 @@ pub struct Engine {
     pub(crate) config: Config,
     /// A held version and not the newest one.
     pub(crate) past: bool,
-    /// What it was opened at, where the store's own head is an older one and was not made to follow.
+    /// What it was opened at, where the store's own head is an older one and was not made to
+    /// follow.
     pub(crate) ahead: Option<Twin>,
     pub(crate) signals: Signals,
     /// What replaying the log found: what it lost, and what at its end is no record.
@@ -74,8 +77,8 @@ impl Engine {
         state.life.writable()
     }
 
-    /// Waits until the open epoch accepts puts, and joins them: the epoch is not closed before what this answers is
-    /// dropped.
+    /// Waits until the open epoch accepts puts, and joins them: the epoch is not closed before
+    /// what this answers is dropped.
     pub(crate) fn begin_put<'s, 'g>(&'s self, state: &'s mut Guard<'g>) -> Put<'s, 'g> {
         while state.puts.is_shut() {
             self.signals.puts_done.wait(state);
@@ -88,7 +91,8 @@ impl Engine {
         }
     }
 
-    /// Waits until no put for the open epoch is under way; those that come meanwhile wait for the next one.
+    /// Waits until no put for the open epoch is under way; those that come meanwhile wait for the
+    /// next one.
     pub(crate) fn await_puts(&self, state: &mut Guard<'_>) {
         state.puts.shut();
         while state.puts.is_busy() {

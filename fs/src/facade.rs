@@ -10,7 +10,8 @@
 //!              namespace, data, log <---------'
 //! ```
 //!
-//! `.snapshots` is no directory of the tree: it is found by name in the root, and holds a directory for each snapshot.
+//! `.snapshots` is no directory of the tree: it is found by name in the root, and holds a
+//! directory for each snapshot.
 
 use crate::namespace::create::NewInode;
 use crate::operations::Operations;

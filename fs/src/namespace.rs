@@ -10,6 +10,7 @@ pub(crate) mod link;
 mod list;
 pub(crate) mod lookup;
 pub(crate) mod parking;
+mod paths;
 mod rename;
 pub(crate) mod slots;
 pub(crate) mod view;

@@ -1,13 +1,14 @@
 //! What the engine's lock guards, in parts.
 //!
 //! ```text
-//!  inodes, log, open, puts --(a commit begins: freeze)--> pending --(its end: install)--> committed, volume, snapshots
-//!                                `-- how far it is: commits                  `-- kept whole for readers: pins
+//!  inodes, log, open, puts --freeze--> pending --install--> committed, volume, snapshots
+//!                               how far that is: commits        kept whole: pins
 //! ```
 //!
-//! **The rule of the lock.** A function that takes a [`Guard`](crate::engine::Guard) by reference may release the lock
-//! while it waits, for a commit, an append, a put or a block: what its caller looked up before may be gone afterwards. A
-//! function that takes `&mut State` cannot: all it does is one step to every other thread.
+//! **The rule of the lock.** A function that takes a [`Guard`](crate::engine::Guard) by reference
+//! may release the lock while it waits, for a commit, an append, a put or a block: what its caller
+//! looked up before may be gone afterwards. A function that takes `&mut State` cannot: all it does
+//! is one step to every other thread.
 
 mod life;
 
@@ -27,7 +28,8 @@ use crate::{InodeNo, Name, Result};
 use cairn_merkle::Epoch;
 use std::time::Instant;
 
-/// Everything behind the one lock. Each part keeps its fields to itself, and names the changes of them.
+/// Everything behind the one lock. A part is changed by its own functions, or
+/// replaced as a whole.
 pub(crate) struct State {
     pub(crate) inodes: Inodes,
     pub(crate) open: OpenEpoch,
@@ -78,7 +80,8 @@ impl State {
         self.commits.stalled().is_some() || self.open.asks_for_commit() || self.snapshots.has_requests()
     }
 
-    /// When the oldest change was made, or before, that a crash now would lose; `None` if the log has everything.
+    /// When the oldest change was made, or before, that a crash now would lose; `None` if the log
+    /// has everything.
     pub(crate) fn volatile_since(&self) -> Option<Instant> {
         let unlogged = self.inodes.unlogged_since();
         unlogged.into_iter().chain(self.log.volatile_since).min()

@@ -3,7 +3,8 @@
 use crate::commit::epoch::{Closed, Holds};
 use cairn_merkle::{Epoch, Version};
 
-/// What is known of the last commit, beside the state that it carries. A commit that is done replaces all of it.
+/// What is known of the last commit, beside the state that it carries. A commit that is done
+/// replaces all of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Committed {
     /// Its epoch, and its block.
@@ -16,8 +17,8 @@ pub(crate) struct Committed {
     pub(crate) inodes: u64,
     /// The first copy of the head, as the store holds it; `None` if it cannot be read.
     pub(crate) head: Option<Vec<u8>>,
-    /// The second copy of the head was not that head when the volume was opened: it tells nothing before a commit has
-    /// written it.
+    /// The second copy of the head was not that head when the volume was opened: it tells nothing
+    /// before a commit has written it.
     pub(crate) twin_doubted: bool,
     /// What the held list is right for; `None` until a commit of this mount has seen to it.
     pub(crate) held_for: Option<Holds>,

@@ -1,8 +1,9 @@
-//! The epoch that is filling, apart from its inodes and its log; and what the one before still takes.
+//! The epoch that is filling, apart from its inodes and its log; and what the one before still
+//! takes.
 //!
 //! ```text
-//!  writes, names --> OpenEpoch --close (a commit begins)--> Frozen: what the commit writes
-//!                        |                            `---> Pending: what is counted until it is written
+//!  writes, names --> OpenEpoch --close (a commit begins)--> Frozen: what it writes
+//!                        |                            `---> Pending: what is counted meanwhile
 //!                        `--> the next one, empty
 //! ```
 
@@ -26,8 +27,8 @@ pub(crate) struct HeaderBlock {
     pub(crate) hash: [u8; 32],
 }
 
-/// The epoch that is filling. All counts are bytes, and only grow: what was written and cut off again is counted until
-/// the commit, which frees it.
+/// The epoch that is filling. All counts are bytes, and only grow: what was written and cut off
+/// again is counted until the commit, which frees it.
 pub(crate) struct OpenEpoch {
     number: Epoch,
     /// Of pieces in open layers.
@@ -116,7 +117,8 @@ impl OpenEpoch {
         self.dirty_bytes += grown as u64;
     }
 
-    /// Changes a file's open layer, and counts what that takes. Leaves that go are pushed to the second argument.
+    /// Changes a file's open layer, and counts what that takes. Leaves that go are pushed to the
+    /// second argument.
     pub(crate) fn change_layer<T>(
         &mut self,
         layer: &mut Layer,

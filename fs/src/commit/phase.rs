@@ -9,7 +9,8 @@
 //!     `--- stays --- Stalled ----------> UnderWay (again) --> as above
 //! ```
 //!
-//! **Invariant:** one commit at a time; an epoch that waits for room is committed before any later one.
+//! **Invariant:** one commit at a time; an epoch that waits for room is committed before any later
+//! one.
 
 use crate::commit::epoch::Frozen;
 use crate::versions::standing::Join;
@@ -22,7 +23,8 @@ enum Phase {
     Idle,
     /// A commit writes it. `again`: the store had no room for it before.
     UnderWay { again: bool },
-    /// The store had no room: it stays frozen, and is tried again before anything else is committed.
+    /// The store had no room: it stays frozen, and is tried again before anything else is
+    /// committed.
     Stalled(Box<Frozen>),
 }
 
@@ -34,7 +36,8 @@ pub(crate) struct Commits {
     wanted: bool,
     /// How many are done.
     done: u64,
-    /// How many were done when the store was last asked, for want of room, to give back what was deleted.
+    /// How many were done when the store was last asked, for want of room, to give back what was
+    /// deleted.
     given_back: u64,
     /// Something was deleted since: it may make room.
     deleted: bool,
@@ -115,8 +118,8 @@ impl Commits {
         self.done
     }
 
-    /// How many must be done before what is in memory now is durable: an epoch that is being committed, or waits for
-    /// room, was closed before.
+    /// How many must be done before what is in memory now is durable: an epoch that is being
+    /// committed, or waits for room, was closed before.
     pub(crate) fn done_with_open(&self) -> u64 {
         let closed = self.is_under_way() || self.stalled().is_some();
         self.done + 1 + u64::from(closed)
@@ -127,9 +130,10 @@ impl Commits {
         self.deleted = true;
     }
 
-    /// Whether the store might have more room once it gives back what was deleted. `changes`: whether a commit would
-    /// change anything. Once after each commit, and, while the store is full, once after each deletion: a program that
-    /// does not take no for an answer must not keep the volume busy.
+    /// Whether the store might have more room once it gives back what was deleted. `changes`:
+    /// whether a commit would change anything. Once after each commit, and, while the store is
+    /// full, once after each deletion: a program that does not take no for an answer must not keep
+    /// the volume busy.
     pub(crate) fn may_give_back(&mut self, changes: bool) -> bool {
         let deleted = std::mem::take(&mut self.deleted);
         (!self.is_full() || deleted) && (changes || self.given_back != self.done)

@@ -12,8 +12,8 @@ use crate::engine::Engine;
 use parking_lot::MutexGuard;
 
 impl Engine {
-    /// Makes a change that is admitted before it changes anything; again, as often as a commit may make the room that it
-    /// lacks.
+    /// Makes a change that is admitted before it changes anything; again, as often as a commit may
+    /// make the room that it lacks.
     pub(crate) fn with_room<T>(&self, change: impl Fn(&mut Tried) -> Result<T, Refused>) -> Result<T> {
         let mut tried = Tried::default();
         loop {

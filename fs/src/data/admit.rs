@@ -1,35 +1,40 @@
 //! Whether there is room: in memory, in the quota, in the store.
 //!
 //! ```text
-//! every change --wait_for_room--> memory      waits for a commit; half full or more, it has one begin
-//! write        --fits_quota-----> quota       a commit first, if what was deleted may still count
-//!              --stats----------> the store   a commit first, if it has not given back all that was deleted
+//! every change --wait_for_room--> memory     waits for a commit; from half full on, one begins
+//! write        --fits_quota-----> quota      a commit first, if deleted data may still count
+//!              --stats----------> the store  a commit first, if it has not given back all yet
 //! ```
 //!
-//! Nothing here commits: it says [`Refused::CommitFirst`], and [`crate::commit::room`] begins the change anew.
+//! Nothing here commits: it says [`Refused::CommitFirst`], and [`crate::commit::room`] begins the
+//! change anew.
 //!
 //! In memory until it is committed, all counted in bytes:
 //!
 //! | what | counted as |
 //! |---|---|
 //! | bytes of files | `dirty_bytes` |
-//! | changed inodes, dead ones too | [`DIRTY_INODE_BYTES`] each, and their names and attributes in all copies a commit makes |
+//! | changed inodes, dead ones too | [`DIRTY_INODE_BYTES`] each |
+//! | their names and attributes, in all copies a commit makes | `copies_bytes` |
 //! | names, records of files, leaves that were replaced | `overhead_bytes` |
 //! | operations that are in no log yet | what the log buffer holds |
 //!
-//! The counts of an epoch only grow: what was written and cut off again is counted until the commit, which frees it.
+//! The counts of an epoch only grow: what was written and cut off again is counted until the
+//! commit, which frees it.
 //!
-//! **Invariant:** one who waits here holds nothing that a commit needs, and a commit frees all that is counted.
+//! **Invariant:** a caller that waits here holds nothing that a commit needs, and a commit frees
+//! all that is counted.
 
 use crate::config::{DIRTY_SHARE, INODES_SHARE};
 use crate::engine::{Engine, Guard};
 use crate::state::State;
 use crate::{Error, Result};
 
-/// What a changed inode takes until it is committed, beside its data: itself, its record on the way into the tree and the
-/// tree's nodes.
+/// What a changed inode takes until it is committed, beside its data: itself, its record on the
+/// way into the tree and the tree's nodes.
 const DIRTY_INODE_BYTES: u64 = 3584;
-/// Divisor of the memory that removals may take in addition while the store is full: they are what makes room.
+/// Divisor of the memory that removals may take in addition while the store is full: they are what
+/// makes room.
 const REMOVAL_SHARE: u64 = 8;
 /// Divisor of the memory that is left to dirty data, whatever inodes take.
 const DIRTY_LEAST_SHARE: u64 = 8;
@@ -40,8 +45,8 @@ const INODE_PUT_BYTES: u64 = 4096;
 /// Why a change was not made.
 #[derive(Debug)]
 pub(crate) enum Refused {
-    /// A commit may make the room for it; if `reclaim`, with what the store gives back after that. The caller has one made,
-    /// and begins anew.
+    /// A commit may make the room for it; if `reclaim`, with what the store gives back after that.
+    /// The caller has one made, and begins anew.
     CommitFirst { reclaim: bool },
     /// There is none, or something else is wrong.
     Failed(Error),
@@ -113,7 +118,8 @@ impl State {
 }
 
 impl Engine {
-    /// Waits until there is room for more dirty data, and refuses what the quota or the store has none for.
+    /// Waits until there is room for more dirty data, and refuses what the quota or the store has
+    /// none for.
     pub(crate) fn admit_bytes(
         &self,
         state: &mut Guard<'_>,
@@ -124,8 +130,8 @@ impl Engine {
         if fits_quota(state, len) {
             return self.admit_put(state, len, tried);
         }
-        // Dirty data may overwrite bytes already counted, and deleted bytes count until a commit frees them (of a huge
-        // file, several commits); so commit and recount before refusing.
+        // Dirty data may overwrite bytes already counted, and deleted bytes count until a commit
+        // frees them (of a huge file, several commits); so commit and recount before refusing.
         let pending = state.has_changes() || state.commits.is_under_way();
         match pending && tried.another_commit(used_bytes(state)) {
             true => Err(Refused::CommitFirst { reclaim: false }),
@@ -133,7 +139,8 @@ impl Engine {
         }
     }
 
-    /// Refuses what the store has no room for, unless it may have more once it gives back what was deleted.
+    /// Refuses what the store has no room for, unless it may have more once it gives back what was
+    /// deleted.
     fn admit_put(&self, state: &mut State, len: u64, tried: &mut Tried) -> Result<(), Refused> {
         if self.store_takes(state, len)? {
             return Ok(());
@@ -145,7 +152,8 @@ impl Engine {
         Err(Refused::CommitFirst { reclaim: true })
     }
 
-    /// Whether the store has room for `len` more bytes. What is dirty will be put, and so will the nodes above it.
+    /// Whether the store has room for `len` more bytes. What is dirty will be put, and so will the
+    /// nodes above it.
     fn store_takes(&self, state: &State, len: u64) -> Result<bool> {
         let pending = state.dirty_bytes() + len;
         let stats = self.blocks.store.stats()?;
@@ -156,7 +164,7 @@ impl Engine {
     pub fn room(&self) -> u64 {
         let state = self.state.lock();
         let pending = state.dirty_bytes();
-        // A store that cannot say has none: its refusal is to reach the one who writes.
+        // A store that cannot say has none: its refusal is to reach the writer.
         let available = self.blocks.store.stats().map_or(0, |stats| stats.available_bytes);
         let device = available.saturating_sub(pending + pending / 64);
         match state.volume.quota_bytes {
@@ -165,7 +173,8 @@ impl Engine {
         }
     }
 
-    /// Refuses an allocation that there is no room for. Nothing is reserved: each write is admitted on its own.
+    /// Refuses an allocation that there is no room for. Nothing is reserved: each write is
+    /// admitted on its own.
     pub(crate) fn admit_allocation(&self, state: &State, len: u64) -> Result<()> {
         let dirty = state.dirty_bytes();
         if !fits_quota(state, len) || self.blocks.store.stats()?.available_bytes < dirty.saturating_add(len) {
@@ -174,9 +183,9 @@ impl Engine {
         Ok(())
     }
 
-    /// Waits while what is to be committed takes all the memory it may, and has a commit begin at half of it: a writer
-    /// fills the rest meanwhile. One who syncs what he writes is slower, and each commit writes whole records for what may
-    /// be a few bytes of each: his begins at three quarters.
+    /// Waits while what is to be committed takes all the memory it may, and has a commit begin at
+    /// half of it: writers fill the rest meanwhile. Writers that sync are slower, and each commit
+    /// writes whole records for what may be a few bytes of each: theirs begins at three quarters.
     pub(crate) fn wait_for_room(&self, state: &mut Guard<'_>, claim: Claim) -> Result<()> {
         while state.open_bytes() + state.closed_bytes() > self.dirty_max(state) {
             state.life.writable()?;
@@ -208,8 +217,8 @@ impl Engine {
         }
     }
 
-    /// Bytes that dirty data may take: half of the memory, and what inodes leave of their share, or less if they take
-    /// more.
+    /// Bytes that dirty data may take: half of the memory, and what inodes leave of their share,
+    /// or less if they take more.
     fn dirty_max(&self, state: &State) -> u64 {
         let memory = self.config.memory_bytes;
         let both = memory / DIRTY_SHARE + memory / INODES_SHARE;

@@ -1,11 +1,14 @@
-//! Leaves that are put while their epoch is open, outside the lock: the epoch is closed only between such puts.
+//! Leaves that are put while their epoch is open, outside the lock: the epoch is closed only
+//! between such puts.
 //!
 //! ```text
-//!  writers: enter --(lock released: seal, put)--> leave           freeze: shut, wait until none is inside, open
+//!  writers: enter --(lock released: seal, put)--> leave
 //!              `-- while it is shut, they wait
+//!  a commit: shut --> wait until none is inside --> open
 //! ```
 //!
-//! **Invariant:** a leaf is born in the epoch whose layers name it. What a sync covers had landed when it began.
+//! **Invariant:** a leaf is born in the epoch whose layers name it. What a sync covers had landed
+//! when it began.
 
 /// The gate that leaves pass on their way into the open epoch, and how many have passed.
 #[derive(Debug, Default)]

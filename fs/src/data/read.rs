@@ -38,7 +38,6 @@ impl Engine {
             .run_part(&self.blocks, rest_follows)
     }
 
-    /// Plans a read of a file that is in memory.
     /// Plans a read of a file, if it is in memory.
     fn plan_now(&self, ino: InodeNo, offset: u64, len: usize) -> Option<Plan> {
         self.plan(&self.state.lock(), ino, offset, len).ok()

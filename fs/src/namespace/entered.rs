@@ -40,7 +40,8 @@ impl Engine {
         self.begin_change_as(ino, |_| claim)
     }
 
-    /// [`Self::begin_change`], with a claim that depends on what there is. The inode may not be in memory yet.
+    /// [`Self::begin_change`], with a claim that depends on what there is. The inode may not be in
+    /// memory yet.
     pub(crate) fn begin_change_as(
         &self,
         ino: InodeNo,

@@ -1,21 +1,26 @@
 //! The inodes in memory: found by number, changed, counted, forgotten.
 //!
 //! ```text
-//!  read from the tree, or made --insert--> in memory --change--> dirty --close (a commit begins)--> frozen
-//!                                            |   ^                                                     |
-//!              evict_if_idle: forgotten <----+   `---------------- the commit is done -----------------'
-//!                   park_some: parked  <-----'
+//!  read from the tree, or made
+//!      |
+//!    insert --> in memory --change--> dirty --close (a commit begins)--> frozen
+//!               |  |  ^                                                    |
+//!               |  |  `---------------- the commit is done ---------------'
+//!               |  `--evict_if_idle--> forgotten
+//!               `-----park_some------> parked
 //! ```
 //!
-//! **Invariant:** an inode is marked dirty exactly while it is in the dirty set; `extra_bytes` is the sum of what the
-//! inodes in memory were last counted with; a directory counts the inodes in memory, or parked, whose home it is.
+//! **Invariant:** an inode is marked dirty exactly while it is in the dirty set; `extra_bytes` is
+//! the sum of what the inodes in memory were last counted with; a directory counts the inodes in
+//! memory, or parked, whose home it is.
 //!
-//! What an inode leads to is found one level up ([`crate::namespace::lookup`]): nothing is read from blocks here.
+//! What an inode leads to is found one level up ([`crate::namespace::lookup`]): nothing is read
+//! from blocks here.
 
 use crate::config::INODE_BYTES;
-use crate::namespace::inode::{Content, Home, Inode, RECORD_COPIES};
+use crate::namespace::inode::{Home, Inode, RECORD_COPIES};
 use crate::namespace::parking::Parking;
-use crate::{Error, InodeNo, Name, Result};
+use crate::{Error, InodeNo, Result};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::time::Instant;
 
@@ -129,7 +134,8 @@ impl Inodes {
         }
     }
 
-    /// Gives an inode another home. Answers the directory that it left, if it was in one: that may be idle now.
+    /// Gives an inode another home. Answers the directory that it left, if it was in one: that may
+    /// be idle now.
     pub(crate) fn rehome(&mut self, ino: InodeNo, home: Home) -> Result<Option<InodeNo>> {
         self.count_child(&home);
         let old = std::mem::replace(&mut self.change(ino)?.home, home);
@@ -160,8 +166,9 @@ impl Inodes {
         self.left_table.push(ino);
     }
 
-    /// Forgets an inode without references that the tree holds as it is, and then the directories above it. A dead one
-    /// joins the open epoch, whose commit frees its blocks. Answers whether one is dead.
+    /// Forgets an inode without references that the tree holds as it is, and then the directories
+    /// above it. A dead one joins the open epoch, whose commit frees its blocks. Answers whether
+    /// one is dead.
     pub(crate) fn evict_if_idle(&mut self, ino: InodeNo) -> bool {
         let mut next = Some(ino);
         while let Some(ino) = next.take() {
@@ -188,8 +195,8 @@ impl Inodes {
         false
     }
 
-    /// Looks at the inodes that came first: parks those that are not in use while there are too many, and forgets the
-    /// places in the order of those that left.
+    /// Looks at the inodes that came first: parks those that are not in use while there are too
+    /// many, and forgets the places in the order of those that left.
     pub(crate) fn park_some(&mut self) {
         let mut steps = self.parking.steps(self.bytes());
         // One that is parked is no step: a heavy inode takes the place of a hundred light ones.
@@ -227,7 +234,8 @@ impl Inodes {
         &mut self.parking
     }
 
-    /// Closes the open epoch: takes what changed in it, with the directories above, whose blocks change too.
+    /// Closes the open epoch: takes what changed in it, with the directories above, whose blocks
+    /// change too.
     pub(crate) fn close(&mut self) -> Changed {
         let mut rising: Vec<InodeNo> = self.dirty.iter().copied().collect();
         while let Some(ino) = rising.pop() {
@@ -253,7 +261,8 @@ impl Inodes {
         self.dirty.iter().copied()
     }
 
-    /// Changed files that were synced since this was asked last, and of which the log lacks little.
+    /// Changed files that were synced since this was asked last, and of which the log lacks
+    /// little.
     pub(crate) fn take_synced(&mut self) -> Vec<InodeNo> {
         let Self { map, dirty, .. } = self;
         let mut is_synced = |ino: &InodeNo| {
@@ -280,55 +289,6 @@ impl Inodes {
     /// Bytes of memory that all this takes, roughly.
     pub(crate) fn bytes(&self) -> u64 {
         self.map.len() as u64 * INODE_BYTES + self.extra_bytes + self.parking.bytes() as u64
-    }
-
-    /// Whether a directory is empty, with its open and frozen changes.
-    ///
-    /// # Errors
-    /// [`Error::NoEntry`], [`Error::NotDirectory`].
-    pub(crate) fn is_empty_dir(&self, ino: InodeNo) -> Result<bool> {
-        let inode = self.get(ino)?;
-        match &inode.content {
-            Content::Dir(_) => Ok(inode.meta.size == 0),
-            _ => Err(Error::NotDirectory),
-        }
-    }
-
-    /// Whether `ino` is `ancestor` or lies below it.
-    pub(crate) fn is_within(&self, mut ino: InodeNo, ancestor: InodeNo) -> bool {
-        loop {
-            if ino == ancestor {
-                return true;
-            }
-            match self.map.get(&ino).map(|inode| &inode.home) {
-                Some(Home::Entry { parent, .. }) => ino = *parent,
-                _ => return false,
-            }
-        }
-    }
-
-    /// The path of an inode, as far as it is known.
-    pub(crate) fn path_of(&self, ino: InodeNo) -> Vec<u8> {
-        let mut names = Vec::new();
-        let mut at = ino;
-        loop {
-            match self.map.get(&at).map(|inode| &inode.home) {
-                Some(Home::Entry { parent, key }) => {
-                    names.push(key.name.as_bytes());
-                    at = *parent;
-                }
-                Some(Home::Root) => break,
-                // Several names lead to it, or none, or the one that does is not in memory.
-                Some(Home::Table | Home::Orphan) | None => return format!("/(inode {ino})").into_bytes(),
-            }
-        }
-        let path = names.iter().rev();
-        path.flat_map(|name| [b"/".as_slice(), name].concat()).collect()
-    }
-
-    /// The path of a name in a directory.
-    pub(crate) fn path_in(&self, dir: InodeNo, name: &Name) -> Vec<u8> {
-        [self.path_of(dir).as_slice(), b"/", name.as_bytes()].concat()
     }
 }
 

@@ -6,6 +6,7 @@ use crate::damage::Table;
 use crate::engine::Engine;
 use crate::namespace::inode::{Child, Home, Inode};
 use crate::namespace::parking::Place;
+use crate::namespace::slots::Slots;
 use crate::namespace::view::{in_view, view_of};
 use crate::state::State;
 use crate::stored::name::DirKey;
@@ -192,6 +193,13 @@ impl Engine {
         }
         if let Ok(inode) = state.inodes.get_mut(ino) {
             inode.opens = inode.opens.saturating_sub(1);
+            if inode.opens == 0
+                && let Ok(dir) = inode.dir_mut()
+            {
+                // What comes and goes while it is closed is not noted: a later listing that went by
+                // these places would meet a name twice, or not at all.
+                dir.slots = Slots::default();
+            }
             state.evict_if_idle(ino);
         }
     }

@@ -1,4 +1,5 @@
-//! Whether the engine may change anything: it replays the log, runs, cannot be written, or is being closed.
+//! Whether the engine may change anything: it replays the log, runs, cannot be written, or is
+//! being closed.
 
 use crate::{Error, Result};
 
