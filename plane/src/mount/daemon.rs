@@ -82,8 +82,9 @@ fn spawn(args: &MountArgs) -> Result<Child> {
     let exe = std::env::current_exe().map_err(|error| Error::io("cannot find the program cairn", error))?;
     let mut command = Command::new(exe);
     command
-        .args(["mount", "--daemon-child", "--"])
+        .arg("mount")
         .args([&args.store, &args.dir])
+        .arg("--daemon-child")
         .current_dir("/")
         .env_remove("CAIRN_PASSPHRASE")
         .stdin(Stdio::piped())
