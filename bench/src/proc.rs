@@ -35,7 +35,7 @@ pub(crate) fn signal(pid: i32, signal: Signal) {
 /// Waits until none of these processes is left; whether that came true in time.
 pub(crate) fn wait_gone(pids: &[i32], limit: Duration) -> bool {
     let start = Instant::now();
-    // A zombie has ended: who reaps it is not our business.
+    // A zombie has ended: reaping it is left to its parent.
     let alive = |pid: &i32| fields(*pid).is_some_and(|f| f.first().is_some_and(|state| state != "Z"));
     while pids.iter().any(alive) {
         if start.elapsed() > limit {

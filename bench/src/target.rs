@@ -37,7 +37,7 @@ pub(crate) struct Target {
     pub(crate) issue: u32,
     /// The row it is about.
     pub(crate) row: &'static str,
-    /// Who is to reach it.
+    /// The system that is to reach it.
     system: &'static str,
     against: Against,
     wanted: f64,

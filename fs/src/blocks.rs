@@ -7,7 +7,8 @@
 //!                       drop_block --> names the commit will free or hand to a dead list
 //! ```
 //!
-//! A block never changes, so a cached one is right for ever; the cache is bounded in bytes and keyed by name.
+//! A block never changes, so a cached one is right for ever; the cache is bounded in bytes and
+//! keyed by name.
 
 mod ahead;
 mod cache;

@@ -1,5 +1,5 @@
-//! Scrubbing: every block of every kept version is read, verified and opened, and the tree held against what POSIX
-//! and the volume's own counters say.
+//! Scrubbing: every block of every kept version is read, verified and opened, and the tree held
+//! against what POSIX and the volume's own counters say.
 //!
 //! ```text
 //!  list names --> pin the newest version --> walk it (walk.rs, reading.rs), its tables and lists (tables.rs), snapshots;
@@ -8,8 +8,9 @@
 //!  listed, named by nothing, still there --> leaked
 //! ```
 //!
-//! The pin keeps commits from deleting what is being read, so a check runs beside writers. A volume that is not mounted is
-//! checked without writing: its last commit, and the blocks that the intent log names (logged.rs).
+//! The pin keeps commits from deleting what is being read, so a check runs beside writers. A volume
+//! that is not mounted is checked without writing: its last commit, and the blocks that the intent
+//! log names (logged.rs).
 
 mod copies;
 mod logged;
@@ -37,7 +38,8 @@ impl Engine {
     /// Verifies the whole volume as it is now, snapshots included, while others go on using it.
     ///
     /// # Errors
-    /// Only what keeps it from checking: a store that fails, a volume that cannot be committed. Damage is in the report.
+    /// Only what keeps it from checking: a store that fails, a volume that cannot be committed.
+    /// Damage is in the report.
     pub fn check(&self, progress: &dyn Fn(CheckProgress)) -> Result<CheckReport> {
         // Before the commit that the pin makes, which writes both anew.
         let copies = self.check_copies()?;
@@ -75,7 +77,8 @@ impl Engine {
         Ok(report)
     }
 
-    /// Walks what an older version names beside the newest one: what is published must be whole too.
+    /// Walks what an older version names beside the newest one: what is published must be whole
+    /// too.
     pub(crate) fn check_published(&self, walk: &mut Walk<'_>, version: Version) -> Result<()> {
         let path = format!("(published {})/", version.epoch).into_bytes();
         walk.seen.insert(digest(&version.root));

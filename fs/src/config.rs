@@ -20,8 +20,8 @@ pub(crate) fn inodes_in(bytes: u64) -> usize {
 /// How much memory the engine takes and how often it commits.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
-    /// Upper bound for dirty data (half of it), caches and inodes (a quarter each) together, without the store's own. What
-    /// inodes leave of theirs, dirty data may take.
+    /// Upper bound for dirty data (half of it), caches and inodes (a quarter each) together,
+    /// without the store's own. What inodes leave of theirs, dirty data may take.
     pub memory_bytes: u64,
     /// Idle inodes in memory that the kernel refers to; more are found again when they are needed.
     pub inodes_max: usize,
@@ -31,12 +31,13 @@ pub struct Config {
     pub workers: usize,
     /// Leaves of deleted files that one commit frees at most; the next ones go on with the rest.
     pub destroy_leaves: usize,
-    /// How long after a sync of the log the mark may come that says so; a kill before that leaves it to the next record.
+    /// How long after a sync of the log the mark may come that says so; a kill before that leaves
+    /// it to the next record.
     pub mark_delay: Duration,
     /// Refuse all changes; nothing at all is written to the store.
     pub read_only: bool,
-    /// If what was synced is lost, of the intent log or with a commit: go on, for writing too, with what comes before it.
-    /// Otherwise the volume is read-only then.
+    /// If what was synced is lost, of the intent log or with a commit: go on, for writing too, with
+    /// what comes before it. Otherwise the volume is read-only then.
     pub accept_log_loss: bool,
 }
 
@@ -55,7 +56,8 @@ impl Config {
             inodes_max: inodes_in(memory_bytes / INODES_SHARE),
             commit_interval: Duration::from_secs(5),
             workers,
-            // 4 GiB of records of the default size: the head's step, for which writers wait, stays below 50 ms.
+            // 4 GiB of records of the default size: the head's step, for which writers wait, stays
+            // below 50 ms.
             destroy_leaves: 1 << 15,
             // A busy log is marked a hundred times a second, at no cost that shows.
             mark_delay: Duration::from_millis(10),

@@ -1,4 +1,5 @@
-//! What is known to be damaged in the volume that is open: for `cairn status`, and so that a loss is never silent.
+//! What is known to be damaged in the volume that is open: for `cairn status`, and so that a loss
+//! is never silent.
 //!
 //! ```text
 //!  open    a damaged copy of what lies twice, tables      that could not be read --.
@@ -6,8 +7,9 @@
 //!  commit  links kept without reading, changes that could not be placed ----------'
 //! ```
 //!
-//! A volume goes on with what it can read; what it cannot read is noted here when it is met. Nothing of this is stored:
-//! damage that is still there is met again by the next mount, and `cairn check` finds all of it.
+//! A volume goes on with what it can read; what it cannot read is noted here when it is met.
+//! Nothing of this is stored: damage that is still there is met again by the next mount, and
+//! `cairn check` finds all of it.
 //!
 //! **Invariant:** each list is bounded, its count is not. The lock is taken alone, or last.
 
@@ -24,14 +26,15 @@ pub struct KnownDamage {
     pub tables: Vec<DamagedTable>,
     /// Operations of the intent log that were not done again.
     pub skipped: Notes,
-    /// Copies of head, header and commit block that were not whole when the volume was opened; the other one was.
+    /// Copies of head, header and commit block that were not whole when the volume was opened; the
+    /// other one was.
     pub copies: Vec<DamagedCopy>,
     /// Links that commits kept as they were, without reading what they lead to.
     pub kept: Notes,
     /// Changes that commits could not place: they are lost.
     pub lost: Notes,
-    /// Blocks that could be put on no list, and are kept though nothing may need them: space that only a repair gives
-    /// back.
+    /// Blocks that could be put on no list, and are kept though nothing may need them: space that
+    /// only a repair gives back.
     pub leaked_blocks: u64,
     /// Their stored bytes.
     pub leaked_bytes: u64,

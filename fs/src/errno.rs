@@ -20,7 +20,8 @@ impl From<&Error> for Errno {
             Error::TooManyLinks => Self::EMLINK,
             Error::TooLarge => Self::EFBIG,
             Error::NoXattr => Self::ENODATA,
-            // What setxattr(2) names for "no room for this attribute"; E2BIG is the kernel's own, above 64 KiB.
+            // What setxattr(2) names for "no room for this attribute"; E2BIG is the kernel's own,
+            // above 64 KiB.
             Error::XattrTooLarge | Error::NoSpace => Self::ENOSPC,
             Error::NotPermitted(_) => Self::EPERM,
             Error::Unsupported => Self::EOPNOTSUPP,
@@ -32,8 +33,8 @@ impl From<&Error> for Errno {
     }
 }
 
-/// The caller did nothing wrong: the bytes below are not the ones that were written, or cannot be had.
-/// Damage is `EIO`, never `EACCES` and never zeros.
+/// The caller did nothing wrong: the bytes below are not the ones that were written, or cannot be
+/// had. Damage is `EIO`, never `EACCES` and never zeros.
 fn of_merkle(error: &MerkleError) -> Errno {
     match error {
         MerkleError::Store(error) => of_store(error),

@@ -80,10 +80,12 @@ pub(crate) fn is_full(error: &Error) -> bool {
         || matches!(error, Error::Merkle(cairn_merkle::Error::Store(store)) if store.is_full())
 }
 
-/// What was durable and is lost, of the intent log or with it a commit: damaged, or cut by another hand.
+/// What was durable and is lost, of the intent log or with it a commit: damaged, or cut by another
+/// hand.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogLoss {
-    /// The newest commit that is known to be lost, with all that it held of what was logged and synced before.
+    /// The newest commit that is known to be lost, with all that it held of what was logged and
+    /// synced before.
     pub commit: Option<cairn_merkle::Epoch>,
     /// Records that are not replayed.
     pub records: u64,

@@ -1,4 +1,5 @@
-//! Each decoder of this crate as a function of bytes, for `tests/fuzz` (see [`cairn_merkle::fuzzing`]).
+//! Each decoder of this crate as a function of bytes, for `tests/fuzz` (see
+//! [`cairn_merkle::fuzzing`]).
 
 use crate::log::op::{Op, Part, Replayed, ReplayedPart, decode_record, encode_record};
 use crate::log::reach::Reach;
@@ -110,7 +111,8 @@ fn snapshot(data: &[u8]) {
     }
 }
 
-/// Rows of the list of held blocks, of the lists of dead ones and of the list of what repairs took away.
+/// Rows of the list of held blocks, of the lists of dead ones and of the list of what repairs took
+/// away.
 fn list_rows(data: &[u8]) {
     let Some(entry) = entry(data) else { return };
     if let Ok(row) = Row::decode(&entry) {
@@ -226,7 +228,8 @@ fn access_list(data: &[u8]) {
     );
 }
 
-/// A path, the state in the commit, then bodies of nodes. All of it opens: what is searched is what the input says.
+/// A path, the state in the commit, then bodies of nodes. All of it opens: what is searched is what
+/// the input says.
 fn verify_proof(data: &[u8]) {
     let [path, state, nodes @ ..] = &parts(data)[..] else {
         return;
@@ -442,7 +445,8 @@ fn access_list_seeds() -> Vec<Vec<u8>> {
 }
 
 fn verify_proof_seeds() -> Vec<Vec<u8>> {
-    // The root directory is the tree of node 0: a file, one that claims to be huge, and a name of the hard-link table.
+    // The root directory is the tree of node 0: a file, one that claims to be huge, and a name of
+    // the hard-link table.
     let [file, _, _, directory, _] = &records()[..] else {
         return Vec::new();
     };

@@ -8,7 +8,8 @@
 //!                                           `-- life, check, repair after a crash, and for certainty
 //! ```
 //!
-//! The crate knows no RocksDB, and its engine no time of day: blocks go through [`cairn_merkle::BlockStore`], times come with each call.
+//! The crate knows no RocksDB, and its engine no time of day: blocks go through
+//! [`cairn_merkle::BlockStore`], times come with each call.
 
 mod blocks;
 mod check;

@@ -4,11 +4,12 @@
 //! kernel --> fuser today, another transport tomorrow --> Operations --> Engine
 //! ```
 //!
-//! No type of the transport appears here. Every method may be called from many threads at once and may block.
+//! No type of the transport appears here. Every method may be called from many threads at once and
+//! may block.
 //!
-//! The kernel checks permissions (`default_permissions`), so no method has to. What it leaves to us, because
-//! `HANDLE_KILLPRIV_V2` is on and `DONT_MASK` is set: dropping set-id bits, and the umask, which counts only
-//! where the parent has no default ACL.
+//! The kernel checks permissions (`default_permissions`), so no method has to. What it leaves to
+//! us, because `HANDLE_KILLPRIV_V2` is on and `DONT_MASK` is set: dropping set-id bits, and the
+//! umask, which counts only where the parent has no default ACL.
 
 use crate::{
     Access, Attr, Caller, DirCookie, DirEntry, Fallocate, InodeNo, Kind, Name, RenameMode, Result, Seek,
@@ -21,10 +22,10 @@ pub type SyncDone = Box<dyn FnOnce(Result<()>) + Send>;
 
 /// The filesystem as the kernel sees it.
 ///
-/// [`lookup`](Self::lookup), [`retain`](Self::retain), [`mknod`](Self::mknod), [`mkdir`](Self::mkdir),
-/// [`symlink`](Self::symlink) and [`link`](Self::link) each count one reference of the kernel to the inode they
-/// answer with; [`forget`](Self::forget) gives references back. An inode with references or open files stays
-/// usable after its last name is gone.
+/// [`lookup`](Self::lookup), [`retain`](Self::retain), [`mknod`](Self::mknod),
+/// [`mkdir`](Self::mkdir), [`symlink`](Self::symlink) and [`link`](Self::link) each count one
+/// reference of the kernel to the inode they answer with; [`forget`](Self::forget) gives references
+/// back. An inode with references or open files stays usable after its last name is gone.
 pub trait Operations: Send + Sync + 'static {
     /// Finds a name. Counts one reference.
     fn lookup(&self, parent: InodeNo, name: &Name) -> Result<Attr>;
@@ -34,8 +35,9 @@ pub trait Operations: Send + Sync + 'static {
     fn parent(&self, ino: InodeNo) -> Result<InodeNo>;
     /// `stat`.
     fn getattr(&self, ino: InodeNo) -> Result<Attr>;
-    /// `chmod`, `chown`, `truncate`, `utimensat`, and the times that the kernel's writeback cache owns.
-    /// A change of owner or size drops file capabilities, and set-id bits as [`Caller::set_id`] says; directories have none.
+    /// `chmod`, `chown`, `truncate`, `utimensat`, and the times that the kernel's writeback cache
+    /// owns. A change of owner or size drops file capabilities, and set-id bits as
+    /// [`Caller::set_id`] says; directories have none.
     fn setattr(&self, ino: InodeNo, set: SetAttr, caller: Caller) -> Result<Attr>;
     /// Creates anything but a directory or a symbolic link. Counts one reference.
     fn mknod(
@@ -69,8 +71,8 @@ pub trait Operations: Send + Sync + 'static {
     ) -> Result<()>;
     /// Target of a symbolic link.
     fn readlink(&self, ino: InodeNo) -> Result<Vec<u8>>;
-    /// Up to `count_max` entries after a cookie; an empty answer is the end. Cookies of entries are at least 16.
-    /// Counts no references, whatever `with_attr` says.
+    /// Up to `count_max` entries after a cookie; an empty answer is the end. Cookies of entries are
+    /// at least 16. Counts no references, whatever `with_attr` says.
     fn readdir(
         &self,
         ino: InodeNo,
@@ -78,29 +80,33 @@ pub trait Operations: Send + Sync + 'static {
         count_max: usize,
         with_attr: bool,
     ) -> Result<Vec<DirEntry>>;
-    /// Counts one reference to an entry that is about to be handed to the kernel; `None` if its attributes cannot be read.
+    /// Counts one reference to an entry that is about to be handed to the kernel; `None` if its
+    /// attributes cannot be read.
     fn retain(&self, parent: InodeNo, entry: &DirEntry) -> Result<Option<Attr>>;
-    /// An open file or directory keeps its inode, and a directory the places of its names. Opening what cannot change for
-    /// writing is refused.
+    /// An open file or directory keeps its inode, and a directory the places of its names. Opening
+    /// what cannot change for writing is refused.
     fn open_file(&self, ino: InodeNo, access: Access) -> Result<()>;
     /// Ends one [`open_file`](Self::open_file).
     fn release(&self, ino: InodeNo);
     /// Reads; shorter than `len` only at the end of the file.
     fn read(&self, ino: InodeNo, offset: u64, len: usize) -> Result<Buffer>;
-    /// The same, if it takes no wait for a device: for a transport's thread that must not block. `None` says nothing.
+    /// The same, if it takes no wait for a device: for a transport's thread that must not block.
+    /// `None` says nothing.
     fn read_now(&self, ino: InodeNo, offset: u64, len: usize) -> Option<Buffer> {
         self.read(ino, offset, len).ok()
     }
-    /// The same, if it is a small part of a unit; `None` says nothing. It waits for a device. Whether the unit is read as a
-    /// whole next is for the caller to know (`rest_follows`).
+    /// The same, if it is a small part of a unit; `None` says nothing. It waits for a device.
+    /// Whether the unit is read as a whole next is for the caller to know (`rest_follows`).
     fn read_part(&self, ino: InodeNo, offset: u64, len: usize, rest_follows: bool) -> Option<Buffer> {
         let _ = (ino, offset, len, rest_follows);
         None
     }
-    /// Unit that a read opens as a whole, in bytes: what else it holds may be handed to the kernel at little cost.
+    /// Unit that a read opens as a whole, in bytes: what else it holds may be handed to the kernel
+    /// at little cost.
     fn read_unit(&self) -> usize;
-    /// Writes all of `bytes`. `unprivileges`: drops file capabilities, and set-id bits as [`Caller::set_id`] says, as a write
-    /// does; the kernel's cache writes back what has done so before.
+    /// Writes all of `bytes`. `unprivileges`: drops file capabilities, and set-id bits as
+    /// [`Caller::set_id`] says, as a write does; the kernel's cache writes back what has done so
+    /// before.
     fn write(
         &self,
         ino: InodeNo,
@@ -111,14 +117,15 @@ pub trait Operations: Send + Sync + 'static {
     ) -> Result<()>;
     /// Makes a file or a directory durable, together with every earlier change of names.
     fn fsync(&self, ino: InodeNo, data_only: bool) -> Result<()>;
-    /// As [`fsync`](Self::fsync), with the answer through `done`, from whichever thread ends it: another one than the
-    /// caller's, if that is `wanted` for something else.
+    /// As [`fsync`](Self::fsync), with the answer through `done`, from whichever thread ends it:
+    /// another one than the caller's, if that is `wanted` for something else.
     fn fsync_then(&self, ino: InodeNo, data_only: bool, wanted: bool, done: SyncDone) {
         let _ = wanted;
         done(self.fsync(ino, data_only));
     }
-    /// Whether an fsync would wait for no more than one write of the device. A transport may then call
-    /// [`fsync_then`](Self::fsync_then) where it should not block for long; a wrong guess costs time and nothing else.
+    /// Whether an fsync would wait for no more than one write of the device. A transport may then
+    /// call [`fsync_then`](Self::fsync_then) where it should not block for long; a wrong guess
+    /// costs time and nothing else.
     fn fsync_is_short(&self, ino: InodeNo) -> bool {
         let _ = ino;
         false
@@ -127,7 +134,8 @@ pub trait Operations: Send + Sync + 'static {
     fn fallocate(&self, ino: InodeNo, mode: Fallocate, offset: u64, len: u64, caller: Caller) -> Result<()>;
     /// `SEEK_DATA` and `SEEK_HOLE`.
     fn seek(&self, ino: InodeNo, offset: u64, whence: Seek) -> Result<u64>;
-    /// Copies a range and says how much of it. Drops file capabilities and set-id bits of the target as a write does.
+    /// Copies a range and says how much of it. Drops file capabilities and set-id bits of the
+    /// target as a write does.
     fn copy_range(
         &self,
         from: InodeNo,

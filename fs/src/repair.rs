@@ -6,11 +6,13 @@
 //!                          --> one commit: the tree, what is gone (stored/repairs.rs), and the blocks that nothing names are freed
 //! ```
 //!
-//! A file of which bytes are lost never stays under its name, where it would pass for whole. What is damaged of a snapshot
-//! costs the whole snapshot, for a snapshot never changes. A published version is not touched: it could not be verified any more.
+//! A file of which bytes are lost never stays under its name, where it would pass for whole. What
+//! is damaged of a snapshot costs the whole snapshot, for a snapshot never changes. A published
+//! version is not touched: it could not be verified any more.
 //!
-//! **Invariant:** a repair is one commit. A crash leaves the version before it or the one it makes. The lock is held from
-//! the walk to the commit, and nothing is logged: what a repair does cannot be replayed on another tree.
+//! **Invariant:** a repair is one commit. A crash leaves the version before it or the one it makes.
+//! The lock is held from the walk to the commit, and nothing is logged: what a repair does cannot
+//! be replayed on another tree.
 
 mod lists;
 mod marks;
@@ -36,8 +38,9 @@ pub struct RepairReport {
 }
 
 impl Engine {
-    /// Takes away what cannot be read, so that a check finds the volume whole, and lists it in the version this makes;
-    /// and frees the blocks that nothing names. The volume is not used meanwhile. With nothing to do, does nothing.
+    /// Takes away what cannot be read, so that a check finds the volume whole, and lists it in the
+    /// version this makes; and frees the blocks that nothing names. The volume is not used
+    /// meanwhile. With nothing to do, does nothing.
     ///
     /// # Errors
     /// [`Error::ReadOnly`], [`Error::NoSpace`], a store that fails: then the volume is as it was.

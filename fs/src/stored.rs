@@ -1,4 +1,5 @@
-//! What lies in blocks: the encodings of records, of a volume's state, and of the rows of its tables.
+//! What lies in blocks: the encodings of records, of a volume's state, and of the rows of its
+//! tables.
 //!
 //! Nothing here reads a block or knows an engine: bytes in, values out, and back.
 

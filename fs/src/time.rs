@@ -1,7 +1,8 @@
 //! Points in time.
 
-/// Nanoseconds since the epoch; negative before 1970. Holds whatever the kernel's times say, whose seconds have 64 bits:
-/// with its writeback cache it shows a time as it was set, so nothing may be cut off here.
+/// Nanoseconds since the epoch; negative before 1970. Holds whatever the kernel's times say, whose
+/// seconds have 64 bits: with its writeback cache it shows a time as it was set, so nothing may be
+/// cut off here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time(pub i128);
 

@@ -1,7 +1,7 @@
 //! The words of POSIX as types: what a caller asks with and is answered with.
 //!
-//! Everything is checked when it is made, so that nothing deeper in the crate checks again: a [`Name`] has no
-//! slash and fits, an [`InodeNo`] is not an offset.
+//! Everything is checked when it is made, so that nothing deeper in the crate checks again: a
+//! [`Name`] has no slash and fits, an [`InodeNo`] is not an offset.
 
 use crate::time::Time;
 use std::fmt;
@@ -36,7 +36,8 @@ impl Name {
     /// Checks a name.
     ///
     /// # Errors
-    /// [`crate::Error::NameTooLong`] above 255 bytes, [`crate::Error::Invalid`] for anything else that is no name.
+    /// [`crate::Error::NameTooLong`] above 255 bytes, [`crate::Error::Invalid`] for anything else
+    /// that is no name.
     pub fn new(bytes: &[u8]) -> crate::Result<Self> {
         if bytes.len() > Self::MAX {
             return Err(crate::Error::NameTooLong);
@@ -130,8 +131,9 @@ pub struct SetAttr {
     pub mtime: Option<Time>,
     /// New change time (the kernel owns it under the writeback cache).
     pub ctime: Option<Time>,
-    /// The kernel names nothing but perhaps the time of change: that is a `chown` to nobody, which drops set-id bits as
-    /// every other. Or, of a regular file and without the time, that the caller is about to change its bytes.
+    /// The kernel names nothing but perhaps the time of change: that is a `chown` to nobody, which
+    /// drops set-id bits as every other. Or, of a regular file and without the time, that the
+    /// caller is about to change its bytes.
     pub names_nothing: bool,
 }
 
@@ -147,7 +149,8 @@ pub enum SetIdBits {
     Drop,
 }
 
-/// Who asks, and when: the engine does not read the time of day itself, so that a log replays exactly.
+/// The caller and the time: the engine does not read the time of day itself, so that a log replays
+/// exactly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caller {
     /// Effective user.
@@ -160,7 +163,8 @@ pub struct Caller {
     pub now: Time,
     /// Set-id bits that stay on a file it changes.
     pub set_id: SetIdBits,
-    /// The kernel stamps changes of a file's bytes by its own clock, and tells the times by `setattr`.
+    /// The kernel stamps changes of a file's bytes by its own clock, and tells the times by
+    /// `setattr`.
     pub kernel_stamps: bool,
 }
 

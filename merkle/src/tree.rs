@@ -21,7 +21,7 @@ pub trait NodeSource {
     /// The node `link` leads to, verified and opened.
     fn node(&self, link: &Link) -> Result<Arc<Node>>;
 
-    /// One of the nodes that lie side by side below another. Who comes for one often comes for
+    /// One of the nodes that lie side by side below another. A reader of one often comes for
     /// those beside it: a source may read them together.
     fn node_among(&self, siblings: &[Link], at: usize) -> Result<Arc<Node>> {
         self.node(&siblings[at])

@@ -1,10 +1,12 @@
-//! Which anchor a volume has: the command line's words for it, and the one place that picks an implementation.
+//! Which anchor a volume has: the command line's words for it, and the one place that picks an
+//! implementation.
 //!
 //! ```text
 //!  --anchor file:PATH --Spec--> open(volume) --> Arc<dyn Anchor> --> freshness.rs (mount), publish.rs, challenge.rs
 //! ```
 //!
-//! To add a kind: a variant of [`Spec`], a line in [`Spec::parse`], one in [`Spec`]'s `Display`, and one in [`open`].
+//! To add a kind: a variant of [`Spec`], a line in [`Spec::parse`], one in [`Spec`]'s `Display`,
+//! and one in [`open`].
 
 pub(crate) mod challenge;
 pub(crate) mod file;

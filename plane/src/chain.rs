@@ -8,8 +8,8 @@
 //!      `--> party: a transaction that is final   `--> standing: one final block, and what of it is trouble
 //! ```
 //!
-//! Everything a command needs to know stands in one configuration file ([`cairn_chain::Config`]) and on chain. Keys come
-//! from files, never from arguments.
+//! Everything a command needs to know stands in one configuration file ([`cairn_chain::Config`])
+//! and on chain. Keys come from files, never from arguments.
 
 mod amount;
 mod deploy;
@@ -73,7 +73,8 @@ pub(crate) fn verify(args: &VerifyArgs, out: &Output) -> Result<()> {
     apart(verify::verify(args, out))
 }
 
-/// The publisher's checks have a table of codes of their own: a key that is wrong is not a volume that is stale.
+/// The publisher's checks have a table of codes of their own: a key that is wrong is not a volume
+/// that is stale.
 fn apart<T>(result: Result<T>) -> Result<T> {
     result.map_err(|error| match error {
         error @ (Error::Trouble { .. } | Error::Usage(_)) => error,

@@ -159,8 +159,8 @@ pub(crate) enum Command {
         Ends with 0 if the proof holds, whichever of the two it proves; 4 if it does not; 16 if it is under another root."
     )]
     VerifyProof(VerifyProofArgs),
-    /// Verify the version that the chain names against a store or a CAR: without a key every hash and link, with one
-    /// every path
+    /// Verify the version that the chain names against a store or a CAR: without a key every hash
+    /// and link, with one every path
     #[command(after_help = "Examples:\n  cairn verify /srv/store --config chain.toml\n  \
         cairn verify backup.car --config chain.toml --key-file /etc/cairn/volume.key\n\n\
         Ends with the codes of `cairn chain status`, 9 if something was altered and 10 if a block is missing.")]
@@ -204,10 +204,12 @@ pub(crate) struct CheckArgs {
     pub(crate) place: PlaceArgs,
     #[command(flatten)]
     pub(crate) version: VersionArgs,
-    /// Make the volume in a store whole again by taking away what cannot be read, and list what is gone
+    /// Make the volume in a store whole again by taking away what cannot be read, and list what is
+    /// gone
     ///
-    /// First put back from a copy of the store what you can. It shows what is damaged, and asks. Files that lost bytes move to
-    /// /lost+found, with holes; the volume keeps a list of all that is gone.
+    /// First put back from a copy of the store what you can. It shows what is damaged, and asks.
+    /// Files that lost bytes move to /lost+found, with holes; the volume keeps a list of all that
+    /// is gone.
     #[arg(long)]
     pub(crate) repair: bool,
     /// Repair without asking

@@ -11,8 +11,8 @@ pub(crate) fn now() -> Time {
     )
 }
 
-/// `2026-11-23 14:18:00` in UTC, without a crate for it: days to a civil date as in Howard Hinnant's
-/// "chrono-compatible low-level date algorithms".
+/// `2026-11-23 14:18:00` in UTC, without a crate for it: days to a civil date as in Howard
+/// Hinnant's "chrono-compatible low-level date algorithms".
 pub(crate) fn date(seconds: i64) -> String {
     let (days, rest) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
     let days = days + 719_468;

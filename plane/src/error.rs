@@ -1,7 +1,7 @@
 //! What a command can fail with, and the exit code each failure has.
 //!
-//! **Invariant:** every message names the thing concerned and, where there is one, the remedy. The codes are part
-//! of the command's contract: `docs/operations.md` lists them, scripts rely on them.
+//! **Invariant:** every message names the thing concerned and, where there is one, the remedy. The
+//! codes are part of the command's contract: `docs/operations.md` lists them, scripts rely on them.
 
 use serde::{Deserialize, Serialize};
 use std::io;

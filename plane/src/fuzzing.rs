@@ -1,5 +1,6 @@
-//! Each decoder of this crate as a function of bytes, for `tests/fuzz.sh` (see [`cairn_merkle::fuzzing`]). A build by that
-//! script is the fuzzer itself: nothing can use a command from outside.
+//! Each decoder of this crate as a function of bytes, for `tests/fuzz.sh` (see
+//! [`cairn_merkle::fuzzing`]). A build by that script is the fuzzer itself: nothing can use a
+//! command from outside.
 
 use crate::mount::control::{Answer, Request};
 use crate::mount::state::Record;
@@ -53,7 +54,8 @@ mod fuzzer {
     libfuzzer_sys::fuzz_target!(init: { LazyLock::force(&TARGET); }, |input: &[u8]| (TARGET.run)(input));
 }
 
-/// One line of JSON, which has many encodings: it must mean the same when it is encoded and decoded again.
+/// One line of JSON, which has many encodings: it must mean the same when it is encoded and decoded
+/// again.
 fn again<T: Serialize + DeserializeOwned>(data: &[u8]) {
     if let Ok(decoded) = serde_json::from_slice::<T>(data) {
         let text = serde_json::to_string(&decoded).ok();

@@ -8,8 +8,9 @@
 //!                            `-- publish, challenge  while it runs
 //! ```
 //!
-//! This crate is the one place that picks implementations: RocksDB for the store, key files and passphrases for
-//! keys. **Invariant:** no crate uses this one, and no filesystem logic lives in it.
+//! This crate is the one place that picks implementations: RocksDB for the store, key files and
+//! passphrases for keys. **Invariant:** no crate uses this one, and no filesystem logic lives in
+//! it.
 #![cfg_attr(cairn_fuzz, no_main, allow(dead_code, unused_imports, unsafe_code))]
 
 mod anchor;

@@ -1,4 +1,5 @@
-//! Volumes that are not mounted: made, looked into, verified, with and without the key: audits, exports and imports, proofs, and volumes read from a CAR.
+//! Volumes that are not mounted: made, looked into, verified, with and without the key: audits,
+//! exports and imports, proofs, and volumes read from a CAR.
 //!
 //! ```text
 //!  a store directory, or a CAR (over other CARs) --Place--> blocks, and the root of one version

@@ -46,7 +46,8 @@ impl Output {
         writeln!(std::io::stdout(), "{text}").map_err(|error| Error::io("cannot print the answer", error))
     }
 
-    /// For commands that have nothing to tell but that it is done: silent for people's scripts, an object for others.
+    /// For commands that have nothing to tell but that it is done: silent for people's scripts, an
+    /// object for others.
     pub(crate) fn done(&self, what: &str, place: &Path) -> Result<()> {
         if self.json {
             self.show(

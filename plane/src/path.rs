@@ -4,7 +4,8 @@
 //!  /srv/store --> "/srv/store"        /srv/caf\xe9 --> [47, 115, 114, 118, 47, 99, 97, 102, 233]
 //! ```
 //!
-//! For fields: `#[serde(with = "crate::path")]`, on a path, on one that may be absent, on a list of them.
+//! For fields: `#[serde(with = "crate::path")]`, on a path, on one that may be absent, on a list of
+//! them.
 
 use crate::error::{Error, Result};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};

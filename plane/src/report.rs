@@ -1,4 +1,5 @@
-//! What commands answer with: the same structures go over the control socket, out as JSON, and into words.
+//! What commands answer with: the same structures go over the control socket, out as JSON, and into
+//! words.
 
 mod anchor;
 mod check;

@@ -1,4 +1,5 @@
-//! The commands of publisher and provider, from a contract's deployment to a volume's end, on a chain of the test's own.
+//! The commands of publisher and provider, from a contract's deployment to a volume's end, on a
+//! chain of the test's own.
 
 #![allow(clippy::unwrap_used)] // Helpers of tests, outside of test functions.
 

@@ -1,5 +1,6 @@
-//! Keys in the memory of a running `cairn`: one copy, in a locked page that is in no dump, and no trace of how it came
-//! there. Needs root, to read the memory of a process that keeps others out; the daemon needs /dev/fuse.
+//! Keys in the memory of a running `cairn`: one copy, in a locked page that is in no dump, and no
+//! trace of how it came there. Needs root, to read the memory of a process that keeps others out;
+//! the daemon needs /dev/fuse.
 
 #![allow(clippy::unwrap_used)] // Helpers of tests, outside of test functions.
 
@@ -242,7 +243,8 @@ fn work_and_examine(place: &Place, key: [u8; 32]) {
     place.examine(pid, key);
     place.run("snapshot destroy mnt s", "");
     place.run("umount mnt", "");
-    // A process that has ended may still have an entry, until its parent asks how it ended: without memory.
+    // A process that has ended may still have an entry, until its parent asks how it ended: without
+    // memory.
     let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
     assert!(maps.is_empty(), "the daemon has ended: {maps}");
 }

@@ -52,7 +52,7 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 pub(crate) const DIR: &str = "packs";
 /// Packs kept open.
 const OPEN_MAX: usize = 128;
-/// Blocks from here on are read past the page cache: who asked keeps them, and the copy costs more
+/// Blocks from here on are read past the page cache: the caller keeps them, and the copy costs more
 /// than the read ahead saves.
 const DIRECT_BYTES_MIN: usize = 64 << 10;
 /// Bytes of neighbours read at once, and buffers for that kept for reuse.
@@ -168,7 +168,7 @@ impl Packs {
         self.appender.sync()
     }
 
-    /// Grows with each punch: who reads a place that was looked up before it grew must look again.
+    /// Grows with each punch: a reader of a place that was looked up before it grew must look again.
     pub(crate) fn punches(&self) -> u64 {
         self.punches.load(SeqCst)
     }

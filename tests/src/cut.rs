@@ -8,7 +8,8 @@
 //!                                            `--hook--> each event of the recovery x seeds --> open: the same tree
 //! ```
 //!
-//! An operation that was cut off may have happened or not; one that was acknowledged is held to its word.
+//! An operation that was cut off may have happened or not; one that was acknowledged is held to its
+//! word.
 
 use crate::compare::require;
 use crate::history::History;
@@ -48,8 +49,8 @@ struct Cut {
     inos: Arc<BTreeMap<Ino, InodeNo>>,
 }
 
-/// Does `ops` on `runner`, cuts the power at every event of the store, and requires that each volume found is whole.
-/// Answers how many cuts there were.
+/// Does `ops` on `runner`, cuts the power at every event of the store, and requires that each
+/// volume found is whole. Answers how many cuts there were.
 ///
 /// # Panics
 /// If one is not, or if engine and model differ before; names operation, event and seed.

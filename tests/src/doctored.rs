@@ -1,4 +1,5 @@
-//! A store in which one copy of head, header or commit block was altered, until the next swap of the head writes both.
+//! A store in which one copy of head, header or commit block was altered, until the next swap of
+//! the head writes both.
 
 use bytes::Bytes;
 use cairn_merkle::clear::HeadClaim;

@@ -5,8 +5,9 @@
 //!  file f:    commit or fsync(f) ----o-----o----> now     one of these contents, each file for itself
 //! ```
 //!
-//! An fsync of anything makes all earlier changes of names and attributes durable. It makes the bytes durable only of
-//! the file it was called on; those of other files may be at their last durable state or at any later one.
+//! An fsync of anything makes all earlier changes of names and attributes durable. It makes the
+//! bytes durable only of the file it was called on; those of other files may be at their last
+//! durable state or at any later one.
 
 use crate::model::{Ino, Model};
 use crate::tree::{Dump, dump_model, model_firsts};
@@ -54,8 +55,9 @@ impl History {
         self.note(model);
     }
 
-    /// The state of the model that a tree found after a power cut stands for, or the reason why there is none.
-    /// States that look alike are told apart by `fits`, which knows the inode numbers.
+    /// The state of the model that a tree found after a power cut stands for, or the reason why
+    /// there is none. States that look alike are told apart by `fits`, which knows the inode
+    /// numbers.
     pub fn find(&self, found: &Dump, fits: &dyn Fn(&Model) -> Result<(), String>) -> Result<Model, String> {
         let mut reason = String::from("no state");
         for state in self.states.iter().rev() {

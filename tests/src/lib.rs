@@ -1,4 +1,5 @@
-//! One independent definition of what a filesystem does, and the machinery to hold the engine against it.
+//! One independent definition of what a filesystem does, and the machinery to hold the engine
+//! against it.
 //!
 //! ```text
 //!  Dice(seed) --> Op --> Runner --> cairn_fs::Engine over a CrashStore --dump--> Tree --.
@@ -7,7 +8,8 @@
 //!                           `-----> History: which trees a power cut may leave
 //! ```
 //!
-//! Nothing here reads a clock or draws randomness but through a seed, so a failure prints what replays it.
+//! Nothing here reads a clock or draws randomness but through a seed, so a failure prints what
+//! replays it.
 
 pub mod doctored;
 pub mod history;

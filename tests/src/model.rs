@@ -1,7 +1,8 @@
 //! A filesystem as plain maps and bytes: the independent definition of right.
 //!
-//! It is written from POSIX and `rename(2)`, never from the engine, and does each thing in the most obvious way.
-//! Holes are zero bytes. Inodes are shared between copies until one of them changes, so keeping old states is cheap.
+//! It is written from POSIX and `rename(2)`, never from the engine, and does each thing in the most
+//! obvious way. Holes are zero bytes. Inodes are shared between copies until one of them changes,
+//! so keeping old states is cheap.
 
 use cairn_fs::{Error, Fallocate, Kind, Name, RenameMode, Result, Time, XattrMode};
 use std::collections::BTreeMap;

@@ -3,7 +3,8 @@
 use cairn_merkle::{BlockStore, Cid, Codec, Version, node_links};
 use std::collections::BTreeSet;
 
-/// Walks everything that `version` names, and requires that all of it is there and is what its name says.
+/// Walks everything that `version` names, and requires that all of it is there and is what its name
+/// says.
 ///
 /// # Errors
 /// The first block that is not.

@@ -9,10 +9,12 @@ const COMPARE_EVERY: usize = 16;
 /// How many shorter lists are tried before the shortest so far is printed.
 const SHRINKS_MAX: usize = 400;
 
-/// Does `ops` on a new volume, and panics with a short list of operations if engine and model differ.
+/// Does `ops` on a new volume, and panics with a short list of operations if engine and model
+/// differ.
 ///
 /// # Panics
-/// If they differ: `origin` is printed with the index of the operation, so that it can be run again.
+/// If they differ: `origin` is printed with the index of the operation, so that it can be run
+/// again.
 pub fn replay(origin: &str, ops: &[Op]) {
     let Err((index, why)) = run(ops) else { return };
     let short = shrink(ops[..=index].to_vec());

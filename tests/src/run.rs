@@ -213,7 +213,8 @@ impl Runner {
         }
     }
 
-    /// Notes a new inode of the engine's under the model's number, and gives back the reference it came with.
+    /// Notes a new inode of the engine's under the model's number, and gives back the reference it
+    /// came with.
     pub(crate) fn adopt(&mut self, ino: Ino, attr: &cairn_fs::Attr) -> Outcome {
         self.engine.forget(attr.ino, 1);
         let reused = self.inos.values().any(|known| *known == attr.ino);
@@ -345,7 +346,8 @@ impl Runner {
         self.check()
     }
 
-    /// Times and inode numbers are the engine's to say after a crash: which of the allowed states it chose is open.
+    /// Times and inode numbers are the engine's to say after a crash: which of the allowed states
+    /// it chose is open.
     fn adopt_after_crash(&mut self) -> Outcome {
         let paths = crate::tree::model_firsts(&self.model);
         self.inos.clear();

@@ -50,7 +50,8 @@ pub fn closed() -> Copy {
     Copy::of(&*store)
 }
 
-/// `base`, mounted and cut off after each of [`LOGGED`] was fsynced, with more of it changed than was committed.
+/// `base`, mounted and cut off after each of [`LOGGED`] was fsynced, with more of it changed than
+/// was committed.
 pub fn crashed(base: &Copy) -> Copy {
     cut_off(base, 0)
 }

@@ -29,7 +29,8 @@ pub fn fsync(path: &[u8]) -> Op {
     Op::Fsync(at(path))
 }
 
-/// Contents of every shape a file has: inline, one leaf, an index; written in parts and in whole records.
+/// Contents of every shape a file has: inline, one leaf, an index; written in parts and in whole
+/// records.
 fn contents() -> Vec<Op> {
     vec![
         create(&[0]),
@@ -58,7 +59,8 @@ fn contents() -> Vec<Op> {
     ]
 }
 
-/// Names: links, renames over something, attributes, files that lose their last name while they are open.
+/// Names: links, renames over something, attributes, files that lose their last name while they are
+/// open.
 fn names() -> Vec<Op> {
     vec![
         Op::Link(vec![0], vec![1, 2]),

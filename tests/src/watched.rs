@@ -49,7 +49,8 @@ impl<S> Watched<S> {
         }
     }
 
-    /// The next swap of the head happens, but is answered with an error, as when a connection breaks.
+    /// The next swap of the head happens, but is answered with an error, as when a connection
+    /// breaks.
     pub fn lose_next_swap(&self) {
         self.loses_swap.store(true, Ordering::Relaxed);
     }

@@ -1,5 +1,5 @@
-//! Head, header and commit block lie twice: whichever copy is damaged, the volume opens for writing with all it holds,
-//! the damage is named, and the next commit has both whole again.
+//! Head, header and commit block lie twice: whichever copy is damaged, the volume opens for writing
+//! with all it holds, the damage is named, and the next commit has both whole again.
 
 use bytes::Bytes;
 use cairn_fs::{Config, Engine, InodeNo, Opening, Result, Time};

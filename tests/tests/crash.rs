@@ -28,8 +28,8 @@ fn a_cut_at_any_write_leaves_the_last_commit_and_a_prefix_of_the_log() {
     assert!(cuts > 60, "the workload writes a lot: {cuts}");
 }
 
-/// A commit of more than 4 MiB is put in several batches and synced before the head; an fsync of more than 1 MiB
-/// seals records.
+/// A commit of more than 4 MiB is put in several batches and synced before the head; an fsync of
+/// more than 1 MiB seals records.
 #[test]
 fn a_cut_in_a_large_commit_or_fsync_leaves_no_less() {
     const RECORD: u64 = 1 << 20;
@@ -175,8 +175,8 @@ fn require_file(dump: &Dump, name: &str, bytes: &[u8]) -> Result<(), String> {
     }
 }
 
-/// While a commit writes epoch n, an fsync appends to the log of epoch n + 1: until the head moves, replay must go
-/// over both epochs, and after that over the second alone.
+/// While a commit writes epoch n, an fsync appends to the log of epoch n + 1: until the head moves,
+/// replay must go over both epochs, and after that over the second alone.
 #[test]
 fn what_is_fsynced_while_a_commit_is_under_way_survives_a_cut_at_any_point() {
     let store = Arc::new(CrashStore::new());

@@ -185,7 +185,8 @@ fn reader(store: Arc<dyn BlockStore>) -> Result<Arc<Engine>> {
     Engine::open(store, key, config, Time(50))
 }
 
-/// Some of everything that is done to files every day. What succeeds is in the model; what fails fails for damage.
+/// Some of everything that is done to files every day. What succeeds is in the model; what fails
+/// fails for damage.
 struct Work<'a> {
     engine: &'a Engine,
     model: Model,
@@ -363,7 +364,8 @@ impl Sample {
             .filter(|(_, needed)| needed.contains(&cid))
             .map(|(path, _)| path.clone())
             .collect();
-        // A name that is new or moved lies beside others, in the leaf of one of them or in a file that was moved.
+        // A name that is new or moved lies beside others, in the leaf of one of them or in a file
+        // that was moved.
         let known: BTreeSet<String> = self.needed.keys().cloned().collect();
         move |path: &str| hit.contains(path) || !known.contains(path) && !hit.is_empty()
     }
@@ -487,7 +489,8 @@ fn a_block_that_breaks_between_work_and_commit_is_left_as_it_is() {
         let known = engine.damage();
         let model = work.model;
         let copy = Copy::of(&*store).into_memory();
-        // What was told to be lost, and what lies below a lost name, may be anything that is no silent mistake.
+        // What was told to be lost, and what lies below a lost name, may be anything that is no
+        // silent mistake.
         let told: BTreeSet<String> = model
             .keys()
             .filter(|path| {

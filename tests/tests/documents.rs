@@ -1,5 +1,5 @@
-//! What the documents say of the code, as far as a machine can tell: each test that they name is there, and what they say
-//! the engine does not do does not stand in it.
+//! What the documents say of the code, as far as a machine can tell: each test that they name is
+//! there, and what they say the engine does not do does not stand in it.
 
 #![allow(clippy::unwrap_used)] // Helpers of tests, outside of test functions.
 
@@ -55,7 +55,8 @@ fn is_test_name(word: &str) -> bool {
     word.chars().all(allowed) && word.split('_').count() >= TEST_WORDS_MIN
 }
 
-/// Names of functions that stand right after the attribute of a test, other attributes between them.
+/// Names of functions that stand right after the attribute of a test, other attributes between
+/// them.
 fn tests_of(source: &str) -> impl Iterator<Item = &str> {
     let mut is_test = false;
     source.lines().map(str::trim).filter_map(move |line| {

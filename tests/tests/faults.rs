@@ -36,7 +36,8 @@ fn run_until_failure(runner: &mut Runner, ops: &[Op]) -> Option<(usize, String)>
         .find_map(|(index, op)| Some((index, runner.step(op).err()?)))
 }
 
-/// Does `after` with each way in which one call of `kind` fails, until the workload makes no more such calls.
+/// Does `after` with each way in which one call of `kind` fails, until the workload makes no more
+/// such calls.
 fn at_each(kind: Call, after: impl Fn(&mut Runner, &[Op]) -> Outcome) -> u64 {
     let ops = script::everything();
     for n in 0.. {
@@ -46,7 +47,8 @@ fn at_each(kind: Call, after: impl Fn(&mut Runner, &[Op]) -> Outcome) -> u64 {
             return n;
         };
         let op = &ops[index];
-        // A removal is done when its record cannot be written, and promised nothing about it: the next change tells.
+        // A removal is done when its record cannot be written, and promised nothing about it: the
+        // next change tells.
         let removed = index.checked_sub(1).map(|before| &ops[before]);
         let told_late = matches!(removed, Some(Op::Unlink(..) | Op::Rmdir(..)))
             && kind == Call::LogAppend
@@ -130,7 +132,8 @@ fn a_failed_read_is_an_error_once_and_right_the_next_time() {
     }
 }
 
-/// Does the workload while every call of `kind` from the nth on finds the store full. Answers whether one did.
+/// Does the workload while every call of `kind` from the nth on finds the store full. Answers
+/// whether one did.
 fn run_full(runner: &mut Runner, kind: Call, n: u64) -> bool {
     runner.expect_full();
     let before = runner.store().count(kind);
@@ -227,7 +230,8 @@ fn a_head_that_moved_though_the_store_said_no_keeps_its_blocks() {
     engine.close().expect("a healthy store closes");
 }
 
-/// Dirty data up to the limit asks for a commit by itself; nobody waits for the interval, which is a day here.
+/// Dirty data up to the limit asks for a commit by itself; nobody waits for the interval, which is
+/// a day here.
 #[test]
 fn writers_at_the_dirty_limit_go_on_and_are_refused_when_the_store_is_full() {
     let store = Arc::new(FaultStore::new(MemoryStore::new()));

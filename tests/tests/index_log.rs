@@ -91,7 +91,8 @@ fn open(dir: &Path, config: Config, what: &str) -> (usize, Arc<Engine>) {
     (count, engine)
 }
 
-/// How many of the files were there with a bit of the log altered, and whether a loss was told: one or the other each time.
+/// How many of the files were there with a bit of the log altered, and whether a loss was told: one
+/// or the other each time.
 fn altered(whole: &Path) -> Vec<(usize, bool)> {
     let mut outcomes = Vec::new();
     for log in logs(whole) {
@@ -110,7 +111,8 @@ fn altered(whole: &Path) -> Vec<(usize, bool)> {
 fn opened(dir: &Path, what: &str) -> (usize, bool) {
     let (count, engine) = open(dir, config(), what);
     let told = engine.log_loss().is_some();
-    // It is also told where the commit that is lost held no more than the ones before it and the log.
+    // It is also told where the commit that is lost held no more than the ones before it and the
+    // log.
     assert!(told || count == FILES, "{what}: {count} files");
     assert_eq!(engine.is_read_only(), told, "{what}");
     engine.close().expect("a healthy store closes");

@@ -1,5 +1,5 @@
-//! Memory is taken after lengths are checked: whatever a decoder of outside bytes is told about how much follows, it takes
-//! no more memory than in proportion to what it was given.
+//! Memory is taken after lengths are checked: whatever a decoder of outside bytes is told about how
+//! much follows, it takes no more memory than in proportion to what it was given.
 //!
 //! The process's allocator counts, so this file has one test.
 
@@ -39,7 +39,8 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// What serde reserves at most on the word of a length alone, and as much again for decoders of our own.
+/// What serde reserves at most on the word of a length alone, and as much again for decoders of our
+/// own.
 const ON_TRUST: usize = 2 << 20;
 /// Bytes of memory for a byte of input: a link of 41 bytes becomes one of 36 and a key of its own.
 const EACH: usize = 64;

@@ -63,7 +63,8 @@ fn flipped(copy: &Copy, at: usize, bit: usize) -> Copy {
     copy
 }
 
-/// How many of the logged files are there: those before the first that is not, with what was fsynced.
+/// How many of the logged files are there: those before the first that is not, with what was
+/// fsynced.
 fn replayed(engine: &Engine, what: &str) -> usize {
     let found: Vec<bool> = LOGGED
         .iter()
@@ -85,8 +86,8 @@ fn replayed(engine: &Engine, what: &str) -> usize {
     count
 }
 
-/// Requires that a volume whose log is whole up to `count` records tells the loss of the rest in each way to open it,
-/// and goes on where that was asked for.
+/// Requires that a volume whose log is whole up to `count` records tells the loss of the rest in
+/// each way to open it, and goes on where that was asked for.
 fn require_loss(copy: &Copy, count: usize, what: &str) -> LogLoss {
     let store = copy.clone().into_memory();
     for how in [How::ReadOnly, How::Writing] {
@@ -152,7 +153,8 @@ fn require_torn(copy: &Copy, count: usize, what: &str) {
     assert_eq!(replayed(&engine, what), count, "{what}");
 }
 
-/// Bits worth flipping: all of version, previous tag and the first of the ciphertext, and of the tag; some of the rest.
+/// Bits worth flipping: all of version, previous tag and the first of the ciphertext, and of the
+/// tag; some of the rest.
 fn bits(record: &Bytes) -> Vec<usize> {
     let bits = record.len() * 8;
     (0..160)
@@ -226,8 +228,8 @@ fn after(pos: LogPos) -> LogPos {
     }
 }
 
-/// Every other log made of this one: what is wrong with it, how many records come before that, whether one behind them
-/// says that there were more, and the log.
+/// Every other log made of this one: what is wrong with it, how many records come before that,
+/// whether one behind them says that there were more, and the log.
 fn altered_logs(log: &Log, foreign: &Log) -> Vec<(String, usize, bool, Log)> {
     let mut altered = Vec::new();
     for (at, (_, record)) in log.iter().enumerate() {
@@ -348,8 +350,8 @@ fn a_store_that_names_any_position_is_answered() {
     }
 }
 
-/// Whatever is altered, and however much: a prefix is replayed, and one that lacks what a mark or a later record
-/// names is told.
+/// Whatever is altered, and however much: a prefix is replayed, and one that lacks what a mark or a
+/// later record names is told.
 #[test]
 fn random_damage_to_log_and_marks_leaves_a_prefix_and_no_silence() {
     let copy = sample::killed(&sample::closed());

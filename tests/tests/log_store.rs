@@ -74,7 +74,8 @@ fn end_of(segment: &Path) -> u64 {
         .map_or(0, |last| last as u64 + 1)
 }
 
-/// Opens the volume, and answers how many of the files are there: a prefix, as they were fsynced. Fewer than all is told.
+/// Opens the volume, and answers how many of the files are there: a prefix, as they were fsynced.
+/// Fewer than all is told.
 fn told(dir: &Path, how: Config, what: &str) -> (usize, Arc<Engine>) {
     let store =
         RocksStore::open(dir, &StoreOptions::default()).unwrap_or_else(|error| panic!("{what}: {error}"));

@@ -1,8 +1,9 @@
-//! Random operations on the engine and on the model, side by side: files, names, attributes, fsync, commits, power
-//! cuts, remounts, snapshots and quotas.
+//! Random operations on the engine and on the model, side by side: files, names, attributes, fsync,
+//! commits, power cuts, remounts, snapshots and quotas.
 //!
-//! 10,000 operations by default; the long run is `CAIRN_MODEL_OPS=1000000 cargo test --release -p cairn-tests --test
-//! model`. A failure prints its seed and a short list of operations; `CAIRN_MODEL_SEED` runs one seed alone.
+//! 10,000 operations by default; the long run is
+//! `CAIRN_MODEL_OPS=1000000 cargo test --release -p cairn-tests --test model`. A failure prints its
+//! seed and a short list of operations; `CAIRN_MODEL_SEED` runs one seed alone.
 
 use cairn_tests::{op::Dice, replay};
 

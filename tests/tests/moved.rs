@@ -1,5 +1,5 @@
-//! A head that is put back under a mount, as the owner of the store can: nothing goes on from it, and nothing is published
-//! over it.
+//! A head that is put back under a mount, as the owner of the store can: nothing goes on from it,
+//! and nothing is published over it.
 
 use bytes::Bytes;
 use cairn_fs::{Engine, Error, InodeNo};

@@ -1,4 +1,5 @@
-//! Versions that are published: they stay whole until a newer one is anchored, no longer, and across any crash.
+//! Versions that are published: they stay whole until a newer one is anchored, no longer, and
+//! across any crash.
 //!
 //! ```text
 //!  random changes, commits, snapshots, orphans | prepare -> (anchor takes it) -> confirmed | pins
@@ -47,8 +48,9 @@ fn file(n: u64) -> String {
     format!("file-{n}")
 }
 
-/// What a workload has beside files. Not both: an orphan's block that is older than a snapshot stays, named by nothing,
-/// until that snapshot goes, so that what a store holds cannot be told exactly.
+/// What a workload has beside files. Not both: an orphan's block that is older than a snapshot
+/// stays, named by nothing, until that snapshot goes, so that what a store holds cannot be told
+/// exactly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mix {
     Orphans,
@@ -65,8 +67,9 @@ impl Mix {
     }
 }
 
-/// What is deleted goes at once here. A file that is destroyed bit by bit gets new nodes that no snapshot names and that
-/// are younger than one all the same: they stay until it goes (docs/format.md, section 14).
+/// What is deleted goes at once here. A file that is destroyed bit by bit gets new nodes that no
+/// snapshot names and that are younger than one all the same: they stay until it goes
+/// (docs/format.md, section 14).
 fn open(store: Arc<dyn BlockStore>, now: i64) -> cairn_fs::Result<Arc<Engine>> {
     let key = key_of(&*store)?;
     let config = Config {
@@ -81,7 +84,8 @@ fn create_and_open(store: Arc<dyn BlockStore>) -> cairn_fs::Result<Arc<Engine>> 
     open(store, 2)
 }
 
-/// A random change: a file made, rewritten in part, linked, unlinked while open or not; a snapshot made or destroyed.
+/// A random change: a file made, rewritten in part, linked, unlinked while open or not; a snapshot
+/// made or destroyed.
 fn change(engine: &Engine, dice: &mut Dice, mix: Mix) {
     let n = dice.below(FILES);
     let found = engine.lookup(ROOT, &name(&file(n)));
@@ -311,7 +315,8 @@ fn a_damaged_block_that_only_the_published_version_names_is_found_by_a_check() {
 /// What the anchor may hold at an event of the store: all of these, one at a time.
 type Timeline = Arc<Mutex<Vec<Option<Version>>>>;
 
-/// A workload with publications; answers each moment's image and what the anchor may have held then.
+/// A workload with publications; answers each moment's image and what the anchor may have held
+/// then.
 fn published_workload(seed: u64) -> Vec<(CrashImage, Vec<Option<Version>>)> {
     let store = Arc::new(CrashStore::new());
     let engine = create_and_open(store.clone()).expect("a new volume opens");

@@ -1,4 +1,5 @@
-//! A damaged volume is repaired: whole afterwards, all else as it was, and what is gone is listed, no more and no less.
+//! A damaged volume is repaired: whole afterwards, all else as it was, and what is gone is listed,
+//! no more and no less.
 //!
 //! ```text
 //!  every kind of block, each in turn, and pairs --removed--> open, repair --> check: whole, nothing leaked
@@ -452,7 +453,8 @@ fn a_repair_leaves_whole_what_is_published() {
             repair(&engine)?;
             require_whole(&engine).map_err(|why| format!("repaired: {why}"))?;
             audit(&*store, version)?;
-            // The next version takes its place: what only the old one had goes, and nothing is left.
+            // The next version takes its place: what only the old one had goes, and nothing is
+            // left.
             put_file(&engine, InodeNo::ROOT, "next", b"next").map_err(|error| error.to_string())?;
             let next = engine.prepare_publication().map_err(|error| error.to_string())?;
             engine.confirmed(next.ok_or("nothing changed")?.version);

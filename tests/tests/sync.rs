@@ -1,4 +1,5 @@
-//! fsyncs that come together share one append of the log, and what they made durable waits longer for a commit.
+//! fsyncs that come together share one append of the log, and what they made durable waits longer
+//! for a commit.
 //!
 //! ```text
 //!  first --append, held at a gate--------|--answered
@@ -125,8 +126,8 @@ fn a_thread_that_is_wanted_elsewhere_leaves_the_append_to_the_logger() {
     assert_ne!(by, std::thread::current().id());
 }
 
-/// Of 64 MiB half may be dirty, and the quarter that is there for inodes, of which there are few: a commit begins at half
-/// of that, 24 MiB, and at 36 MiB of what is synced.
+/// Of 64 MiB half may be dirty, and the quarter that is there for inodes, of which there are few: a
+/// commit begins at half of that, 24 MiB, and at 36 MiB of what is synced.
 #[test]
 fn what_is_synced_fills_more_memory_before_a_commit_begins() {
     /// Half a record: one that is whole is put at once, and takes no memory.

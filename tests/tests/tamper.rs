@@ -1,5 +1,5 @@
-//! What somebody who owns the store can do: remove, alter, cut, swap and bring back what he pleases, in a closed
-//! volume and in one with a log.
+//! What somebody who owns the store can do: remove, alter, cut, swap and bring back what he
+//! pleases, in a closed volume and in one with a log.
 //!
 //! ```text
 //!  sample --open, read each path--> the blocks that open and each path need   (Watched: who reads what)

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 /// Where `tests/anvil.sh` installs anvil, seen from the repository.
 const INSTALLED: &str = "contracts/node_modules/@foundry-rs";
-/// Anvil's own accounts that play a part: deployer, publisher, provider, and who pays for
+/// Anvil's own accounts that play a part: deployer, publisher, provider, and the payer of
 /// transactions.
 const ACCOUNTS: usize = 4;
 /// What is funded, in whole tokens of the test token.

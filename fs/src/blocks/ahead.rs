@@ -5,10 +5,12 @@
 //!                   `-- goes on with its own node
 //! ```
 //!
-//! A large directory's nodes lie where the commits that wrote them put them, and its names are in no order that a user
-//! knows: to read and open them takes longer than what is asked of each. Another CPU does it meanwhile.
+//! A large directory's nodes lie where the commits that wrote them put them, and its names are in
+//! no order that a user knows: to read and open them takes longer than what is asked of each.
+//! Another CPU does it meanwhile.
 //!
-//! **Invariant:** a set is asked for once, until many others were: what the cache did not keep is not read over and over.
+//! **Invariant:** a set is asked for once, until many others were: what the cache did not keep is
+//! not read over and over.
 
 use super::cache::{OpenedCache, read_missing};
 use cairn_merkle::{BlockStore, Cid, Link};
@@ -19,8 +21,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::thread::{Builder, JoinHandle};
 
-/// Nodes read in one go: few enough that whoever asked finds the first of them soon, and enough for the device to read many
-/// at once.
+/// Nodes read in one go: few enough that the caller finds the first of them soon, and enough for
+/// the device to read many at once.
 const CHUNK: usize = 64;
 /// Sets that wait to be read.
 const QUEUED: usize = 16;
@@ -81,8 +83,8 @@ impl Ahead {
         }
     }
 
-    /// Has a set of siblings read, beginning with those at `from`, unless it was not long ago. Answers whether the thread
-    /// is at work.
+    /// Has a set of siblings read, beginning with those at `from`, unless it was not long ago.
+    /// Answers whether the thread is at work.
     pub(super) fn ask(&self, siblings: &[Link], from: usize) -> bool {
         if let (Some(queue), Some(first)) = (&self.queue, siblings.first()) {
             let mut asked = self.asked.lock();

@@ -5,7 +5,8 @@ use cairn_merkle::{BlockStore, Cid, Link, Node, Result, open_node};
 use quick_cache::{Weighter, sync::Cache};
 use std::sync::Arc;
 
-/// Most bytes of nodes that are fetched at once: one with large attributes in it is a hundred times the usual size.
+/// Most bytes of nodes that are fetched at once: one with large attributes in it is a hundred times
+/// the usual size.
 const BATCH_BYTES: u64 = 2 << 20;
 
 /// A block that was verified and opened.

@@ -9,7 +9,8 @@ use quick_cache::sync::Cache;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Nodes side by side: who reads two of them reads more, and those of a group together if they must be read at once.
+/// Nodes side by side: a reader of two of them reads more, and those of a group together if they must
+/// be read at once.
 const GROUP: usize = 16;
 /// The store, behind verification and a cache.
 pub(crate) struct Blocks {
@@ -105,7 +106,8 @@ impl NodeSource for Blocks {
         }
         let first = at - at % GROUP;
         let group = &siblings[first..siblings.len().min(first + GROUP)];
-        // Names lie in no order that a user knows: who reads two so close to each other will read more, and in between.
+        // Names lie in no order that a user knows: a reader of two so close to each other will read
+        // more, and in between.
         if group.iter().any(|link| self.holds(&link.cid)) && !self.ahead.ask(siblings, first) {
             read_missing(&*self.store, &self.cache, group);
         }
@@ -122,7 +124,7 @@ impl NodeSource for Cached<'_> {
     }
 }
 
-/// The same blocks past the caches, for those who want to know what the store really has.
+/// The same blocks past the caches, for callers that must know what the store really has.
 pub(crate) struct Uncached<'a>(pub(crate) &'a Blocks);
 
 impl Uncached<'_> {

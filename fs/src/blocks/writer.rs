@@ -71,13 +71,15 @@ impl<'a> Writer<'a> {
             return Ok(());
         }
         self.put.lock().extend(sealed.iter().map(|block| block.cid));
-        // Few bytes ride in the log that the head's own sync makes durable; many are written once, to their place.
+        // Few bytes ride in the log that the head's own sync makes durable; many are written once,
+        // to their place.
         if total <= SMALL_BYTES_MAX {
             return Ok(self.blocks.store.put(self.epoch, &sealed, PutHint::Small)?);
         }
         self.bulk.store(true, Ordering::Release);
         match self.blocks.store.put(self.epoch, &sealed, PutHint::Bulk) {
-            // Small blocks may take from what the store keeps back, and a commit has to get through to free anything.
+            // Small blocks may take from what the store keeps back, and a commit has to get through
+            // to free anything.
             Err(full) if full.is_full() => Ok(self.blocks.store.put(self.epoch, &sealed, PutHint::Small)?),
             done => Ok(done?),
         }

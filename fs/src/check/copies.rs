@@ -1,4 +1,5 @@
-//! Both copies of head, header and commit block, held against what this engine opened or wrote last.
+//! Both copies of head, header and commit block, held against what this engine opened or wrote
+//! last.
 
 use super::report::Damage;
 use crate::Result;
@@ -6,7 +7,8 @@ use crate::engine::Engine;
 use cairn_merkle::twin::Part;
 use cairn_merkle::{Copies, Error, Head};
 
-/// What damage of a copy is named under: no path of the tree is concerned, for the other copy is whole.
+/// What damage of a copy is named under: no path of the tree is concerned, for the other copy is
+/// whole.
 const PATH: &[u8] = b"(volume)";
 
 impl Engine {

@@ -5,8 +5,9 @@
 //!                                                                each leaf is read like those of the tree
 //! ```
 //!
-//! Such a check writes nothing, so what was replayed is never brought into a tree that could be walked. Records of the
-//! log were verified by the replay, and a gap or an alteration ended it with an error; left are the blocks they name.
+//! Such a check writes nothing, so what was replayed is never brought into a tree that could be
+//! walked. Records of the log were verified by the replay, and a gap or an alteration ended it with
+//! an error; left are the blocks they name.
 
 use crate::data::layer::{Dirty, Rec, Under};
 use crate::namespace::inode::{Content, Home};

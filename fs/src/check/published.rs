@@ -10,11 +10,12 @@ use cairn_merkle::Version;
 const PAST_MEMORY_BYTES: u64 = 16 << 20;
 
 impl Engine {
-    /// Verifies a version that is published, from its commit block down, while others go on. It stays whole meanwhile.
+    /// Verifies a version that is published, from its commit block down, while others go on. It
+    /// stays whole meanwhile.
     ///
     /// # Errors
-    /// [`Error::NoEntry`] if it is not held; a store that fails. Damage is in the report: a commit block that is not
-    /// there or does not open is damage of the root.
+    /// [`Error::NoEntry`] if it is not held; a store that fails. Damage is in the report: a commit
+    /// block that is not there or does not open is damage of the root.
     pub fn check_version(&self, version: Version, progress: &dyn Fn(CheckProgress)) -> Result<CheckReport> {
         let _pin = self.pin(version)?;
         let opened = Opening::past(self.blocks.store.clone(), self.key.clone(), version)

@@ -13,8 +13,8 @@ pub struct CheckProgress {
 /// A path that does not hold what was written to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
-    /// From the volume's root; within a snapshot, below `/.snapshots`; of a directory, with `/` at its end; of what is no
-    /// path, in brackets.
+    /// From the volume's root; within a snapshot, below `/.snapshots`; of a directory, with `/` at
+    /// its end; of what is no path, in brackets.
     pub path: Vec<u8>,
     /// What is wrong.
     pub what: String,
@@ -31,7 +31,8 @@ pub struct CheckReport {
     pub blocks: u64,
     /// Their stored bytes.
     pub bytes: u64,
-    /// Blocks among them that the intent log names and no commit does; a mounted volume has committed before.
+    /// Blocks among them that the intent log names and no commit does; a mounted volume has
+    /// committed before.
     pub logged_blocks: u64,
     /// Inodes of the live tree.
     pub inodes: u64,

@@ -1,4 +1,5 @@
-//! What of a volume stands beside its directories: hard links, snapshots, unlinked files, lists of blocks.
+//! What of a volume stands beside its directories: hard links, snapshots, unlinked files, lists of
+//! blocks.
 //!
 //! Each answers whether some of it cannot be read, or notes that for a repair.
 
@@ -60,7 +61,8 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Holds the names that lead to each inode of the table against what it counts, once all directories are walked.
+    /// Holds the names that lead to each inode of the table against what it counts, once all
+    /// directories are walked.
     pub(super) fn names(&mut self, root_path: &[u8], counted: &mut Counted) {
         if let Some(gap) = counted.table_gap.clone().filter(|_| !counted.gap_named) {
             let path = [root_path, b"(hard links)".as_slice()].concat();
@@ -88,7 +90,8 @@ impl Walk<'_> {
         }
     }
 
-    /// The counters of the newest version against what was found; damage found already explains any difference.
+    /// The counters of the newest version against what was found; damage found already explains any
+    /// difference.
     pub(super) fn counters(&mut self, version: &Snapshot, found: &Counted) {
         self.wounds.inodes = found.inodes;
         self.wounds.bytes = found.bytes;
@@ -133,7 +136,8 @@ impl Walk<'_> {
         Ok(snapshots)
     }
 
-    /// A dead list's own blocks, and those it lists: older snapshots name them, which are walked, or nothing does.
+    /// A dead list's own blocks, and those it lists: older snapshots name them, which are walked,
+    /// or nothing does.
     pub(super) fn dead_list(&mut self, list: &Link) -> Result<bool> {
         self.list(b"(dead list)", list, &mut |walk, entry| {
             let (_, cid, _) = decode_dead(&entry)?;
@@ -142,8 +146,8 @@ impl Walk<'_> {
         })
     }
 
-    /// The held list's own blocks, and those it lists: published versions name them, which are walked, or versions that
-    /// somebody reads.
+    /// The held list's own blocks, and those it lists: published versions name them, which are
+    /// walked, or versions that are being read.
     pub(super) fn held_list(&mut self, list: &Link) -> Result<bool> {
         self.list(b"(held list)", list, &mut |walk, entry| {
             walk.seen.insert(digest(&Row::decode(&entry)?.cid));

@@ -7,8 +7,9 @@
 //!  block met before?  whole below it --> passed over          damage below it (tainted) --> walked again, and named
 //! ```
 //!
-//! Versions share almost everything, and a shared block is read once. What is damaged is needed by all that share it,
-//! though, so a walk goes again into those directories and files, and no others, to name its paths in each version.
+//! Versions share almost everything, and a shared block is read once. What is damaged is needed by
+//! all that share it, though, so a walk goes again into those directories and files, and no others,
+//! to name its paths in each version.
 
 use super::logged;
 use super::report::{CheckProgress, CheckReport, Damage};
@@ -27,7 +28,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 /// Damages named one by one; a volume with more is beyond naming.
 const DAMAGES_MAX: usize = 10_000;
 
-/// Sixteen bytes of a name's hash: enough to tell a volume's blocks apart, at less than half the memory.
+/// Sixteen bytes of a name's hash: enough to tell a volume's blocks apart, at less than half the
+/// memory.
 pub(crate) fn digest(cid: &Cid) -> u128 {
     let bytes = cid.to_bytes();
     u128::from_le_bytes(*bytes.last_chunk().expect("a name ends with a hash of 32 bytes"))
@@ -163,8 +165,8 @@ impl<'a> Walk<'a> {
         Ok(found.inodes)
     }
 
-    /// Walks one version of the tree. What is shared with a version walked before is not read again, so the counts
-    /// are right for the first one only.
+    /// Walks one version of the tree. What is shared with a version walked before is not read
+    /// again, so the counts are right for the first one only.
     fn version(&mut self, path: &[u8], version: &Snapshot) -> Result<Counted> {
         let mut counted = Counted {
             inodes: 1,
@@ -173,7 +175,8 @@ impl<'a> Walk<'a> {
         self.table(path, version.table.as_ref(), &mut counted)?;
         let broken = |linked: &Linked| linked.broken.is_some();
         let linked = counted.linked.iter().flat_map(|linked| linked.values());
-        // Directories that were whole before may hold names of what is damaged in this version's table.
+        // Directories that were whole before may hold names of what is damaged in this version's
+        // table.
         self.all = counted.table_gap.is_some() || linked.into_iter().any(broken);
         let mut dirs = Dirs::default();
         dirs.push(path.to_vec(), version.root.clone(), 0);

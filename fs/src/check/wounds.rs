@@ -1,6 +1,7 @@
 //! What a check found, as a repair wants to know it.
 //!
-//! Only of the newest version: an older one is never changed. Of a snapshot it is enough to know that it is not whole.
+//! Only of the newest version: an older one is never changed. Of a snapshot it is enough to know
+//! that it is not whole.
 
 use crate::stored::name::DirKey;
 use crate::{InodeNo, Name};
@@ -80,7 +81,8 @@ impl Wounds {
         self.snapshot_table || self.dead || !self.snapshots.is_empty()
     }
 
-    /// Whether the live tree gives up nodes unread: what they led to, older versions may name all the same.
+    /// Whether the live tree gives up nodes unread: what they led to, older versions may name all
+    /// the same.
     pub(crate) fn prunes(&self) -> bool {
         let mut files = self.files.iter().map(|(_, broken)| broken);
         let index = files.any(|broken| broken.index) || self.linked.values().any(|broken| broken.index);

@@ -6,12 +6,13 @@
 //!          --> head, frees and log trim in one step --> frozen layers become what is stored
 //! ```
 //!
-//! Only the freeze and the last step hold the lock; readers and writers go on in between. What the head's step
-//! deletes must not be looked for afterwards, so inodes learn of their new blocks under the same lock.
+//! Only the freeze and the last step hold the lock; readers and writers go on in between. What the
+//! head's step deletes must not be looked for afterwards, so inodes learn of their new blocks under
+//! the same lock.
 //!
-//! **Invariant:** one commit at a time. When the store is full the epoch stays frozen and is tried again; after
-//! any other failure nothing is written any more. A damaged block is no failure: it stays as it is, and what belongs into
-//! it is left out and named (losses.rs).
+//! **Invariant:** one commit at a time. When the store is full the epoch stays frozen and is tried
+//! again; after any other failure nothing is written any more. A damaged block is no failure: it
+//! stays as it is, and what belongs into it is left out and named (losses.rs).
 
 use crate::blocks::Writer;
 use crate::commit::committed::Committed;
@@ -55,8 +56,8 @@ impl Engine {
     /// Everything done so far is in the tree and durable on return.
     ///
     /// # Errors
-    /// [`Error::NoSpace`] when the store is full (tried again later), else what the store failed with: the volume is
-    /// read-only then.
+    /// [`Error::NoSpace`] when the store is full (tried again later), else what the store failed
+    /// with: the volume is read-only then.
     pub fn commit(&self) -> Result<()> {
         let mut state = self.state.lock();
         self.commit_locked(&mut state)
@@ -65,7 +66,8 @@ impl Engine {
     /// As [`Self::commit`], and reports once what could not be stored.
     ///
     /// # Errors
-    /// As [`Self::commit`]; [`Error::Damaged`], once, if changes had no readable place since the last time.
+    /// As [`Self::commit`]; [`Error::Damaged`], once, if changes had no readable place since the
+    /// last time.
     pub fn sync(&self) -> Result<()> {
         let mut state = self.state.lock();
         self.commit_locked(&mut state)?;
@@ -107,7 +109,8 @@ impl Engine {
                 Box::new(freeze(state))
             }
         };
-        // Not as of the freeze: an epoch that waited for room must name what was submitted meanwhile.
+        // Not as of the freeze: an epoch that waited for room must name what was submitted
+        // meanwhile.
         frozen.holds = state.holds();
         frozen.volume.publication = Publication {
             changed: frozen.volume.publication.changed,
@@ -117,8 +120,9 @@ impl Engine {
         let written = MutexGuard::unlocked(state, || self.write_epoch(&frozen, &writer));
         let done = written.and_then(|written| self.install(state, &frozen, written));
         if done.is_err() {
-            // The head of the next try deletes them: what was deleted may come back in a power cut, and what this
-            // head was to name cannot be deleted now, for a head that failed may be in place all the same.
+            // The head of the next try deletes them: what was deleted may come back in a power cut,
+            // and what this head was to name cannot be deleted now, for a head that failed may be
+            // in place all the same.
             frozen.stranded.extend(writer.into_put());
         }
         match &done {
@@ -193,11 +197,13 @@ impl Engine {
             changes,
             &mut |_, error, changes| losses.linked(&error, changes),
         )?;
-        // What was dropped so far was named by the tree, so snapshots may name it too; what follows they never do.
+        // What was dropped so far was named by the tree, so snapshots may name it too; what follows
+        // they never do.
         let mut held = writer.take_dropped();
         held.extend_from_slice(&frozen.dropped);
         let changes = std::mem::take(&mut writes.orphans);
-        // An orphan that has no place in the table is in memory still; only a crash now would leak its space.
+        // An orphan that has no place in the table is in memory still; only a crash now would leak
+        // its space.
         volume.trees.orphans = apply(self, writer, volume.trees.orphans, changes, &mut |_, error, _| {
             losses.table(Table::Orphans, &error);
             Ok(())
@@ -217,8 +223,8 @@ impl Engine {
         })
     }
 
-    /// Snapshots, and what becomes of the blocks that were dropped, `held` are those that the tree named
-    /// before; answers which are deleted.
+    /// Snapshots, and what becomes of the blocks that were dropped, `held` are those that the tree
+    /// named before; answers which are deleted.
     fn write_ledger(
         &self,
         frozen: &Frozen,

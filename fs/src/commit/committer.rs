@@ -1,4 +1,5 @@
-//! The committer's thread: commits on time, when asked, and lets the store tidy up when there is nothing to do.
+//! The committer's thread: commits on time, when asked, and lets the store tidy up when there is
+//! nothing to do.
 
 use crate::Error;
 use crate::engine::Engine;
@@ -15,8 +16,9 @@ const LOGGED_INTERVALS: u32 = 6;
 const GARBAGE_MIN: u64 = 256 << 20;
 
 impl Engine {
-    /// Until when a commit that is due may wait, if it may. Each commit writes whole records for what may be a few bytes
-    /// of each, so fewer write less; but nothing that the log lacks waits for longer than the interval.
+    /// Until when a commit that is due may wait, if it may. Each commit writes whole records for
+    /// what may be a few bytes of each, so fewer write less; but nothing that the log lacks waits
+    /// for longer than the interval.
     fn may_wait(&self, state: &State, committed: Instant) -> Option<Instant> {
         let (now, interval) = (Instant::now(), self.config.commit_interval);
         let oldest = state.volatile_since().unwrap_or(now);
@@ -32,7 +34,8 @@ impl Engine {
         })
     }
 
-    /// The committer: commits on time, when asked, and lets the store tidy up when there is nothing to do.
+    /// The committer: commits on time, when asked, and lets the store tidy up when there is nothing
+    /// to do.
     pub(crate) fn run_committer(&self) {
         let mut state = self.state.lock();
         let (mut committed, mut waits) = (Instant::now(), None);

@@ -6,8 +6,9 @@
 //!
 //! Nothing here holds the engine's lock: the layers are frozen.
 //!
-//! A record whose new bytes lie over a leaf that is damaged, or below a damaged node of the index, stays what it was: its
-//! rest cannot be had, and a record is stored whole. All other records of the file are written (losses.rs).
+//! A record whose new bytes lie over a leaf that is damaged, or below a damaged node of the index,
+//! stays what it was: its rest cannot be had, and a record is stored whole. All other records of
+//! the file are written (losses.rs).
 
 use crate::blocks::{Blocks, Writer};
 use crate::data::layer::{Dirty, Layer, Rec, Under, plain_len};
@@ -132,7 +133,7 @@ impl<'a> File<'a> {
         changes
     }
 
-    /// Whether somebody wrote to a record: it may also be dirty for being cut.
+    /// Whether a record was written to: it may also be dirty for being cut.
     fn has_bytes(&self, recno: u64) -> bool {
         let rec = self.layer.records().get(&recno);
         matches!(rec, Some(Rec::Dirty(dirty)) if dirty.pieces.bytes() > 0)
@@ -151,8 +152,9 @@ impl<'a> File<'a> {
 }
 
 impl Contents<'_> {
-    /// Writes the contents of all files among `items`; answers them by their place there. Of those that are dead it drops
-    /// `config.destroy_leaves` leaves or a little more; what is left of them stays their content.
+    /// Writes the contents of all files among `items`; answers them by their place there. Of those
+    /// that are dead it drops `config.destroy_leaves` leaves or a little more; what is left of them
+    /// stays their content.
     pub(crate) fn write(self, items: &[Item], config: &Config) -> Result<Vec<Option<NewContent>>> {
         let files: Vec<Option<File<'_>>> = items.iter().map(File::new).collect();
         let mut jobs = Vec::new();
@@ -202,7 +204,8 @@ impl Contents<'_> {
         Ok(Made::Leaf(self.writer.put_leaf(&bytes)?))
     }
 
-    /// What a dead file has is dropped, as far as `budget` leaves reach; the rest is left to the next commits.
+    /// What a dead file has is dropped, as far as `budget` leaves reach; the rest is left to the
+    /// next commits.
     fn drop_dead(self, file: &File<'_>, budget: &mut usize) -> Result<NewContent> {
         for rec in file.layer.records().values() {
             if let Some(link) = rec.clone().into_link() {
@@ -295,7 +298,8 @@ impl Contents<'_> {
     }
 
     fn indexed(self, file: &File<'_>, made: BTreeMap<u64, Made>) -> Result<NewContent> {
-        // Of a file that was emptied nothing stays, also where a damaged index does not tell what it held.
+        // Of a file that was emptied nothing stays, also where a damaged index does not tell what
+        // it held.
         let emptied = file.layer.floor == 0;
         let mut gone = 0;
         let mut changes = file.changes(made);

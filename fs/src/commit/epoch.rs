@@ -46,7 +46,8 @@ pub(crate) enum Work {
     Fixed(Stored),
 }
 
-/// The moment at which an epoch was closed: its version holds what was done before, and nothing else.
+/// The moment at which an epoch was closed: its version holds what was done before, and nothing
+/// else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Closed {
     /// When that was.

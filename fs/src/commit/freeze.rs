@@ -5,8 +5,8 @@
 //!   inodes above a changed one join, up to the root: their blocks change too
 //! ```
 //!
-//! **Invariant:** between a freeze and the commit's end each frozen inode stays in memory, and its frozen layer is
-//! read under the open one.
+//! **Invariant:** between a freeze and the commit's end each frozen inode stays in memory, and its
+//! frozen layer is read under the open one.
 
 use crate::InodeNo;
 use crate::commit::epoch::{Closed, Frozen, Holds, Item, Work};
@@ -18,7 +18,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Closes the open epoch, between puts ([`crate::engine::Engine::await_puts`]): those that ended belong to it.
+/// Closes the open epoch, between puts ([`crate::engine::Engine::await_puts`]): those that ended
+/// belong to it.
 pub(super) fn freeze(state: &mut State) -> Frozen {
     debug_assert!(
         !state.puts.is_busy(),

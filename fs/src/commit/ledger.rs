@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 
 /// What a commit does with the blocks it dropped and the snapshots it was asked for.
 ///
-/// What of a dead list is damaged stays where it is, and nothing is freed from there; what belongs into it is kept, too,
-/// and leaks.
+/// What of a dead list is damaged stays where it is, and nothing is freed from there; what belongs
+/// into it is kept, too, and leaks.
 pub(crate) struct Ledger<'a> {
     pub(crate) blocks: &'a Blocks,
     pub(crate) writer: &'a Writer<'a>,
@@ -30,8 +30,8 @@ pub(crate) struct Ledger<'a> {
 }
 
 impl Ledger<'_> {
-    /// Destroys what was asked for, if all are known: the next one may be one that cannot be read, and hold what the dead
-    /// list would free.
+    /// Destroys what was asked for, if all are known: the next one may be one that cannot be read,
+    /// and hold what the dead list would free.
     pub(crate) fn destroy(&mut self, epoch: Epoch) -> Result<()> {
         for name in std::mem::take(&mut self.snapshots.to_destroy) {
             let Some(snapshot) = self.snapshots.by_name.get(&name).cloned() else {
@@ -67,8 +67,8 @@ impl Ledger<'_> {
         Ok(())
     }
 
-    /// Whether all are known and the rows of these can be changed. If not, nothing is destroyed or created: the row would
-    /// stay, or never be there.
+    /// Whether all are known and the rows of these can be changed. If not, nothing is destroyed or
+    /// created: the row would stay, or never be there.
     fn reach<'n>(&mut self, names: impl Iterator<Item = &'n Name>, epoch: Epoch) -> Result<bool> {
         for name in names {
             match btree::reach(self.blocks, self.table.as_ref(), name.as_bytes()) {
@@ -82,8 +82,8 @@ impl Ledger<'_> {
         Ok(self.snapshots.unread.is_none())
     }
 
-    /// All entries of a dead list; `None` if some of it is damaged. Its snapshot is not destroyed then: what is listed
-    /// there would be on no list.
+    /// All entries of a dead list; `None` if some of it is damaged. Its snapshot is not destroyed
+    /// then: what is listed there would be on no list.
     fn read_whole(&self, list: Option<&Link>) -> Result<Option<Vec<btree::Entry>>> {
         let mut entries = Vec::new();
         let walked = btree::walk(self.blocks, list, &mut |_| {}, &mut |entry| {
@@ -99,8 +99,8 @@ impl Ledger<'_> {
         }
     }
 
-    /// The dead list that is left of two when the snapshot between them goes: all of `own`, and of `later` what
-    /// was born by `before`. The rest is freed.
+    /// The dead list that is left of two when the snapshot between them goes: all of `own`, and of
+    /// `later` what was born by `before`. The rest is freed.
     fn merge(&mut self, before: Epoch, later: Option<Link>, own: Vec<btree::Entry>) -> Result<Option<Link>> {
         self.writer.flush()?;
         let mut changes = BTreeMap::new();
@@ -113,7 +113,8 @@ impl Ledger<'_> {
             }
             Ok(())
         };
-        // What cannot be read stays on the list, and is looked at again when the next snapshot goes.
+        // What cannot be read stays on the list, and is looked at again when the next snapshot
+        // goes.
         btree::walk_past(
             self.blocks,
             later.as_ref(),
@@ -156,7 +157,8 @@ impl Ledger<'_> {
         Ok(btree::apply(self.blocks, self.writer, list, changes, left_out)?)
     }
 
-    /// Frees blocks that left the live tree, or hands them to the dead list when the newest snapshot names them.
+    /// Frees blocks that left the live tree, or hands them to the dead list when the newest
+    /// snapshot names them.
     pub(crate) fn drop_blocks(&mut self, dropped: Vec<Link>) -> Result<()> {
         let newest = self.snapshots.newest();
         let mut held = BTreeMap::new();

@@ -6,11 +6,13 @@
 //!  dead list, held list: node damaged --> blocks that can be listed nowhere -->--'                         fsync: EIO
 //! ```
 //!
-//! Operations read what they change before they change it, and those that meet damage fail there. Left is what breaks
-//! between an operation and its commit, and bytes over a leaf that nothing had a reason to read. A commit goes on around
-//! both: all else is placed, and what is not is reported once by an fsync of the file, and stays named in `cairn status`.
+//! Operations read what they change before they change it, and those that meet damage fail there.
+//! Left is what breaks between an operation and its commit, and bytes over a leaf that nothing had
+//! a reason to read. A commit goes on around both: all else is placed, and what is not is reported
+//! once by an fsync of the file, and stays named in `cairn status`.
 //!
-//! Space is never given back on a guess: a block that cannot be put on its list is kept, and counted as leaked.
+//! Space is never given back on a guess: a block that cannot be put on its list is kept, and
+//! counted as leaked.
 
 use crate::damage::{Cause, Table};
 use crate::engine::Engine;
@@ -85,7 +87,8 @@ impl Losses {
         }
     }
 
-    /// New bytes of a record cannot be laid over the old ones, or have no place in the file's index.
+    /// New bytes of a record cannot be laid over the old ones, or have no place in the file's
+    /// index.
     pub(crate) fn record(&self, ino: InodeNo, recno: u64, error: &Error) {
         self.add(Loss::Record(ino, recno, error.into()));
     }

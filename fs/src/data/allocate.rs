@@ -17,7 +17,8 @@ impl Engine {
     /// Changes what lies allocated in a range; see [`Fallocate`].
     ///
     /// # Errors
-    /// [`Error::NoSpace`], [`Error::TooLarge`], [`Error::Invalid`] for an empty range, [`Error::ReadOnly`].
+    /// [`Error::NoSpace`], [`Error::TooLarge`], [`Error::Invalid`] for an empty range,
+    /// [`Error::ReadOnly`].
     pub fn fallocate(
         &self,
         ino: InodeNo,
@@ -58,7 +59,8 @@ impl Engine {
         self.unprivilege(&mut state, ino, caller)
     }
 
-    /// Makes `from..until` read as zeros: whole records become holes, those in the middle as there is memory for them.
+    /// Makes `from..until` read as zeros: whole records become holes, those in the middle as there
+    /// is memory for them.
     fn zero(&self, state: &mut Guard<'_>, ino: InodeNo, from: u64, until: u64) -> Result<()> {
         let size = state.inodes.get(ino)?.meta.size;
         let record_size = u64::from(self.record_size);
@@ -93,8 +95,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Makes holes of the records in `from..until` that are none: those that are cost nothing, however many. Answers where
-    /// to go on, if that were enough of them.
+    /// Makes holes of the records in `from..until` that are none: those that are cost nothing,
+    /// however many. Answers where to go on, if that were enough of them.
     fn make_holes(&self, state: &mut State, ino: InodeNo, from: u64, until: u64) -> Result<Option<u64>> {
         let (mut recno, mut left) = (from, HOLES_MAX);
         while recno < until {

@@ -6,15 +6,15 @@
 //!   stored          what the last commit holds: inline bytes, a leaf or an index
 //! ```
 //!
-//! A record is looked up from the top down; the first layer that knows it ends the search, except that scattered
-//! writes ([`Rec::Dirty`]) lie over whatever is below them.
+//! A record is looked up from the top down; the first layer that knows it ends the search, except
+//! that scattered writes ([`Rec::Dirty`]) lie over whatever is below them.
 
 use crate::data::pieces::Pieces;
 use cairn_merkle::{LEAF_OVERHEAD, Link};
 use std::collections::BTreeMap;
 
-/// What a changed record takes until it is committed, beside its data: its place here, among what the log lacks, and among
-/// the changes that the commit makes to the index.
+/// What a changed record takes until it is committed, beside its data: its place here, among what
+/// the log lacks, and among the changes that the commit makes to the index.
 const RECORD_BYTES: u64 = 1024;
 /// What a piece takes beside its bytes: its place here and among what the log lacks.
 const PIECE_BYTES: u64 = 96;
@@ -30,7 +30,8 @@ pub(crate) struct Dirty {
     pub(crate) keep: u32,
     /// What was written.
     pub(crate) pieces: Pieces,
-    /// Grows with each change, so that a background seal can tell whether it still holds the newest bytes.
+    /// Grows with each change, so that a background seal can tell whether it still holds the newest
+    /// bytes.
     pub(crate) version: u64,
 }
 
@@ -143,8 +144,9 @@ impl Layer {
         &self.records
     }
 
-    /// Bytes that a file of `size` bytes has in blocks once this layer is committed, over `below` bytes in blocks below it:
-    /// no fewer, as a record may lie over another. And whether no more either.
+    /// Bytes that a file of `size` bytes has in blocks once this layer is committed, over `below`
+    /// bytes in blocks below it: no fewer, as a record may lie over another. And whether no more
+    /// either.
     pub(crate) fn bytes_held(&self, below: u64, size: u64) -> (u64, bool) {
         if self.is_empty() {
             return (below, true);
@@ -165,7 +167,8 @@ impl Layer {
         self.records.len() as u64 * RECORD_BYTES + self.held.pieces as u64 * PIECE_BYTES
     }
 
-    /// Overlays `bytes` at `offset` of a record of full length `record_size`. Returns by how many bytes its pieces grew.
+    /// Overlays `bytes` at `offset` of a record of full length `record_size`. Returns by how many
+    /// bytes its pieces grew.
     pub(crate) fn write(&mut self, recno: u64, record_size: u32, offset: u32, bytes: Vec<u8>) -> usize {
         self.change(recno, record_size, |dirty| dirty.pieces.write(offset, bytes))
     }
@@ -211,7 +214,8 @@ impl Layer {
         changed
     }
 
-    /// What is counted is what the records hold. A layer of many is too long to add up at each change.
+    /// What is counted is what the records hold. A layer of many is too long to add up at each
+    /// change.
     fn assert_sum(&self) {
         let sum = || {
             let mut sum = Held::default();

@@ -38,7 +38,7 @@ impl Engine {
         if dirty.iter().map(|(_, bytes)| bytes).sum::<u64>() < LOG_BYTES_MAX {
             return Ok(());
         }
-        // A writer who stops to sync waits for all of it: on as many processors as a commit takes.
+        // A writer that stops to sync waits for all of it: on as many processors as a commit takes.
         let seal = |(recno, _): &(u64, u64)| self.seal_record(&mut self.state.lock(), ino, *recno);
         MutexGuard::unlocked(state, || spread(&dirty, self.config.workers, &seal))
     }
@@ -58,7 +58,8 @@ impl Engine {
         });
         drop(put);
         let link = match sealed {
-            // A commit freed what lay below; the record is as dirty as it was, and is logged as bytes.
+            // A commit freed what lay below; the record is as dirty as it was, and is logged as
+            // bytes.
             Err(Error::Merkle(cairn_merkle::Error::Missing { .. })) => return Ok(()),
             other => other?,
         };
@@ -98,7 +99,8 @@ impl Engine {
             inodes, log, open, ..
         } = state;
         let inode = inodes.get_mut(ino)?;
-        // Lent to the log, byte by byte: an append to a record that is nearly full must not copy all of it.
+        // Lent to the log, byte by byte: an append to a record that is nearly full must not copy
+        // all of it.
         let file = inode.file()?;
         let parts = file.unlogged.records.iter().flat_map(|(recno, ranges)| {
             let rec = file.open.records().get(recno);
@@ -115,8 +117,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Before an epoch is closed: notes for the log what files that are synced again and again have not synced yet. The
-    /// next sync takes it from there, and need not wait for the commit.
+    /// Before an epoch is closed: notes for the log what files that are synced again and again have
+    /// not synced yet. The next sync takes it from there, and need not wait for the commit.
     pub(crate) fn log_for_syncs(&self, state: &mut State) {
         for ino in state.inodes.take_synced() {
             if let Err(error) = self.log_content(state, ino) {
@@ -126,7 +128,8 @@ impl Engine {
         }
     }
 
-    /// Whether the log lacks some of a file's content. Of files without a name the log says nothing.
+    /// Whether the log lacks some of a file's content. Of files without a name the log says
+    /// nothing.
     fn has_unlogged(state: &State, ino: InodeNo) -> Result<bool> {
         let inode = state.inodes.get(ino)?;
         let unlogged = inode.file().is_ok_and(|file| !file.unlogged.is_empty());

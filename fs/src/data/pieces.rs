@@ -5,8 +5,8 @@
 //! pieces         [====]      [==========]
 //! ```
 //!
-//! Pieces never overlap and never touch: writes that meet are joined, so a stream is one growing buffer and a
-//! scattered writer costs what it wrote and not a record for each touch.
+//! Pieces never overlap and never touch: writes that meet are joined, so a stream is one growing
+//! buffer and a scattered writer costs what it wrote and not a record for each touch.
 
 use std::collections::BTreeMap;
 

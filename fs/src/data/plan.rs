@@ -4,10 +4,11 @@
 //!  stored leaf | hole  --cut at keep, lay frozen pieces over--> --cut at keep, lay open pieces over--> bytes
 //! ```
 //!
-//! A plan is made under the engine's lock and copies only what is dirty in the range; it runs without the lock. The
-//! leaves it has to fetch are asked for together, since neighbours cost the store one access. One that is read whole is
-//! opened straight into the answer and not cached: the kernel keeps what it was told. Of a large leaf that is asked for a
-//! few pages only those are fetched, verified and opened, until more of it is asked for.
+//! A plan is made under the engine's lock and copies only what is dirty in the range; it runs
+//! without the lock. The leaves it has to fetch are asked for together, since neighbours cost the
+//! store one access. One that is read whole is opened straight into the answer and not cached: the
+//! kernel keeps what it was told. Of a large leaf that is asked for a few pages only those are
+//! fetched, verified and opened, until more of it is asked for.
 
 use crate::Result;
 use crate::blocks::{Blocks, Cached};
@@ -72,8 +73,8 @@ impl Plan {
         self.answer(blocks, &leaves, fetched)
     }
 
-    /// [`Self::run`], if that takes no wait: everything is in a cache, here or in the store. Errors are for
-    /// [`Self::run`] to find again.
+    /// [`Self::run`], if that takes no wait: everything is in a cache, here or in the store. Errors
+    /// are for [`Self::run`] to find again.
     pub(crate) fn run_now(&self, blocks: &Blocks) -> Option<Buffer> {
         let mut leaves = Vec::with_capacity(self.records.len());
         let mut fetched = Vec::with_capacity(self.records.len());
@@ -90,8 +91,9 @@ impl Plan {
         self.answer(blocks, &leaves, fetched).ok()
     }
 
-    /// [`Self::run`], if a small part of one large leaf does: opening the rest would cost many times as much. Unless
-    /// `rest_follows`, the store keeps it at hand. Errors are for [`Self::run`] to find again.
+    /// [`Self::run`], if a small part of one large leaf does: opening the rest would cost many
+    /// times as much. Unless `rest_follows`, the store keeps it at hand. Errors are for
+    /// [`Self::run`] to find again.
     pub(crate) fn run_part(&self, blocks: &Blocks, rest_follows: bool) -> Option<Buffer> {
         let [record] = &self.records[..] else {
             return None;
@@ -170,8 +172,8 @@ fn plan_record(file: &FileBody, recno: u64, from: u32, until: u32) -> RecordPlan
     plan
 }
 
-/// Plans one record of a layer over what is stored: what a commit does with each of its dirty records. Under one that was
-/// written whole nothing is read.
+/// Plans one record of a layer over what is stored: what a commit does with each of its dirty
+/// records. Under one that was written whole nothing is read.
 pub(crate) fn record_of(
     layer: &Arc<Layer>,
     stored: &Stored,

@@ -1,4 +1,5 @@
-//! Reading a file's bytes: open layer over frozen layer over what is stored. Leaves are fetched outside the lock.
+//! Reading a file's bytes: open layer over frozen layer over what is stored. Leaves are fetched
+//! outside the lock.
 
 use crate::data::plan::Plan;
 use crate::engine::Engine;
@@ -18,7 +19,8 @@ impl Engine {
                 (self.plan(&state, ino, offset, len)?, state.commits.done())
             };
             match plan.run(&self.blocks) {
-                // A commit may have freed what the plan was about to read; a newer plan knows the newer blocks.
+                // A commit may have freed what the plan was about to read; a newer plan knows the
+                // newer blocks.
                 Err(Error::Merkle(cairn_merkle::Error::Missing { .. }))
                     if self.state.lock().commits.done() != commits => {}
                 done => return done,
@@ -26,13 +28,15 @@ impl Engine {
         }
     }
 
-    /// [`Self::read`], if that takes no wait for a device; an error is left to [`Self::read`] to find.
+    /// [`Self::read`], if that takes no wait for a device; an error is left to [`Self::read`] to
+    /// find.
     pub fn read_now(&self, ino: InodeNo, offset: u64, len: usize) -> Option<Buffer> {
         self.plan_now(ino, offset, len)?.run_now(&self.blocks)
     }
 
-    /// [`Self::read`], if the range is a small part of a record. Unless the whole record is read next (`rest_follows`),
-    /// somebody may come back to that part. Whatever else, errors too, is left to [`Self::read`].
+    /// [`Self::read`], if the range is a small part of a record. Unless the whole record is read
+    /// next (`rest_follows`), that part may be asked for again. Whatever else, errors too, is
+    /// left to [`Self::read`].
     pub fn read_part(&self, ino: InodeNo, offset: u64, len: usize, rest_follows: bool) -> Option<Buffer> {
         self.plan_now(ino, offset, len)?
             .run_part(&self.blocks, rest_follows)

@@ -25,8 +25,9 @@ enum Chunk {
 }
 
 impl Engine {
-    /// Writes all of `bytes` at `offset`. Not durable before fsync or the next commit. `unprivileges` if it is the caller who
-    /// changes them, and not a cache that writes back what was changed before.
+    /// Writes all of `bytes` at `offset`. Not durable before fsync or the next commit.
+    /// `unprivileges` if it is the caller who changes them, and not a cache that writes back what
+    /// was changed before.
     ///
     /// # Errors
     /// [`Error::NoSpace`], [`Error::TooLarge`], [`Error::ReadOnly`]; that a commit must come first.
@@ -43,7 +44,8 @@ impl Engine {
             .filter(|end| *end <= SIZE_MAX)
             .ok_or(Error::TooLarge)?;
         let mut state = self.state.lock();
-        // Not by way of `begin_change`: admission, which may wait, comes after the look at the file's index.
+        // Not by way of `begin_change`: admission, which may wait, comes after the look at the
+        // file's index.
         Self::writable(&state, ino)?;
         self.enter(&mut state, ino)?;
         state.inodes.get(ino)?.file()?;
@@ -70,8 +72,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Refuses to change records whose place in the file's index cannot be read: the commit could not store them. Nodes are
-    /// read outside of the lock, if they are not cached.
+    /// Refuses to change records whose place in the file's index cannot be read: the commit could
+    /// not store them. Nodes are read outside of the lock, if they are not cached.
     pub(crate) fn reach_records(
         &self,
         state: &mut Guard<'_>,

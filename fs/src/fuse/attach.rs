@@ -5,8 +5,9 @@
 //!   others: fusermount3 (setuid) --opens, mounts, sends the file over a socket--> the file
 //! ```
 //!
-//! mount(2) takes source and type as arguments of their own. fusermount3 takes them among its options, which commas
-//! separate: there a comma or a backslash of the source is escaped. Both come to the same line in the table of mounts.
+//! mount(2) takes source and type as arguments of their own. fusermount3 takes them among its
+//! options, which commas separate: there a comma or a backslash of the source is escaped. Both come
+//! to the same line in the table of mounts.
 
 use super::options::{MountFlag, MountOptions};
 use rustix::mount::{MountFlags, mount};
@@ -87,10 +88,12 @@ fn attach_by_helper(mountpoint: &Path, options: &MountOptions) -> io::Result<Own
     }
 }
 
-/// The helper alone has its end of the socket when this returns: its end is the end of what it sends.
+/// The helper alone has its end of the socket when this returns: its end is the end of what it
+/// sends.
 fn start_helper(mountpoint: &Path, options: &MountOptions, socket: UnixStream) -> io::Result<Child> {
     let mut helper = Command::new("fusermount3");
-    // As its standard input: that is the one file a child gets without a flag that others may see changed.
+    // As its standard input: that is the one file a child gets without a flag that others may see
+    // changed.
     helper.stdin(Stdio::from(OwnedFd::from(socket)));
     helper.env("_FUSE_COMMFD", "0").stderr(Stdio::piped());
     helper.arg("-o").arg(helper_options(options));

@@ -1,5 +1,5 @@
-//! The kernel's words as ours, and ours as the kernel's. Nothing here can fail but on an argument that has no
-//! meaning, and nothing panics.
+//! The kernel's words as ours, and ours as the kernel's. Nothing here can fail but on an argument
+//! that has no meaning, and nothing panics.
 
 use crate::{
     Attr, Caller, Error, Fallocate, InodeNo, Kind, Name, RenameMode, Result, Seek, SetIdBits, Time, XattrMode,
@@ -43,8 +43,9 @@ pub(super) fn now() -> Time {
 
 /// A time as fuser hands it over.
 ///
-/// fuser 0.18 makes "-2 s and 0.8 s" (1.2 s before 1970) into 2.8 s before 1970: it subtracts the nanoseconds
-/// where it must add them. Taking both parts apart with the same sign gives back what the kernel sent.
+/// fuser 0.18 makes "-2 s and 0.8 s" (1.2 s before 1970) into 2.8 s before 1970: it subtracts the
+/// nanoseconds where it must add them. Taking both parts apart with the same sign gives back what
+/// the kernel sent.
 pub(crate) fn time(time: SystemTime) -> Time {
     match time.duration_since(UNIX_EPOCH) {
         Ok(after) => Time::new(
@@ -91,7 +92,8 @@ pub(super) fn file_type(kind: Kind) -> FileType {
     }
 }
 
-/// The kind that the type bits of a `mknod` mode name. No bits mean a regular file, as mknod(2) has it.
+/// The kind that the type bits of a `mknod` mode name. No bits mean a regular file, as mknod(2) has
+/// it.
 pub(super) fn node_kind(mode: u32) -> Result<Kind> {
     match mode & libc::S_IFMT {
         0 | libc::S_IFREG => Ok(Kind::File),
@@ -129,8 +131,8 @@ pub(super) fn file_attr(attr: &Attr) -> FileAttr {
     }
 }
 
-/// Attributes where only number and kind count: `.` and `..` in a listing, and, with number 0, the name that
-/// the kernel shall remember as absent.
+/// Attributes where only number and kind count: `.` and `..` in a listing, and, with number 0, the
+/// name that the kernel shall remember as absent.
 pub(super) fn bare_attr(ino: InodeNo, kind: Kind) -> FileAttr {
     FileAttr {
         ino: INodeNo(ino.0),
@@ -198,8 +200,8 @@ pub(super) fn xattr_mode(flags: i32) -> Result<XattrMode> {
     }
 }
 
-/// Names as `listxattr` wants them: each ended by a NUL. `trusted.*` exists for root alone; FUSE leaves hiding
-/// it to us.
+/// Names as `listxattr` wants them: each ended by a NUL. `trusted.*` exists for root alone; FUSE
+/// leaves hiding it to us.
 pub(super) fn xattr_names(names: &[Vec<u8>], uid: u32) -> Vec<u8> {
     let shown = names
         .iter()

@@ -39,7 +39,8 @@ use std::{
 };
 use tracing::{Span, span::EnteredSpan};
 
-/// Handles carry no state but this: inode numbers are never reused, and every request names its inode.
+/// Handles carry no state but this: inode numbers are never reused, and every request names its
+/// inode.
 const READER: FileHandle = FileHandle(0);
 const WRITER: FileHandle = FileHandle(1);
 /// Flags of every open file. FOPEN_DIRECT_IO with O_DIRECT would have writes move no times; the
@@ -54,7 +55,8 @@ pub(super) struct Edge<O: ?Sized> {
     pool: Pool,
     /// As many threads as take requests: more would seal at the cost of the writers.
     streams: Pool,
-    /// A thread of its own: it waits for pages that cold reads have locked, and those must not queue behind it.
+    /// A thread of its own: it waits for pages that cold reads have locked, and those must not
+    /// queue behind it.
     flusher: Pool,
     notifier: Arc<OnceLock<Notifier>>,
     writers: Arc<Writers>,
@@ -133,8 +135,8 @@ impl<O: Operations + ?Sized> Edge<O> {
         }
     }
 
-    /// A read of which not all is in memory. A lone read of a part of a record is answered here: the
-    /// device takes as long as the hop to another thread.
+    /// A read of which not all is in memory. A lone read of a part of a record is answered here:
+    /// the device takes as long as the hop to another thread.
     fn read_stored(
         &self,
         span: EnteredSpan,

@@ -27,9 +27,11 @@ use std::{
     thread,
 };
 
-/// Threads that fill, at most. One waits for the device half its time: two fill a file twice as fast.
+/// Threads that fill, at most. One waits for the device half its time: two fill a file twice as
+/// fast.
 const THREADS_MAX: usize = 4;
-/// Fills that may wait for each of them. Longer queues hold stale requests: measured, they help less.
+/// Fills that may wait for each of them. Longer queues hold stale requests: measured, they help
+/// less.
 const QUEUE_MAX: usize = 8;
 
 /// Divisor of the machine's memory: files up to this size are taken to fit the page cache.
@@ -67,16 +69,17 @@ impl Filler {
         })
     }
 
-    /// Whether the record around `offset` is filled after a read of `len` bytes, unless too many fills
-    /// wait. The file (`size` bytes) must have no writer and fit the page cache, and the record must
-    /// hold more than the read brings.
+    /// Whether the record around `offset` is filled after a read of `len` bytes, unless too many
+    /// fills wait. The file (`size` bytes) must have no writer and fit the page cache, and the
+    /// record must hold more than the read brings.
     pub(super) fn will_fill(&self, node: INodeNo, size: u64, unit: usize, offset: u64, len: usize) -> bool {
         let start = offset - offset % unit as u64;
         let has_more = offset > start || offset + (len as u64) < size.min(start + unit as u64);
         has_more && size <= self.file_bytes_max && !self.writers.any(node)
     }
 
-    /// Fills the record around `offset`, unless the file is open for writing or too many fills wait already.
+    /// Fills the record around `offset`, unless the file is open for writing or too many fills wait
+    /// already.
     pub(super) fn fill<O: Operations + ?Sized>(&self, fs: &Arc<O>, node: INodeNo, offset: u64) {
         if self.writers.any(node) {
             return;

@@ -4,17 +4,18 @@ use fuser::{InitFlags, KernelConfig};
 
 /// Longest request: what the kernel allows by default (`fs.fuse.max_pages_limit`, 256 pages).
 const REQUEST_BYTES_MAX: u32 = 1024 * 1024;
-/// Readahead and writeback requests in flight. 16, the default, starves two CPUs with 1 MiB requests; each takes its size
-/// in memory while it waits for the device.
+/// Readahead and writeback requests in flight. 16, the default, starves two CPUs with 1 MiB
+/// requests; each takes its size in memory while it waits for the device.
 const BACKGROUND_MAX: u16 = 32;
 const CONGESTED_AT: u16 = 24;
 
 /// Everything we want; what an older kernel lacks is left out.
 ///
-/// Not here, on purpose: ATOMIC_O_TRUNC (the kernel would forget the size of each file it creates with O_TRUNC and ask
-/// for it before the first write; a file that exists costs two requests either way), POSIX_LOCKS and FLOCK_LOCKS (the
-/// kernel locks locally, and correctly), EXPORT_SUPPORT, AUTO_INVAL_DATA (one writer), HANDLE_KILLPRIV (V2 replaces it),
-/// SETXATTR_EXT (panics fuser 0.18) and OVER_IO_URING (fuser has no transport for it).
+/// Not here, on purpose: ATOMIC_O_TRUNC (the kernel would forget the size of each file it creates
+/// with O_TRUNC and ask for it before the first write; a file that exists costs two requests either
+/// way), POSIX_LOCKS and FLOCK_LOCKS (the kernel locks locally, and correctly), EXPORT_SUPPORT,
+/// AUTO_INVAL_DATA (one writer), HANDLE_KILLPRIV (V2 replaces it), SETXATTR_EXT (panics fuser 0.18)
+/// and OVER_IO_URING (fuser has no transport for it).
 const WANTED: [InitFlags; 11] = [
     InitFlags::FUSE_ASYNC_READ,
     InitFlags::FUSE_BIG_WRITES,

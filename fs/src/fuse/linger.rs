@@ -20,7 +20,8 @@ use std::time::{Duration, Instant};
 
 /// Longer than a program takes from one call to its next, and about what waking up takes.
 const LINGER: Duration = Duration::from_micros(50);
-/// Spins between two polls: a poll takes a lock of the kernel's that the sender of a request takes too.
+/// Spins between two polls: a poll takes a lock of the kernel's that the sender of a request takes
+/// too.
 const TURNS: u32 = 30;
 
 /// What was answered: how soon the next request comes depends on it.
@@ -33,7 +34,8 @@ pub(super) enum After {
     Sync,
 }
 
-/// How well polling has paid: one up for each request that came in time, two down for each that did not.
+/// How well polling has paid: one up for each request that came in time, two down for each that did
+/// not.
 #[derive(Debug)]
 struct Belief(AtomicU32);
 

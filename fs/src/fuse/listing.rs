@@ -12,7 +12,8 @@ use std::{ffi::OsStr, os::unix::ffi::OsStrExt, time::Duration};
 
 const AFTER_DOT: u64 = 1;
 const AFTER_DOTS: u64 = 2;
-/// Entries fetched at a time. The kernel's buffer is 4 KiB for a first readdirplus, and about 25 entries fit.
+/// Entries fetched at a time. The kernel's buffer is 4 KiB for a first readdirplus, and about 25
+/// entries fit.
 const BATCH: usize = 64;
 
 /// Whether the kernel's buffer takes more.
@@ -58,7 +59,8 @@ pub(super) fn plus(
     let result = fill(fs, convert::ino(ino), offset, &mut sink);
     let taken = sink.taken;
     match result {
-        // References have been counted: they must reach the kernel. It asks again, and then hears the error.
+        // References have been counted: they must reach the kernel. It asks again, and then hears
+        // the error.
         Ok(()) => reply.ok(),
         Err(error) if taken => {
             reply::logged("readdirplus", ino, &error);
@@ -142,7 +144,8 @@ impl<O: Operations + ?Sized> Sink for Plus<'_, O> {
                 // One lifetime for the name and the attributes.
                 (self.ttl.min(told.ttl), told.sent)
             }
-            // Believed for no time at all: the next look asks again, and fails because it cannot be read.
+            // Believed for no time at all: the next look asks again, and fails because it cannot be
+            // read.
             None => (Duration::ZERO, convert::bare_attr(entry.ino, entry.kind)),
         };
         let name = OsStr::from_bytes(entry.name.as_bytes());

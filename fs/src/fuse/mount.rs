@@ -45,14 +45,15 @@ impl Mount {
     /// Unmounts and waits.
     ///
     /// # Errors
-    /// `EBUSY` while a file is open or a process stands in it: the mount goes on and its handle is gone, so use
-    /// [`Mount::unmounter`] to try first.
+    /// `EBUSY` while a file is open or a process stands in it: the mount goes on and its handle is
+    /// gone, so use [`Mount::unmounter`] to try first.
     pub fn unmount(self) -> io::Result<()> {
         self.unmounter().unmount()?;
         self.join()
     }
 
-    /// A handle that unmounts from elsewhere (a signal handler's thread) while this one is waited for.
+    /// A handle that unmounts from elsewhere (a signal handler's thread) while this one is waited
+    /// for.
     pub fn unmounter(&self) -> Unmounter {
         unmounter(&self.mountpoint)
     }
@@ -144,7 +145,8 @@ pub fn mount<O: Operations + ?Sized>(
     Ok(Mount { session, mountpoint })
 }
 
-/// Has the kernel hold no more than `bytes` of a mount's dirty pages, or [`MARGIN_MIN`]; answers how many it may hold.
+/// Has the kernel hold no more than `bytes` of a mount's dirty pages, or [`MARGIN_MIN`]; answers
+/// how many it may hold.
 fn bound_dirty(mountpoint: &Path, bytes: u64) -> u64 {
     let bytes = bytes.max(MARGIN_MIN);
     let held = || -> io::Result<u64> {
@@ -176,7 +178,8 @@ fn tune(mountpoint: &Path, options: &MountOptions) -> io::Result<()> {
     let dir = device_dir(mountpoint)?;
     fs::write(dir.join("read_ahead_kb"), options.read_ahead_kib.to_string())?;
     fs::write(dir.join("max_ratio"), options.dirty_percent.to_string())?;
-    // Shares that are promised add up to 100 at most: with many mounts the last ones go without the promise.
+    // Shares that are promised add up to 100 at most: with many mounts the last ones go without the
+    // promise.
     let promised = fs::write(dir.join("min_ratio"), options.dirty_percent.to_string());
     promised.or_else(|error| match error.kind() {
         io::ErrorKind::InvalidInput => Ok(()),

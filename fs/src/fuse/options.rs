@@ -32,20 +32,22 @@ pub struct MountOptions {
     /// Source shown by `mount` and `df`: any bytes.
     pub fsname: OsString,
     /// Threads that take requests, and answer those that need not wait. One that polls
-    /// ([`super::linger`]) answers faster than two that wake each other: measured on two processors,
-    /// 1.3 times as many creates and 1.5 times the stream. More are for many processors, as sealing
-    /// a stream takes one.
+    /// ([`super::linger`]) answers faster than two that wake each other: measured on two
+    /// processors, 1.3 times as many creates and 1.5 times the stream. More are for many
+    /// processors, as sealing a stream takes one.
     pub threads: usize,
     /// Threads for requests that wait: syncs, cold reads, copies.
     pub threads_blocking: usize,
-    /// Readahead of the mount. The kernel's own 128 KiB would cut cold reads into requests of that size.
+    /// Readahead of the mount. The kernel's own 128 KiB would cut cold reads into requests of that
+    /// size.
     pub read_ahead_kib: u32,
     /// This mount's share of the machine's dirty pages, in percent: a limit and a reservation. The
     /// kernel's 1 % for FUSE has it write scattered pages back at once, one request each. With far
     /// more, the fsync of a stream waits for all of it to be written.
     pub dirty_percent: u32,
-    /// With less room than this, the kernel asks before each write. `None` for as much as it may hold of this mount's dirty
-    /// pages: 64 MiB, or an eighth of the room there is now if that is more, but no more than `dirty_percent`.
+    /// With less room than this, the kernel asks before each write. `None` for as much as it may
+    /// hold of this mount's dirty pages: 64 MiB, or an eighth of the room there is now if that is
+    /// more, but no more than `dirty_percent`.
     pub full_margin_bytes: Option<u64>,
 }
 

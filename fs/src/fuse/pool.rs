@@ -43,8 +43,8 @@ impl Pool {
         })
     }
 
-    /// Runs `job` on one of the threads. A job that cannot run any more is dropped, and the reply it holds then
-    /// tells the kernel EIO.
+    /// Runs `job` on one of the threads. A job that cannot run any more is dropped, and the reply
+    /// it holds then tells the kernel EIO.
     pub(super) fn run(&self, job: impl FnOnce() + Send + 'static) {
         if let Some(queue) = &self.queue {
             let span = Span::current();

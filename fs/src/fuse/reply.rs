@@ -36,7 +36,8 @@ refuse!(
     ReplyXattr,
 );
 
-/// Hands a result to the kernel: `accept` sends the value, an error is logged and sent as its errno.
+/// Hands a result to the kernel: `accept` sends the value, an error is logged and sent as its
+/// errno.
 pub(super) fn answer<T, R: Refuse>(
     what: &'static str,
     ino: INodeNo,
@@ -66,7 +67,8 @@ pub(super) fn xattr(what: &'static str, ino: INodeNo, size: u32, reply: ReplyXat
     });
 }
 
-/// The errno of an error that the log now knows: damage loudly, everything a caller may provoke quietly.
+/// The errno of an error that the log now knows: damage loudly, everything a caller may provoke
+/// quietly.
 pub(super) fn logged(what: &'static str, ino: INodeNo, error: &Error) -> Errno {
     let errno = Errno::from(error);
     if errno.code() == libc::EIO {

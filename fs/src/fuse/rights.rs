@@ -1,4 +1,5 @@
-//! Which set-id bits a request leaves: what the kernel knows of its caller, and fuser does not hand on.
+//! Which set-id bits a request leaves: what the kernel knows of its caller, and fuser does not hand
+//! on.
 //!
 //! ```text
 //!   file without set-id bits ------------------------------------------> nothing to keep

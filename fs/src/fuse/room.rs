@@ -6,14 +6,16 @@
 //!                    the file's handle, before each write. Fetch what was written; room for one more? the answer, or ENOSPC
 //! ```
 //!
-//! The kernel takes a write into its page cache without asking whether there is room, and tells of a failure at the next
-//! fsync or at the close, which few programs look at. Until the margin is reached that does no harm: it is as large as
-//! what the kernel may hold of this mount.
+//! The kernel takes a write into its page cache without asking whether there is room, and tells of
+//! a failure at the next fsync or at the close, which few programs look at. Until the margin is
+//! reached that does no harm: it is as large as what the kernel may hold of this mount.
 //!
-//! Open files that bypass the page cache (FOPEN_DIRECT_IO) would have it simpler, but the kernel then moves no times.
+//! Open files that bypass the page cache (FOPEN_DIRECT_IO) would have it simpler, but the kernel
+//! then moves no times.
 //!
-//! **Invariant:** a file is noted among those being written before the look whether room is short, and room is noted to
-//! be short before the look which files those are. So at least one of the two sides sees the other.
+//! **Invariant:** a file is noted among those being written before the look whether room is short,
+//! and room is noted to be short before the look which files those are. So at least one of the two
+//! sides sees the other.
 
 use fuser::INodeNo;
 use parking_lot::Mutex;
@@ -22,7 +24,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
 /// The least margin that is chosen where none is given.
 pub(super) const MARGIN_MIN: u64 = 64 << 20;
-/// Room that a write must find, whose length the kernel does not tell: 1 MiB, and the nodes above it.
+/// Room that a write must find, whose length the kernel does not tell: 1 MiB, and the nodes above
+/// it.
 pub(super) const WRITE_BYTES: u64 = (1 << 20) + (1 << 16);
 /// Bytes that arrive between two looks at the room.
 const LOOK_BYTES: u64 = 1 << 20;
@@ -51,7 +54,8 @@ impl Room {
         self.margin.store(bytes, SeqCst);
     }
 
-    /// Notes how much room there is. Answers the files that are open for writing, if it has just become short.
+    /// Notes how much room there is. Answers the files that are open for writing, if it has just
+    /// become short.
     pub(super) fn note(&self, room: u64) -> Vec<INodeNo> {
         let short = room < self.margin.load(SeqCst);
         if self.short.swap(short, SeqCst) || !short {

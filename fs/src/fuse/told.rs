@@ -7,9 +7,10 @@
 //!   set-id bits, which a write takes away ------------> asked for each time, before it is run above all
 //! ```
 //!
-//! The kernel's writeback cache keeps size, mtime and ctime of regular files itself. Blocks it learns from us, and those of
-//! bytes that it has not written back yet neither side knows: a `stat` of a file that is open for writing has its end
-//! written back first ([`flush_tail`]). Programs that copy sparse files take "no blocks" for "nothing but a hole".
+//! The kernel's writeback cache keeps size, mtime and ctime of regular files itself. Blocks it
+//! learns from us, and those of bytes that it has not written back yet neither side knows: a `stat`
+//! of a file that is open for writing has its end written back first ([`flush_tail`]). Programs
+//! that copy sparse files take "no blocks" for "nothing but a hole".
 
 use super::{
     convert,
@@ -36,8 +37,8 @@ pub(super) struct Told {
     pub(super) ttl: Duration,
 }
 
-/// The answer to a change or a question about a file that is open for writing, and then holds as long as [`Writers::ttl`]
-/// says, or is not.
+/// The answer to a change or a question about a file that is open for writing, and then holds as
+/// long as [`Writers::ttl`] says, or is not.
 pub(super) fn of(attr: &Attr, written: Option<Duration>) -> Told {
     let mut sent = convert::file_attr(attr);
     let is_file = attr.kind == Kind::File;
@@ -68,8 +69,8 @@ pub(super) fn of_found(attr: &Attr, writers: &Writers) -> Told {
     Told { ttl, ..told }
 }
 
-/// Has the kernel write back what it holds behind the end that we know of, as far as that takes no long time. It must not
-/// be called on a session thread, which has to take those writes.
+/// Has the kernel write back what it holds behind the end that we know of, as far as that takes no
+/// long time. It must not be called on a session thread, which has to take those writes.
 pub(super) fn flush_tail<O: Operations + ?Sized>(fs: &O, kernel: &Notifier, node: INodeNo) {
     let end = || fs.getattr(InodeNo(node.0)).map_or(u64::MAX, |attr| attr.size);
     let (begun, mut known) = (Instant::now(), end());

@@ -1,16 +1,18 @@
-//! What may change a file's pages in the kernel: handles that are open for writing, or a fill that the daemon began.
+//! What may change a file's pages in the kernel: handles that are open for writing, or a fill that
+//! the daemon began.
 //!
 //! ```text
 //!   open for writing, truncate --> opened() --> wait until no fill is under way --> go on ... closed()
 //!   fill (fill.rs)             --> begin()  --> refused while a handle writes; else read, store, drop
 //! ```
 //!
-//! A file that is not open for writing has no dirty pages: `close` and `munmap` write them back before the kernel
-//! releases the handle. So a fill that excludes writers can overwrite nothing that is newer than what it read.
+//! A file that is not open for writing has no dirty pages: `close` and `munmap` write them back
+//! before the kernel releases the handle. So a fill that excludes writers can overwrite nothing
+//! that is newer than what it read.
 //!
-//! **Invariant:** both sides first announce themselves and then look for the other (sequentially consistent), so at
-//! least one of them sees the other. Session threads never wait here: [`Writers::filling`] tells them to hand the
-//! request to a thread that may.
+//! **Invariant:** both sides first announce themselves and then look for the other (sequentially
+//! consistent), so at least one of them sees the other. Session threads never wait here:
+//! [`Writers::filling`] tells them to hand the request to a thread that may.
 
 use super::room::Room;
 use fuser::INodeNo;
@@ -34,8 +36,8 @@ struct Slot {
     fills: AtomicU32,
 }
 
-/// Counts both by inode number modulo 1024. Two files that share a slot cost a needless flush or wait and never a
-/// missed one; in return there is no growth.
+/// Counts both by inode number modulo 1024. Two files that share a slot cost a needless flush or
+/// wait and never a missed one; in return there is no growth.
 pub(super) struct Writers {
     slots: Box<[Slot]>,
     /// Files opened for writing of which the kernel has kept attributes since before.
@@ -80,15 +82,16 @@ impl Writers {
         self.remembered.lock().remove(&ino)
     }
 
-    /// An access list changed the mode: the kernel asks for it, since the answer to that call carries no attributes.
+    /// An access list changed the mode: the kernel asks for it, since the answer to that call
+    /// carries no attributes.
     pub(super) fn restate(&self, ino: INodeNo) {
         let mut restated = self.restated.lock();
         restated.retain(|_, since| since.elapsed() < RESTATED);
         restated.insert(ino, Instant::now());
     }
 
-    /// Whether that was a moment ago. The kernel drops an answer that overtakes a flush of the file, and would go on with the
-    /// mode of before: it is answered without a flush now.
+    /// Whether that was a moment ago. The kernel drops an answer that overtakes a flush of the
+    /// file, and would go on with the mode of before: it is answered without a flush now.
     pub(super) fn is_restated(&self, ino: INodeNo) -> bool {
         let restated = self.restated.lock();
         restated.get(&ino).is_some_and(|since| since.elapsed() < RESTATED)
@@ -104,8 +107,8 @@ impl Writers {
         &self.room
     }
 
-    /// How long the kernel may keep attributes of a file that is open for writing: where room is short, it asks
-    /// before each write.
+    /// How long the kernel may keep attributes of a file that is open for writing: where room is
+    /// short, it asks before each write.
     pub(super) fn ttl(&self, ino: INodeNo) -> Option<Duration> {
         let ttl = if self.room.is_short() {
             Duration::ZERO

@@ -102,7 +102,8 @@ fn empty(quota: Quota, owner: Caller) -> Volume {
     }
 }
 
-/// Puts `renewed` in the place of the header that `key` was `unlocked` with, together with a commit that accepts no other.
+/// Puts `renewed` in the place of the header that `key` was `unlocked` with, together with a commit
+/// that accepts no other.
 ///
 /// # Errors
 /// As [`Engine::open`] and [`Engine::commit`]; the old header stays in place then.

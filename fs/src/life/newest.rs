@@ -1,4 +1,5 @@
-//! Which version is the newest one: that of the head, or a later one whose twin says that the head went back.
+//! Which version is the newest one: that of the head, or a later one whose twin says that the head
+//! went back.
 //!
 //! ```text
 //!   head, or its twin --verifies--> version n
@@ -8,10 +9,11 @@
 //!             yes: it is opened, and the store adopts it      no: version n, and what is lost is told
 //! ```
 //!
-//! A damaged write-ahead log of the index is why: what lies behind the damage is gone without a word, and what the head
-//! said before counts again.
+//! A damaged write-ahead log of the index is why: what lies behind the damage is gone without a
+//! word, and what the head said before counts again.
 //!
-//! **Invariant:** a version older than one whose commit was done is never opened as if it were the newest.
+//! **Invariant:** a version older than one whose commit was done is never opened as if it were the
+//! newest.
 
 use crate::log::reach::Reach;
 use crate::stored::volume::Volume;
@@ -47,8 +49,8 @@ impl Newest {
     /// See the module's picture.
     ///
     /// # Errors
-    /// What is wrong with head, header or commit, by name, where no later version can be opened either; what the store
-    /// failed with.
+    /// What is wrong with head, header or commit, by name, where no later version can be opened
+    /// either; what the store failed with.
     pub(super) fn find(store: &dyn BlockStore, key: &VolumeKey) -> Result<Self> {
         let first = Copies::read(store)
             .map_err(Error::from)
@@ -152,8 +154,8 @@ impl Found {
         Ok(done >= Some(self.version.epoch))
     }
 
-    /// One of the blocks born after `older` that are not there. What lies below a damaged block is not looked for: it is
-    /// damage that the volume opens with.
+    /// One of the blocks born after `older` that are not there. What lies below a damaged block is
+    /// not looked for: it is damage that the volume opens with.
     fn missing(&self, store: &dyn BlockStore, older: Option<Epoch>) -> Result<Option<Cid>> {
         let mut rest: Vec<Link> = self.commit.links.clone();
         let mut seen = FxHashSet::default();

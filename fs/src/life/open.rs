@@ -6,11 +6,13 @@
 //!        --> replay the log on top --> commit, which also frees what a crash stranded --> log anew, threads
 //! ```
 //!
-//! **Invariant:** nothing is written before head, header, commit and the whole log have been verified; a log that
-//! lost something is read-only, or a shorter one that says so where that was asked for, and never silently shorter.
+//! **Invariant:** nothing is written before head, header, commit and the whole log have been
+//! verified; a log that lost something is read-only, or a shorter one that says so where that was
+//! asked for, and never silently shorter.
 //!
-//! What lies below the commit may be damaged: the volume opens without it (damage.rs). Snapshots and orphans are read as
-//! far as they can be, and operations of the log that need a damaged block are skipped (redo.rs).
+//! What lies below the commit may be damaged: the volume opens without it (damage.rs). Snapshots
+//! and orphans are read as far as they can be, and operations of the log that need a damaged block
+//! are skipped (redo.rs).
 
 use crate::blocks::Blocks;
 use crate::commit::committed::Committed;
@@ -38,9 +40,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-/// A volume whose newest commit, or an older one, has been found and verified, and in which nothing has been written
-/// yet: the caller judges whether it is the newest between [`Opening::newest`] and [`Opening::open`], and
-/// what is opened is what was judged.
+/// A volume whose newest commit, or an older one, has been found and verified, and in which nothing
+/// has been written yet: the caller judges whether it is the newest between [`Opening::newest`] and
+/// [`Opening::open`], and what is opened is what was judged.
 pub struct Opening {
     store: Arc<dyn BlockStore>,
     key: VolumeKey,
@@ -99,7 +101,8 @@ impl Opening {
         let block = root_block(store.as_ref(), &version.root)?;
         let root_len = u32::try_from(block.len()).unwrap_or(u32::MAX);
         let commit = Commit::open(&version.root, block, &key)?;
-        // It may have been made under another header, before a rekey. Its own tag says that it is ours.
+        // It may have been made under another header, before a rekey. Its own tag says that it is
+        // ours.
         let header = Copies::read(store.as_ref())?.choose(Part::Header, |stored| {
             let header = Header::decode(stored)?;
             match header.volume_id == commit.volume_id {
@@ -141,7 +144,8 @@ impl Opening {
         })
     }
 
-    /// Refuses what is not the header in force: a key that opens a slot of an older one was revoked by a rekey.
+    /// Refuses what is not the header in force: a key that opens a slot of an older one was revoked
+    /// by a rekey.
     ///
     /// # Errors
     /// [`cairn_merkle::Error::HeaderMismatch`].
@@ -177,13 +181,15 @@ impl Opening {
         self.header.volume_id
     }
 
-    /// The anchor has `latest`, and this instance has booted: nothing that an earlier one submitted can follow.
+    /// The anchor has `latest`, and this instance has booted: nothing that an earlier one submitted
+    /// can follow.
     pub fn settle(&mut self, latest: Option<Version>) {
         self.volume.publication.settle(latest);
         self.settled = true;
     }
 
-    /// Recovers what was logged, commits that, and starts the committer. A past version is read-only.
+    /// Recovers what was logged, commits that, and starts the committer. A past version is
+    /// read-only.
     ///
     /// # Errors
     /// What is wrong with the log, by name; what the store failed with.
@@ -280,7 +286,8 @@ impl Engine {
         self.log_loss.as_ref()
     }
 
-    /// Refuses to go on as if the log were whole where something of it is lost and was not accepted as lost.
+    /// Refuses to go on as if the log were whole where something of it is lost and was not accepted
+    /// as lost.
     ///
     /// # Errors
     /// [`Error::LogDamaged`].
@@ -301,7 +308,8 @@ impl Engine {
         self.config.read_only
     }
 
-    /// Commits, stops the committer and refuses all that comes later. Calling it again does nothing.
+    /// Commits, stops the committer and refuses all that comes later. Calling it again does
+    /// nothing.
     ///
     /// # Errors
     /// As [`Self::commit`].

@@ -36,7 +36,8 @@ impl Engine {
         if let Some(loss) = &self.log_loss {
             tracing::error!("what was synced is lost: {loss}");
         }
-        // Going on would make final what a mended disk, or a copy of the log, could still bring back.
+        // Going on would make final what a mended disk, or a copy of the log, could still bring
+        // back.
         self.config.read_only |= self.log_loss.is_some() && !self.config.accept_log_loss;
         let ahead = self.ahead.take_if(|_| !self.config.read_only);
         let mut state = self.state.lock();
@@ -48,8 +49,8 @@ impl Engine {
             });
             return Ok(());
         }
-        // Before anything else is written: the next swap of the head writes over the one copy that there is of what is adopted,
-        // and what was given up must not come back.
+        // Before anything else is written: the next swap of the head writes over the one copy that
+        // there is of what is adopted, and what was given up must not come back.
         if let Some(twin) = ahead {
             self.blocks.store.adopt(&twin, head)?;
         }
@@ -82,8 +83,9 @@ impl Engine {
         })
     }
 
-    /// Brings the inodes that were unlinked while open into memory, where the next commit finds them dead. Those in a
-    /// damaged block stay in the table, unknown: their space is not given back before a repair.
+    /// Brings the inodes that were unlinked while open into memory, where the next commit finds
+    /// them dead. Those in a damaged block stay in the table, unknown: their space is not given
+    /// back before a repair.
     fn load_orphans(&self, state: &mut State) -> Result<()> {
         let mut damaged = false;
         let orphans = btree::range_past(

@@ -8,9 +8,10 @@
 //!  apply: from here on nothing is read, so an operation is done whole or not at all
 //! ```
 //!
-//! An operation that cannot be done leaves its names and new inodes in a state that the log no longer describes: what
-//! later operations say of them would be done to something else. To unlink a name whose renaming was skipped would
-//! remove the only copy of what it led to before. So those are skipped as well, and the rest of the log counts.
+//! An operation that cannot be done leaves its names and new inodes in a state that the log no
+//! longer describes: what later operations say of them would be done to something else. To unlink a
+//! name whose renaming was skipped would remove the only copy of what it led to before. So those
+//! are skipped as well, and the rest of the log counts.
 
 use crate::damage::Cause;
 use crate::engine::Engine;
@@ -98,7 +99,8 @@ impl Engine {
     /// Does an operation of the log again, or notes that it met damage, or needs one that did.
     ///
     /// # Errors
-    /// A store that fails; an operation that does not fit the tree though nothing that it needs was skipped.
+    /// A store that fails; an operation that does not fit the tree though nothing that it needs was
+    /// skipped.
     pub(crate) fn redo(&self, state: &mut State, op: Replayed, redo: &mut Redo) -> Result<()> {
         let touched = Touched::of(&op);
         if let Replayed::Locate { ino, .. } = &op
@@ -125,8 +127,8 @@ impl Engine {
         }
     }
 
-    /// Tells of blocks that an operation names and that are not there: bytes that were synced, and whose places the store's index
-    /// lost.
+    /// Tells of blocks that an operation names and that are not there: bytes that were synced, and
+    /// whose places the store's index lost.
     fn note_missing(&self, state: &State, op: &Replayed) -> Result<()> {
         let Replayed::Content { meta, parts, .. } = op else {
             return Ok(());

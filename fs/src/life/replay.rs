@@ -7,10 +7,11 @@
 //!  marks, and what records repeat of them  -  what was done again  =  lost (damage), or nothing (a torn end)
 //! ```
 //!
-//! A whole record behind a broken one proves nothing by itself: what was not synced reaches the disk in any order.
+//! A whole record behind a broken one proves nothing by itself: what was not synced reaches the
+//! disk in any order.
 //!
-//! **Invariant:** only what opens under the log's key counts, for a record and for a mark. What the store says of positions
-//! and lengths does not.
+//! **Invariant:** only what opens under the log's key counts, for a record and for a mark. What the
+//! store says of positions and lengths does not.
 
 use crate::engine::Engine;
 use crate::life::redo::Redo;
@@ -30,7 +31,8 @@ pub(crate) struct Outcome {
     /// Blocks that the replayed operations name.
     pub(crate) named: FxHashSet<Cid>,
     pub(crate) loss: Option<LogLoss>,
-    /// What is at the end of the log and no record, above every mark: a write that was cut off, or damage.
+    /// What is at the end of the log and no record, above every mark: a write that was cut off, or
+    /// damage.
     pub(crate) torn: Option<String>,
 }
 

@@ -5,7 +5,8 @@
 //!                            `-- no room in the store: kept as it is, for the next append
 //! ```
 //!
-//! **Invariant:** records and marks name as durable only what was sealed when a sync began that succeeded.
+//! **Invariant:** records and marks name as durable only what was sealed when a sync began that
+//! succeeded.
 
 use crate::Time;
 use crate::log::op::{Op, encode_record};
@@ -31,21 +32,24 @@ pub(crate) struct LogBuffer {
     parts: VecDeque<Part>,
     /// Memory that these take.
     buffered: usize,
-    /// Sealed records that the store had no room for. Their places are taken: they are written as they are, or never.
+    /// Sealed records that the store had no room for. Their places are taken: they are written as
+    /// they are, or never.
     pub(crate) unwritten: Vec<(LogPos, Bytes)>,
-    /// Among [`Self::parts`] is what must not be written before its blocks or its data are durable too.
+    /// Among [`Self::parts`] is what must not be written before its blocks or its data are durable
+    /// too.
     pub(crate) holds_back: bool,
     /// Position in the stream of operations: everything pushed, and everything durable, in bytes.
     pub(crate) pushed: u64,
     pub(crate) durable: u64,
     /// When the oldest operation was pushed, or before, that is not durable.
     pub(crate) volatile_since: Option<Instant>,
-    /// Where the stream stood when the epoch under commit was closed: the commit makes what is before it durable.
+    /// Where the stream stood when the epoch under commit was closed: the commit makes what is
+    /// before it durable.
     frozen_end: u64,
     /// Place and tag of the last record written.
     last: Option<(LogPos, [u8; 16])>,
-    /// All records sealed of epochs that are not settled, those of them that are durable, and those that the last mark
-    /// covers.
+    /// All records sealed of epochs that are not settled, those of them that are durable, and those
+    /// that the last mark covers.
     sealed: Reach,
     synced: Reach,
     marked: Reach,
@@ -55,15 +59,15 @@ pub(crate) struct LogBuffer {
     pub(crate) mark_due: Option<Instant>,
     /// Time of the newest operation pushed.
     newest: Time,
-    /// Bytes of records written that no commit has made superfluous, and of those how many there were when the epoch
-    /// under commit was closed.
+    /// Bytes of records written that no commit has made superfluous, and of those how many there
+    /// were when the epoch under commit was closed.
     pub(crate) written: u64,
     frozen_written: u64,
     /// A leader is appending.
     pub(crate) leader: bool,
     /// There is a thread that appends for those in [`Self::waiting`].
     pub(crate) has_logger: bool,
-    /// Who asked to be told when the log is durable up to a position.
+    /// Waiters for the log to be durable up to a position.
     pub(crate) waiting: Vec<Waiter>,
 }
 

@@ -7,7 +7,8 @@ use crate::state::State;
 use crate::{InodeNo, Result};
 
 impl Engine {
-    /// Notes an operation for the intent log, preceded by where its inodes are found if the log does not say yet.
+    /// Notes an operation for the intent log, preceded by where its inodes are found if the log
+    /// does not say yet.
     pub(crate) fn log(&self, state: &mut State, inodes: &[InodeNo], op: &Op<'_>) -> Result<()> {
         if state.life.is_replaying() {
             return Ok(());

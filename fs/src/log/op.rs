@@ -2,14 +2,15 @@
 //!
 //! ```text
 //!  operations --push--> buffer, one part per epoch --fsync: seal, number, chain--> store.log_append
-//!                                                                 (one append for all who wait)
+//!                                                                 (one append for all waiters)
 //! ```
 //!
-//! Operations are facts ("this name now leads to this new inode"), not calls, and are replayed in order. File
-//! content is not logged when written but when its file is fsynced, as of then. A record holds the operations of one
-//! epoch; its plaintext begins with the place of the record before it, so that a missing one is noticed even
-//! where the chain of tags starts anew with an epoch, and repeats how far the log was durable ([`Reach`]), so that one
-//! that was lost is told from one that never was there.
+//! Operations are facts ("this name now leads to this new inode"), not calls, and are replayed in
+//! order. File content is not logged when written but when its file is fsynced, as of then. A
+//! record holds the operations of one epoch; its plaintext begins with the place of the record
+//! before it, so that a missing one is noticed even where the chain of tags starts anew with an
+//! epoch, and repeats how far the log was durable ([`Reach`]), so that one that was lost is told
+//! from one that never was there.
 
 use crate::log::reach::Reach;
 use crate::stored::codec::{Decoder, Encoder};

@@ -1,14 +1,16 @@
-//! How far the intent log reaches: what a mark says of what is durable, and each record repeats of the last mark.
+//! How far the intent log reaches: what a mark says of what is durable, and each record repeats of
+//! the last mark.
 //!
 //! ```text
 //!  seal: record --add--> sealed so far --sync returned--> mark: marks file, and every record from then on
 //!  replay: marks, records found anywhere --merge--> what must be there  -  what was replayed  =  what is lost
 //! ```
 //!
-//! It covers the epochs that no commit has made superfluous: the open one, and the one under commit.
+//! It covers the epochs that no commit has made superfluous: the open one, and the one under
+//! commit.
 //!
-//! **Invariant:** a reach is written down as a mark only after everything in it was synced, so a record that is in
-//! it and is not found was there once.
+//! **Invariant:** a reach is written down as a mark only after everything in it was synced, so a
+//! record that is in it and is not found was there once.
 
 use crate::stored::codec::{Decoder, Encoder};
 use crate::{Result, Time};

@@ -1,4 +1,4 @@
-//! fsync: what was noted for the intent log becomes durable, for all who wait at the same time.
+//! fsync: what was noted for the intent log becomes durable, for all callers that wait at the same time.
 //!
 //! ```text
 //!  fsync, no append under way --> leader: seal, append, sync --> its answer, and that of each waiting call
@@ -6,8 +6,9 @@
 //!                                                 `--> a moment later, the logger: one mark for all syncs since the last
 //! ```
 //!
-//! One thread that syncs alone does all of it itself: waking another costs as much as the device. Many share: each
-//! append includes all that was noted during the one before it, and no caller's thread is blocked meanwhile.
+//! One thread that syncs alone does all of it itself: waking another costs as much as the device.
+//! Many share: each append includes all that was noted during the one before it, and no caller's
+//! thread is blocked meanwhile.
 
 use crate::engine::{Engine, Guard};
 use crate::error::is_full;
@@ -17,13 +18,14 @@ use crate::{Error, InodeNo, Result};
 use parking_lot::MutexGuard;
 use std::time::Instant;
 
-/// This much log asks for a commit, however few bytes are dirty: it takes room, and time when it is replayed.
+/// This much log asks for a commit, however few bytes are dirty: it takes room, and time when it is
+/// replayed.
 const WRITTEN_MAX: u64 = 256 << 20;
 /// So does this many eighths of the engine's memory: a mount that replays it holds what it says.
 const WRITTEN_EIGHTHS: u64 = 5;
 
 impl Engine {
-    /// Makes every operation noted so far durable, together with all who ask at the same time.
+    /// Makes every operation noted so far durable, together with all callers at the same time.
     pub(crate) fn flush_log(&self, state: &mut Guard<'_>) -> Result<()> {
         let wanted = state.log.pushed;
         while state.log.durable < wanted {
@@ -45,7 +47,8 @@ impl Engine {
                 if sync {
                     self.blocks.store.sync()?;
                 }
-                // Also without records of its own: earlier ones may have been written and not synced.
+                // Also without records of its own: earlier ones may have been written and not
+                // synced.
                 Ok(self.blocks.store.log_append(&records)?)
             });
             state.log.leader = false;
@@ -75,8 +78,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Has a mark written that says how far the log is durable. Soon and not at once: an fsync would wait for it, and the
-    /// next record says the same.
+    /// Has a mark written that says how far the log is durable. Soon and not at once: an fsync
+    /// would wait for it, and the next record says the same.
     fn want_mark(&self, state: &mut Guard<'_>) {
         if !state.log.has_logger || self.config.mark_delay.is_zero() {
             self.write_mark(state);
@@ -86,8 +89,9 @@ impl Engine {
         }
     }
 
-    /// Has what was synced, and the newest commit, outlive this process as a mark. Without it, a loss of the last records, or
-    /// of that commit, would not be told from a power cut before they were durable: no reason to refuse anything.
+    /// Has what was synced, and the newest commit, outlive this process as a mark. Without it, a
+    /// loss of the last records, or of that commit, would not be told from a power cut before they
+    /// were durable: no reason to refuse anything.
     pub(crate) fn write_mark(&self, state: &mut Guard<'_>) {
         let Some(mark) = state.log.next_mark() else { return };
         let marked = MutexGuard::unlocked(state, || self.blocks.store.log_mark(&mark.seal(&self.log_key)));
@@ -96,7 +100,7 @@ impl Engine {
         }
     }
 
-    /// Tells those who wait for what is durable now; all of them, if the log `failed`.
+    /// Wakes the callers whose records are durable now; all of them, if the log `failed`.
     fn answer_waiting(&self, state: &mut Guard<'_>, failed: Option<&dyn Fn() -> Error>) {
         if state.log.waiting.is_empty() {
             return;
@@ -118,7 +122,8 @@ impl Engine {
         });
     }
 
-    /// The logger: appends for the calls that came while another append was under way, and writes the marks.
+    /// The logger: appends for the calls that came while another append was under way, and writes
+    /// the marks.
     pub(crate) fn run_logger(&self) {
         let mut state = self.state.lock();
         loop {
@@ -128,7 +133,8 @@ impl Engine {
                 let flushed = self.flush_log(&mut state);
                 let read_only = state.life.read_only();
                 let refused = || read_only.map_or(Error::NoSpace, Error::ReadOnly);
-                // Those who came after a failure are told the same; without one, those for whom a commit did the work.
+                // Callers after a failure are told the same; without one, those for whom a
+                // commit did the work.
                 let failed: Option<&dyn Fn() -> Error> = flushed.is_err().then_some(&refused);
                 self.answer_waiting(&mut state, failed);
             } else if state.life.is_closing() {
@@ -141,11 +147,12 @@ impl Engine {
         }
     }
 
-    /// Has what was noted so far outlive this process, though not a power cut: a program may take the removal of a file
-    /// for the end of a transaction (SQLite's rollback journal) and does not sync it.
+    /// Has what was noted so far outlive this process, though not a power cut: a program may take
+    /// the removal of a file for the end of a transaction (SQLite's rollback journal) and does not
+    /// sync it.
     ///
-    /// File content and renames hold this back: the one names blocks that are not durable yet, and the other would
-    /// replace a file by one whose bytes are still in memory.
+    /// File content and renames hold this back: the one names blocks that are not durable yet, and
+    /// the other would replace a file by one whose bytes are still in memory.
     pub(crate) fn write_log(&self, state: &mut Guard<'_>) {
         while state.log.leader {
             self.signals.logged.wait(state);
@@ -182,7 +189,8 @@ impl Engine {
         }
     }
 
-    /// Everything that was done to this inode, and every change of names before, is durable on return.
+    /// Everything that was done to this inode, and every change of names before, is durable on
+    /// return.
     ///
     /// # Errors
     /// Whatever the store failed with; the volume is read-only afterwards.
@@ -194,8 +202,9 @@ impl Engine {
         Ok(())
     }
 
-    /// Like [`Self::fsync`], but completes through `done`: inline if no append is in flight, else on the log thread with
-    /// the next group append; also there if this thread is `wanted` for something else.
+    /// Like [`Self::fsync`], but completes through `done`: inline if no append is in flight, else
+    /// on the log thread with the next group append; also there if this thread is `wanted` for
+    /// something else.
     pub fn fsync_then(&self, ino: InodeNo, data_only: bool, wanted: bool, done: SyncDone) {
         let mut state = self.state.lock();
         let here = !state.log.leader && !wanted;
@@ -218,8 +227,8 @@ impl Engine {
         }
     }
 
-    /// Has all that an fsync of this inode must make durable noted for the log. Nothing is to be done for what never
-    /// changes.
+    /// Has all that an fsync of this inode must make durable noted for the log. Nothing is to be
+    /// done for what never changes.
     fn note_for_sync(&self, state: &mut Guard<'_>, ino: InodeNo) -> Result<bool> {
         if crate::namespace::view::view_of(ino) != 0 || ino == InodeNo::SNAPSHOTS {
             return Ok(false);

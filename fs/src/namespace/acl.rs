@@ -1,10 +1,11 @@
 //! POSIX access control lists, as far as the kernel leaves them to the filesystem.
 //!
-//! The kernel checks permissions; the filesystem keeps the two attributes, hands a directory's default list to what
-//! is made in it, and keeps mode bits and list in step (POSIX 1003.1e draft 17, section 23.1).
+//! The kernel checks permissions; the filesystem keeps the two attributes, hands a directory's
+//! default list to what is made in it, and keeps mode bits and list in step (POSIX 1003.1e draft
+//! 17, section 23.1).
 //!
-//! The attribute is version 2 of Linux's format: a 32-bit 2, then entries of tag, permissions (16 bits each) and id
-//! (32 bits), little-endian.
+//! The attribute is version 2 of Linux's format: a 32-bit 2, then entries of tag, permissions (16
+//! bits each) and id (32 bits), little-endian.
 
 use crate::Kind;
 use std::collections::BTreeMap;
@@ -92,8 +93,8 @@ pub(crate) fn after_chmod(value: &[u8], mode: u32) -> Option<Vec<u8>> {
     Some(encode(&entries))
 }
 
-/// Mode and lists of something made with `mode` in a directory with attributes `parent`: its default list masked by
-/// `mode`, or where there is none, `mode` masked by `umask`.
+/// Mode and lists of something made with `mode` in a directory with attributes `parent`: its
+/// default list masked by `mode`, or where there is none, `mode` masked by `umask`.
 pub(crate) fn inherit(
     parent: &BTreeMap<Vec<u8>, Vec<u8>>,
     kind: Kind,

@@ -39,14 +39,15 @@ fn left_by(inode: &Inode, set: &SetAttr, caller: Caller) -> SetIdBits {
     let strange_group = set.gid.is_some_and(|gid| !known(gid));
     match caller.set_id {
         SetIdBits::Keep if chown => SetIdBits::DropForMember,
-        // A mode that changes is held against the new group, and nothing is known of the caller and that one.
+        // A mode that changes is held against the new group, and nothing is known of the caller and
+        // that one.
         SetIdBits::DropForMember if strange_group && inode.meta.mode & 0o4000 != 0 => SetIdBits::Drop,
         other => other,
     }
 }
 
-/// What a program may do by being run goes when its file is changed: set-id bits unless they may stay, capabilities in
-/// any case. Answers whether anything went.
+/// What a program may do by being run goes when its file is changed: set-id bits unless they may
+/// stay, capabilities in any case. Answers whether anything went.
 fn drop_privileges(inode: &mut Inode, set_id: SetIdBits) -> bool {
     if inode.meta.kind == Kind::Directory {
         return false;
@@ -147,8 +148,8 @@ impl Engine {
         Ok(())
     }
 
-    /// The value of an extended attribute. `cairn.epoch`, `cairn.root`, `cairn.anchored` and `cairn.anchored-root` tell of
-    /// the volume's versions, whatever file is asked.
+    /// The value of an extended attribute. `cairn.epoch`, `cairn.root`, `cairn.anchored` and
+    /// `cairn.anchored-root` tell of the volume's versions, whatever file is asked.
     ///
     /// # Errors
     /// [`Error::NoXattr`]; for names outside the namespaces of xattr(7), [`Error::Unsupported`].
@@ -178,8 +179,9 @@ impl Engine {
     /// Sets an extended attribute. An access list also sets the mode bits it stands for.
     ///
     /// # Errors
-    /// [`Error::Exists`] and [`Error::NoXattr`] as `mode` says, [`Error::XattrTooLarge`], [`Error::Invalid`] for a
-    /// malformed access list, [`Error::Unsupported`] for names outside the namespaces of xattr(7).
+    /// [`Error::Exists`] and [`Error::NoXattr`] as `mode` says, [`Error::XattrTooLarge`],
+    /// [`Error::Invalid`] for a malformed access list, [`Error::Unsupported`] for names outside the
+    /// namespaces of xattr(7).
     pub fn setxattr(
         &self,
         ino: InodeNo,
@@ -221,7 +223,8 @@ impl Engine {
     /// Removes an extended attribute.
     ///
     /// # Errors
-    /// [`Error::NoXattr`], [`Error::ReadOnly`]; for names outside the namespaces of xattr(7), [`Error::Unsupported`].
+    /// [`Error::NoXattr`], [`Error::ReadOnly`]; for names outside the namespaces of xattr(7),
+    /// [`Error::Unsupported`].
     pub fn removexattr(&self, ino: InodeNo, name: &[u8], caller: Caller) -> Result<()> {
         require_kept(name)?;
         let mut entered = self.begin_change(ino, Claim::Less)?;
@@ -239,8 +242,8 @@ impl Engine {
     }
 }
 
-/// Refuses names that no local filesystem keeps. The kernel checks rights to `user.`, `trusted.` and `security.` alone:
-/// any other name would be everybody's to set, on every file.
+/// Refuses names that no local filesystem keeps. The kernel checks rights to `user.`, `trusted.`
+/// and `security.` alone: any other name would be everybody's to set, on every file.
 fn require_kept(name: &[u8]) -> Result<()> {
     if name == acl::ACCESS || name == acl::DEFAULT {
         return Ok(());
@@ -305,7 +308,8 @@ fn apply(inode: &mut Inode, set: &SetAttr, caller: Caller) {
     let meta = &mut inode.meta;
     meta.atime = set.atime.unwrap_or(meta.atime);
     meta.mtime = set.mtime.unwrap_or(meta.mtime);
-    // Where the kernel keeps times and names none, it has moved none: a truncation to the same size.
+    // Where the kernel keeps times and names none, it has moved none: a truncation to the same
+    // size.
     let now = if caller.kernel_stamps && is_file {
         meta.ctime
     } else {

@@ -147,8 +147,9 @@ impl Engine {
         Ok(())
     }
 
-    /// Points a name somewhere, or removes it, and moves the directory's times and size along. No damage
-    /// keeps it from ending what was begun: the caller knows whether the name `had` led somewhere.
+    /// Points a name somewhere, or removes it, and moves the directory's times and size along. No
+    /// damage keeps it from ending what was begun: the caller knows whether the name `had` led
+    /// somewhere.
     pub(crate) fn set_name(
         &self,
         state: &mut State,

@@ -1,4 +1,5 @@
-//! An inode in memory: its attributes, its home in the tree, and what changed since the last commit.
+//! An inode in memory: its attributes, its home in the tree, and what changed since the last
+//! commit.
 //!
 //! ```text
 //!            +-- open   changes of the epoch that is filling
@@ -16,7 +17,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// A changed inode's record is in memory so often while it is committed: encoded, as an entry, and in a node.
+/// A changed inode's record is in memory so often while it is committed: encoded, as an entry, and
+/// in a node.
 pub(crate) const RECORD_COPIES: u64 = 3;
 
 /// Where an inode's record is kept.
@@ -195,7 +197,8 @@ impl Inode {
         }
     }
 
-    /// Bytes of memory it takes beyond what every inode does: its name, its extended attributes, and bytes that lie in it.
+    /// Bytes of memory it takes beyond what every inode does: its name, its extended attributes,
+    /// and bytes that lie in it.
     pub(crate) fn extra_bytes(&self) -> u64 {
         let name = match &self.home {
             Home::Entry { key, .. } => key.name.as_bytes().len(),
@@ -271,8 +274,8 @@ impl Inode {
         }
     }
 
-    /// Bytes in blocks once everything is committed, or an upper bound, and whether it is exact. Never more than the file
-    /// could hold.
+    /// Bytes in blocks once everything is committed, or an upper bound, and whether it is exact.
+    /// Never more than the file could hold.
     fn bytes_held(&self) -> (u64, bool) {
         let Content::File(file) = &self.content else {
             return (0, true);

@@ -18,8 +18,8 @@ impl Engine {
     /// Gives an inode another name.
     ///
     /// # Errors
-    /// [`Error::NotPermitted`] for directories, [`Error::TooManyLinks`], [`Error::Exists`], [`Error::NoSpace`],
-    /// [`Error::ReadOnly`].
+    /// [`Error::NotPermitted`] for directories, [`Error::TooManyLinks`], [`Error::Exists`],
+    /// [`Error::NoSpace`], [`Error::ReadOnly`].
     pub fn link(&self, ino: InodeNo, new_parent: InodeNo, name: &Name, caller: Caller) -> Result<Attr> {
         let state = &mut *self.begin_change(new_parent, Claim::More)?;
         Self::writable(state, ino)?;
@@ -85,8 +85,8 @@ impl Engine {
         self.set_name(state, (parent, key), false, Some(child), now)
     }
 
-    /// Reads the part of the hard-link table that an entry for this inode goes into: where it is damaged, the commit
-    /// could not place one.
+    /// Reads the part of the hard-link table that an entry for this inode goes into: where it is
+    /// damaged, the commit could not place one.
     pub(crate) fn reach_table(&self, state: &State, ino: InodeNo) -> Result<()> {
         let table = state.volume.trees.table.as_ref();
         Ok(btree::reach(&self.blocks, table, &ino.0.to_be_bytes())?)
@@ -174,7 +174,8 @@ impl Engine {
     }
 }
 
-/// Refuses to take away or rename the directory of snapshots, which is found by name and no entry of the root.
+/// Refuses to take away or rename the directory of snapshots, which is found by name and no entry
+/// of the root.
 pub(crate) fn keep_snapshots(parent: InodeNo, name: &Name) -> Result<()> {
     match snapshots::is_dir(parent, name) {
         true => Err(Error::NotPermitted(".snapshots belongs to every volume")),

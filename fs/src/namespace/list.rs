@@ -5,8 +5,9 @@
 //!                       `-- whole hashes, in the order of hash and name; the next page begins with the next hash
 //! ```
 //!
-//! **Invariant:** a name that is there from start to end is listed exactly once, whatever comes and goes meanwhile: its
-//! place depends on nothing but itself, and where it shares that with others, [`crate::slots`] tells them apart.
+//! **Invariant:** a name that is there from start to end is listed exactly once, whatever comes and
+//! goes meanwhile: its place depends on nothing but itself, and where it shares that with others,
+//! [`crate::slots`] tells them apart.
 
 use crate::engine::Engine;
 use crate::namespace::inode::{Child, Home, Inode, Names};
@@ -21,7 +22,8 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 impl Engine {
-    /// Up to `count_max` names after `after`, in the directory's order. With attributes if `with_attr`.
+    /// Up to `count_max` names after `after`, in the directory's order. With attributes if
+    /// `with_attr`.
     ///
     /// # Errors
     /// [`Error::NotDirectory`], or what reading the directory's blocks failed with.
@@ -63,7 +65,8 @@ impl Engine {
         Ok(listed)
     }
 
-    /// A list from which names are missing does not end as if it were whole: the rest is in a damaged node.
+    /// A list from which names are missing does not end as if it were whole: the rest is in a
+    /// damaged node.
     fn end_of_list(&self, state: &mut State, ino: InodeNo) -> Result<()> {
         let dir = state.inodes.get_mut(ino)?.dir_mut()?;
         if let Some(unread) = dir.unread.take() {
@@ -87,8 +90,8 @@ impl Engine {
         }
     }
 
-    /// Names from a hash on, overlaid: stored ones under frozen ones under open ones. As many as `count_max` stored ones
-    /// reach, by whole hashes. Goes past damaged nodes.
+    /// Names from a hash on, overlaid: stored ones under frozen ones under open ones. As many as
+    /// `count_max` stored ones reach, by whole hashes. Goes past damaged nodes.
     fn list(&self, state: &mut State, ino: InodeNo, from: u32, count_max: usize) -> Result<Page> {
         let dir = state.inodes.get_mut(ino)?.dir_mut()?;
         let view = view_of(ino);
@@ -149,7 +152,8 @@ impl Engine {
         })
     }
 
-    /// About `count` stored names from a hash on, and the last hash of which they are all; or a node that is damaged.
+    /// About `count` stored names from a hash on, and the last hash of which they are all; or a
+    /// node that is damaged.
     fn whole_hashes(
         &self,
         tree: Option<&Link>,
@@ -184,7 +188,8 @@ impl Engine {
         }
     }
 
-    /// A name comes to a directory or goes: one that is being listed remembers where the others of its hash were.
+    /// A name comes to a directory or goes: one that is being listed remembers where the others of
+    /// its hash were.
     pub(crate) fn note_slots(
         &self,
         state: &mut State,
@@ -208,10 +213,12 @@ impl Engine {
         Ok(())
     }
 
-    /// The kernel keeps an entry whose inode could not be read: if it has several names, it is found again by its number.
+    /// The kernel keeps an entry whose inode could not be read: if it has several names, it is
+    /// found again by its number.
     ///
     /// # Errors
-    /// [`Error::NoEntry`] if the name has gone since; `unread`, if it is the name that cannot be read.
+    /// [`Error::NoEntry`] if the name has gone since; `unread`, if it is the name that cannot be
+    /// read.
     pub(crate) fn refer_unread(
         &self,
         parent: InodeNo,
@@ -251,7 +258,8 @@ fn of_hashes(names: &Names, from: u32, until: u32) -> impl Iterator<Item = (&Dir
     rows.take_while(move |(key, _)| key.hash <= until)
 }
 
-/// What of a page comes after a place, by place: names of one hash lie by name, and their slots may not.
+/// What of a page comes after a place, by place: names of one hash lie by name, and their slots may
+/// not.
 fn with_cookies(slots: &Slots, rows: Vec<Row>, after: DirCookie) -> Vec<(DirCookie, Row)> {
     let mut last = (0, 0);
     let mut placed: Vec<_> = rows

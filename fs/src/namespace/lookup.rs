@@ -1,6 +1,7 @@
 //! Finding inodes by name and by number, and the references that the kernel holds to them.
 //!
-//! Every operation enters through [`Engine::enter`], which brings the inode it is about back into memory.
+//! Every operation enters through [`Engine::enter`], which brings the inode it is about back into
+//! memory.
 
 use crate::damage::Table;
 use crate::engine::Engine;
@@ -15,7 +16,8 @@ use crate::{Access, Attr, Error, InodeNo, Name, Result};
 use cairn_merkle::btree;
 
 impl Engine {
-    /// Finds what `key` leads to in a directory, and has its inode in memory if it is not in the hard-link table.
+    /// Finds what `key` leads to in a directory, and has its inode in memory if it is not in the
+    /// hard-link table.
     pub(crate) fn child(&self, state: &mut State, parent: InodeNo, key: &DirKey) -> Result<Option<Child>> {
         let dir = state.inodes.get(parent)?.dir()?;
         if let Some(change) = dir.open.get(key) {
@@ -31,7 +33,8 @@ impl Engine {
         Ok(Some(self.adopt(state, parent, key, dentry)))
     }
 
-    /// Turns a stored entry into what it leads to; an embedded inode comes into memory unless it is there already.
+    /// Turns a stored entry into what it leads to; an embedded inode comes into memory unless it is
+    /// there already.
     pub(crate) fn adopt(&self, state: &mut State, parent: InodeNo, key: &DirKey, dentry: Dentry) -> Child {
         let view = view_of(parent);
         match dentry {
@@ -171,8 +174,8 @@ impl Engine {
 
     /// A handle was opened: an unlinked inode stays until [`Self::release`].
     ///
-    /// What cannot change is refused here and not at the first write: that one goes to the kernel's page cache, where
-    /// readers would see it until it comes to be written back.
+    /// What cannot change is refused here and not at the first write: that one goes to the kernel's
+    /// page cache, where readers would see it until it comes to be written back.
     ///
     /// # Errors
     /// [`Error::NoEntry`] when the inode is not in memory, [`Error::ReadOnly`].
@@ -204,7 +207,8 @@ impl Engine {
         }
     }
 
-    /// The kernel drops references to an inode that may be parked, and closes handles. Answers whether it was.
+    /// The kernel drops references to an inode that may be parked, and closes handles. Answers
+    /// whether it was.
     fn forget_parked(&self, state: &mut State, ino: InodeNo, lookups: u64, opens: u32) -> bool {
         let Some(left) = state.inodes.parking_mut().forget(ino, lookups, opens) else {
             return false;
@@ -223,8 +227,8 @@ impl Engine {
         true
     }
 
-    /// Begins an operation on `ino`: it is in memory afterwards, and so is the directory it is in. See
-    /// [`crate::namespace::entered`].
+    /// Begins an operation on `ino`: it is in memory afterwards, and so is the directory it is in.
+    /// See [`crate::namespace::entered`].
     ///
     /// # Errors
     /// [`Error::NoEntry`] if the engine knows nothing of it, or what reading it failed with.
@@ -248,7 +252,8 @@ impl Engine {
 
     fn load_entry(&self, state: &mut State, ino: InodeNo, parent: InodeNo, hash: u32) -> Result<()> {
         let root = state.inodes.get(parent)?.dir()?.stored.clone();
-        // Downwards from the end of the hash's range, which reads what a lookup of the name would read, and no more.
+        // Downwards from the end of the hash's range, which reads what a lookup of the name would
+        // read, and no more.
         let mut above = (hash + 1).to_be_bytes().to_vec();
         while let Some(entry) = btree::below(&self.blocks, root.as_ref(), &above)? {
             let Some(key) = DirKey::decode(&entry.key).filter(|key| key.hash == hash) else {

@@ -6,12 +6,13 @@
 //!        `------- enter(): found by parent and hash of its name, or in a table ----------'
 //! ```
 //!
-//! The kernel keeps inodes as long as it has memory, and the daemon must know each of them until it is forgotten: a
-//! million files would take 800 MB. Every operation enters through [`Engine::enter`], which parks a few of the inodes
-//! that came first and brings the one it is about back.
+//! The kernel keeps inodes as long as it has memory, and the daemon must know each of them until it
+//! is forgotten: a million files would take 800 MB. Every operation enters through
+//! [`Engine::enter`], which parks a few of the inodes that came first and brings the one it is
+//! about back.
 //!
-//! **Invariant:** a parked inode is what the last commit holds of it. It counts among its parent's children, so its
-//! parent is in memory.
+//! **Invariant:** a parked inode is what the last commit holds of it. It counts among its parent's
+//! children, so its parent is in memory.
 
 use crate::InodeNo;
 use crate::namespace::inode::{Home, Inode};
@@ -22,8 +23,8 @@ use std::collections::VecDeque;
 const PARKED_BYTES: usize = 48;
 /// One that takes this much more than others is parked though it is open.
 const HEAVY_BYTES: u64 = 4096;
-/// Inodes that cannot be parked are passed by so often per operation, and once more for each [`HEAVY_BYTES`] too many, up
-/// to [`STEPS_MAX`]: more than any operation brings into memory.
+/// Inodes that cannot be parked are passed by so often per operation, and once more for each
+/// [`HEAVY_BYTES`] too many, up to [`STEPS_MAX`]: more than any operation brings into memory.
 const STEPS: usize = 4;
 const STEPS_MAX: u64 = 64;
 
@@ -92,7 +93,8 @@ impl Parking {
         place_of(inode).filter(|place| !(self.orphans_lost && matches!(place, Place::Orphans)))
     }
 
-    /// The kernel refers to an inode of the hard-link table that cannot be read: it is parked without having been here.
+    /// The kernel refers to an inode of the hard-link table that cannot be read: it is parked
+    /// without having been here.
     pub(crate) fn refer(&mut self, ino: InodeNo) {
         let place = Place::Table;
         let parked = self.parked.entry(ino).or_insert(Parked {
@@ -119,7 +121,8 @@ impl Parking {
         STEPS as u64 + (excess / HEAVY_BYTES).min(STEPS_MAX)
     }
 
-    /// Whether places in the order of inodes that left are too many beside so many inodes in memory.
+    /// Whether places in the order of inodes that left are too many beside so many inodes in
+    /// memory.
     pub(crate) fn is_littered(&self, inodes: usize) -> bool {
         self.order.len() > 2 * inodes + STEPS
     }
@@ -144,8 +147,8 @@ impl Parking {
         self.parked.insert(inode.meta.ino, parked);
     }
 
-    /// The kernel drops references to an inode that may be parked, and closes handles. Answers whether it was parked, and
-    /// with its last reference, where it was found.
+    /// The kernel drops references to an inode that may be parked, and closes handles. Answers
+    /// whether it was parked, and with its last reference, where it was found.
     pub(crate) fn forget(&mut self, ino: InodeNo, lookups: u64, opens: u32) -> Option<Option<Place>> {
         let parked = self.parked.get_mut(&ino)?;
         parked.lookups = parked.lookups.saturating_sub(lookups);

@@ -6,8 +6,9 @@
 //!                 `-- while the directory is open, a name that comes or goes moves no other: Slots remembers
 //! ```
 //!
-//! Two names of a directory of a million share their hash in one case of 128; sixteen do in none of a hundred million. Names
-//! above sixteen share the last slot, and a listing that is cut between two of those loses the second.
+//! Two names of a directory of a million share their hash in one case of 128; sixteen do in none of
+//! a hundred million. Names above sixteen share the last slot, and a listing that is cut between
+//! two of those loses the second.
 //!
 //! **Invariant:** the slot of a name that stays does not change while the directory is open.
 
@@ -18,7 +19,8 @@ use std::collections::BTreeMap;
 const SLOT_BITS: u32 = 31 - HASH_BITS;
 const LAST_SLOT: usize = (1 << SLOT_BITS) - 1;
 
-/// Where names of one hash were seen by listings that are under way, by hash: slots are places in the list.
+/// Where names of one hash were seen by listings that are under way, by hash: slots are places in
+/// the list.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Slots(BTreeMap<u32, Vec<Name>>);
 

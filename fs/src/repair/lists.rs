@@ -5,8 +5,8 @@
 //!         `------- S2 -------------'              does not, found by walking both
 //! ```
 //!
-//! Everything here is of the version before the repair: what the repair itself drops goes the way of all that a commit
-//! drops, over the newest kept snapshot's dead list and the held list.
+//! Everything here is of the version before the repair: what the repair itself drops goes the way
+//! of all that a commit drops, over the newest kept snapshot's dead list and the held list.
 
 use super::marks::{Marks, all_roots, difference, mark, roots_of};
 use super::mend::Mender;
@@ -216,7 +216,8 @@ impl Lists<'_> {
         Ok(())
     }
 
-    /// From here on only this is named: what the newest version goes on to name, and what is published.
+    /// From here on only this is named: what the newest version goes on to name, and what is
+    /// published.
     fn only(&mut self, mut named: Marks, anchored: &[Version], relisted: bool) -> Result<()> {
         let list = self.volume.trees.held.root.as_ref().filter(|_| !relisted);
         mark(&self.source(), list.into_iter().cloned().collect(), &mut named)?;

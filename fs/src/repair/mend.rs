@@ -1,4 +1,5 @@
-//! The live tree is made whole in memory: by pruning what is stored, and by the operations that users have.
+//! The live tree is made whole in memory: by pruning what is stored, and by the operations that
+//! users have.
 //!
 //! ```text
 //!  directories, from the root down: tree without its gaps, counts --> names that lead nowhere are cut
@@ -175,7 +176,8 @@ impl<'a> Mender<'a> {
         Ok(())
     }
 
-    /// Makes holes of what of a file cannot be read. Of one of which nothing can be, everything goes.
+    /// Makes holes of what of a file cannot be read. Of one of which nothing can be, everything
+    /// goes.
     fn content(&mut self, ino: InodeNo, broken: &Broken) -> Result<()> {
         let source = self.source();
         let mut dropped = Vec::new();
@@ -338,7 +340,8 @@ impl<'a> Mender<'a> {
         Ok(())
     }
 
-    /// Cuts what cannot be read out of the tables of orphans and of what is gone, and adds what this repair took away.
+    /// Cuts what cannot be read out of the tables of orphans and of what is gone, and adds what
+    /// this repair took away.
     pub(super) fn tables(&mut self, wounds: &Wounds) -> Result<()> {
         if wounds.orphans {
             let orphans = self.state.volume.trees.orphans.take();

@@ -1,7 +1,8 @@
-//! Little-endian fields in and out of byte strings: the plain parts of records, log entries and the volume state.
+//! Little-endian fields in and out of byte strings: the plain parts of records, log entries and the
+//! volume state.
 //!
-//! What is read has passed an AEAD, so it is ours; it is still parsed as if it were not, since a bug of an older
-//! writer must surface as an error that names the structure and never as a panic.
+//! What is read has passed an AEAD, so it is ours; it is still parsed as if it were not, since a
+//! bug of an older writer must surface as an error that names the structure and never as a panic.
 
 use crate::Time;
 use cairn_merkle::Error;

@@ -9,7 +9,8 @@ pub(crate) struct DirKey {
     pub(crate) name: Name,
 }
 
-/// Bits of a name's hash: with the slot of a name among those of one hash they make a cookie of 31 (namespace/slots.rs).
+/// Bits of a name's hash: with the slot of a name among those of one hash they make a cookie of 31
+/// (namespace/slots.rs).
 pub(crate) const HASH_BITS: u32 = 27;
 
 impl DirKey {

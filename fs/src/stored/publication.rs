@@ -3,7 +3,8 @@
 use crate::stored::codec::{Decoder, Encoder};
 use cairn_merkle::{Epoch, Version};
 
-/// Versions on their way at one time. A publisher has one; a mount that finds its anchor silent inherits another.
+/// Versions on their way at one time. A publisher has one; a mount that finds its anchor silent
+/// inherits another.
 pub(crate) const SUBMITTED_MAX: usize = 16;
 
 /// What a commit says about the anchor.
@@ -13,11 +14,11 @@ pub(crate) struct Publication {
     pub(crate) anchored: Option<Version>,
     /// Versions submitted and not yet confirmed, oldest first.
     pub(crate) submitted: Vec<Version>,
-    /// The newest epoch in which anything changed that is worth publishing: commits that only note a publication, or
-    /// that only begin a mount, must not bring about the next one.
+    /// The newest epoch in which anything changed that is worth publishing: commits that only note
+    /// a publication, or that only begin a mount, must not bring about the next one.
     pub(crate) changed: Epoch,
-    /// Whether the instance that made this commit publishes: then this very version may have been submitted, which it
-    /// cannot say itself.
+    /// Whether the instance that made this commit publishes: then this very version may have been
+    /// submitted, which it cannot say itself.
     pub(crate) publishing: bool,
 }
 
@@ -72,8 +73,8 @@ impl Publication {
         self.publishing = true;
     }
 
-    /// A volume whose newest version is `head` goes on without asking an anchor. If the instance that made that version publishes,
-    /// it may have been submitted.
+    /// A volume whose newest version is `head` goes on without asking an anchor. If the instance
+    /// that made that version publishes, it may have been submitted.
     pub(crate) fn go_on(&mut self, head: Version) {
         if !std::mem::take(&mut self.publishing) || self.anchored == Some(head) {
             return;

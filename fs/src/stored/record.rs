@@ -1,5 +1,5 @@
-//! An inode as it is stored: in its directory entry, in the hard-link table, among the orphans or, for the root
-//! directory, in the commit.
+//! An inode as it is stored: in its directory entry, in the hard-link table, among the orphans or,
+//! for the root directory, in the commit.
 //!
 //! ```text
 //! Record --encode--> value bytes + links --> B+tree entry
@@ -16,7 +16,8 @@ use cairn_merkle::{Error, Link};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Extended attributes of one inode by name; shared between the live inode and the epoch being written.
+/// Extended attributes of one inode by name; shared between the live inode and the epoch being
+/// written.
 pub(crate) type Xattrs = Arc<BTreeMap<Vec<u8>, Vec<u8>>>;
 
 /// Attributes that are stored; `stat` derives the rest.

@@ -5,8 +5,9 @@
 //!        `--> list: a B+tree of epoch and number --> path, what it lost, where the rest is
 //! ```
 //!
-//! A repair makes a volume whole by giving up what cannot be read. So that this is no silent loss, it says in the version
-//! it makes what that was. `docs/format.md` section 14.2 is this file as a table.
+//! A repair makes a volume whole by giving up what cannot be read. So that this is no silent loss,
+//! it says in the version it makes what that was. `docs/format.md` section 14.2 is this file as a
+//! table.
 
 use crate::stored::codec::{Decoder, Encoder};
 use cairn_merkle::{Link, Result, btree};

@@ -56,7 +56,8 @@ impl Snapshot {
         }
     }
 
-    /// Its place in the order of all: one commit may take several, and their numbers tell which came first.
+    /// Its place in the order of all: one commit may take several, and their numbers tell which
+    /// came first.
     pub(crate) fn place(&self) -> (Epoch, u32) {
         (self.epoch, self.id)
     }

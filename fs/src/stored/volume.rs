@@ -32,7 +32,8 @@ pub(crate) struct Volume {
     pub(crate) repairs: Repairs,
 }
 
-/// Its trees, and the numbers that go with them. Operations leave them alone: each commit replaces them as a whole.
+/// Its trees, and the numbers that go with them. Operations leave them alone: each commit replaces
+/// them as a whole.
 #[derive(Clone, Debug)]
 pub(crate) struct Trees {
     /// Plain bytes in the live tree's leaves and inline contents.

@@ -5,11 +5,13 @@
 //!        `--> snapshots, for a path below /.snapshots      `--> hard-link table, for an inode of several names
 //! ```
 //!
-//! Prover and verifier run the same search ([`Search`]); the prover over the store, noting what it reads, the verifier
-//! over what was noted ([`cairn_merkle::proof`]). A name is absent when the one leaf it could be in does not have it:
-//! the order of a directory is that of a keyed hash, so the proof discloses that key (it stands in the commit block).
+//! Prover and verifier run the same search ([`Search`]); the prover over the store, noting what it
+//! reads, the verifier over what was noted ([`cairn_merkle::proof`]). A name is absent when the one
+//! leaf it could be in does not have it: the order of a directory is that of a keyed hash, so the
+//! proof discloses that key (it stands in the commit block).
 //!
-//! What a proof discloses beside its path: the nodes on the way have other names in them. [`Finding::also_shown`] tells.
+//! What a proof discloses beside its path: the nodes on the way have other names in them.
+//! [`Finding::also_shown`] tells.
 
 use crate::stored::name::DirKey;
 use crate::stored::record::{Dentry, Meta, Record, Stored};
@@ -40,7 +42,8 @@ pub struct Finding {
     pub path: Vec<u8>,
     /// What there is.
     pub outcome: Outcome,
-    /// Other names that the nodes on the way lay open, with the attributes and small contents that stand beside them.
+    /// Other names that the nodes on the way lay open, with the attributes and small contents that
+    /// stand beside them.
     pub also_shown: BTreeSet<Vec<u8>>,
 }
 
@@ -53,7 +56,8 @@ pub enum Outcome {
         attr: Box<Attr>,
         /// Its extended attributes.
         xattrs: Vec<(Vec<u8>, Vec<u8>)>,
-        /// A file's bytes or a symbolic link's target: always if it is small, else if the proof has them.
+        /// A file's bytes or a symbolic link's target: always if it is small, else if the proof has
+        /// them.
         content: Option<Vec<u8>>,
     },
     /// It leads to nothing.
@@ -74,12 +78,12 @@ pub enum Absence {
     NoDirectory(Kind),
 }
 
-/// Proves what `path`, from the volume's root, leads to under the commit block `root`; with the bytes of a file, if
-/// `with_content`, of up to [`PROVEN_CONTENT_MAX`].
+/// Proves what `path`, from the volume's root, leads to under the commit block `root`; with the
+/// bytes of a file, if `with_content`, of up to [`PROVEN_CONTENT_MAX`].
 ///
 /// # Errors
-/// [`Error::Invalid`] for a path that no volume can have, [`Error::TooLarge`] for too much content, and what the store has
-/// not or not right.
+/// [`Error::Invalid`] for a path that no volume can have, [`Error::TooLarge`] for too much content,
+/// and what the store has not or not right.
 pub fn prove(
     store: &dyn BlockStore,
     key: &VolumeKey,
@@ -104,7 +108,8 @@ pub fn prove(
     ))
 }
 
-/// What `proof` shows under its root. The caller compares that with the root he trusts: nothing else was verified.
+/// What `proof` shows under its root. The caller compares that with the root he trusts: nothing
+/// else was verified.
 ///
 /// # Errors
 /// The block that is missing, altered or does not follow the format.

@@ -6,9 +6,10 @@
 //!      `-- submitted: in every commit from the next on                    `-- anchored: in every commit from the next on
 //! ```
 //!
-//! A version cannot name itself: the first commit that can say that it was submitted is the next one. Nothing is lost
-//! in between, for until then the head *is* that version. From then on a crash at any point leaves a head whose commit
-//! names the version, whatever became of it on the anchor (`cairn_merkle::decide`).
+//! A version cannot name itself: the first commit that can say that it was submitted is the next
+//! one. Nothing is lost in between, for until then the head *is* that version. From then on a crash
+//! at any point leaves a head whose commit names the version, whatever became of it on the anchor
+//! (`cairn_merkle::decide`).
 //!
 //! Every version that is anchored or submitted is held ([`crate::held`]), and so is a pinned one.
 
@@ -108,7 +109,8 @@ impl State {
         })
     }
 
-    /// A commit came to its end: submits what it made, if a publication waits for that and it is worth one.
+    /// A commit came to its end: submits what it made, if a publication waits for that and it is
+    /// worth one.
     pub(crate) fn submit_joined(&mut self) {
         let published = &self.volume.publication;
         let anchored = published.anchored.map_or(Epoch(0), |version| version.epoch);
@@ -128,8 +130,9 @@ impl Engine {
         self.state.lock().standing()
     }
 
-    /// Has a version held, and named as submitted by every later commit, so that it can be published: that of a commit
-    /// that is under way, else of one that is made for it. `None` if all that changed is anchored already.
+    /// Has a version held, and named as submitted by every later commit, so that it can be
+    /// published: that of a commit that is under way, else of one that is made for it. `None` if
+    /// all that changed is anchored already.
     ///
     /// # Errors
     /// As [`Self::commit`]; [`Error::Invalid`] if too many versions are under way.
@@ -147,15 +150,17 @@ impl Engine {
         self.await_commit(&mut state);
         state.life.writable()?;
         match committed {
-            // Publishing the commit before gives back what older versions hold, which is what the store needs.
+            // Publishing the commit before gives back what older versions hold, which is what the
+            // store needs.
             Err(Error::NoSpace) if state.volume.publication.anchored != Some(state.head_version()) => {}
             committed => committed?,
         }
         state.submit().map(Some)
     }
 
-    /// If a commit is in progress, marks its result for submission and waits for it. Its epoch was closed a moment ago:
-    /// to wait for it and commit once more would make the publication late by the length of a commit.
+    /// If a commit is in progress, marks its result for submission and waits for it. Its epoch was
+    /// closed a moment ago: to wait for it and commit once more would make the publication late by
+    /// the length of a commit.
     fn join_commit(&self, state: &mut Guard<'_>) -> Option<Prepared> {
         state.commits.join = Join::Wanted;
         while state.commits.is_under_way() && matches!(state.commits.join, Join::Wanted) {
@@ -167,8 +172,8 @@ impl Engine {
         }
     }
 
-    /// The anchor has `version`, finally. It takes the place of what was anchored before, which is let go by the next
-    /// commit. Anything but a version that was submitted is ignored.
+    /// The anchor has `version`, finally. It takes the place of what was anchored before, which is
+    /// let go by the next commit. Anything but a version that was submitted is ignored.
     pub fn confirmed(&self, version: Version) {
         let mut state = self.state.lock();
         let published = &mut state.volume.publication;
@@ -182,8 +187,8 @@ impl Engine {
         }
     }
 
-    /// Keeps a version that is whole now (the newest, or one that is anchored or submitted) whole until the pin is
-    /// dropped.
+    /// Keeps a version that is whole now (the newest, or one that is anchored or submitted) whole
+    /// until the pin is dropped.
     ///
     /// # Errors
     /// [`Error::NoEntry`] for any other version.
@@ -204,7 +209,8 @@ impl Engine {
         })
     }
 
-    /// What `cairn.*` attributes say, which every file has and no list shows: `None` for any other name.
+    /// What `cairn.*` attributes say, which every file has and no list shows: `None` for any other
+    /// name.
     pub(crate) fn version_xattr(&self, state: &State, name: &[u8]) -> Option<Result<Vec<u8>>> {
         let standing = state.standing();
         let anchored = || standing.anchored.ok_or(Error::NoXattr);

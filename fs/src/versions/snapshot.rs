@@ -11,7 +11,8 @@ use crate::{Attr, DirCookie, DirEntry, Error, InodeNo, Name, Result, SnapshotInf
 /// Divisor of the memory that snapshots take at most.
 const MEMORY_SHARE: u64 = 8;
 
-/// Numbers of snapshots stay below: an inode number has 24 bits for the snapshot it is seen through.
+/// Numbers of snapshots stay below: an inode number has 24 bits for the snapshot it is seen
+/// through.
 const SNAPSHOTS_MAX: u32 = (1 << 24) - 1;
 
 fn info(name: &Name, snapshot: &Snapshot) -> SnapshotInfo {
@@ -63,7 +64,8 @@ impl Engine {
     /// Takes a snapshot of everything done so far; durable on return.
     ///
     /// # Errors
-    /// [`Error::Exists`], [`Error::ReadOnly`], [`Error::NoSpace`], [`Error::Damaged`] if not all snapshots are known.
+    /// [`Error::Exists`], [`Error::ReadOnly`], [`Error::NoSpace`], [`Error::Damaged`] if not all
+    /// snapshots are known.
     pub fn snapshot_create(&self, name: &Name, now: Time) -> Result<SnapshotInfo> {
         if name.as_bytes() == CHECK_NAME {
             return Err(Error::Invalid(

@@ -25,7 +25,8 @@ pub(crate) fn is_dir(parent: InodeNo, name: &Name) -> bool {
     parent == InodeNo::ROOT && name.as_bytes() == DIR_NAME
 }
 
-/// Name of the snapshot that checks held before there were pins; a mount destroys what a crash left of one.
+/// Name of the snapshot that checks held before there were pins; a mount destroys what a crash left
+/// of one.
 pub(crate) const CHECK_NAME: &[u8] = b".check";
 /// What a snapshot takes in memory with its name, twice while a commit is under way.
 const SNAPSHOT_BYTES: u64 = 1280;
@@ -34,15 +35,16 @@ const SNAPSHOT_BYTES: u64 = 1280;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Snapshots {
     pub(crate) by_name: BTreeMap<Name, Snapshot>,
-    /// Some are in a damaged block: nothing is known of those, but that they hold no epoch above this one.
+    /// Some are in a damaged block: nothing is known of those, but that they hold no epoch above
+    /// this one.
     pub(crate) unread: Option<Epoch>,
     pub(crate) to_create: Vec<(Name, Time)>,
     pub(crate) to_destroy: Vec<Name>,
 }
 
 impl Snapshots {
-    /// Reads all that a commit of `epoch` has: a mount knows them by heart. Those in a damaged block stay unknown, and
-    /// `damaged` is told.
+    /// Reads all that a commit of `epoch` has: a mount knows them by heart. Those in a damaged
+    /// block stay unknown, and `damaged` is told.
     pub(crate) fn load(
         blocks: &Blocks,
         root: Option<&Link>,
@@ -121,15 +123,15 @@ impl Snapshots {
         self.by_name.iter()
     }
 
-    /// The newest epoch that one of them holds. Of those that cannot be read it is taken to be the newest there can be, so
-    /// that what they may name is kept.
+    /// The newest epoch that one of them holds. Of those that cannot be read it is taken to be the
+    /// newest there can be, so that what they may name is kept.
     pub(crate) fn newest(&self) -> Epoch {
         let known = self.by_name.values().map(|snapshot| snapshot.epoch).max();
         known.max(self.unread).unwrap_or(Epoch(0))
     }
 
-    /// Refuses to take or destroy one while not all are known: a name may be taken, and what lies on a dead list may be
-    /// held by one that cannot be read.
+    /// Refuses to take or destroy one while not all are known: a name may be taken, and what lies
+    /// on a dead list may be held by one that cannot be read.
     pub(crate) fn all_known(&self) -> Result<()> {
         match self.unread {
             Some(_) => Err(Error::Damaged("the table of snapshots is damaged")),

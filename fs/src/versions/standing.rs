@@ -15,7 +15,8 @@ pub struct Standing {
     pub submitted: Vec<Version>,
     /// Whether the instance that made the newest commit publishes.
     pub publishing: bool,
-    /// The epoch that holds, or will hold, the newest change: all is anchored once `anchored` has it.
+    /// The epoch that holds, or will hold, the newest change: all is anchored once `anchored` has
+    /// it.
     pub changed: Epoch,
     /// Stored bytes that only held versions name.
     pub held_bytes: u64,

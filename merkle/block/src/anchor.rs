@@ -127,7 +127,7 @@ pub trait Anchor: Send + Sync {
 
     /// Replaces `previous` by `next`; `Ok` once that is final. `next.epoch` is above
     /// `previous.epoch`. Publishing what is the latest version already is `Ok`, so that a caller
-    /// who does not know how an attempt ended repeats it.
+    /// a caller that does not know how an attempt ended repeats it.
     ///
     /// # Errors
     /// [`AnchorError::Conflict`] when something other than `previous` (and `next`) is published,

@@ -24,7 +24,8 @@ pub(crate) struct Watcher {
 }
 
 impl Watcher {
-    /// Looks from now on, on a thread of its own. Windows are days: an interval of half a minute is none too long.
+    /// Looks from now on, on a thread of its own. Windows are days: an interval of half a minute is
+    /// none too long.
     pub(crate) fn start(engine: Arc<Engine>, anchor: Arc<dyn Anchor>, interval: Duration) -> Result<Self> {
         let cancel = Cancel::new();
         let ends = cancel.clone();
@@ -72,7 +73,8 @@ fn answer_by_check(
 ) -> std::result::Result<(), AnchorError> {
     let report = match engine.check_version(version, &|_| {}) {
         Ok(report) => report,
-        // Published anew meanwhile, or a store that does not answer: neither whole nor damaged. Asked again soon.
+        // Published anew meanwhile, or a store that does not answer: neither whole nor damaged.
+        // Asked again soon.
         Err(error) => {
             tracing::warn!(%error, "the published version cannot be checked now");
             return Ok(());

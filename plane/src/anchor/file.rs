@@ -7,8 +7,8 @@
 //!  version 17 c36b…        epoch and hash of the root; absent while nothing is published
 //! ```
 //!
-//! It shows everything an anchor does and protects from nothing that an anchor is for: **a writer of the file can roll
-//! the volume back, or let a second instance in**. A mount with it says so.
+//! It shows everything an anchor does and protects from nothing that an anchor is for: **a writer
+//! of the file can roll the volume back, or let a second instance in**. A mount with it says so.
 
 use crate::text::hex;
 use cairn_merkle::{Anchor, AnchorError, Cancel, Version};
@@ -55,7 +55,8 @@ impl FileAnchor {
                 .take(BYTES_MAX)
                 .read_to_string(&mut text)
                 .map_err(unreachable)?,
-            // A file that is not there yet says nothing; a directory that is not there is a disk that is not mounted.
+            // A file that is not there yet says nothing; a directory that is not there is a disk
+            // that is not mounted.
             Err(error) if error.kind() == io::ErrorKind::NotFound && parent(&self.path).is_dir() => {
                 return Ok(Content::default());
             }
@@ -294,7 +295,8 @@ mod tests {
         let whole = std::fs::read_to_string(&path).unwrap();
         for len in 0..whole.len() - 1 {
             std::fs::write(&path, &whole[..len]).unwrap();
-            // A cut at the end of a line leaves a file without a version: what it cannot say, it cannot protect.
+            // A cut at the end of a line leaves a file without a version: what it cannot say, it
+            // cannot protect.
             match anchor.latest() {
                 Ok(version) => assert_eq!((version, whole[..len].lines().count()), (None, 3)),
                 Err(error) => assert!(matches!(error, AnchorError::Untrustworthy { .. }), "{error}"),

@@ -1,4 +1,5 @@
-//! Whether the volume in a store may be mounted: its head held against the anchor, before anything is written.
+//! Whether the volume in a store may be mounted: its head held against the anchor, before anything
+//! is written.
 //!
 //! ```text
 //!  Opening (head, commit verified) --latest()--> stale, forked? refuse
@@ -7,8 +8,8 @@
 //!     `--> Opening::open: what was judged is what is opened
 //! ```
 //!
-//! A party on the way to the anchor may hold back `latest`; it spares a boot when the store is stale anyway. The answer
-//! of `boot` cannot be an old one, for it is an answer to this boot.
+//! A party on the way to the anchor may hold back `latest`; it spares a boot when the store is
+//! stale anyway. The answer of `boot` cannot be an old one, for it is an answer to this boot.
 
 use crate::anchor::explain;
 use crate::anchor::publish::Publisher;
@@ -35,7 +36,8 @@ pub(crate) enum Trust {
     Unverified,
     /// The newest version the anchor showed: read-only, so no other instance was fenced.
     Checked,
-    /// This instance booted: no other may publish, and the head goes on from what was published last.
+    /// This instance booted: no other may publish, and the head goes on from what was published
+    /// last.
     Booted,
 }
 
@@ -94,7 +96,8 @@ pub(crate) fn without_anchor(opening: &Opening, args: &AnchorArgs, place: &str) 
     Ok(Trust::None)
 }
 
-/// Holds the volume against its anchor. An opening that is to be written has taken over what stood at its boot.
+/// Holds the volume against its anchor. An opening that is to be written has taken over what stood
+/// at its boot.
 pub(crate) fn admit(
     opening: &mut Opening,
     anchor: &dyn Anchor,

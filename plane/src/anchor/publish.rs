@@ -8,8 +8,9 @@
 //!              `-- one at a time; writers, commits and fsync go on meanwhile
 //! ```
 //!
-//! **Invariant:** a publication whose outcome is unknown is repeated until it is known; only then is the next prepared.
-//! Locks: [`Publisher::state`] is never held while the engine or the anchor is called.
+//! **Invariant:** a publication whose outcome is unknown is repeated until it is known; only then
+//! is the next prepared. Locks: [`Publisher::state`] is never held while the engine or the anchor
+//! is called.
 
 mod schedule;
 
@@ -82,7 +83,8 @@ struct State {
 /// What `status` tells of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Window {
-    /// What is not anchored yet: epochs, time since the anchored version was made, bytes written since.
+    /// What is not anchored yet: epochs, time since the anchored version was made, bytes written
+    /// since.
     pub(crate) epochs: u64,
     pub(crate) age: Duration,
     pub(crate) bytes: u64,
@@ -108,7 +110,8 @@ impl Publisher {
             anchor,
             settings,
             state: Mutex::new(State {
-                // A volume that was never anchored, or was left with changes, is not left so for an interval.
+                // A volume that was never anchored, or was left with changes, is not left so for an
+                // interval.
                 schedule: Schedule::begin(now, settings.interval),
                 not_before: now,
                 pause: PAUSE_FIRST,
@@ -237,8 +240,8 @@ impl Publisher {
         }
     }
 
-    /// Anchors what is left, waiting so long at most, and ends. The volume is committed by then, and closed by the
-    /// caller.
+    /// Anchors what is left, waiting so long at most, and ends. The volume is committed by then,
+    /// and closed by the caller.
     pub(crate) fn finish(&self, within: Duration) {
         self.state.lock().ending = true;
         let left = match self.engine.status().read_only {
@@ -312,7 +315,8 @@ impl Publisher {
         held >= HELD_BYTES_MIN && (standing.full || free() < held)
     }
 
-    /// Keeps back a version that is ready before it is due, unless something comes that wants it sooner.
+    /// Keeps back a version that is ready before it is due, unless something comes that wants it
+    /// sooner.
     fn await_due(&self, state: &mut MutexGuard<'_, State>) {
         while let Some(due) = state.schedule.handed_at() {
             let (_, hurry) = self.look(state);

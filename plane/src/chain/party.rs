@@ -51,7 +51,8 @@ impl Actor {
 
     fn record(&self) -> Result<Record> {
         let contract = self.party.contract();
-        // The newest block: an offer of a moment ago is what this is about, and what is sent is checked by the contract.
+        // The newest block: an offer of a moment ago is what this is about, and what is sent is
+        // checked by the contract.
         contract.view()?;
         Ok(contract.record(&contract.chain().newest()?, self.volume())?)
     }

@@ -85,7 +85,8 @@ impl Local {
         self.epoch.0.saturating_sub(published)
     }
 
-    /// What is wrong between the two. That a newer version descends from the one on chain, only the key can tell.
+    /// What is wrong between the two. That a newer version descends from the one on chain, only the
+    /// key can tell.
     pub(super) fn troubles(&self, standing: &Standing) -> Option<Trouble> {
         let published = standing.version()?;
         if self.epoch < published.epoch {

@@ -12,7 +12,8 @@ use cairn_merkle::{Anchor, Version};
 use rand::Rng;
 use std::path::Path;
 
-/// `chain respond`: what is checked is the version that the chain names, not what the store has since.
+/// `chain respond`: what is checked is the version that the chain names, not what the store has
+/// since.
 pub(super) fn respond(config: &ConfigArgs, store: &Path, key: &KeyArgs, out: &Output) -> Result<()> {
     let anchor = Config::read(&config.config)?.anchor()?;
     let waiting = anchor.pending_challenge().map_err(refused)?;
@@ -22,7 +23,8 @@ pub(super) fn respond(config: &ConfigArgs, store: &Path, key: &KeyArgs, out: &Ou
         });
     };
     check(store, published, key, out)?;
-    // No other process had the store open, so no daemon serves the volume, and this instance may fence all others.
+    // No other process had the store open, so no daemon serves the volume, and this instance may
+    // fence all others.
     let mut nonce = [0; 32];
     rand::rng().fill_bytes(&mut nonce);
     let cancel = within(PATIENCE);

@@ -6,8 +6,8 @@
 //!                                                 `--> every block of the version published: audit, or check with a key
 //! ```
 //!
-//! **Invariant:** the root that is verified is the one on chain. What the place says of itself only tells a stale volume
-//! from one that lost a block.
+//! **Invariant:** the root that is verified is the one on chain. What the place says of itself only
+//! tells a stale volume from one that lost a block.
 
 use super::place::Local;
 use super::watch::Report;
@@ -157,7 +157,8 @@ fn check(place: Place, args: &VerifyArgs, out: &Output) -> Result<Read> {
     })
 }
 
-/// What it means that a commit block cannot be read; only the store's own failures are failures of the command.
+/// What it means that a commit block cannot be read; only the store's own failures are failures of
+/// the command.
 fn flawed(error: cairn_merkle::Error, place: &Place) -> Result<Trouble> {
     let why = error.to_string();
     match error {
@@ -168,7 +169,8 @@ fn flawed(error: cairn_merkle::Error, place: &Place) -> Result<Trouble> {
 }
 
 impl Local {
-    /// Whether the place may have the published version at all: it is not stale and not forked from it.
+    /// Whether the place may have the published version at all: it is not stale and not forked from
+    /// it.
     fn may_hold(&self, published: Version) -> bool {
         let own = self.version();
         own.epoch > published.epoch || own == published

@@ -14,9 +14,9 @@ use std::time::Duration;
 /// What `mount` is told about publishing.
 #[derive(Clone, Debug, PartialEq, Eq, Args, Serialize, Deserialize)]
 pub(crate) struct AnchorArgs {
-    /// Where versions are published, so that an older volume cannot be passed off as the newest: eth:FILE, the
-    /// configuration of a staking contract (docs/operations.md); file:PATH, to try it out (a writer of that file can
-    /// roll the volume back)
+    /// Where versions are published, so that an older volume cannot be passed off as the newest:
+    /// eth:FILE, the configuration of a staking contract (docs/operations.md); file:PATH, to try it
+    /// out (a writer of that file can roll the volume back)
     #[arg(long, value_name = "ANCHOR", value_parser = OsStringValueParser::new().try_map(Spec::read), conflicts_with = "no_anchor")]
     pub(crate) anchor: Option<Spec>,
     /// Mount a volume that has been anchored without asking its anchor: it may be an old one
@@ -25,16 +25,19 @@ pub(crate) struct AnchorArgs {
     /// What to do at the mount when the anchor cannot be reached or trusted
     #[arg(long, value_enum, value_name = "POLICY", default_value_t = Policy::Refuse)]
     pub(crate) anchor_policy: Policy,
-    /// Longest time between two publications, if anything changes: how far the volume can be rolled back
+    /// Longest time between two publications, if anything changes: how far the volume can be rolled
+    /// back
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = crate::cli::values::time)]
     pub(crate) publish_interval: Duration,
-    /// Bytes written (or held for the version published) after which a publication does not wait for the interval
+    /// Bytes written (or held for the version published) after which a publication does not wait
+    /// for the interval
     #[arg(long, value_name = "SIZE", default_value = "4G", value_parser = crate::cli::values::size)]
     pub(crate) publish_bytes: u64,
     /// How often the mount asks the anchor for challenges of the volume
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = crate::cli::values::time)]
     pub(crate) challenge_interval: Duration,
-    /// Longest time that an unmount waits for the last publication; the volume is committed in any case
+    /// Longest time that an unmount waits for the last publication; the volume is committed in any
+    /// case
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = crate::cli::values::time)]
     pub(crate) publish_last: Duration,
 }

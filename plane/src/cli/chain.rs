@@ -65,7 +65,8 @@ pub(crate) enum ChainCommand {
         #[arg(long)]
         amount: u128,
     },
-    /// Storage plane: publish the newest version of a volume that is not mounted (a mount does by itself)
+    /// Storage plane: publish the newest version of a volume that is not mounted (a mount does by
+    /// itself)
     #[command(
         after_help = "Example:\n  cairn chain publish /srv/store --key-file /etc/cairn/volume.key --config chain.toml"
     )]
@@ -92,7 +93,8 @@ pub(crate) enum ChainCommand {
         #[command(flatten)]
         party: PartyArgs,
     },
-    /// Storage plane: answer the open challenge after a full check of a volume that is not mounted (a mount does by itself)
+    /// Storage plane: answer the open challenge after a full check of a volume that is not mounted
+    /// (a mount does by itself)
     Respond {
         #[command(flatten)]
         config: ConfigArgs,
@@ -101,7 +103,8 @@ pub(crate) enum ChainCommand {
         #[command(flatten)]
         key: crate::cli::key::KeyArgs,
     },
-    /// Any account: end the volume after a deadline has passed without an answer; the stake goes to the publisher
+    /// Any account: end the volume after a deadline has passed without an answer; the stake goes to
+    /// the publisher
     Claim {
         #[command(flatten)]
         party: PartyArgs,
@@ -116,7 +119,8 @@ pub(crate) enum ChainCommand {
         #[arg(value_enum)]
         act: GraceAct,
     },
-    /// Provider: leave with the stake, if grace period or notice is over; publisher: let the provider leave (--release)
+    /// Provider: leave with the stake, if grace period or notice is over; publisher: let the
+    /// provider leave (--release)
     Exit {
         #[command(flatten)]
         party: PartyArgs,
@@ -159,7 +163,8 @@ pub(crate) enum ChainCommand {
         #[command(flatten)]
         config: ConfigArgs,
     },
-    /// Look again and again, and tell what changes: staleness, challenges, missed deadlines, reorganisations, low gas
+    /// Look again and again, and tell what changes: staleness, challenges, missed deadlines,
+    /// reorganisations, low gas
     #[command(
         after_help = "Examples:\n  cairn chain watch --config chain.toml --age-max 10m --run 'mail -s cairn ops@example'\n  \
         cairn chain watch --config chain.toml --once; echo $?"
@@ -175,7 +180,7 @@ pub(crate) struct ConfigArgs {
     pub(crate) config: PathBuf,
 }
 
-/// Who acts.
+/// The acting party.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct PartyArgs {
     #[command(flatten)]
@@ -217,14 +222,15 @@ pub(crate) struct DeployArgs {
     /// The volume's pod
     #[arg(long, value_name = "HASH")]
     pub(crate) pod: Option<H256>,
-    /// Also deploy a token that any account may mint, a funding contract for it, and terms that use them, beside the
-    /// configuration: for a chain of one's own
+    /// Also deploy a token that any account may mint, a funding contract for it, and terms that use
+    /// them, beside the configuration: for a chain of one's own
     #[arg(long)]
     pub(crate) test_token: bool,
     /// File with the signer's key, relative to the configuration, to be named in it
     #[arg(long, value_name = "FILE")]
     pub(crate) signer: Option<PathBuf>,
-    /// File with the key of the account that pays for the storage plane, relative to the configuration, to be named in it
+    /// File with the key of the account that pays for the storage plane, relative to the
+    /// configuration, to be named in it
     #[arg(long, value_name = "FILE")]
     pub(crate) gas: Option<PathBuf>,
     /// Believe blocks as soon as so many lie on top of them, on a chain that never says `finalized`

@@ -1,12 +1,14 @@
-//! The words of mount(8): what fstab and `mount -t cairn` say, as the command line of `cairn mount`.
+//! The words of mount(8): what fstab and `mount -t cairn` say, as the command line of
+//! `cairn mount`.
 //!
 //! ```text
 //!  mount /mnt/data --fstab--> /sbin/mount.cairn /srv/store /mnt/data -o rw,nofail,key-file=/etc/cairn/volume.key
 //!                             = cairn mount -o rw -o nofail --key-file ... --fsname /srv/store -- /srv/store /mnt/data
 //! ```
 //!
-//! `make install` makes `mount.cairn` and `mount.fuse.cairn` other names of `cairn`. Each option of `cairn mount` is a
-//! word, with its value behind `=`; a comma in a value is written `\,`, a backslash `\\`.
+//! `make install` makes `mount.cairn` and `mount.fuse.cairn` other names of `cairn`. Each option of
+//! `cairn mount` is a word, with its value behind `=`; a comma in a value is written `\,`, a
+//! backslash `\\`.
 
 use crate::cli::Cli;
 use crate::cli::values::mount_word;
@@ -81,7 +83,8 @@ impl Asked {
                 b's' => self.sloppy = true,
                 b'r' => self.words.push("ro".into()),
                 b'w' => self.words.push("rw".into()),
-                // No table of mounts is written in any case, and there is nothing to be verbose about.
+                // No table of mounts is written in any case, and there is nothing to be verbose
+                // about.
                 b'n' | b'v' => {}
                 other => return Err(format!("mount.cairn knows no option -{}", char::from(*other))),
             }

@@ -32,17 +32,20 @@ pub(crate) struct MountArgs {
     /// Refuse every change; the same as -o ro
     #[arg(long)]
     pub(crate) read_only: bool,
-    /// If the store lost what was synced (of the intent log, or the newest commit): go on for writing without it
+    /// If the store lost what was synced (of the intent log, or the newest commit): go on for
+    /// writing without it
     #[arg(long)]
     pub(crate) accept_log_loss: bool,
-    /// Options of mount(8): ro, rw, nosuid, nodev, noexec, noatime, sync, dirsync and their opposites; what fstab says to
-    /// mount(8) and systemd (nofail, _netdev, noauto, user, x-*) is taken, too
+    /// Options of mount(8): ro, rw, nosuid, nodev, noexec, noatime, sync, dirsync and their
+    /// opposites; what fstab says to mount(8) and systemd (nofail, _netdev, noauto, user, x-*) is
+    /// taken, too
     #[arg(short = 'o', long = "options", value_name = "OPTION,...", value_delimiter = ',', value_parser = mount_word)]
     pub(crate) words: Vec<MountWord>,
     /// Upper limit of the daemon's memory, 256M at least
     #[arg(long, value_name = "SIZE", default_value = "768M", value_parser = memory)]
     pub(crate) memory: u64,
-    /// Have each write ask for room when less than this is left [default: as much as the kernel may hold of dirty pages, 64M at least]
+    /// Have each write ask for room when less than this is left [default: as much as the kernel may
+    /// hold of dirty pages, 64M at least]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub(crate) full_margin: Option<u64>,
     /// Longest time until a change without an fsync is durable
@@ -53,7 +56,8 @@ pub(crate) struct MountArgs {
     pub(crate) no_allow_other: bool,
     #[command(flatten)]
     pub(crate) anchor: AnchorArgs,
-    /// Threads that answer the kernel, and that seal [default: one for each 4 processors, and one for each]
+    /// Threads that answer the kernel, and that seal [default: one for each 4 processors, and one
+    /// for each]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) threads: Option<u16>,
     /// Where the daemon logs [default: the run directory, see docs/operations.md]
@@ -67,10 +71,12 @@ pub(crate) struct MountArgs {
     #[arg(long, value_name = "NAME", env = "FSUT_FSNAME", hide_env = true)]
     #[serde(with = "crate::path")]
     pub(crate) fsname: Option<OsString>,
-    /// Mount over a directory that is not empty: what is in it is hidden while the volume is mounted
+    /// Mount over a directory that is not empty: what is in it is hidden while the volume is
+    /// mounted
     #[arg(long, conflicts_with = "protect_mountpoint")]
     pub(crate) nonempty: bool,
-    /// Make the empty directory below the mount immutable, so that nothing is written there while nothing is mounted
+    /// Make the empty directory below the mount immutable, so that nothing is written there while
+    /// nothing is mounted
     #[arg(long)]
     pub(crate) protect_mountpoint: bool,
     /// This process is to become the daemon: standard input has all that was asked for
@@ -86,10 +92,12 @@ pub(crate) struct UmountArgs {
     /// Detach although files are open, and do not wait; the daemon ends when the last one is closed
     #[arg(long, conflicts_with = "force")]
     pub(crate) lazy: bool,
-    /// Commit, and end the daemon although files are open or other namespaces have the mount: they get errors
+    /// Commit, and end the daemon although files are open or other namespaces have the mount: they
+    /// get errors
     #[arg(long)]
     pub(crate) force: bool,
-    /// Longest wait for other mount namespaces to let go of the mount. A commit takes as long as it takes
+    /// Longest wait for other mount namespaces to let go of the mount. A commit takes as long as it
+    /// takes
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
     pub(crate) timeout: Duration,
 }

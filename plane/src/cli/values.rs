@@ -105,7 +105,8 @@ pub(crate) fn mount_word(text: &str) -> Result<MountWord, String> {
     })
 }
 
-/// Options that are not for the filesystem: when it is mounted, by which user, what is written beside it.
+/// Options that are not for the filesystem: when it is mounted, by which user, what is written
+/// beside it.
 fn is_for_others(text: &str) -> bool {
     let whole = [
         "defaults",

@@ -62,7 +62,8 @@ pub(crate) struct ExportArgs {
     /// Write a CARv1, a plain stream, instead of a CARv2 with an index
     #[arg(long)]
     pub(crate) v1: bool,
-    /// Leave out what this older version has: the CID of its commit block, if it is still held, or a CAR of it
+    /// Leave out what this older version has: the CID of its commit block, if it is still held, or
+    /// a CAR of it
     #[arg(long, value_name = "CID|CAR")]
     pub(crate) since: Option<OsString>,
 }

@@ -5,9 +5,9 @@
 //!                  <--progress lines, then one answer--
 //! ```
 //!
-//! The same user, or root, may administer the mount: the socket's mode says so from the moment others can reach it.
-//! Requests carry no key.
-//! **Invariant:** a client that hangs, lies or goes away costs the daemon one thread and nothing else.
+//! The same user, or root, may administer the mount: the socket's mode says so from the moment
+//! others can reach it. Requests carry no key. **Invariant:** a client that hangs, lies or goes
+//! away costs the daemon one thread and nothing else.
 
 use crate::anchor::freshness::Freshness;
 use crate::clock;
@@ -63,7 +63,8 @@ pub(crate) enum Request {
         /// Inodes.
         inodes: Option<u64>,
     },
-    /// Answer when the volume has been closed. Progress tells of two steps: the mount has ended, the volume is closed.
+    /// Answer when the volume has been closed. Progress tells of two steps: the mount has ended,
+    /// the volume is closed.
     AwaitEnd,
     /// Commit, and end although the mount is in use.
     End,
@@ -119,7 +120,7 @@ pub(crate) struct Server {
     changed: Condvar,
 }
 
-/// Who waits for the end, and how it came.
+/// Waiters for the end, and how it came.
 #[derive(Default)]
 struct End {
     waiting: usize,
@@ -129,7 +130,8 @@ struct End {
 }
 
 impl Server {
-    /// Serves from now on, on threads of its own. `end_mount` is asked when a client wants the mount to end.
+    /// Serves from now on, on threads of its own. `end_mount` is asked when a client wants the
+    /// mount to end.
     pub(crate) fn start(
         engine: Arc<Engine>,
         record: Record,
@@ -158,13 +160,14 @@ impl Server {
         Ok(server)
     }
 
-    /// Tells those who wait that the mount has ended, and that closing the volume takes what time is left.
+    /// Tells waiters that the mount has ended, and that closing the volume takes what time
+    /// is left.
     pub(crate) fn closing(&self) {
         self.lock().closing = true;
         self.changed.notify_all();
     }
 
-    /// Tells those who wait how the volume was closed, and gives them a moment to hear it.
+    /// Tells waiters how the volume was closed, and gives them a moment to hear it.
     pub(crate) fn ended(&self, result: &Result<()>) {
         let mut end = self.lock();
         end.result = Some(match result {
@@ -313,7 +316,8 @@ pub(crate) fn snapshot_list(engine: &Engine) -> Result<Vec<SnapshotReport>> {
     Ok(engine.snapshot_list().iter().map(SnapshotReport::from).collect())
 }
 
-/// A socket at `path` that is private before it is there: it is made in a directory that no other user can enter.
+/// A socket at `path` that is private before it is there: it is made in a directory that no other
+/// user can enter.
 fn listen(path: &Path) -> Result<UnixListener> {
     let private = path.with_extension("new");
     let socket = private.join("s");

@@ -7,11 +7,12 @@
 //!      |<------ standard error: warnings, until it serves -------|
 //!      |<---- standard output: ready, or the failure and its exit code ----'
 //!      `-- exits with that code         |  signal, or the mount is gone
-//!                                       `-- commit, close, answer who waits, exit 0
+//!                                       `-- commit, close, answer waiters, exit 0
 //! ```
 //!
-//! Spawning a fresh process needs no fork of one with threads, so no unsafe code. The child's command line holds
-//! store and mount point, absolute, so that `ps` shows what it serves; what it does, it is told on standard input.
+//! Spawning a fresh process needs no fork of one with threads, so no unsafe code. The child's
+//! command line holds store and mount point, absolute, so that `ps` shows what it serves; what it
+//! does, it is told on standard input.
 
 use crate::cli::mount::MountArgs;
 use crate::error::{Error, Exit, Result};
@@ -52,7 +53,8 @@ pub(crate) fn harden() {
         current: Some(0),
         maximum: Some(0),
     };
-    // Neither can fail for a process that only gives something up; if they do, the daemon is no worse than others.
+    // Neither can fail for a process that only gives something up; if they do, the daemon is no
+    // worse than others.
     let _ = rustix::process::setrlimit(Resource::Core, none);
     let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }
@@ -130,7 +132,8 @@ pub(crate) fn handed_over() -> Result<MountArgs> {
     handover::take().inspect_err(|error| tell(&Start::failed(error)))
 }
 
-/// In the child: leaves the terminal's session, so that closing the terminal does not end the mount.
+/// In the child: leaves the terminal's session, so that closing the terminal does not end the
+/// mount.
 pub(crate) fn detach() {
     // Fails only for the leader of a process group, which has a session of its own already.
     let _ = rustix::process::setsid();
@@ -138,7 +141,8 @@ pub(crate) fn detach() {
 
 /// In the child: tells the parent how it went, and lets go of its terminal.
 pub(crate) fn report(args: &MountArgs, result: std::result::Result<Option<&Lost>, &Error>) {
-    // Before the parent ends: what captures the output of the command waits until no process can write to it.
+    // Before the parent ends: what captures the output of the command waits until no process can
+    // write to it.
     logging::leave_terminal(args);
     tell(&match result {
         Ok(None) => Start::Ready,

@@ -4,8 +4,8 @@
 //!  standard input of the child:   {"store":"/srv/store","dir":"/mnt/data",...}\n   passphrase, to the end
 //! ```
 //!
-//! One line holds the whole of [`MountArgs`], so no option can be forgotten on the way. The passphrase follows as it
-//! is, newlines and all.
+//! One line holds the whole of [`MountArgs`], so no option can be forgotten on the way. The
+//! passphrase follows as it is, newlines and all.
 //!
 //! **Invariant:** the line holds no secret.
 
@@ -19,7 +19,8 @@ const LINE_BYTES_MAX: usize = 1 << 20;
 /// Writes both to the child's standard input.
 ///
 /// # Errors
-/// When the arguments cannot be written as JSON. A child that is gone says why on its standard output.
+/// When the arguments cannot be written as JSON. A child that is gone says why on its standard
+/// output.
 pub(crate) fn give(args: &MountArgs, words: Option<&[u8]>, mut to: impl Write) -> Result<()> {
     let mut line = serde_json::to_vec(args).map_err(|error| Error::io("cannot start the daemon", error))?;
     line.push(b'\n');

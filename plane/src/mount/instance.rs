@@ -5,11 +5,12 @@
 //! volume id --abstract socket @cairn-volume-ID--> one writer of this volume: a copy of the store beside it, too
 //! ```
 //!
-//! Two mounts that write two copies of one volume without an anchor would each go on by itself. Where there is an anchor,
-//! it decides: the later boot fences the earlier instance, on this machine as on another, and a warning is enough here.
-//! The name lies in no filesystem: neither who owns the store nor another run directory takes it away, and it goes with
-//! the process. It reaches as far as the network namespace does. Any user can bind a name first, so a holder counts only
-//! if it is root's or this user's: others may at worst make a warning.
+//! Two mounts that write two copies of one volume without an anchor would each go on by itself.
+//! Where there is an anchor, it decides: the later boot fences the earlier instance, on this
+//! machine as on another, and a warning is enough here. The name lies in no filesystem. Neither a
+//! user who owns the store nor another run directory takes it away, and it goes with the process.
+//! It reaches as far as the network namespace does. Any user can bind a name first, so a holder
+//! counts only if it is root's or this user's: others may at worst make a warning.
 
 use crate::error::{Error, Result};
 use crate::output;
@@ -42,7 +43,8 @@ impl Instance {
     /// Takes the name of a volume.
     ///
     /// # Errors
-    /// [`Error::Busy`] while another process of root's or of this user's has it, unless that is only warned of.
+    /// [`Error::Busy`] while another process of root's or of this user's has it, unless that is
+    /// only warned of.
     pub(crate) fn claim(volume_id: &[u8; 16], beside: Beside) -> Result<Self> {
         if beside == Beside::Refuse {
             return Self::claim_within(volume_id, ENDING_MAX);
@@ -95,7 +97,8 @@ impl Instance {
     }
 }
 
-/// The user whose process holds a name; `None` if it was given up meanwhile, or nothing can be learned of it.
+/// The user whose process holds a name; `None` if it was given up meanwhile, or nothing can be
+/// learned of it.
 fn holder(name: &str) -> Option<u32> {
     // Nothing accepts, so a blocking call could wait for ever once the queue is full.
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;

@@ -1,6 +1,8 @@
-//! The directory a volume is mounted on: what is there, what was left there, and how it is taken away again.
+//! The directory a volume is mounted on: what is there, what was left there, and how it is taken
+//! away again.
 //!
-//! **Invariant:** nothing is unmounted here but a mount of Cairn, whatever lies on the directory by then.
+//! **Invariant:** nothing is unmounted here but a mount of Cairn, whatever lies on the directory by
+//! then.
 
 mod apart;
 mod table;
@@ -32,7 +34,8 @@ pub(crate) fn is_mounted(path: &Path) -> bool {
     table::top(&table::own(), &state::resolve(path)).is_some()
 }
 
-/// Whether a mount of Cairn lies exactly at `path`, be its daemon gone. A store may be a mount point itself.
+/// Whether a mount of Cairn lies exactly at `path`, be its daemon gone. A store may be a mount
+/// point itself.
 pub(crate) fn is_cairn(path: &Path) -> bool {
     matches!(cairn_at(path), Ok(Some(_)))
 }
@@ -76,8 +79,8 @@ pub(crate) fn device(dir: &Path) -> Option<String> {
     table::top(&table::own(), &state::resolve(dir)).map(|entry| entry.device.clone())
 }
 
-/// Makes `dir` ready: a directory, nothing served on it. What a killed daemon left behind is taken away, since it
-/// answers every call with ENOTCONN and is of no use to any process.
+/// Makes `dir` ready: a directory, nothing served on it. What a killed daemon left behind is taken
+/// away, since it answers every call with ENOTCONN and is of no use to any process.
 pub(crate) fn prepare(dir: &Path) -> Result<()> {
     // Not metadata: the kernel answers that from what it remembers, long after the daemon has died.
     if let Err(error) = std::fs::read_dir(dir)
@@ -105,7 +108,8 @@ pub(crate) fn prepare(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a directory in which something is: the mount would hide it, and a wrong mount point is found late.
+/// Refuses a directory in which something is: the mount would hide it, and a wrong mount point is
+/// found late.
 pub(crate) fn require_empty(dir: &Path) -> Result<()> {
     let mut entries = std::fs::read_dir(dir).map_err(Error::at("list", dir))?;
     match entries.next() {
@@ -117,8 +121,9 @@ pub(crate) fn require_empty(dir: &Path) -> Result<()> {
     }
 }
 
-/// Gives the empty directory below a future mount the immutable flag: then no user, root included, can write there
-/// while nothing is mounted, and a pod whose volume is missing fails instead of filling the host's disk.
+/// Gives the empty directory below a future mount the immutable flag: then no user, root included,
+/// can write there while nothing is mounted, and a pod whose volume is missing fails instead of
+/// filling the host's disk.
 pub(crate) fn protect(dir: &Path) -> Result<()> {
     let mut entries = std::fs::read_dir(dir).map_err(Error::at("list", dir))?;
     if entries.next().is_some() {
@@ -132,7 +137,8 @@ pub(crate) fn protect(dir: &Path) -> Result<()> {
     rustix::fs::ioctl_setflags(&fd, flags | IFlags::IMMUTABLE).map_err(Error::at("make immutable", dir))
 }
 
-/// Hands what the kernel's page cache holds to the daemon: sync(2) of a FUSE mount goes no further than that.
+/// Hands what the kernel's page cache holds to the daemon: sync(2) of a FUSE mount goes no further
+/// than that.
 pub(crate) fn flush_kernel(dir: &Path) -> Result<()> {
     rustix::fs::syncfs(open_dir(dir)?).map_err(Error::at("flush", dir))
 }
@@ -153,7 +159,8 @@ pub(crate) fn unmount_device(dir: &Path, device: Option<&str>, how: Unmount) -> 
     }
 }
 
-/// Unmounts; without root, through the setuid helper that FUSE brings. The caller has seen that it is Cairn's.
+/// Unmounts; without root, through the setuid helper that FUSE brings. The caller has seen that it
+/// is Cairn's.
 fn unmount(dir: &Path, how: Unmount) -> Result<()> {
     if !rustix::process::geteuid().is_root() {
         return unmount_as_user(dir, how);
@@ -207,7 +214,8 @@ fn busy(dir: &Path) -> Error {
     ))
 }
 
-/// Up to five processes with a working directory or an open file below `dir`. Reads names only, so it cannot hang.
+/// Up to five processes with a working directory or an open file below `dir`. Reads names only, so
+/// it cannot hang.
 fn users(dir: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {

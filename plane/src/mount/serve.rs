@@ -3,11 +3,11 @@
 //! ```text
 //! prepare the mount point -> find the volume -> fresh? -> open it -> FUSE session -> record, control socket -> ready
 //!      wait for:  the session's end (umount)  |  SIGTERM, SIGINT  (a second one ends the process at once)
-//! -> hand over the kernel's cache, unmount, publish the last, commit, close -> tell who waits -> exit
+//! -> hand over the kernel's cache, unmount, publish the last, commit, close -> tell waiters -> exit
 //! ```
 //!
-//! **Invariant:** the engine is closed on every way out but a second signal and a crash, and what a crash leaves
-//! is a state that the next mount recovers from.
+//! **Invariant:** the engine is closed on every way out but a second signal and a crash, and what a
+//! crash leaves is a state that the next mount recovers from.
 
 use crate::anchor::challenge;
 use crate::anchor::freshness::{self, Access, Freshness, Trust};
@@ -122,7 +122,8 @@ fn start(args: &MountArgs) -> Result<Mount> {
     let (engine, freshness) = open_fresh(args, opening, config, &starting)?;
     let attached = attach(args, &engine, &freshness, sender);
     let (record, server, session) = attached.inspect_err(|_| {
-        // The mount did not come about; what recovery did is kept, and the next mount need not do it again.
+        // The mount did not come about; what recovery did is kept, and the next mount need not do
+        // it again.
         if let Err(error) = engine.close() {
             tracing::error!(%error, "cannot close the volume");
         }
@@ -163,7 +164,8 @@ fn require_apart(args: &MountArgs) -> Result<()> {
     }
 }
 
-/// Opens the volume once its anchor, if it has one, says that it is the newest; starts to publish what changes.
+/// Opens the volume once its anchor, if it has one, says that it is the newest; starts to publish
+/// what changes.
 fn open_fresh(
     args: &MountArgs,
     mut opening: Opening,
@@ -211,7 +213,8 @@ fn open_fresh(
     ))
 }
 
-/// Finds the version to mount: the newest of a store, or, only for reading, another one, or that of a CAR.
+/// Finds the version to mount: the newest of a store, or, only for reading, another one, or that of
+/// a CAR.
 fn opening(args: &MountArgs, options: &StoreOptions) -> Result<Opening> {
     if args.store.is_file() || args.version.is_given() {
         return match args.is_read_only() {
@@ -229,11 +232,12 @@ fn opening(args: &MountArgs, options: &StoreOptions) -> Result<Opening> {
     volume::opening(store, &args.store, &args.key)
 }
 
-/// What the daemon takes whatever its caches: requests and batches under way, buffers of flushes, stacks.
+/// What the daemon takes whatever its caches: requests and batches under way, buffers of flushes,
+/// stacks.
 const FIXED_BYTES: u64 = 96 << 20;
 
-/// Divides `--memory`, less what is fixed: a tenth for the store's tables and caches, 13 twentieths for the engine's. The
-/// rest is for what the allocators cannot give back at once.
+/// Divides `--memory`, less what is fixed: a tenth for the store's tables and caches, 13 twentieths
+/// for the engine's. The rest is for what the allocators cannot give back at once.
 fn budget(args: &MountArgs) -> (StoreOptions, Config) {
     memory::bound(args.memory);
     let divided = args.memory.saturating_sub(FIXED_BYTES);
@@ -330,7 +334,8 @@ fn cannot_mount(dir: &Path, error: io::Error) -> Error {
     Error::io(format!("cannot mount at {dir}{hint}"), error)
 }
 
-/// The first signal ends the mount in order, the second at once: a store that hangs must not keep the process.
+/// The first signal ends the mount in order, the second at once: a store that hangs must not keep
+/// the process.
 fn watch_signals(events: Sender<Event>, starting: Cancel) -> Result<()> {
     let mut signals =
         Signals::new([SIGTERM, SIGINT]).map_err(|error| Error::io("cannot watch for signals", error))?;
@@ -359,7 +364,8 @@ impl Mount {
                 tracing::info!("asked to end although the mount is in use");
                 self.leave();
             }
-            // Usually the mount is gone; if the session failed it is there, and answers nothing any more.
+            // Usually the mount is gone; if the session failed it is there, and answers nothing any
+            // more.
             Ok(Event::SessionEnded) | Err(_) => self.take_away_dead(),
         }
         self.server.closing();
@@ -399,8 +405,9 @@ impl Mount {
         }
     }
 
-    /// Takes the mount away although it was not unmounted. Files may be open, and other namespaces may have copies: then
-    /// only the name goes, and their holders get errors once this process is gone.
+    /// Takes the mount away although it was not unmounted. Files may be open, and other namespaces
+    /// may have copies: then only the name goes, and their holders get errors once this process is
+    /// gone.
     fn leave(&self) {
         let Record {
             mountpoint: dir,
@@ -417,7 +424,8 @@ impl Mount {
         let take_away = |how| mountpoint::unmount_device(dir, device.as_deref(), how);
         match take_away(Unmount::Whole) {
             Ok(()) => {
-                // The session ends by itself: it has handed over every request by then. But for a copy elsewhere.
+                // The session ends by itself: it has handed over every request by then. But for a
+                // copy elsewhere.
                 let held = lives_elsewhere(&self.record);
                 let patience = Duration::from_secs(if held { 1 } else { 10 });
                 let _ = self.events.recv_timeout(patience);

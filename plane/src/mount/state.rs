@@ -6,11 +6,13 @@
 //!                                     .log    the daemon's log, unless --log-file says otherwise
 //! ```
 //!
-//! The directory is `$CAIRN_RUN_DIR`, else `/run/cairn` for root, else `$XDG_RUNTIME_DIR/cairn`, else
-//! `~/.local/state/cairn`. It lies inside the trusted environment: never beside the store, which others may write.
-//! One that another user owns or may write to is refused: records and sockets in it could be that user's.
+//! The directory is `$CAIRN_RUN_DIR`, else `/run/cairn` for root, else `$XDG_RUNTIME_DIR/cairn`,
+//! else `~/.local/state/cairn`. It lies inside the trusted environment: never beside the store,
+//! which others may write. One that another user owns or may write to is refused: records and
+//! sockets in it could be that user's.
 //!
-//! **Invariant:** a record is a hint. Whether a volume is open is decided by the store's lock alone.
+//! **Invariant:** a record is a hint. Whether a volume is open is decided by the store's lock
+//! alone.
 
 use crate::error::{Error, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -72,8 +74,8 @@ pub(crate) fn run_dir() -> Result<PathBuf> {
     Ok(dir)
 }
 
-/// Refuses a directory in which another user could put records, sockets or links of its own: in a place that all may
-/// write to, another user may have made it.
+/// Refuses a directory in which another user could put records, sockets or links of its own: in a
+/// place that all may write to, another user may have made it.
 fn require_own(dir: &Path) -> Result<()> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     // As the path says, and with its last link followed: either must be the user's own, or root's.
@@ -107,8 +109,8 @@ pub(crate) fn file(mountpoint: &Path, extension: &str) -> Result<PathBuf> {
     Ok(run_dir()?.join(format!("{}.{extension}", &hash[..16])))
 }
 
-/// Without symbolic links, so that every spelling of a path finds the same record. A mount whose daemon is gone
-/// cannot be resolved itself; its parent can.
+/// Without symbolic links, so that every spelling of a path finds the same record. A mount whose
+/// daemon is gone cannot be resolved itself; its parent can.
 pub(crate) fn resolve(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     let (Some(parent), Some(name)) = (absolute.parent(), absolute.file_name()) else {
@@ -152,8 +154,8 @@ impl Record {
         !self.ends_within(Duration::ZERO)
     }
 
-    /// Waits for the process to end, at most so long. One that has ended and that its parent has not yet taken note of
-    /// counts as ended.
+    /// Waits for the process to end, at most so long. One that has ended and that its parent has
+    /// not yet taken note of counts as ended.
     pub(crate) fn ends_within(&self, time: Duration) -> bool {
         let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
         let Some(Ok(process)) = pid.map(|pid| pidfd_open(pid, PidfdFlags::empty())) else {

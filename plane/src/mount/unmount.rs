@@ -2,10 +2,11 @@
 //!
 //! ```text
 //!  pages of the kernel handed over -> unmounted here -> gone from every namespace -> committed, closed -> daemon ended
-//!                                                   `-- a copy elsewhere: who has it, and after a while code 6
+//!                                                   `-- a copy elsewhere: its process, and after a while code 6
 //! ```
 //!
-//! **Invariant:** only a mount of Cairn is touched. Whatever this ends with, it has said in what state the mount is.
+//! **Invariant:** only a mount of Cairn is touched. Whatever this ends with, it has said in what
+//! state the mount is.
 
 use crate::cli::mount::UmountArgs;
 use crate::error::{Error, Result};
@@ -63,7 +64,8 @@ impl Unmounting<'_> {
         self.client.send(&Request::AwaitEnd)?;
         self.client.next()?;
         match &mounted {
-            // With the kernel's dirty data, also where a copy of the mount remains: its last page is in the next commit.
+            // With the kernel's dirty data, also where a copy of the mount remains: its last page
+            // is in the next commit.
             Some(_) => mountpoint::flush_kernel(&self.dir)?,
             None => self.flush_elsewhere(),
         }
@@ -84,7 +86,8 @@ impl Unmounting<'_> {
         self.await_mount_end(mounted.is_some())?;
         let progress = Progress::spinner(out, "committing");
         let ended = self.client.next();
-        // The answer comes a moment before the store's lock goes; the next mount should not have to wait for it.
+        // The answer comes a moment before the store's lock goes; the next mount should not have to
+        // wait for it.
         self.client.record().ends_within(Duration::from_secs(3));
         progress.finish();
         ended.map_err(|error| Error::Remote {
@@ -129,7 +132,8 @@ impl Unmounting<'_> {
     /// Hands over what the kernel holds, through the copies that others have.
     fn flush_elsewhere(&self) {
         for holder in self.holders() {
-            // It may be out of reach, or just ending: its pages come when the kernel writes them back.
+            // It may be out of reach, or just ending: its pages come when the kernel writes them
+            // back.
             let _ = mountpoint::flush_kernel(&holder.path());
         }
     }

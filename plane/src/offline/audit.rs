@@ -125,8 +125,8 @@ pub(crate) fn audit_words(outcome: &AuditOutcome) -> String {
     lines.join("\n")
 }
 
-/// The worst fault, in words: what was altered goes before what is missing, since copies cannot mend what they are copies
-/// of.
+/// The worst fault, in words: what was altered goes before what is missing, since copies cannot
+/// mend what they are copies of.
 pub(crate) enum Worst {
     /// Something is not what was written.
     Altered(String),

@@ -1,5 +1,5 @@
-//! `import`: a CAR, over those it builds on, becomes a store. What is written is what the version's root leads to:
-//! every block is verified on the way, and none is missing at the end.
+//! `import`: a CAR, over those it builds on, becomes a store. What is written is what the version's
+//! root leads to: every block is verified on the way, and none is missing at the end.
 
 use super::Place;
 use super::export::walk_failed;
@@ -78,7 +78,8 @@ pub(crate) fn import(args: &ImportArgs, out: &Output) -> Result<()> {
     })
 }
 
-/// The head of the new store: the CAR's, or, of a version that was not the newest, one made with the key.
+/// The head of the new store: the CAR's, or, of a version that was not the newest, one made with
+/// the key.
 fn head(place: &Place, args: &ImportArgs) -> Result<Vec<u8>> {
     if let Some(head) = place.stored_head()? {
         return Ok(head.to_vec());

@@ -5,10 +5,12 @@
 //! passphrase --Argon2id, parameters from the slot's header--> Kek --> opens or makes an Argon2id slot
 //! ```
 //!
-//! Other sources (a key broker, a sealed key of the TEE) become further implementations of [`KeyProvider`].
+//! Other sources (a key broker, a sealed key of the TEE) become further implementations of
+//! [`KeyProvider`].
 //!
-//! **Invariant:** secrets are zeroized when dropped, are never logged, and never stand in a command line. They pass
-//! through no buffer of a library: what reads ahead keeps a copy. A key is written straight to where it stays ([`Kek`]).
+//! **Invariant:** secrets are zeroized when dropped, are never logged, and never stand in a command
+//! line. They pass through no buffer of a library: what reads ahead keeps a copy. A key is written
+//! straight to where it stays ([`Kek`]).
 
 use crate::cli::key::KeyArgs;
 use crate::error::{Error, Result};
@@ -27,8 +29,8 @@ use zeroize::{Zeroize, Zeroizing};
 
 /// The environment variable a passphrase may come from.
 const ENV: &str = "CAIRN_PASSPHRASE";
-/// Cost of a new passphrase slot: 64 MiB and three passes, the second recommendation of RFC 9106 with one lane,
-/// so that a plane with little memory opens what another created.
+/// Cost of a new passphrase slot: 64 MiB and three passes, the second recommendation of RFC 9106
+/// with one lane, so that a plane with little memory opens what another created.
 const M_KIB: u32 = 64 * 1024;
 const PASSES: u32 = 3;
 const LANES: u32 = 1;
@@ -37,7 +39,8 @@ const SECRET_BYTES_MAX: usize = 64 << 10;
 
 /// Something that gives the key-encryption key of a volume.
 pub(crate) trait KeyProvider {
-    /// The key for a slot of this kind, or `None` if this provider has nothing to do with such slots.
+    /// The key for a slot of this kind, or `None` if this provider has nothing to do with such
+    /// slots.
     fn kek(&self, kind: &SlotKind) -> Result<Option<Kek>>;
     /// A slot for a new volume, or for a volume that gets a new key.
     fn new_slot(&self) -> Result<SlotKey>;
@@ -107,8 +110,8 @@ pub(crate) fn passphrase(
     require_words(Zeroizing::new(std::os::unix::ffi::OsStringExt::into_vec(words))).map(Some)
 }
 
-/// Asks on the terminal; without one, takes a line of standard input, so that scripts can hand it over without an
-/// argument that every user sees.
+/// Asks on the terminal; without one, takes a line of standard input, so that scripts can hand it
+/// over without an argument that every user sees.
 fn ask(what: &str, if_absent: IfAbsent) -> Result<Zeroizing<Vec<u8>>> {
     if !std::io::stdin().is_terminal() {
         return require_words(read_line()?);
@@ -152,8 +155,8 @@ impl Drop for Silence {
     }
 }
 
-/// A line of standard input, byte by byte: Rust's own buffer for it would keep the words for as long as the process
-/// lives.
+/// A line of standard input, byte by byte: Rust's own buffer for it would keep the words for as
+/// long as the process lives.
 fn read_line() -> Result<Zeroizing<Vec<u8>>> {
     let mut line = Zeroizing::new(Vec::with_capacity(SECRET_BYTES_MAX + 1));
     let mut byte = [0];
@@ -221,7 +224,8 @@ fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
             "{path} belongs to another user (uid {uid}), who can change it: chown it"
         ));
     }
-    // All of it at once: a buffer that grows leaves its smaller ones behind, and those are not wiped.
+    // All of it at once: a buffer that grows leaves its smaller ones behind, and those are not
+    // wiped.
     let mut bytes = Zeroizing::new(Vec::with_capacity(SECRET_BYTES_MAX + 64));
     file.take(SECRET_BYTES_MAX as u64 + 1)
         .read_to_end(&mut bytes)
@@ -251,7 +255,8 @@ impl FileKey {
         })
     }
 
-    /// Draws a key and makes it durable before anything is sealed with it: a volume whose key is lost is lost.
+    /// Draws a key and makes it durable before anything is sealed with it: a volume whose key is
+    /// lost is lost.
     pub(crate) fn create(path: &Path) -> Result<Self> {
         // From the system itself: a generator in this process keeps what it has drawn.
         let key = Kek::try_filled(|key| SysRng.try_fill_bytes(key))

@@ -26,7 +26,8 @@ pub(super) struct UnfinishedStore {
 }
 
 impl UnfinishedStore {
-    /// Begins a store in a new or empty directory, or in one where an earlier creation was cut short.
+    /// Begins a store in a new or empty directory, or in one where an earlier creation was cut
+    /// short.
     ///
     /// # Errors
     /// When something is there, or the disk is full or fails.
@@ -40,7 +41,8 @@ impl UnfinishedStore {
         unfinished.watch_signals()?;
         let store = RocksStore::begin(path, &StoreOptions::default());
         let store = store.map_err(|error| volume::store_error(path, &error))?;
-        // Also a directory that was there: a reader of its lock file could keep the volume from being mounted.
+        // Also a directory that was there: a reader of its lock file could keep the volume from
+        // being mounted.
         fs::set_permissions(path, Permissions::from_mode(0o700))
             .map_err(Error::at("close to others", path))?;
         Ok((unfinished, store))

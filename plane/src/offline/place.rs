@@ -28,7 +28,8 @@ pub(crate) struct Place {
     pub(crate) store: Arc<dyn BlockStore>,
     /// The version.
     pub(crate) root: Cid,
-    /// What the head claims, if there is one. It is believed where the key proves it, or where it does not matter.
+    /// What the head claims, if there is one. It is believed where the key proves it, or where it
+    /// does not matter.
     pub(crate) head: Option<HeadClaim>,
     /// The version that a CAR leaves out.
     pub(crate) since: Option<Cid>,
@@ -56,7 +57,8 @@ impl Place {
         let mut copies = Copies::read(store.as_ref()).map_err(fail)?;
         let head = copies.claimed_head(store.as_ref()).map_err(fail)?;
         if let Some((claim, _)) = &head {
-            // For what they say of the copies; what is wrong with both is found by what reads them next.
+            // For what they say of the copies; what is wrong with both is found by what reads them
+            // next.
             let _ = copies.root_block(store.as_ref(), &claim.root);
             let _ = copies.choose(Part::Header, |stored| Header::decode(stored));
         }
@@ -137,7 +139,8 @@ impl Place {
         volume::unlock(headers, &self.path, provider.as_ref() as &dyn KeyProvider)
     }
 
-    /// Finds the version as an engine reads it: the newest with what the log adds, any other as it was committed.
+    /// Finds the version as an engine reads it: the newest with what the log adds, any other as it
+    /// was committed.
     pub(crate) fn opening(self, args: &KeyArgs) -> Result<Opening> {
         let (key, header) = self.unlock(args)?;
         let opening = if self.head.is_some_and(|head| head.root == self.root) {
@@ -179,7 +182,8 @@ impl Place {
         found
     }
 
-    /// Audits every block of the version, with a bar; with as many threads as are good unless they are given.
+    /// Audits every block of the version, with a bar; with as many threads as are good unless they
+    /// are given.
     pub(crate) fn audit(&self, threads: Option<u16>, out: &Output) -> Result<AuditReport> {
         let bar = Bytes::start(out, "verified");
         let threads = threads.map_or_else(audit::threads, usize::from);
@@ -208,7 +212,8 @@ impl Place {
     }
 }
 
-/// As [`volume::explain`]; a block that is missing has a code of its own where no key is needed to tell.
+/// As [`volume::explain`]; a block that is missing has a code of its own where no key is needed to
+/// tell.
 pub(super) fn explain(path: &Path, error: cairn_merkle::Error) -> Error {
     match error {
         cairn_merkle::Error::Missing { cid } => Error::Incomplete {
@@ -225,7 +230,8 @@ pub(super) fn open_car(path: &Path) -> Result<CarStore> {
     CarStore::open(Box::new(file)).map_err(|error| explain(path, error))
 }
 
-/// Runs one command on the version asked for, from a store or a CAR. The newest version of a store is opened as ever.
+/// Runs one command on the version asked for, from a store or a CAR. The newest version of a store
+/// is opened as ever.
 pub(crate) fn with_version<T>(
     path: &Path,
     version: &VersionArgs,

@@ -1,4 +1,5 @@
-//! `prove` and `verify-proof`: what a path leads to, or that it leads to nothing, shown to a reader without the key.
+//! `prove` and `verify-proof`: what a path leads to, or that it leads to nothing, shown to a reader
+//! without the key.
 
 use super::Place;
 use super::unfinished::{UnfinishedFile, writing};

@@ -13,7 +13,8 @@ const BATCH: usize = 1024;
 /// Bytes asked of the engine at once: eight records of the default size.
 const READ_BYTES: usize = 1 << 20;
 
-/// One line of a listing. Of an inode that cannot be read only the name, the number and the kind are known.
+/// One line of a listing. Of an inode that cannot be read only the name, the number and the kind
+/// are known.
 #[derive(Debug, Serialize)]
 pub(crate) struct Entry {
     /// Name (bytes that are no UTF-8 are replaced).
@@ -45,7 +46,8 @@ pub(crate) struct Listing {
 /// The entries of a directory; a file lists itself.
 ///
 /// # Errors
-/// What finding the directory, or a store that fails, ended with. Damage within the directory ends nothing.
+/// What finding the directory, or a store that fails, ended with. Damage within the directory ends
+/// nothing.
 pub(crate) fn list(engine: &Engine, path: &Path) -> Result<Listing> {
     let attr = walk(engine, path)?;
     if attr.kind != Kind::Directory {
@@ -123,7 +125,8 @@ pub(crate) fn copy(engine: &Engine, path: &Path, out: &mut dyn Write) -> Result<
         .map_err(|error| Error::io("cannot write to standard output", error))
 }
 
-/// From the root down. Symbolic links are not followed: what they lead to may lie outside the volume.
+/// From the root down. Symbolic links are not followed: what they lead to may lie outside the
+/// volume.
 fn walk(engine: &Engine, path: &Path) -> Result<Attr> {
     let mut attr = engine.getattr(InodeNo::ROOT)?;
     for component in path.components() {

@@ -43,7 +43,8 @@ impl UnfinishedFile {
                 path: path.to_path_buf(),
                 part: None,
             }),
-            // Not every filesystem has files without a name; kernels and filesystems say so in three ways.
+            // Not every filesystem has files without a name; kernels and filesystems say so in
+            // three ways.
             Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => Self::create_part(path, mode),
             Err(error) => Err(Error::at("create a file in", dir)(error)),
         }

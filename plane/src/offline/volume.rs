@@ -1,11 +1,12 @@
-//! A volume as the command sees it: a store, its header, a key that opens it, and the engine on top.
+//! A volume as the command sees it: a store, its header, a key that opens it, and the engine on
+//! top.
 //!
 //! ```text
 //! path --RocksStore--> header --Header::unlock(KeyProvider)--> VolumeKey --Engine::open--> Engine
 //! ```
 //!
-//! **Invariant:** nothing here formats. What cannot be opened is an error that names the thing; nothing is written before
-//! the key has opened the header.
+//! **Invariant:** nothing here formats. What cannot be opened is an error that names the thing;
+//! nothing is written before the key has opened the header.
 
 use crate::cli::key::KeyArgs;
 use crate::error::{Error, Result};
@@ -23,7 +24,8 @@ use std::time::{Duration, Instant};
 
 /// How long a mount waits for the daemon before it, whose mount is gone already, to commit and end.
 const ENDING_MAX: Duration = Duration::from_secs(120);
-/// The same for one that says nothing of itself: on its way out, freeing its memory on a busy machine.
+/// The same for one that says nothing of itself: on its way out, freeing its memory on a busy
+/// machine.
 const UNKNOWN_MAX: Duration = Duration::from_secs(10);
 
 /// What a command opens a store for.
@@ -44,8 +46,8 @@ pub(crate) fn open_store(path: &Path, purpose: For, options: &StoreOptions) -> R
     opened.map(Arc::new).map_err(|error| store_error(path, &error))
 }
 
-/// Like [`open_store`], but waits for a daemon that is on its way out: umount(8) returns before the daemon has
-/// committed, and what follows it should not fail for that.
+/// Like [`open_store`], but waits for a daemon that is on its way out: umount(8) returns before the
+/// daemon has committed, and what follows it should not fail for that.
 pub(crate) fn open_store_patiently(
     path: &Path,
     purpose: For,
@@ -62,8 +64,8 @@ pub(crate) fn open_store_patiently(
     }
 }
 
-/// How long to wait for the process that has the store open: one that serves a mount goes on, one whose mount is gone
-/// commits and ends, and one without a record is just ending, or starting.
+/// How long to wait for the process that has the store open: one that serves a mount goes on, one
+/// whose mount is gone commits and ends, and one without a record is just ending, or starting.
 fn patience(store: &Path) -> Duration {
     match crate::mount::state::Record::find(store).ok().flatten() {
         Some(record) if crate::mount::mountpoint::serves(&record) || lives_elsewhere(&record) => {
@@ -74,8 +76,8 @@ fn patience(store: &Path) -> Duration {
     }
 }
 
-/// The headers, of which a key opens the right one: it lies twice, and one copy may be damaged. The first copy comes
-/// first; neither is believed before a key has opened it.
+/// The headers, of which a key opens the right one: it lies twice, and one copy may be damaged. The
+/// first copy comes first; neither is believed before a key has opened it.
 pub(crate) fn headers(store: &dyn BlockStore, path: &Path) -> Result<Vec<Header>> {
     let copies = Copies::read(store).map_err(|error| explain(path, "", error.into()))?;
     let mut stored = copies.headers();
@@ -152,7 +154,8 @@ pub(crate) fn opening(store: Arc<RocksStore>, path: &Path, args: &KeyArgs) -> Re
     opening.map_err(|error| explain(path, &provider.describe(), error))
 }
 
-/// Opens a volume that is not mounted for one command, runs it and closes the volume, whatever comes of it.
+/// Opens a volume that is not mounted for one command, runs it and closes the volume, whatever
+/// comes of it.
 pub(crate) fn with<T>(
     path: &Path,
     args: &KeyArgs,

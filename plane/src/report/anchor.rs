@@ -70,11 +70,13 @@ pub(crate) struct WindowReport {
 pub(crate) struct ScheduleReport {
     /// How many there were.
     pub(crate) publications: u64,
-    /// Milliseconds from when the last was to begin until the epoch was closed that it publishes; 0 if it was closed before.
+    /// Milliseconds from when the last was to begin until the epoch was closed that it publishes; 0
+    /// if it was closed before.
     pub(crate) closed_late_ms: f64,
     /// The worst of these.
     pub(crate) closed_late_ms_max: f64,
-    /// Milliseconds from when the last was due until it was handed to the anchor, whose own time is not in it.
+    /// Milliseconds from when the last was due until it was handed to the anchor, whose own time is
+    /// not in it.
     pub(crate) handed_late_ms: f64,
     /// The worst of these.
     pub(crate) handed_late_ms_max: f64,

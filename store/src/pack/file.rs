@@ -147,7 +147,7 @@ impl Pack {
         Ok(self.file.metadata()?.len())
     }
 
-    /// Removes the file. Those who still read it go on.
+    /// Removes the file. Readers that have it open go on.
     pub(crate) fn remove(&self) -> io::Result<()> {
         fs::remove_file(&self.path)
     }

@@ -3,7 +3,7 @@
 //! ```text
 //!   memory_bytes ---- 1/4  three memtables of `blocks`: one fills, one is flushed, one waits
 //!                `--- 1/64 two memtables of `default` (the head)
-//!                `--- 1/2  cache of places and filters; sealed blocks are cached by those who open them
+//!                `--- 1/2  cache of places and filters; sealed blocks are cached where they are opened
 //! ```
 //!
 //! Entries are some fifty bytes each and looked up one at a time, by names that are spread

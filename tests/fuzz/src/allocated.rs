@@ -1,4 +1,5 @@
-//! How much memory a piece of code takes on its own thread: a decoder that believes a claimed length is found by it.
+//! How much memory a piece of code takes on its own thread: a decoder that believes a claimed
+//! length is found by it.
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -23,7 +24,8 @@ fn count(bytes: isize) {
     });
 }
 
-// SAFETY: every call is handed on to the system's allocator as it came; counting touches no memory of others.
+// SAFETY: every call is handed on to the system's allocator as it came; counting touches no memory
+// of others.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as isize);

@@ -11,9 +11,11 @@ mod allocated;
 
 use cairn_merkle::fuzzing::Target;
 
-/// What a decoder may take in memory, whatever the input is: a page of answers, one longest block, tables of a parser.
+/// What a decoder may take in memory, whatever the input is: a page of answers, one longest block,
+/// tables of a parser.
 const BYTES_MIN: usize = 4 << 20;
-/// And for each byte of input: a value of JSON in two bytes of text is the most a byte brings about.
+/// And for each byte of input: a value of JSON in two bytes of text is the most a byte brings
+/// about.
 const BYTES_PER_BYTE: usize = 256;
 
 /// The decoders of all crates.

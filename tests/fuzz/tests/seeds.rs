@@ -1,4 +1,5 @@
-//! Each decoder over well-formed inputs, over these with one byte changed, and over what fuzzing has found before.
+//! Each decoder over well-formed inputs, over these with one byte changed, and over what fuzzing
+//! has found before.
 
 use cairn_fuzz::{run, targets};
 use std::collections::BTreeSet;

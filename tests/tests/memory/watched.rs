@@ -50,8 +50,8 @@ impl Watched {
     }
 }
 
-/// Implements each operation by the engine's, and lists them all: one that is new in the trait does not compile before it
-/// stands here, and fails the test before a loop calls it.
+/// Implements each operation by the engine's, and lists them all: one that is new in the trait does
+/// not compile before it stands here, and fails the test before a loop calls it.
 macro_rules! operations {
     ($($name:ident($($argument:ident: $kind:ty),*) -> $answer:ty;)+) => {
         impl Operations for Watched {

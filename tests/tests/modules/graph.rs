@@ -1,7 +1,7 @@
 //! Which file of a crate imports from which, read from its `use` lines and from paths in its code.
 //!
-//! Names are followed through re-exports to the file that defines them. Tests within a file, and files of tests, count
-//! for nothing: they may use what they like.
+//! Names are followed through re-exports to the file that defines them. Tests within a file, and
+//! files of tests, count for nothing: they may use what they like.
 
 use proc_macro2::{Ident, TokenStream, TokenTree};
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,8 +1,8 @@
-//! The rooms of the house: no file imports in a circle, and none imports upwards. No untrusted side is
-//! built on code with a key.
+//! The rooms of the house: no file imports in a circle, and none imports upwards. No untrusted side
+//! is built on code with a key.
 //!
-//! `docs/architecture.md` has a table of layers for each crate, top to bottom. Each file of the crate lies in one of
-//! them; it imports from its own layer or from those below.
+//! `docs/architecture.md` has a table of layers for each crate, top to bottom. Each file of the
+//! crate lies in one of them; it imports from its own layer or from those below.
 
 #![allow(clippy::unwrap_used)] // Helpers of tests, outside of test functions.
 

@@ -1,4 +1,4 @@
-//! Commits around damaged blocks: what is placed, what is lost, and who is told.
+//! Commits around damaged blocks: what is placed, what is lost, and what is reported.
 
 use crate::fixture::stored::{Store, at, name, open, pattern, require_clean, tree, view, volume};
 use crate::{Engine, Error, InodeNo, Table};

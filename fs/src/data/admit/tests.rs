@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 const R: u64 = RECORD as u64;
 
-/// A store on a device of so many bytes, which has those of deleted blocks again once it was told to reclaim.
+/// A store on a device of so many bytes, which has those of deleted blocks again once it was told
+/// to reclaim.
 struct Device {
     inner: MemoryStore,
     size: AtomicU64,

@@ -38,8 +38,9 @@ pub(super) struct How {
     by_caller: bool,
     /// The kernel says that the caller may keep no set-id bits.
     unprivileged: bool,
-    /// It is durable when it is answered. The kernel follows a synchronous write with an fsync only where it waits for it
-    /// itself: not for one round its cache that was submitted to be completed later.
+    /// It is durable when it is answered. The kernel follows a synchronous write with an fsync only
+    /// where it waits for it itself: not for one round its cache that was submitted to be completed
+    /// later.
     synced: bool,
 }
 
@@ -54,7 +55,8 @@ impl How {
 }
 
 impl<O: Operations + ?Sized> Edge<O> {
-    /// The process behind a request. It keeps no set-id bits: where there may be some, see [`Self::changer`].
+    /// The process behind a request. It keeps no set-id bits: where there may be some, see
+    /// [`Self::changer`].
     fn caller(&self, request: &Request) -> Caller {
         Caller {
             kernel_stamps: self.agreed.writeback,
@@ -97,8 +99,9 @@ impl<O: Operations + ?Sized> Edge<O> {
         });
     }
 
-    /// The kernel asks before a write (or a seek to the end): refused when there is no room. The answer counts what was
-    /// written before, so its pages are fetched first; not by a session's thread, which has to take them.
+    /// The kernel asks before a write (or a seek to the end): refused when there is no room. The
+    /// answer counts what was written before, so its pages are fetched first; not by a session's
+    /// thread, which has to take them.
     fn admit_write(&self, node: INodeNo, reply: ReplyAttr) {
         self.look_at_room();
         let (fs, notifier) = (Arc::clone(&self.fs), Arc::clone(&self.notifier));
@@ -112,7 +115,8 @@ impl<O: Operations + ?Sized> Edge<O> {
         });
     }
 
-    /// Has the pages of open files fetched, and the kernel ask before each write to them, if room has become short.
+    /// Has the pages of open files fetched, and the kernel ask before each write to them, if room
+    /// has become short.
     pub(super) fn look_at_room(&self) {
         for node in self.writers.room().note(self.fs.room()) {
             let notifier = Arc::clone(&self.notifier);

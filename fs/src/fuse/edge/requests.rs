@@ -20,7 +20,8 @@ use fuser::{
 };
 use std::{ffi::OsStr, io, os::unix::ffi::OsStrExt, path::Path, sync::Arc, time::SystemTime};
 
-/// Longest copy per request; the caller comes again. Keeps a request's answer in 32 bits, and its wait short.
+/// Longest copy per request; the caller comes again. Keeps a request's answer in 32 bits, and its
+/// wait short.
 const COPY_BYTES_MAX: u64 = 1 << 30;
 /// Unit of `statfs`.
 const STATFS_BYTES: u32 = 4096;
@@ -459,9 +460,9 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
         });
     }
 
-    // The kernel asks without writing its dirty pages back, and the engine would take them for holes: `cp` of a
-    // file that is still being written would lose data. Invalidating the pages writes them; it must not be done
-    // on a session thread, which has to take those writes.
+    // The kernel asks without writing its dirty pages back, and the engine would take them for
+    // holes: `cp` of a file that is still being written would lose data. Invalidating the pages
+    // writes them; it must not be done on a session thread, which has to take those writes.
     fn lseek(
         &self,
         request: &Request,

@@ -121,7 +121,7 @@ fn after_a_rekey_the_new_header_counts_and_the_old_one_no_more() {
     let engine = opening.open(config()).unwrap();
     assert!(tree(&engine).contains_key(&b"/file"[..]));
     engine.close().unwrap();
-    // Whoever unlocked the old one cannot rekey.
+    // A caller that unlocked the old one cannot rekey.
     assert!(rekey(store.clone(), key, &old, &old).is_err());
     let stored = Header::decode(&store.header().unwrap().unwrap()).unwrap();
     assert_eq!(stored.hash(), new.hash());

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 const KEY: [u8; 32] = [9; 32];
 
-/// A volume with a large, a small, a linked and a hidden file, a symlink, and a snapshot from before some of it.
+/// A volume with a large, a small, a linked and a hidden file, a symlink, and a snapshot from
+/// before some of it.
 fn volume() -> (Arc<MemoryStore>, Cid) {
     let store = Arc::new(MemoryStore::new());
     let (header, key) = header();
@@ -157,7 +158,8 @@ fn a_proof_of_one_path_shows_another_only_if_it_has_every_block_for_it() {
         verify_proof(&other)
     };
     let (mut found, mut refused) = (0, 0);
-    // The order of names in a directory is another in each volume: which of them lie beside `file 17` is chance.
+    // The order of names in a directory is another in each volume: which of them lie beside
+    // `file 17` is chance.
     let absent = (0..20).map(|number| format!("/dir/no such name {number}"));
     for path in absent.chain(["/dir/large".to_owned(), "/to/x".to_owned()]) {
         let (own, finding) = shown(&store, root, &path, false);

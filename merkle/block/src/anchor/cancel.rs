@@ -4,7 +4,7 @@ use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A wish to end, shared by those who wait and those who end them. Once set it stays set.
+/// A wish to end, shared by waiters and by those that end them. Once set it stays set.
 #[derive(Clone, Debug, Default)]
 pub struct Cancel(Arc<Shared>);
 

@@ -6,9 +6,9 @@
 //!   '-----------------------------------------------------------------------------------------------------'
 //! ```
 //!
-//! A version is due when it is handed over. Its commit takes a while, under load above all, so it begins before that by
-//! twice what commits took lately. The schedule does not drift with the time that a publication takes, and makes up for
-//! nothing.
+//! A version is due when it is handed over. Its commit takes a while, under load above all, so it
+//! begins before that by twice what commits took lately. The schedule does not drift with the time
+//! that a publication takes, and makes up for nothing.
 //!
 //! **Invariant:** nothing here reads the clock.
 
@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 
 /// The lead is at most this share of the interval.
 const LEAD_SHARE: u32 = 4;
-/// The lead is no shorter than this, or that share of a short interval: a load may begin at any moment.
+/// The lead is no shorter than this, or that share of a short interval: a load may begin at any
+/// moment.
 const LEAD_MIN: Duration = Duration::from_secs(1);
 
 /// The moments at which publications are due.
@@ -26,7 +27,8 @@ pub(super) struct Schedule {
     due: Instant,
     /// Time enough for a commit: it begins so much before its version is due.
     lead: Duration,
-    /// For what the next publication counts as on schedule or late; none if it comes for another reason.
+    /// For what the next publication counts as on schedule or late; none if it comes for another
+    /// reason.
     counts_for: Option<Instant>,
     /// There was nothing to publish when it was due.
     idle: bool,
@@ -38,9 +40,11 @@ pub(super) struct Schedule {
 pub(crate) struct Punctuality {
     /// How many there were.
     pub(crate) count: u64,
-    /// From when one was to begin until the epoch was closed that it publishes; none if that was closed before.
+    /// From when one was to begin until the epoch was closed that it publishes; none if that was
+    /// closed before.
     pub(crate) closed: Lateness,
-    /// From when one was due until it was handed to the anchor: the commit is in it, the anchor's own time is not.
+    /// From when one was due until it was handed to the anchor: the commit is in it, the anchor's
+    /// own time is not.
     pub(crate) handed: Lateness,
 }
 
@@ -104,7 +108,8 @@ impl Schedule {
             // One that came before it was due begins the interval anew.
             self.due = self.due.min(closed);
         }
-        // Grows at once and shrinks slowly: a version that is ready early waits, one that is late is late.
+        // Grows at once and shrinks slowly: a version that is ready early waits, one that is late
+        // is late.
         let took = now.saturating_duration_since(closed);
         let lead = (took * 2).max(self.lead * 3 / 4).max(LEAD_MIN);
         self.lead = lead.min(self.interval / LEAD_SHARE);
@@ -127,7 +132,8 @@ impl Schedule {
     pub(super) fn ended(&mut self, anchored_at: Instant, now: Instant) {
         let next = self.due + self.interval;
         self.due = if now - anchored_at > self.interval {
-            // One that took longer than the interval, or came with the mount, has let the window grow: no pause then.
+            // One that took longer than the interval, or came with the mount, has let the window
+            // grow: no pause then.
             now
         } else if next > now {
             next
@@ -151,7 +157,8 @@ mod tests {
         let mut schedule = Schedule::begin(start, SECOND);
         schedule.ended(start, start + 100 * MS);
         assert_eq!(schedule.due(), start + SECOND);
-        // Brought about by something else when it was long due: the next one comes an interval later.
+        // Brought about by something else when it was long due: the next one comes an interval
+        // later.
         schedule.ended(start + 5 * SECOND, start + 5 * SECOND);
         assert_eq!(schedule.due(), start + 6 * SECOND);
         schedule.ended(start + 6 * SECOND, start + 8 * SECOND);

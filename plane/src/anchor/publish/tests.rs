@@ -1,5 +1,5 @@
-//! The publisher over an anchor that does what a test says. The interval is an hour: what publishes is
-//! asked for, and no test depends on how long anything takes.
+//! The publisher over an anchor that does what a test says. The interval is an hour: what publishes
+//! is asked for, and no test depends on how long anything takes.
 
 use super::*;
 use crate::sample::{Sample, config, copy, opening};

@@ -5,8 +5,9 @@
 //!                                                       itself in the kernel, where no signal reaches it
 //! ```
 //!
-//! Places are compared as the kernel knows them, by device and inode and by the directory within their filesystem:
-//! names lie, through symbolic links and bind mounts, and a mount spreads to all names of its directory.
+//! Places are compared as the kernel knows them, by device and inode and by the directory within
+//! their filesystem: names lie, through symbolic links and bind mounts, and a mount spreads to all
+//! names of its directory.
 
 use super::table::{self, Entry};
 use crate::error::{Error, Result};
@@ -66,7 +67,8 @@ fn relation(dir: &Path, other: &Path) -> Relation {
 
 /// Where something is.
 struct Place {
-    /// Device and inode of it and of every directory above it, as its name goes; `None` of what is not there yet.
+    /// Device and inode of it and of every directory above it, as its name goes; `None` of what is
+    /// not there yet.
     above: Vec<Option<(u64, u64)>>,
     /// Device, and directory within that filesystem, of it and of every mount point above it.
     within: Vec<(String, PathBuf)>,

@@ -1,12 +1,13 @@
-//! The kernel's table of mounts, and who else has a copy of one.
+//! The kernel's table of mounts, and the processes with a copy of one.
 //!
 //! ```text
 //! 36 35 0:53 / /mnt/data rw,nosuid shared:1 - fuse cairn:/srv/store rw,user_id=0
 //! id parent device root  at      options  ... kind source
 //! ```
 //!
-//! The number of a mount tells it from all others of the machine, whichever namespace it is in; the device is the same
-//! for all copies of one. A path alone says nothing: another mount may lie over it.
+//! The number of a mount tells it from all others of the machine, whichever namespace it is in; the
+//! device is the same for all copies of one. A path alone says nothing: another mount may lie over
+//! it.
 
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use std::ffi::OsString;
@@ -55,8 +56,8 @@ impl Entry {
         })
     }
 
-    /// Whether it may be Cairn's by what it says of itself. Mounts of root's by an earlier version have the type `fuse`
-    /// alone; of these with another source only the daemon's record tells.
+    /// Whether it may be Cairn's by what it says of itself. Mounts of root's by an earlier version
+    /// have the type `fuse` alone; of these with another source only the daemon's record tells.
     pub(crate) fn looks_like_cairn(&self) -> bool {
         self.kind == "fuse.cairn" || (self.kind == "fuse" && self.source.starts_with("cairn:"))
     }
@@ -102,7 +103,8 @@ pub(crate) fn top<'a>(table: &'a [Entry], path: &Path) -> Option<&'a Entry> {
         .or(here().next_back())
 }
 
-/// The number of the mount that `path` lies in, from what the kernel remembers: this does not ask the filesystem.
+/// The number of the mount that `path` lies in, from what the kernel remembers: this does not ask
+/// the filesystem.
 pub(crate) fn mount_of(path: &Path) -> Option<u64> {
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
     let found = statx(CWD, path, flags, StatxFlags::MNT_ID).ok()?;
@@ -141,8 +143,8 @@ impl Holder {
     }
 }
 
-/// Who has a copy of the mount with this device in another namespace: one process for each. Namespaces without a process,
-/// and those of processes that this one cannot see, are not found.
+/// Processes with a copy of the mount of this device in another namespace: one for each.
+/// Namespaces without a process, and those of processes that this one cannot see, are not found.
 pub(crate) fn elsewhere(device: &str) -> Vec<Holder> {
     let mut seen: Vec<u64> = own().iter().map(|entry| entry.id).collect();
     let mut holders = Vec::new();
