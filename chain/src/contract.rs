@@ -1,6 +1,6 @@
 //! The staking contract, read at a block on which the endpoints agree.
 //!
-//! Before anything is believed, [`Contract::verify`] asks what lies at the address: code, and the
+//! Before anything is believed, `Contract::verify` asks what lies at the address: code, and the
 //! domain separator of that code. The separator names the contract, its version, the chain and
 //! the address itself. A hash of the code, if configured, must be met too: only that tells this
 //! contract from a look-alike.

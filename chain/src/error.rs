@@ -1,7 +1,7 @@
 //! The errors between here and the chain.
 //!
 //! **Invariant:** text from outside is cut and stripped of control characters before it stands in
-//! a message ([`crate::quoted`]). An endpoint is named without the path and the user of its URL,
+//! a message ([`crate::quoted()`]). An endpoint is named without the path and the user of its URL,
 //! which often are its password.
 
 use crate::revert::Revert;
@@ -47,7 +47,7 @@ pub enum Error {
         method: &'static str,
         /// JSON-RPC's number.
         code: i64,
-        /// Its reason, [`crate::quoted`].
+        /// Its reason, [`crate::quoted()`].
         message: String,
     },
     /// It serves another chain than the one configured.

@@ -5,7 +5,7 @@
 //!  --anchor file:PATH --Spec--> open(volume) --> Arc<dyn Anchor> --> freshness.rs (mount), publish.rs, challenge.rs
 //! ```
 //!
-//! To add a kind: a variant of [`Spec`], a line in [`Spec::parse`], one in [`Spec`]'s `Display`,
+//! To add a kind: a variant of [`Spec`], a line in its `FromStr`, one in [`Spec`]'s `Display`,
 //! and one in [`open`].
 
 pub(crate) mod challenge;

@@ -37,7 +37,7 @@ pub(crate) enum ChainCommand {
         /// The terms, in TOML: see docs/chain.md
         #[arg(long, value_name = "FILE")]
         terms: PathBuf,
-        /// Address of the storage plane's signer [default: that of [signer] in the configuration]
+        /// Address of the storage plane's signer [default: that of `signer` in the configuration]
         #[arg(long, value_name = "ADDRESS")]
         signer: Option<Address>,
         /// How long it can be accepted
@@ -53,7 +53,7 @@ pub(crate) enum ChainCommand {
     Open {
         #[command(flatten)]
         party: PartyArgs,
-        /// What `cairn chain consent` printed [default: made with [signer] of the configuration]
+        /// What `cairn chain consent` printed [default: made with `signer` of the configuration]
         #[arg(long, value_name = "HEX")]
         consent: Option<Bytes>,
     },
@@ -273,7 +273,7 @@ pub(crate) struct LimitArgs {
     /// Least that the gas account should hold, in gwei
     #[arg(long, value_name = "GWEI")]
     pub(crate) gas_min: Option<u64>,
-    /// The account that pays for the storage plane [default: that of [gas] in the configuration]
+    /// The account that pays for the storage plane [default: that of `gas` in the configuration]
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) gas_account: Option<Address>,
 }
