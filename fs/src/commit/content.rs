@@ -6,9 +6,9 @@
 //!
 //! Nothing here holds the engine's lock: the layers are frozen.
 //!
-//! A record whose new bytes lie over a leaf that is damaged, or below a damaged node of the index,
-//! stays what it was: its rest cannot be had, and a record is stored whole. All other records of
-//! the file are written (losses.rs).
+//! New bytes may lie over a damaged leaf, or below a damaged node of the index. Such a record stays
+//! what it was: its rest cannot be had, and a record is stored whole. All other records of the file
+//! are written (losses.rs).
 
 use crate::blocks::{Blocks, Writer};
 use crate::data::layer::{Dirty, Layer, Rec, Under, plain_len};
@@ -172,6 +172,7 @@ impl Contents<'_> {
             made.lock().entry(*at).or_default().insert(*recno, done);
             Ok(())
         };
+        // All leaves first, in any order and on all cores: an index needs the links of its file.
         spread(&jobs, config.workers, &seal)?;
         let mut made = made.into_inner();
         let mut budget = config.destroy_leaves;
@@ -222,6 +223,7 @@ impl Contents<'_> {
                 });
             }
         };
+        // Its row among the orphans keeps the rest: after a crash the next mount goes on.
         if *budget == 0 {
             return Ok(NewContent {
                 stored: Stored::Index(root),
@@ -279,6 +281,7 @@ impl Contents<'_> {
             (None, None) if file.layer.floor > 0 => return Ok(file.unchanged()),
             _ => Stored::None,
         };
+        // Behind the cases that keep the old content.
         self.drop_all_stored(file)?;
         let bytes = match &stored {
             Stored::Inline(bytes) => bytes.len() as u64,
@@ -304,6 +307,7 @@ impl Contents<'_> {
         let mut gone = 0;
         let mut changes = file.changes(made);
         let mut added: u64 = changes.values().flatten().map(plain_len).sum();
+        // Cut before the changes: the layer may have new records beyond its cut.
         let root = match file.stored {
             Stored::Index(root) => {
                 self.truncate(file, root.clone(), file.layer.floor, &mut |len| gone += len)?
@@ -338,6 +342,7 @@ impl Contents<'_> {
         let root = index::apply(self.blocks, self.writer, root, &changes, &mut drop, left_out)?;
         added -= unplaced.iter().map(plain_len).sum::<u64>();
         gone += dropped.iter().map(plain_len).sum::<u64>();
+        // A leaf without a place goes with the replaced ones: no tree would ever drop it.
         for link in dropped.iter().chain(&unplaced) {
             self.writer.drop_block(link)?;
         }

@@ -49,6 +49,7 @@ pub(crate) struct TreeWriter<'a> {
 impl TreeWriter<'_> {
     pub(crate) fn write(&mut self, frozen: &Frozen, contents: Vec<Option<NewContent>>) -> Result<()> {
         let mut dirs: Vec<&Item> = Vec::new();
+        // Files first: their records are entries that the directories below wait for.
         for (item, content) in frozen.items.iter().zip(contents) {
             match (&item.work, content) {
                 (Work::File { .. }, Some(NewContent { stored, bytes })) => self.place(item, stored, bytes),
@@ -56,6 +57,7 @@ impl TreeWriter<'_> {
                 _ => dirs.push(item),
             }
         }
+        // Deepest first: a directory is written once, with the new roots of those in it.
         dirs.sort_by_key(|item| std::cmp::Reverse(item.depth));
         for item in dirs {
             let stored = self.directory(item)?.map_or(Stored::None, Stored::Tree);
