@@ -64,6 +64,8 @@ impl Engine {
             other => other?,
         };
         state.puts.land();
+        // Looked at again: a write may have come while the lock was released. No layer has this
+        // leaf then, and the commit frees it.
         if Self::dirty_version(state, ino, recno) == Some(version) {
             self.set_record(state, ino, recno, Rec::Clean(link))
         } else {
@@ -151,6 +153,8 @@ impl Engine {
         if let Some(low) = low
             && low < state.inodes.get(ino)?.meta.size
         {
+            // Before the parts: bytes beyond the cut must not come back where the file grows
+            // again.
             self.set_size(state, ino, low)?;
         }
         for part in parts {
@@ -172,6 +176,7 @@ impl Engine {
             }
         }
         let inode = state.inodes.change(ino)?;
+        // `stored` is that of the last commit, and operations on names count links.
         let kept = (inode.meta.stored, inode.meta.nlink);
         inode.meta = meta.clone();
         (inode.meta.stored, inode.meta.nlink) = kept;
