@@ -38,8 +38,8 @@ pub struct RepairReport {
 }
 
 impl Engine {
-    /// Takes away what cannot be read, so that a check finds the volume whole, and lists it in the
-    /// version this makes; and frees the blocks that nothing names. The volume is not used
+    /// Takes away what cannot be read, so that a check finds the volume whole. Lists it in the
+    /// version this makes, and frees the blocks that nothing names. The volume is not used
     /// meanwhile. With nothing to do, does nothing.
     ///
     /// # Errors
@@ -48,9 +48,11 @@ impl Engine {
         let mut state = self.state.lock();
         self.await_commit(&mut state);
         state.life.writable()?;
+        // Before the walk, which sees what is stored: all that is open must be there.
         self.commit_locked(&mut state)?;
         // What is half destroyed is no damage, and would be walked as such.
         self.destroy_all(&mut state)?;
+        // From here to the commit below the lock is held: what is mended must be what was walked.
         let listed = self.list_blocks()?;
         let newest = state.committed.version;
         let volume = state.volume.clone();
@@ -72,6 +74,7 @@ impl Engine {
         // Half of a repair must never be committed.
         let report = Self::replaying(&mut state, |state| self.mend(state, wounds, lists, now));
         let report = report.inspect_err(|error| self.fail(&mut state, "a repair failed", error))?;
+        // All of the repair in one commit: a crash before its head leaves the volume as it was.
         self.commit_locked(&mut state)?;
         self.destroy_all(&mut state)?;
         Ok(report)

@@ -28,6 +28,7 @@ pub(super) fn all_roots(volume: &Volume) -> Vec<Link> {
 pub(super) fn mark(source: &Uncached<'_>, roots: Vec<Link>, marks: &mut Marks) -> Result<()> {
     let mut rest = roots;
     while let Some(link) = rest.pop() {
+        // A leaf leads nowhere: its name is enough.
         if !marks.insert(digest(&link.cid)) || link.cid.codec() == Codec::Leaf {
             continue;
         }
