@@ -91,7 +91,7 @@ impl Holds {
 
     /// Whether a held version names a block that was born and freed in these epochs.
     pub(crate) fn name(&self, birth: Epoch, freed: Epoch) -> bool {
-        // Freed by the held commit itself, it is not named by it (docs/format.md 14.1).
+        // What the held commit itself freed is no part of it (docs/format.md 14.1).
         self.0.iter().any(|held| birth <= *held && *held < freed)
     }
 

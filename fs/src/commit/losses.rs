@@ -52,6 +52,7 @@ impl Losses {
 
     /// A node of a directory is damaged, and these changes belong below it.
     pub(crate) fn names(&self, dir: InodeNo, error: &Error, changes: &[Change]) -> Result<()> {
+        // No name belongs there: the node was only to be joined with another.
         if changes.is_empty() {
             self.kept(dir, error);
         }

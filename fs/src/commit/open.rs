@@ -135,6 +135,7 @@ impl OpenEpoch {
 
     /// A leaf was put and is not wanted.
     pub(crate) fn drop_leaf(&mut self, link: Link) {
+        // Counted, for it waits in memory until the commit.
         self.overhead_bytes += DROPPED_BYTES;
         self.dropped.push(link);
     }

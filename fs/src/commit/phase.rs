@@ -132,9 +132,9 @@ impl Commits {
         self.deleted = true;
     }
 
-    /// Whether a give-back may make room; `changes`: whether a commit would change anything. Once
-    /// after each commit; while the store is full, once after each deletion. A program that tries
-    /// again and again must not keep the volume busy.
+    /// Whether a give-back may make room: once after each commit and, while the store is full,
+    /// once after each deletion. A program that tries for ever must not keep the volume busy.
+    /// `changes`: whether a commit would change anything.
     pub(crate) fn may_give_back(&mut self, changes: bool) -> bool {
         // Taken whatever the answer: one deletion is worth one try.
         let deleted = std::mem::take(&mut self.deleted);

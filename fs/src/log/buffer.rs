@@ -139,7 +139,7 @@ impl LogBuffer {
 
     /// Takes all that waits as sealed records.
     pub(crate) fn seal(&mut self, key: &LogKey) -> Vec<(LogPos, Bytes)> {
-        // First those without room before: later records chain to them.
+        // First those that found no room before: later records chain to them.
         let mut records = std::mem::take(&mut self.unwritten);
         self.holds_back = false;
         self.buffered = 0;

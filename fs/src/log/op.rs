@@ -157,6 +157,7 @@ impl Op<'_> {
 fn encode_content(out: &mut Encoder, meta: &Meta, low: Option<u64>, parts: &[Part<'_>]) {
     out.u8(8);
     meta.encode(out);
+    // The largest number says that the file was not cut.
     out.u64(low.unwrap_or(u64::MAX))
         .u32(u32::try_from(parts.len()).expect("bounded by the file's dirty data"));
     for part in parts {
@@ -292,6 +293,7 @@ impl Replayed {
                 xattrs: crate::stored::record::decode_xattrs(from)?,
             },
             8 => decode_content(from)?,
+            // Not passed over: those behind it were made for the tree that it leaves.
             _ => return Err(from.error("an operation is unknown").into()),
         })
     }

@@ -59,6 +59,7 @@ impl Reach {
                 bytes: 0,
             }),
         };
+        // A count says which: the records of an epoch are numbered from 0.
         share.records += 1;
         share.bytes += bytes as u64;
     }

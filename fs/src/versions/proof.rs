@@ -175,6 +175,7 @@ impl<'a> Search<'a> {
             Ok(record) => self.there(record, with_content)?,
             Err(absent) => absent,
         };
+        // The names of the path itself are no disclosure.
         let others = self.shown.difference(&self.asked);
         Ok(Finding {
             root,

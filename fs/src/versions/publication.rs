@@ -231,7 +231,7 @@ impl Engine {
     pub(crate) fn pin_newest(&self) -> Result<(Pin<'_>, Volume)> {
         let mut state = self.state.lock();
         self.commit_locked(&mut state)?;
-        // As in [`Self::pin`].
+        // A commit under way decides by the holds it began with, as in `pin`.
         self.await_commit(&mut state);
         let version = state.head_version();
         state.pins.push(version.epoch);

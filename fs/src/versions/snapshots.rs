@@ -193,6 +193,7 @@ impl Snapshots {
                 attr: None,
             })
             .collect();
+        // At the end of the list: all that can be read come before the error.
         if page.is_empty() {
             self.all_known()?;
         }
