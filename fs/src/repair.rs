@@ -10,9 +10,9 @@
 //! is damaged of a snapshot costs the whole snapshot, for a snapshot never changes. A published
 //! version is not touched: it could not be verified any more.
 //!
-//! **Invariant:** a repair is one commit. A crash leaves the version before it or the one it makes.
-//! The lock is held from the walk to the commit, and nothing is logged: what a repair does cannot
-//! be replayed on another tree.
+//! **Invariant:** a repair is one commit. A crash leaves the version before it or the one it
+//! makes. The lock is held from the walk to the commit, and nothing is logged: what a repair does
+//! cannot be replayed on another tree.
 
 mod lists;
 mod marks;
@@ -33,7 +33,8 @@ pub struct RepairReport {
     pub gone: Vec<Gone>,
     /// Blocks freed that nothing names.
     pub freed_blocks: u64,
-    /// A published version is damaged, which stays as it is; so nothing was freed that it may name.
+    /// A published version is damaged, which stays as it is; so nothing was freed that it may
+    /// name.
     pub published_damaged: bool,
 }
 

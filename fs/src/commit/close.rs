@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Only the freeze and the last step hold the lock; readers and writers go on in between. What the
-//! head's step deletes must not be looked for afterwards, so inodes learn of their new blocks under
-//! the same lock.
+//! head's step deletes must not be looked for afterwards, so inodes learn of their new blocks
+//! under the same lock.
 //!
 //! **Invariant:** one commit at a time. When the store is full the epoch stays frozen and is tried
 //! again; after any other failure nothing is written any more. A damaged block is no failure: it
@@ -107,8 +107,8 @@ impl Engine {
         let mut frozen = match state.commits.begin() {
             Some(frozen) => frozen,
             None => {
-                // First, for it waits. A leaf that landed in the next epoch would carry the mark of
-                // this one, which the head settles. A crash could then leak it.
+                // First, for it waits. A leaf that landed in the next epoch would carry the mark
+                // of this one, which the head settles. A crash could then leak it.
                 self.await_puts(state);
                 // Last before the freeze: no record can hold the bytes of a frozen layer, and an
                 // fsync would wait for the commit.
@@ -212,8 +212,8 @@ impl Engine {
             changes,
             &mut |_, error, changes| losses.linked(&error, changes),
         )?;
-        // What was dropped so far was named by the tree, so snapshots may name it too; what follows
-        // they never do.
+        // What was dropped so far was named by the tree, so snapshots may name it too; what
+        // follows they never do.
         let mut held = writer.take_dropped();
         held.extend_from_slice(&frozen.dropped);
         let changes = std::mem::take(&mut writes.orphans);

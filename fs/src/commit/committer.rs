@@ -34,8 +34,8 @@ impl Engine {
         })
     }
 
-    /// The committer: commits on time, when asked, and lets the store tidy up when there is nothing
-    /// to do.
+    /// The committer: commits on time, when asked, and lets the store tidy up when there is
+    /// nothing to do.
     pub(crate) fn run_committer(&self) {
         let mut state = self.state.lock();
         let (mut committed, mut waits) = (Instant::now(), None);

@@ -6,9 +6,9 @@
 //!
 //! Nothing here holds the engine's lock: the layers are frozen.
 //!
-//! New bytes may lie over a damaged leaf, or below a damaged node of the index. Such a record stays
-//! what it was: its rest cannot be had, and a record is stored whole. All other records of the file
-//! are written (losses.rs).
+//! New bytes may lie over a damaged leaf, or below a damaged node of the index. Such a record
+//! stays what it was: its rest cannot be had, and a record is stored whole. All other records of
+//! the file are written (losses.rs).
 
 use crate::blocks::{Blocks, Writer};
 use crate::data::layer::{Dirty, Layer, Rec, Under, plain_len};
@@ -27,7 +27,8 @@ use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// A file up to this size lies in its inode: half a page, so that a directory's leaf holds several.
+/// A file up to this size lies in its inode: half a page, so that a directory's leaf holds
+/// several.
 const INLINE_MAX: u64 = 2048;
 
 /// A file's bytes as the commit stores them.
@@ -153,8 +154,8 @@ impl<'a> File<'a> {
 
 impl Contents<'_> {
     /// Writes the contents of all files among `items`; answers them by their place there. Of those
-    /// that are dead it drops `config.destroy_leaves` leaves or a little more; what is left of them
-    /// stays their content.
+    /// that are dead it drops `config.destroy_leaves` leaves or a little more; what is left of
+    /// them stays their content.
     pub(crate) fn write(self, items: &[Item], config: &Config) -> Result<Vec<Option<NewContent>>> {
         let files: Vec<Option<File<'_>>> = items.iter().map(File::new).collect();
         let mut jobs = Vec::new();

@@ -14,8 +14,8 @@
 //!
 //! The list's own nodes are blocks of a version like any other, and pass here too.
 //!
-//! **Invariant:** the list is right for a set of epochs, those of the commit that wrote it. A block
-//! is on it if and only if one of them holds it and no newer version names it.
+//! **Invariant:** the list is right for a set of epochs, those of the commit that wrote it. A
+//! block is on it if and only if one of them holds it and no newer version names it.
 
 use crate::Result;
 use crate::blocks::{Blocks, Writer};
@@ -88,8 +88,8 @@ impl Keeper<'_> {
             self.writer.flush()?;
             let changed = std::mem::take(&mut changes).into_iter().collect();
             let (losses, bytes) = (self.losses, &mut list.bytes);
-            // A block that cannot be listed stays in the store all the same: a version that is held
-            // names it.
+            // A block that cannot be listed stays in the store all the same: a version that is
+            // held names it.
             let left_out: &mut btree::LeftOut<'_> = &mut |_, error, changes| {
                 losses.listed(Table::HeldList, &error, changes);
                 let rows = changes

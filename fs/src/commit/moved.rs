@@ -30,8 +30,8 @@ impl Engine {
 
     /// The same, for a caller that stops the volume itself.
     pub(crate) fn head_is_ours(&self, state: &State) -> Result<()> {
-        // Of what lay there before this mount's first commit, the opening has said what there is to
-        // say.
+        // Of what lay there before this mount's first commit, the opening has said what there is
+        // to say.
         if state.committed.twin_doubted {
             return Ok(());
         }

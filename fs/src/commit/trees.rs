@@ -1,5 +1,5 @@
-//! The trees of one commit while they are written: directories from the deepest up, root, hard-link
-//! table, orphans.
+//! The trees of one commit while they are written: directories from the deepest up, root,
+//! hard-link table, orphans.
 
 use crate::blocks::Writer;
 use crate::commit::content::NewContent;
@@ -125,8 +125,8 @@ impl TreeWriter<'_> {
                 self.above.entry(*parent).or_default().insert(key, Some(entry));
             }
             Home::Table => drop(self.table.insert(key_of(ino), Some(entry(&record, key_of(ino))))),
-            // A dead file that still has content is destroyed bit by bit, and hangs from the commit
-            // until it is gone.
+            // A dead file that still has content is destroyed bit by bit, and hangs from the
+            // commit until it is gone.
             Home::Orphan if item.dead && !matches!(record.stored, Stored::Index(_)) => {
                 drop(self.orphans.insert(key_of(ino), None));
             }

@@ -38,7 +38,8 @@ impl Engine {
         if dirty.iter().map(|(_, bytes)| bytes).sum::<u64>() < LOG_BYTES_MAX {
             return Ok(());
         }
-        // A writer that stops to sync waits for all of it: on as many processors as a commit takes.
+        // A writer that stops to sync waits for all of it: on as many processors as a commit
+        // takes.
         let seal = |(recno, _): &(u64, u64)| self.seal_record(&mut self.state.lock(), ino, *recno);
         MutexGuard::unlocked(state, || spread(&dirty, self.config.workers, &seal))
     }
@@ -119,8 +120,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Before an epoch is closed: notes for the log what files that are synced again and again have
-    /// not synced yet. The next sync takes it from there, and need not wait for the commit.
+    /// Before an epoch is closed: notes for the log what files that are synced again and again
+    /// have not synced yet. The next sync takes it from there, and need not wait for the commit.
     pub(crate) fn log_for_syncs(&self, state: &mut State) {
         for ino in state.inodes.take_synced() {
             if let Err(error) = self.log_content(state, ino) {

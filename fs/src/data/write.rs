@@ -30,7 +30,8 @@ impl Engine {
     /// was changed before.
     ///
     /// # Errors
-    /// [`Error::NoSpace`], [`Error::TooLarge`], [`Error::ReadOnly`]; that a commit must come first.
+    /// [`Error::NoSpace`], [`Error::TooLarge`], [`Error::ReadOnly`]; that a commit must come
+    /// first.
     pub(crate) fn try_write(
         &self,
         ino: InodeNo,

@@ -78,8 +78,8 @@ impl Filler {
         has_more && size <= self.file_bytes_max && !self.writers.any(node)
     }
 
-    /// Fills the record around `offset`, unless the file is open for writing or too many fills wait
-    /// already.
+    /// Fills the record around `offset`, unless the file is open for writing or too many fills
+    /// wait already.
     pub(super) fn fill<O: Operations + ?Sized>(&self, fs: &Arc<O>, node: INodeNo, offset: u64) {
         // A look that saves the hop. The one that counts is `begin`, on the other thread.
         if self.writers.any(node) {

@@ -6,9 +6,9 @@
 //!                    the file's handle, before each write. Fetch what was written; room for one more? the answer, or ENOSPC
 //! ```
 //!
-//! The kernel takes a write into its page cache without asking whether there is room. It tells of a
-//! failure at the next fsync or at the close, and few programs look at these. Until the margin is
-//! reached that does no harm: it is as large as what the kernel may hold of this mount.
+//! The kernel takes a write into its page cache without asking whether there is room. It tells of
+//! a failure at the next fsync or at the close, and few programs look at these. Until the margin
+//! is reached that does no harm: it is as large as what the kernel may hold of this mount.
 //!
 //! Open files that bypass the page cache (FOPEN_DIRECT_IO) would have it simpler, but the kernel
 //! then moves no times.

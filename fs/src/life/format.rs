@@ -10,7 +10,8 @@ use cairn_merkle::{BlockStore, Commit, Epoch, Head, HeadSwap, Header, PutHint, V
 use rand::Rng;
 use std::sync::Arc;
 
-/// Makes an empty volume in an empty store: a first commit whose root directory belongs to `owner`.
+/// Makes an empty volume in an empty store: a first commit whose root directory belongs to
+/// `owner`.
 ///
 /// # Errors
 /// [`Error::Exists`] when the store holds anything already; nothing is written then.
@@ -105,8 +106,8 @@ fn empty(quota: Quota, owner: Caller) -> Volume {
     }
 }
 
-/// Puts `renewed` in the place of the header that `key` was `unlocked` with, together with a commit
-/// that accepts no other.
+/// Puts `renewed` in the place of the header that `key` was `unlocked` with, together with a
+/// commit that accepts no other.
 ///
 /// # Errors
 /// As [`Engine::open`] and [`Engine::commit`]; the old header stays in place then.

@@ -165,7 +165,8 @@ impl Found {
         let mut seen = FxHashSet::default();
         while let Some(link) = rest.pop() {
             let is_node = link.cid.codec() == Codec::Node;
-            // Leaves, of which there are a hundred times as many, have one link each but for a few.
+            // Leaves, of which there are a hundred times as many, have one link each but for a
+            // few.
             if older.is_some_and(|older| link.birth <= older) || is_node && !seen.insert(link.cid) {
                 continue;
             }

@@ -145,8 +145,8 @@ impl Opening {
         })
     }
 
-    /// Refuses what is not the header in force: a key that opens a slot of an older one was revoked
-    /// by a rekey.
+    /// Refuses what is not the header in force: a key that opens a slot of an older one was
+    /// revoked by a rekey.
     ///
     /// # Errors
     /// [`cairn_merkle::Error::HeaderMismatch`].
@@ -182,8 +182,8 @@ impl Opening {
         self.header.volume_id
     }
 
-    /// The anchor has `latest`, and this instance has booted: nothing that an earlier one submitted
-    /// can follow.
+    /// The anchor has `latest`, and this instance has booted: nothing that an earlier one
+    /// submitted can follow.
     pub fn settle(&mut self, latest: Option<Version>) {
         self.volume.publication.settle(latest);
         self.settled = true;
@@ -291,8 +291,8 @@ impl Engine {
         self.log_loss.as_ref()
     }
 
-    /// Refuses to go on as if the log were whole where something of it is lost and was not accepted
-    /// as lost.
+    /// Refuses to go on as if the log were whole where something of it is lost and was not
+    /// accepted as lost.
     ///
     /// # Errors
     /// [`Error::LogDamaged`].

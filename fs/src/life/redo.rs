@@ -99,8 +99,8 @@ impl Engine {
     /// Does an operation of the log again, or notes that it met damage, or needs one that did.
     ///
     /// # Errors
-    /// A store that fails; an operation that does not fit the tree though nothing that it needs was
-    /// skipped.
+    /// A store that fails; an operation that does not fit the tree though nothing that it needs
+    /// was skipped.
     pub(crate) fn redo(&self, state: &mut State, op: Replayed, redo: &mut Redo) -> Result<()> {
         let touched = Touched::of(&op);
         if let Replayed::Locate { ino, .. } = &op

@@ -10,8 +10,8 @@
 //! A whole record behind a broken one proves nothing by itself: what was not synced reaches the
 //! disk in any order.
 //!
-//! **Invariant:** only what opens under the log's key counts, for a record and for a mark. What the
-//! store says of positions and lengths does not.
+//! **Invariant:** only what opens under the log's key counts, for a record and for a mark. What
+//! the store says of positions and lengths does not.
 
 use crate::engine::Engine;
 use crate::life::redo::Redo;

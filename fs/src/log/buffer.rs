@@ -48,8 +48,8 @@ pub(crate) struct LogBuffer {
     frozen_end: u64,
     /// Place and tag of the last record written.
     last: Option<(LogPos, [u8; 16])>,
-    /// All records sealed of epochs that are not settled, those of them that are durable, and those
-    /// that the last mark covers.
+    /// All records sealed of epochs that are not settled, those of them that are durable, and
+    /// those that the last mark covers.
     sealed: Reach,
     synced: Reach,
     marked: Reach,

@@ -1,4 +1,5 @@
-//! fsync: what was noted for the intent log becomes durable, for all callers that wait at the same time.
+//! fsync: what was noted for the intent log becomes durable, for all callers that wait at the same
+//! time.
 //!
 //! ```text
 //!  fsync, no append under way --> leader: seal, append, sync --> its answer, and that of each waiting call
@@ -18,8 +19,8 @@ use crate::{Error, InodeNo, Result};
 use parking_lot::MutexGuard;
 use std::time::Instant;
 
-/// This much log asks for a commit, however few bytes are dirty: it takes room, and time when it is
-/// replayed.
+/// This much log asks for a commit, however few bytes are dirty: it takes room, and time when it
+/// is replayed.
 const WRITTEN_MAX: u64 = 256 << 20;
 /// So does this many eighths of the engine's memory: a mount that replays it holds what it says.
 const WRITTEN_EIGHTHS: u64 = 5;
@@ -184,7 +185,8 @@ impl Engine {
         }
     }
 
-    /// Whether [`Self::fsync_then`] would take no longer than one append of a few records; a guess.
+    /// Whether [`Self::fsync_then`] would take no longer than one append of a few records; a
+    /// guess.
     pub fn fsync_is_short(&self, ino: InodeNo) -> bool {
         let state = self.state.lock();
         if state.puts.needs_sync() {

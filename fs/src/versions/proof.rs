@@ -6,9 +6,9 @@
 //! ```
 //!
 //! Prover and verifier run the same search ([`Search`]); the prover over the store, noting what it
-//! reads, the verifier over what was noted ([`cairn_merkle::proof`]). A name is absent when the one
-//! leaf it could be in does not have it. The order of a directory is that of a keyed hash, so the
-//! proof discloses that key, which stands in the commit block.
+//! reads, the verifier over what was noted ([`cairn_merkle::proof`]). A name is absent when the
+//! one leaf it could be in does not have it. The order of a directory is that of a keyed hash, so
+//! the proof discloses that key, which stands in the commit block.
 //!
 //! What a proof discloses beside its path: the nodes on the way have other names in them.
 //! [`Finding::also_shown`] tells.
@@ -56,8 +56,8 @@ pub enum Outcome {
         attr: Box<Attr>,
         /// Its extended attributes.
         xattrs: Vec<(Vec<u8>, Vec<u8>)>,
-        /// A file's bytes or a symbolic link's target: always if it is small, else if the proof has
-        /// them.
+        /// A file's bytes or a symbolic link's target: always if it is small, else if the proof
+        /// has them.
         content: Option<Vec<u8>>,
     },
     /// It leads to nothing.
@@ -82,8 +82,8 @@ pub enum Absence {
 /// `with_content` the proof has the bytes of a file, of up to [`PROVEN_CONTENT_MAX`].
 ///
 /// # Errors
-/// [`Error::Invalid`] for a path that no volume can have, [`Error::TooLarge`] for too much content,
-/// and what the store has not or not right.
+/// [`Error::Invalid`] for a path that no volume can have, [`Error::TooLarge`] for too much
+/// content, and what the store has not or not right.
 pub fn prove(
     store: &dyn BlockStore,
     key: &VolumeKey,

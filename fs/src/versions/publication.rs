@@ -7,9 +7,9 @@
 //! ```
 //!
 //! A version cannot name itself: the first commit that can say that it was submitted is the next
-//! one. Nothing is lost in between, for until then the head *is* that version. From then on a crash
-//! at any point leaves a head whose commit names the version, whatever became of it on the anchor
-//! (`cairn_merkle::decide`).
+//! one. Nothing is lost in between, for until then the head *is* that version. From then on a
+//! crash at any point leaves a head whose commit names the version, whatever became of it on the
+//! anchor (`cairn_merkle::decide`).
 //!
 //! Every version that is anchored or submitted is held ([`crate::held`]), and so is a pinned one.
 

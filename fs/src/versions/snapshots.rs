@@ -25,8 +25,8 @@ pub(crate) fn is_dir(parent: InodeNo, name: &Name) -> bool {
     parent == InodeNo::ROOT && name.as_bytes() == DIR_NAME
 }
 
-/// Name of the snapshot that checks held before there were pins; a mount destroys what a crash left
-/// of one.
+/// Name of the snapshot that checks held before there were pins; a mount destroys what a crash
+/// left of one.
 pub(crate) const CHECK_NAME: &[u8] = b".check";
 /// What a snapshot takes in memory with its name, twice while a commit is under way.
 const SNAPSHOT_BYTES: u64 = 1280;

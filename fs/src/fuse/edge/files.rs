@@ -38,8 +38,8 @@ pub(super) struct How {
     by_caller: bool,
     /// The kernel says that the caller may keep no set-id bits.
     unprivileged: bool,
-    /// It is durable when it is answered. The kernel follows a synchronous write with an fsync only
-    /// where it waits for the write itself. It does not for AIO with O_DIRECT.
+    /// It is durable when it is answered. The kernel follows a synchronous write with an fsync
+    /// only where it waits for the write itself. It does not for AIO with O_DIRECT.
     synced: bool,
 }
 
@@ -278,9 +278,9 @@ fn fetch_pages(notifier: &OnceLock<Notifier>, node: INodeNo) {
     }
 }
 
-/// A file that the kernel has long known is opened for writing: the kernel is to ask for its blocks
-/// anew. At once if it knows of none or room is short, else when the first bytes arrive. The opener
-/// holds the kernel's inode, so this waits for nothing and may run on a session thread.
+/// A file that the kernel has long known is opened for writing: the kernel is to ask for its
+/// blocks anew. At once if it knows of none or room is short, else when the first bytes arrive.
+/// The opener holds the kernel's inode, so this waits for nothing and may run on a session thread.
 fn forget_blocks<O: Operations + ?Sized>(
     fs: &O,
     notifier: &OnceLock<Notifier>,
