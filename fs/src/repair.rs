@@ -10,9 +10,9 @@
 //! is damaged of a snapshot costs the whole snapshot, for a snapshot never changes. A published
 //! version is not touched: it could not be verified any more.
 //!
-//! **Invariant:** a repair is one commit. A crash leaves the version before it or the one it makes.
-//! The lock is held from the walk to the commit, and nothing is logged: what a repair does cannot
-//! be replayed on another tree.
+//! **Invariant:** a repair is one commit. A crash leaves the version before it or the one it
+//! makes. The lock is held from the walk to the commit, and nothing is logged: what a repair does
+//! cannot be replayed on another tree.
 
 mod lists;
 mod marks;
@@ -33,13 +33,14 @@ pub struct RepairReport {
     pub gone: Vec<Gone>,
     /// Blocks freed that nothing names.
     pub freed_blocks: u64,
-    /// A published version is damaged, which stays as it is; so nothing was freed that it may name.
+    /// A published version is damaged, which stays as it is; so nothing was freed that it may
+    /// name.
     pub published_damaged: bool,
 }
 
 impl Engine {
-    /// Takes away what cannot be read, so that a check finds the volume whole, and lists it in the
-    /// version this makes; and frees the blocks that nothing names. The volume is not used
+    /// Takes away what cannot be read, so that a check finds the volume whole. Lists it in the
+    /// version this makes, and frees the blocks that nothing names. The volume is not used
     /// meanwhile. With nothing to do, does nothing.
     ///
     /// # Errors
@@ -48,9 +49,11 @@ impl Engine {
         let mut state = self.state.lock();
         self.await_commit(&mut state);
         state.life.writable()?;
+        // Before the walk, which sees what is stored: all that is open must be there.
         self.commit_locked(&mut state)?;
         // What is half destroyed is no damage, and would be walked as such.
         self.destroy_all(&mut state)?;
+        // From here to the commit below the lock is held: what is mended must be what was walked.
         let listed = self.list_blocks()?;
         let newest = state.committed.version;
         let volume = state.volume.clone();
@@ -72,6 +75,7 @@ impl Engine {
         // Half of a repair must never be committed.
         let report = Self::replaying(&mut state, |state| self.mend(state, wounds, lists, now));
         let report = report.inspect_err(|error| self.fail(&mut state, "a repair failed", error))?;
+        // All of the repair in one commit: a crash before its head leaves the volume as it was.
         self.commit_locked(&mut state)?;
         self.destroy_all(&mut state)?;
         Ok(report)

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Only the freeze and the last step hold the lock; readers and writers go on in between. What the
-//! head's step deletes must not be looked for afterwards, so inodes learn of their new blocks under
-//! the same lock.
+//! head's step deletes must not be looked for afterwards, so inodes learn of their new blocks
+//! under the same lock.
 //!
 //! **Invariant:** one commit at a time. When the store is full the epoch stays frozen and is tried
 //! again; after any other failure nothing is written any more. A damaged block is no failure: it
@@ -86,6 +86,8 @@ impl Engine {
         if self.config.read_only {
             return Ok(());
         }
+        // Fixed before the first wait: what others change meanwhile asks for no further commit
+        // here.
         let wanted = state.commits.done_with_open();
         while state.commits.done() < wanted {
             state.life.writable()?;
@@ -101,10 +103,15 @@ impl Engine {
     }
 
     pub(crate) fn commit_once(&self, state: &mut Guard<'_>) -> Result<()> {
+        // Before the first wait below: a second caller must find a commit under way.
         let mut frozen = match state.commits.begin() {
             Some(frozen) => frozen,
             None => {
+                // First, for it waits. A leaf that landed in the next epoch would carry the mark
+                // of this one, which the head settles. A crash could then leak it.
                 self.await_puts(state);
+                // Last before the freeze: no record can hold the bytes of a frozen layer, and an
+                // fsync would wait for the commit.
                 self.log_for_syncs(state);
                 Box::new(freeze(state))
             }
@@ -117,17 +124,21 @@ impl Engine {
             ..state.volume.publication.clone()
         };
         let writer = Writer::new(&self.blocks, frozen.epoch);
+        // Without the lock: only what is frozen is read. A crash leaves the head before, and fresh
+        // blocks that the next mount frees.
         let written = MutexGuard::unlocked(state, || self.write_epoch(&frozen, &writer));
         let done = written.and_then(|written| self.install(state, &frozen, written));
         if done.is_err() {
-            // The head of the next try deletes them: what was deleted may come back in a power cut,
-            // and what this head was to name cannot be deleted now, for a head that failed may be
-            // in place all the same.
+            // The head of the next try deletes them. What was deleted may come back in a power
+            // cut. What this head was to name cannot be deleted now: a head that failed may be in
+            // place.
             frozen.stranded.extend(writer.into_put());
         }
         match &done {
             Ok(()) => {
                 state.commits.finish();
+                // Under the same lock: the next commit must name this version, and hold its
+                // blocks.
                 state.submit_joined();
             }
             Err(error) if is_full(error) => {
@@ -139,6 +150,7 @@ impl Engine {
                 self.fail(state, "a commit failed", error);
             }
         }
+        // After a failure too: waiters must learn that the volume stopped, or has no room.
         self.signals.committed.notify_all();
         self.signals.logged.notify_all();
         if done.is_ok() {
@@ -150,6 +162,8 @@ impl Engine {
 
     /// Writes all that the head will name, and syncs it.
     fn write_epoch(&self, frozen: &Frozen, writer: &Writer<'_>) -> Result<Written> {
+        // Its blocks are taken back after a failure: an epoch without room may wait long, and must
+        // not fill the store meanwhile.
         let written = self.write_tree(frozen, writer);
         if written.is_err()
             && let Err(error) = writer.undo()
@@ -187,6 +201,7 @@ impl Engine {
             volume.trees.root = root;
         }
         for ino in &frozen.left_table {
+            // One that came back to the table keeps the row it has here.
             writes.table.entry(key_of(*ino)).or_insert(None);
         }
         let changes = std::mem::take(&mut writes.table);
@@ -197,8 +212,8 @@ impl Engine {
             changes,
             &mut |_, error, changes| losses.linked(&error, changes),
         )?;
-        // What was dropped so far was named by the tree, so snapshots may name it too; what follows
-        // they never do.
+        // What was dropped so far was named by the tree, so snapshots may name it too; what
+        // follows they never do.
         let mut held = writer.take_dropped();
         held.extend_from_slice(&frozen.dropped);
         let changes = std::mem::take(&mut writes.orphans);
@@ -243,6 +258,8 @@ impl Engine {
             freed: Vec::new(),
             changes: BTreeMap::new(),
         };
+        // In this order (docs/format.md 14). What only a destroyed snapshot named needs no place
+        // on a list then. A new one takes the dead list, with what this commit drops.
         ledger.destroy(frozen.epoch)?;
         ledger.drop_blocks(held)?;
         ledger.create(frozen.epoch, volume)?;
@@ -255,6 +272,7 @@ impl Engine {
         // The commit before is named by nothing but the head.
         let (previous, epoch, len) = frozen.previous;
         freed.push(commit_block(previous, epoch, len));
+        // Last, as all that is freed passes here: a published version may name it.
         let keeper = Keeper {
             blocks: &self.blocks,
             writer,
@@ -279,6 +297,8 @@ impl Engine {
         };
         let sealed = commit.seal(&mut rand::rng(), &self.key);
         let (root, block) = (sealed.cid, sealed.bytes.clone());
+        // The last block, and a sync behind all: no head may name a block that is not durable. Few
+        // small blocks need none, for the step of the head makes them durable.
         writer.put(sealed)?;
         writer.flush()?;
         if frozen.unsynced || writer.put_bulk() {
@@ -295,7 +315,9 @@ impl Engine {
             root: written.root,
         }
         .encode(&self.key);
+        // Right before the swap: a store that was put back may lack blocks that this head names.
         self.head_is_ours(state)?;
+        // Deleted in the step that moves the head: until then the old head names them.
         let mut delete = written.freed;
         delete.extend_from_slice(&frozen.stranded);
         self.blocks.store.swap_head(&HeadSwap {
@@ -307,6 +329,7 @@ impl Engine {
             settled: frozen.epoch,
             restarts_log: state.committed.restarts_log,
         })?;
+        // Only now: after a swap that failed, readers go on with the old tree.
         self.blocks.forget(&delete);
         state.committed = Committed {
             version: Version {
@@ -324,6 +347,7 @@ impl Engine {
         state.volume.trees = written.volume.trees;
         state.snapshots.install(written.snapshots);
         state.pending = Pending::default();
+        // The head is durable, and with it all that landed before the freeze.
         state.puts.synced(frozen.landed);
         state.log.committed(frozen.epoch);
         let mut left = FxHashSet::default();

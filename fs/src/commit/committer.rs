@@ -17,7 +17,7 @@ const GARBAGE_MIN: u64 = 256 << 20;
 
 impl Engine {
     /// Until when a commit that is due may wait, if it may. Each commit writes whole records for
-    /// what may be a few bytes of each, so fewer write less; but nothing that the log lacks waits
+    /// what may be a few bytes of each, so fewer write less. But nothing that the log lacks waits
     /// for longer than the interval.
     fn may_wait(&self, state: &State, committed: Instant) -> Option<Instant> {
         let (now, interval) = (Instant::now(), self.config.commit_interval);
@@ -34,8 +34,8 @@ impl Engine {
         })
     }
 
-    /// The committer: commits on time, when asked, and lets the store tidy up when there is nothing
-    /// to do.
+    /// The committer: commits on time, when asked, and lets the store tidy up when there is
+    /// nothing to do.
     pub(crate) fn run_committer(&self) {
         let mut state = self.state.lock();
         let (mut committed, mut waits) = (Instant::now(), None);

@@ -6,7 +6,7 @@
 //!
 //! Nothing here holds the engine's lock: the layers are frozen.
 //!
-//! A record whose new bytes lie over a leaf that is damaged, or below a damaged node of the index,
+//! New bytes may lie over a damaged leaf, or below a damaged node of the index. Such a record
 //! stays what it was: its rest cannot be had, and a record is stored whole. All other records of
 //! the file are written (losses.rs).
 
@@ -27,7 +27,8 @@ use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// A file up to this size lies in its inode: half a page, so that a directory's leaf holds several.
+/// A file up to this size lies in its inode: half a page, so that a directory's leaf holds
+/// several.
 const INLINE_MAX: u64 = 2048;
 
 /// A file's bytes as the commit stores them.
@@ -153,8 +154,8 @@ impl<'a> File<'a> {
 
 impl Contents<'_> {
     /// Writes the contents of all files among `items`; answers them by their place there. Of those
-    /// that are dead it drops `config.destroy_leaves` leaves or a little more; what is left of them
-    /// stays their content.
+    /// that are dead it drops `config.destroy_leaves` leaves or a little more; what is left of
+    /// them stays their content.
     pub(crate) fn write(self, items: &[Item], config: &Config) -> Result<Vec<Option<NewContent>>> {
         let files: Vec<Option<File<'_>>> = items.iter().map(File::new).collect();
         let mut jobs = Vec::new();
@@ -172,6 +173,7 @@ impl Contents<'_> {
             made.lock().entry(*at).or_default().insert(*recno, done);
             Ok(())
         };
+        // All leaves first, in any order and on all cores: an index needs the links of its file.
         spread(&jobs, config.workers, &seal)?;
         let mut made = made.into_inner();
         let mut budget = config.destroy_leaves;
@@ -222,6 +224,7 @@ impl Contents<'_> {
                 });
             }
         };
+        // Its row among the orphans keeps the rest: after a crash the next mount goes on.
         if *budget == 0 {
             return Ok(NewContent {
                 stored: Stored::Index(root),
@@ -279,6 +282,7 @@ impl Contents<'_> {
             (None, None) if file.layer.floor > 0 => return Ok(file.unchanged()),
             _ => Stored::None,
         };
+        // Behind the cases that keep the old content.
         self.drop_all_stored(file)?;
         let bytes = match &stored {
             Stored::Inline(bytes) => bytes.len() as u64,
@@ -304,6 +308,7 @@ impl Contents<'_> {
         let mut gone = 0;
         let mut changes = file.changes(made);
         let mut added: u64 = changes.values().flatten().map(plain_len).sum();
+        // Cut before the changes: the layer may have new records beyond its cut.
         let root = match file.stored {
             Stored::Index(root) => {
                 self.truncate(file, root.clone(), file.layer.floor, &mut |len| gone += len)?
@@ -338,6 +343,7 @@ impl Contents<'_> {
         let root = index::apply(self.blocks, self.writer, root, &changes, &mut drop, left_out)?;
         added -= unplaced.iter().map(plain_len).sum::<u64>();
         gone += dropped.iter().map(plain_len).sum::<u64>();
+        // A leaf without a place goes with the replaced ones: no tree would ever drop it.
         for link in dropped.iter().chain(&unplaced) {
             self.writer.drop_block(link)?;
         }

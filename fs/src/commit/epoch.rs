@@ -91,11 +91,13 @@ impl Holds {
 
     /// Whether a held version names a block that was born and freed in these epochs.
     pub(crate) fn name(&self, birth: Epoch, freed: Epoch) -> bool {
+        // What the held commit itself freed is no part of it (docs/format.md 14.1).
         self.0.iter().any(|held| birth <= *held && *held < freed)
     }
 
     /// Whether everything `other` holds is held here too.
     pub(crate) fn cover(&self, other: &Self) -> bool {
+        // Then no row of the list was let go, and the list need not be walked.
         other.0.iter().all(|epoch| self.0.contains(epoch))
     }
 }

@@ -25,12 +25,16 @@ pub(super) fn freeze(state: &mut State) -> Frozen {
         !state.puts.is_busy(),
         "a put belongs to the epoch in which it began"
     );
+    // First: the sets that it looks at are emptied below.
     if state.has_user_changes() {
         state.volume.publication.changed = state.open.number();
     }
     let changed = state.inodes.close();
     let items = freeze_inodes(&mut state.inodes, changed.inodes);
+    // Under the same lock as the layers. A later cut would call operations durable that are not in
+    // this commit.
     state.log.freeze();
+    // This commit fulfils the wish. Any wish from here on is for the next one.
     state.commits.take_wanted();
     let closed = state.open.close();
     state.pending = Pending::of(&closed, items.len(), changed.copies_bytes);
@@ -57,6 +61,7 @@ pub(super) fn freeze(state: &mut State) -> Frozen {
         holds: Holds::default(),
         held_before: state.committed.held_for.clone(),
         header,
+        // As of now: leaves of the next epoch need no sync before this head.
         landed: state.puts.landed(),
         unsynced: state.puts.needs_sync(),
     }
@@ -103,6 +108,7 @@ fn freeze_inode(inode: &mut Inode, depth: u32) -> Item {
     let work = match &mut inode.content {
         Content::File(file) => {
             let layer = Arc::new(std::mem::take(&mut file.open));
+            // An fsync waits for the commit if the log lacks some of these bytes.
             file.frozen_unlogged = !std::mem::take(&mut file.unlogged).is_empty();
             file.frozen = Some(layer.clone());
             Work::File {
@@ -120,6 +126,7 @@ fn freeze_inode(inode: &mut Inode, depth: u32) -> Item {
         }
         Content::Fixed(stored) => Work::Fixed(stored.clone()),
     };
+    // Frozen, it stays in memory: reads look below the open layer until the commit is done.
     inode.dirty = false;
     inode.frozen = true;
     Item {

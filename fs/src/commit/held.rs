@@ -6,16 +6,16 @@
 //!   block Y                           born ........... freed: no held version does -> deleted
 //! ```
 //!
-//! The version that an anchor names must stay there to be verified, every block of it: directories
-//! and files, the hard-link table, orphans, snapshots, dead lists, and the commit block. So all
-//! that a commit would delete passes here last, wherever it was dropped. A block that was born in
-//! or before a held epoch, and freed after it, is named by that version; it goes on the list
-//! instead and is deleted by the first commit that finds no such epoch held any more.
+//! The version that an anchor names must stay whole, to be verified. That is its commit block with
+//! directories, files, hard-link table, orphans, snapshots and dead lists. So all that a commit
+//! would delete passes here last, wherever it was dropped. A held version names a block that was
+//! born in its epoch or before, and freed after it. Such a block goes on the list instead. The
+//! first commit that finds no such epoch held any more deletes it.
 //!
 //! The list's own nodes are blocks of a version like any other, and pass here too.
 //!
-//! **Invariant:** the list is right for a set of epochs, those of the commit that wrote it. A block
-//! is on it if and only if one of them holds it and no newer version names it.
+//! **Invariant:** the list is right for a set of epochs, those of the commit that wrote it. A
+//! block is on it if and only if one of them holds it and no newer version names it.
 
 use crate::Result;
 use crate::blocks::{Blocks, Writer};
@@ -84,12 +84,12 @@ impl Keeper<'_> {
                 return Ok(delete);
             }
             // Rows of this epoch come last in the order, so a second round touches only nodes that
-            // the first one wrote: those belong to no version, and the third has nothing to do.
+            // the first one wrote. Those belong to no version, so the third has nothing to do.
             self.writer.flush()?;
             let changed = std::mem::take(&mut changes).into_iter().collect();
             let (losses, bytes) = (self.losses, &mut list.bytes);
-            // A block that cannot be listed stays in the store all the same: a version that is held
-            // names it.
+            // A block that cannot be listed stays in the store all the same: a version that is
+            // held names it.
             let left_out: &mut btree::LeftOut<'_> = &mut |_, error, changes| {
                 losses.listed(Table::HeldList, &error, changes);
                 let rows = changes

@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 
 /// What a commit does with the blocks it dropped and the snapshots it was asked for.
 ///
-/// What of a dead list is damaged stays where it is, and nothing is freed from there; what belongs
-/// into it is kept, too, and leaks.
+/// A damaged part of a dead list stays where it is, and nothing is freed from there. What belongs
+/// into it is kept as well, and leaks.
 pub(crate) struct Ledger<'a> {
     pub(crate) blocks: &'a Blocks,
     pub(crate) writer: &'a Writer<'a>,
@@ -30,14 +30,15 @@ pub(crate) struct Ledger<'a> {
 }
 
 impl Ledger<'_> {
-    /// Destroys what was asked for, if all are known: the next one may be one that cannot be read,
-    /// and hold what the dead list would free.
+    /// Destroys what was asked for, if all are known. The next one might be unreadable, and hold
+    /// what the dead list would free.
     pub(crate) fn destroy(&mut self, epoch: Epoch) -> Result<()> {
         for name in std::mem::take(&mut self.snapshots.to_destroy) {
             let Some(snapshot) = self.snapshots.by_name.get(&name).cloned() else {
                 continue;
             };
             let (before, after) = self.snapshots.neighbours(&snapshot);
+            // All that damage can refuse comes before the first change: none is half destroyed.
             let rows = [Some(&name), after.as_ref()];
             if !self.reach(rows.into_iter().flatten(), epoch)? {
                 continue;
@@ -53,6 +54,7 @@ impl Ledger<'_> {
                 None => self.dead.take(),
             };
             let merged = self.merge(before.unwrap_or(Epoch(0)), later, own)?;
+            // Its nodes only: the entries are on the later list by now.
             self.drop_list(snapshot.dead)?;
             match after {
                 Some((mut later, after)) => {
@@ -127,6 +129,7 @@ impl Ledger<'_> {
         )?;
         changes.extend(own.into_iter().map(|entry| (entry.key.clone(), Some(entry))));
         let merged = self.list(later, changes)?;
+        // Not left in the batch: when the next snapshot goes, its merge reads these nodes.
         self.writer.flush()?;
         Ok(merged)
     }
@@ -191,6 +194,7 @@ impl Ledger<'_> {
                 bytes: volume.trees.bytes,
                 root: volume.trees.root.clone(),
                 table: volume.trees.table.clone(),
+                // The live tree goes on with an empty list: it names all that the snapshot names.
                 dead: self.dead.take(),
             };
             volume.trees.next_snapshot += 1;

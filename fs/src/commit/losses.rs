@@ -8,8 +8,8 @@
 //!
 //! Operations read what they change before they change it, and those that meet damage fail there.
 //! Left is what breaks between an operation and its commit, and bytes over a leaf that nothing had
-//! a reason to read. A commit goes on around both: all else is placed, and what is not is reported
-//! once by an fsync of the file, and stays named in `cairn status`.
+//! a reason to read. A commit goes on around both, and places all else. An fsync of the file
+//! reports once what had no place, and `cairn status` goes on to name it.
 //!
 //! Space is never given back on a guess: a block that cannot be put on its list is kept, and
 //! counted as leaked.
@@ -52,6 +52,7 @@ impl Losses {
 
     /// A node of a directory is damaged, and these changes belong below it.
     pub(crate) fn names(&self, dir: InodeNo, error: &Error, changes: &[Change]) -> Result<()> {
+        // No name belongs there: the node was only to be joined with another.
         if changes.is_empty() {
             self.kept(dir, error);
         }
@@ -128,6 +129,7 @@ impl Engine {
                     );
                     ([state.inodes.path_of(ino), bytes.into_bytes()].concat(), cause)
                 }
+                // The next three lose nothing that was written, so no sync reports them.
                 Loss::Kept(ino, cause) => {
                     self.damage.kept(state.inodes.path_of(ino), &cause);
                     continue;
@@ -147,6 +149,7 @@ impl Engine {
             state.commits.note_loss();
             self.damage.lost(place, &cause);
         }
+        // An inode lies in its entry: where that has no place, its fsync must fail, too.
         let unplaced = frozen.items.iter().filter(|item| match &item.home {
             Home::Entry { parent, key } => names.contains(&(*parent, key.name.clone())),
             Home::Root | Home::Table | Home::Orphan => false,

@@ -5,10 +5,12 @@
 //!                                                          `-- another that our key proves: read-only from here
 //! ```
 //!
-//! The store's process has its files open and remembers what it wrote, so it would not notice that
-//! an older copy was put in their place: the head is read anew. What a mount went on to publish
-//! over such a head would be a version that the store does not hold. **Invariant:** damage is no
-//! head: one copy that is gone or does not verify stops nothing, and the next commit writes both.
+//! The store's process has its files open and remembers what it wrote. It would not notice an
+//! older copy in their place, so the head is read anew. Over such a head, a mount would publish a
+//! version that the store does not hold.
+//!
+//! **Invariant:** damage is no head. One copy that is gone or does not verify stops nothing, and
+//! the next commit writes both.
 
 use crate::Result;
 use crate::engine::Engine;
@@ -28,8 +30,8 @@ impl Engine {
 
     /// The same, for a caller that stops the volume itself.
     pub(crate) fn head_is_ours(&self, state: &State) -> Result<()> {
-        // Of what lay there before this mount's first commit, the opening has said what there is to
-        // say.
+        // Of what lay there before this mount's first commit, the opening has said what there is
+        // to say.
         if state.committed.twin_doubted {
             return Ok(());
         }

@@ -79,6 +79,7 @@ impl OpenEpoch {
     pub(crate) fn close(&mut self) -> Self {
         let next = Self {
             written_before: self.written_bytes(),
+            // Not `rekeyed`: the commit of the closing epoch puts the new header.
             ..Self::new(self.number.next(), self.header.clone())
         };
         std::mem::replace(self, next)
@@ -126,6 +127,7 @@ impl OpenEpoch {
     ) -> T {
         let (overhead, dropped) = (layer.overhead(), self.dropped.len());
         let done = change(layer, &mut self.dropped);
+        // Growth only: the memory of what shrinks counts until the commit frees it.
         self.overhead_bytes += layer.overhead().saturating_sub(overhead);
         self.overhead_bytes += (self.dropped.len() - dropped) as u64 * DROPPED_BYTES;
         done
@@ -133,6 +135,7 @@ impl OpenEpoch {
 
     /// A leaf was put and is not wanted.
     pub(crate) fn drop_leaf(&mut self, link: Link) {
+        // Counted, for it waits in memory until the commit.
         self.overhead_bytes += DROPPED_BYTES;
         self.dropped.push(link);
     }

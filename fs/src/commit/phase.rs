@@ -76,6 +76,7 @@ impl Commits {
     /// The one under way is done.
     pub(crate) fn finish(&mut self) {
         self.phase = Phase::Idle;
+        // Counted here alone: waiters take the count for what is durable.
         self.done += 1;
     }
 
@@ -86,6 +87,7 @@ impl Commits {
 
     /// The one under way failed, and no other will be made.
     pub(crate) fn fail(&mut self) {
+        // Not counted: nothing became durable. The caller ends all writing with it.
         self.phase = Phase::Idle;
     }
 
@@ -118,7 +120,7 @@ impl Commits {
         self.done
     }
 
-    /// How many must be done before what is in memory now is durable: an epoch that is being
+    /// How many must be done before what is in memory now is durable. An epoch that is being
     /// committed, or waits for room, was closed before.
     pub(crate) fn done_with_open(&self) -> u64 {
         let closed = self.is_under_way() || self.stalled().is_some();
@@ -130,11 +132,11 @@ impl Commits {
         self.deleted = true;
     }
 
-    /// Whether the store might have more room once it gives back what was deleted. `changes`:
-    /// whether a commit would change anything. Once after each commit, and, while the store is
-    /// full, once after each deletion: a program that does not take no for an answer must not keep
-    /// the volume busy.
+    /// Whether a give-back may make room: once after each commit and, while the store is full,
+    /// once after each deletion. A program that tries for ever must not keep the volume busy.
+    /// `changes`: whether a commit would change anything.
     pub(crate) fn may_give_back(&mut self, changes: bool) -> bool {
+        // Taken whatever the answer: one deletion is worth one try.
         let deleted = std::mem::take(&mut self.deleted);
         (!self.is_full() || deleted) && (changes || self.given_back != self.done)
     }

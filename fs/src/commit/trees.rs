@@ -1,5 +1,5 @@
-//! The trees of one commit while they are written: directories from the deepest up, root, hard-link
-//! table, orphans.
+//! The trees of one commit while they are written: directories from the deepest up, root,
+//! hard-link table, orphans.
 
 use crate::blocks::Writer;
 use crate::commit::content::NewContent;
@@ -49,6 +49,7 @@ pub(crate) struct TreeWriter<'a> {
 impl TreeWriter<'_> {
     pub(crate) fn write(&mut self, frozen: &Frozen, contents: Vec<Option<NewContent>>) -> Result<()> {
         let mut dirs: Vec<&Item> = Vec::new();
+        // Files first: their records are entries that the directories below wait for.
         for (item, content) in frozen.items.iter().zip(contents) {
             match (&item.work, content) {
                 (Work::File { .. }, Some(NewContent { stored, bytes })) => self.place(item, stored, bytes),
@@ -56,6 +57,7 @@ impl TreeWriter<'_> {
                 _ => dirs.push(item),
             }
         }
+        // Deepest first: a directory is written once, with the new roots of those in it.
         dirs.sort_by_key(|item| std::cmp::Reverse(item.depth));
         for item in dirs {
             let stored = self.directory(item)?.map_or(Stored::None, Stored::Tree);
@@ -123,8 +125,8 @@ impl TreeWriter<'_> {
                 self.above.entry(*parent).or_default().insert(key, Some(entry));
             }
             Home::Table => drop(self.table.insert(key_of(ino), Some(entry(&record, key_of(ino))))),
-            // A dead file that still has content is destroyed bit by bit, and hangs from the commit
-            // until it is gone.
+            // A dead file that still has content is destroyed bit by bit, and hangs from the
+            // commit until it is gone.
             Home::Orphan if item.dead && !matches!(record.stored, Stored::Index(_)) => {
                 drop(self.orphans.insert(key_of(ino), None));
             }

@@ -126,12 +126,13 @@ impl Engine {
         len: u64,
         tried: &mut Tried,
     ) -> Result<(), Refused> {
+        // First, for it may release the lock: quota and store are judged as they are then.
         self.wait_for_room(state, Claim::More)?;
         if fits_quota(state, len) {
             return self.admit_put(state, len, tried);
         }
-        // Dirty data may overwrite bytes already counted, and deleted bytes count until a commit
-        // frees them (of a huge file, several commits); so commit and recount before refusing.
+        // Dirty data may overwrite bytes already counted. Deleted bytes count until a commit frees
+        // them; of a huge file, several commits. So commit and recount before refusing.
         let pending = state.has_changes() || state.commits.is_under_way();
         match pending && tried.another_commit(used_bytes(state)) {
             true => Err(Refused::CommitFirst { reclaim: false }),
@@ -148,6 +149,7 @@ impl Engine {
         if tried.reclaimed || !state.may_give_back() {
             return Err(Error::NoSpace.into());
         }
+        // Once for each change, or a full store would be kept busy for ever.
         tried.reclaimed = true;
         Err(Refused::CommitFirst { reclaim: true })
     }
@@ -183,9 +185,9 @@ impl Engine {
         Ok(())
     }
 
-    /// Waits while what is to be committed takes all the memory it may, and has a commit begin at
-    /// half of it: writers fill the rest meanwhile. Writers that sync are slower, and each commit
-    /// writes whole records for what may be a few bytes of each: theirs begins at three quarters.
+    /// Waits while what is to be committed takes all the memory it may. At half of that a commit
+    /// begins, and writers fill the rest meanwhile. For writers that sync it begins at three
+    /// quarters: they are slower, and each commit writes whole records for a few bytes of each.
     pub(crate) fn wait_for_room(&self, state: &mut Guard<'_>, claim: Claim) -> Result<()> {
         while state.open_bytes() + state.closed_bytes() > self.dirty_max(state) {
             state.life.writable()?;
@@ -193,6 +195,7 @@ impl Engine {
             if state.commits.is_full() {
                 return self.admit_when_full(state, claim);
             }
+            // No commit would free anything, so the wait would never end.
             if !state.has_changes() && !state.commits.is_under_way() {
                 break;
             }

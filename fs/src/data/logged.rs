@@ -38,7 +38,8 @@ impl Engine {
         if dirty.iter().map(|(_, bytes)| bytes).sum::<u64>() < LOG_BYTES_MAX {
             return Ok(());
         }
-        // A writer that stops to sync waits for all of it: on as many processors as a commit takes.
+        // A writer that stops to sync waits for all of it: on as many processors as a commit
+        // takes.
         let seal = |(recno, _): &(u64, u64)| self.seal_record(&mut self.state.lock(), ino, *recno);
         MutexGuard::unlocked(state, || spread(&dirty, self.config.workers, &seal))
     }
@@ -64,6 +65,8 @@ impl Engine {
             other => other?,
         };
         state.puts.land();
+        // Looked at again: a write may have come while the lock was released. No layer has this
+        // leaf then, and the commit frees it.
         if Self::dirty_version(state, ino, recno) == Some(version) {
             self.set_record(state, ino, recno, Rec::Clean(link))
         } else {
@@ -117,8 +120,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Before an epoch is closed: notes for the log what files that are synced again and again have
-    /// not synced yet. The next sync takes it from there, and need not wait for the commit.
+    /// Before an epoch is closed: notes for the log what files that are synced again and again
+    /// have not synced yet. The next sync takes it from there, and need not wait for the commit.
     pub(crate) fn log_for_syncs(&self, state: &mut State) {
         for ino in state.inodes.take_synced() {
             if let Err(error) = self.log_content(state, ino) {
@@ -151,6 +154,8 @@ impl Engine {
         if let Some(low) = low
             && low < state.inodes.get(ino)?.meta.size
         {
+            // Before the parts: bytes beyond the cut must not come back where the file grows
+            // again.
             self.set_size(state, ino, low)?;
         }
         for part in parts {
@@ -172,6 +177,7 @@ impl Engine {
             }
         }
         let inode = state.inodes.change(ino)?;
+        // `stored` is that of the last commit, and operations on names count links.
         let kept = (inode.meta.stored, inode.meta.nlink);
         inode.meta = meta.clone();
         (inode.meta.stored, inode.meta.nlink) = kept;

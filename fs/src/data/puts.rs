@@ -37,6 +37,7 @@ impl PutGate {
     }
 
     pub(crate) fn shut(&mut self) {
+        // Later puts wait outside: under busy writers none would ever be the last.
         self.shut = true;
     }
 
@@ -67,6 +68,8 @@ impl PutGate {
 
     /// A sync that began when so many leaves had been put is done.
     pub(crate) fn synced(&mut self, landed: u64) {
+        // Never back: a commit tells what had landed at its freeze, and the log may have synced
+        // more.
         self.synced = self.synced.max(landed);
     }
 }

@@ -30,7 +30,8 @@ impl Engine {
     /// was changed before.
     ///
     /// # Errors
-    /// [`Error::NoSpace`], [`Error::TooLarge`], [`Error::ReadOnly`]; that a commit must come first.
+    /// [`Error::NoSpace`], [`Error::TooLarge`], [`Error::ReadOnly`]; that a commit must come
+    /// first.
     pub(crate) fn try_write(
         &self,
         ino: InodeNo,
@@ -54,12 +55,16 @@ impl Engine {
         }
         self.reach_records(&mut state, ino, offset, end)?;
         self.admit_bytes(&mut state, bytes.len() as u64, tried)?;
+        // No epoch is closed from here to `drop(put)`; and from there to the end the lock is held.
+        // So each leaf is born in the epoch whose layer names it.
         let put = self.begin_put(&mut state);
         let chunks = MutexGuard::unlocked(put.state, || self.seal_whole(put.epoch, offset, bytes));
         drop(put);
         let chunks = chunks?;
         let state = &mut *state;
+        // While the lock was released, the inode may have been parked.
         self.revive(state, ino)?;
+        // Under one hold of the lock: a read sees all of these bytes or none.
         for (recno, chunk) in chunks {
             self.apply_chunk(state, ino, recno, chunk)?;
         }
@@ -136,6 +141,7 @@ impl Engine {
     fn apply_chunk(&self, state: &mut State, ino: InodeNo, recno: u64, chunk: Chunk) -> Result<()> {
         match chunk {
             Chunk::Whole(link) => {
+                // Before any record names it: the next fsync must know that a sync is due.
                 state.puts.land();
                 state.open.put_leaf(self.record_size.into());
                 self.set_record(state, ino, recno, Rec::Clean(link))
@@ -181,6 +187,7 @@ impl Engine {
         if shrinks {
             let record_size = self.record_size;
             file.unlogged.cut(size, size.div_ceil(u64::from(record_size)));
+            // On a full store this may make room, once it is committed.
             state.commits.note_deleted();
             let cut = |layer: &mut Layer, dropped: &mut Vec<Link>| layer.cut(size, record_size, dropped);
             state.open.change_layer(&mut file.open, cut);

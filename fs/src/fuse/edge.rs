@@ -158,6 +158,7 @@ impl<O: Operations + ?Sized> Edge<O> {
         if here && let Some(bytes) = part.read(&*self.fs, &self.part_reads) {
             let _next = Lingering(&self.linger, After::Read);
             let _span = span;
+            // The answer first: the fill waits for the pages that this read has locked.
             reply.data(&bytes);
             return part.fill(&self.fs, &self.filler);
         }
@@ -179,6 +180,7 @@ impl<O: Operations + ?Sized> Edge<O> {
 
     /// Runs `change` for an announced writer: on another thread if it must wait for a fill.
     fn change(&self, node: INodeNo, change: impl FnOnce(&O) + Send + 'static) {
+        // The writer was announced before: a fill that begins later sees it and gives up.
         if !self.writers.filling(node) {
             return change(&self.fs);
         }
@@ -195,6 +197,7 @@ impl<O: Operations + ?Sized> Edge<O> {
             .mknod(ino(parent), &name(file)?, Kind::File, mode & 0o7777, 0, caller)?;
         self.fs
             .open_file(attr.ino, Access::Write)
+            // The kernel hears of no inode, so the reference that `mknod` counted goes back.
             .inspect_err(|_| self.fs.forget(attr.ino, 1))?;
         Ok(attr)
     }

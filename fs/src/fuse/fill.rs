@@ -78,9 +78,10 @@ impl Filler {
         has_more && size <= self.file_bytes_max && !self.writers.any(node)
     }
 
-    /// Fills the record around `offset`, unless the file is open for writing or too many fills wait
-    /// already.
+    /// Fills the record around `offset`, unless the file is open for writing or too many fills
+    /// wait already.
     pub(super) fn fill<O: Operations + ?Sized>(&self, fs: &Arc<O>, node: INodeNo, offset: u64) {
+        // A look that saves the hop. The one that counts is `begin`, on the other thread.
         if self.writers.any(node) {
             return;
         }
@@ -91,7 +92,10 @@ impl Filler {
         let (fs, queued) = (Arc::clone(fs), Arc::clone(&self.queued));
         let (notifier, writers) = (Arc::clone(&self.notifier), Arc::clone(&self.writers));
         self.pool.run(move || {
+            // The limit is on fills that wait, and this one begins.
             queued.fetch_sub(1, Relaxed);
+            // Held to the end: a writer that comes meanwhile waits until the pages are stored.
+            // Else old bytes could cover its own.
             let (Some(_filling), Some(kernel)) = (writers.begin(node), notifier.get()) else {
                 return;
             };

@@ -6,15 +6,15 @@
 //!                    the file's handle, before each write. Fetch what was written; room for one more? the answer, or ENOSPC
 //! ```
 //!
-//! The kernel takes a write into its page cache without asking whether there is room, and tells of
-//! a failure at the next fsync or at the close, which few programs look at. Until the margin is
-//! reached that does no harm: it is as large as what the kernel may hold of this mount.
+//! The kernel takes a write into its page cache without asking whether there is room. It tells of
+//! a failure at the next fsync or at the close, and few programs look at these. Until the margin
+//! is reached that does no harm: it is as large as what the kernel may hold of this mount.
 //!
 //! Open files that bypass the page cache (FOPEN_DIRECT_IO) would have it simpler, but the kernel
 //! then moves no times.
 //!
-//! **Invariant:** a file is noted among those being written before the look whether room is short,
-//! and room is noted to be short before the look which files those are. So at least one of the two
+//! **Invariant:** a file is noted among those being written before the look whether room is short.
+//! Room is noted to be short before the look which files those are. So at least one of the two
 //! sides sees the other.
 
 use fuser::INodeNo;
@@ -58,6 +58,8 @@ impl Room {
     /// become short.
     pub(super) fn note(&self, room: u64) -> Vec<INodeNo> {
         let short = room < self.margin.load(SeqCst);
+        // Noted before the files are listed: one that is opened meanwhile is listed, or sees it.
+        // Only the first look that finds room short lists them.
         if self.short.swap(short, SeqCst) || !short {
             return Vec::new();
         }
@@ -76,6 +78,7 @@ impl Room {
     pub(super) fn is_due(&self, len: usize) -> bool {
         let due = self.arrived.fetch_add(len as u64, SeqCst) >= LOOK_BYTES;
         if due {
+            // Bytes that arrive in between are not counted: the next look comes a little later.
             self.arrived.store(0, SeqCst);
         }
         due

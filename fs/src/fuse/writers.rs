@@ -137,6 +137,7 @@ impl Writers {
 
     /// Begins a fill, unless the file is open for writing.
     pub(super) fn begin(self: &Arc<Self>, ino: INodeNo) -> Option<Filling> {
+        // Announced before the look. If a writer is there, the drop of `filling` takes it back.
         self.slot(ino).fills.fetch_add(1, SeqCst);
         let filling = Filling {
             writers: Arc::clone(self),
@@ -153,6 +154,7 @@ impl Writers {
 
 impl Drop for Filling {
     fn drop(&mut self) {
+        // So that no waiter misses the end between its look and its wait.
         let _lock = self.writers.lock.lock();
         self.writers.slot(self.ino).fills.fetch_sub(1, SeqCst);
         self.writers.filled.notify_all();

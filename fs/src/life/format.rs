@@ -10,7 +10,8 @@ use cairn_merkle::{BlockStore, Commit, Epoch, Head, HeadSwap, Header, PutHint, V
 use rand::Rng;
 use std::sync::Arc;
 
-/// Makes an empty volume in an empty store: a first commit whose root directory belongs to `owner`.
+/// Makes an empty volume in an empty store: a first commit whose root directory belongs to
+/// `owner`.
 ///
 /// # Errors
 /// [`Error::Exists`] when the store holds anything already; nothing is written then.
@@ -21,6 +22,7 @@ pub fn format(
     quota: Quota,
     owner: Caller,
 ) -> Result<()> {
+    // Either of the two tells of a volume, whose key slots a new header would replace.
     if store.head()?.is_some() || store.header()?.is_some() {
         return Err(Error::Exists);
     }
@@ -42,6 +44,8 @@ pub fn format(
     }
     .encode(key);
     let root_block = sealed.bytes.clone();
+    // Before the head that names it, and durable with it. A crash in between leaves a store
+    // without a volume.
     store.put(epoch, &[sealed], PutHint::Small)?;
     store.swap_head(&HeadSwap {
         expected: None,
@@ -102,8 +106,8 @@ fn empty(quota: Quota, owner: Caller) -> Volume {
     }
 }
 
-/// Puts `renewed` in the place of the header that `key` was `unlocked` with, together with a commit
-/// that accepts no other.
+/// Puts `renewed` in the place of the header that `key` was `unlocked` with, together with a
+/// commit that accepts no other.
 ///
 /// # Errors
 /// As [`Engine::open`] and [`Engine::commit`]; the old header stays in place then.
@@ -111,6 +115,8 @@ pub fn rekey(store: Arc<dyn BlockStore>, key: VolumeKey, unlocked: &Header, rene
     let opening = Opening::newest(store, key)?;
     opening.require_unlocked(unlocked)?;
     let engine = opening.open(Config::default())?;
+    // An engine whose log lost something is read-only. Its commit does nothing and reports no
+    // error: the old header would stay, and seem replaced.
     let swapped = engine.require_log().and_then(|()| engine.put_header(renewed));
     let closed = engine.close();
     swapped.and(closed)
@@ -122,6 +128,8 @@ impl Engine {
             return Err(cairn_merkle::Error::HeaderMismatch.into());
         }
         let mut state = self.state.lock();
+        // The commit seals the hash of this header, and its head puts the header. So a crash
+        // leaves both old or both new.
         state.open.rekey(HeaderBlock {
             bytes: renewed.encode().into(),
             hash: renewed.hash(),

@@ -9,8 +9,8 @@
 //!             yes: it is opened, and the store adopts it      no: version n, and what is lost is told
 //! ```
 //!
-//! A damaged write-ahead log of the index is why: what lies behind the damage is gone without a
-//! word, and what the head said before counts again.
+//! A damaged write-ahead log of the index is why. What lies behind the damage is gone without a
+//! word, and an older head counts again.
 //!
 //! **Invariant:** a version older than one whose commit was done is never opened as if it were the
 //! newest.
@@ -57,12 +57,15 @@ impl Newest {
             .and_then(|copies| Found::read(store, key, copies));
         let older = first.as_ref().ok().map(|found| found.version.epoch);
         let mut lost = None;
+        // Newest first, so the first one that is whole is the newest of all.
         for twin in store.twins_ahead()? {
             // Neither one of another volume, nor a damaged one.
             let Ok(later) = Found::read(store, key, Copies::of_twin(twin.clone())) else {
                 continue;
             };
             let epoch = later.version.epoch;
+            // Without a mark a crash may have cut its swap off: the head and its log hold all that
+            // was acknowledged then. Where no head is readable, any twin counts.
             if let Some(older) = older
                 && (epoch <= older || !later.was_done(store, key)?)
             {
@@ -118,6 +121,7 @@ pub(super) fn lost(done: Epoch, head: Epoch) -> LogLoss {
 impl Found {
     /// Reads what the head names, each part from the copy that verifies.
     fn read(store: &dyn BlockStore, key: &VolumeKey, mut copies: Copies) -> Result<Self> {
+        // Each proves the next: the key the head, the head the commit block, that the header.
         let head = copies.choose(Part::Head, |stored| Head::decode(stored, key))?;
         let (head, _) = head.ok_or(nothing("it has no head, so it holds no volume"))?;
         let version = Version {
@@ -161,7 +165,8 @@ impl Found {
         let mut seen = FxHashSet::default();
         while let Some(link) = rest.pop() {
             let is_node = link.cid.codec() == Codec::Node;
-            // Leaves, of which there are a hundred times as many, have one link each but for a few.
+            // Leaves, of which there are a hundred times as many, have one link each but for a
+            // few.
             if older.is_some_and(|older| link.birth <= older) || is_node && !seen.insert(link.cid) {
                 continue;
             }

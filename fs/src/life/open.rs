@@ -7,8 +7,8 @@
 //! ```
 //!
 //! **Invariant:** nothing is written before head, header, commit and the whole log have been
-//! verified; a log that lost something is read-only, or a shorter one that says so where that was
-//! asked for, and never silently shorter.
+//! verified. A volume whose log lost something is read-only, or goes on without it where that was
+//! asked for. A log is never silently shorter.
 //!
 //! What lies below the commit may be damaged: the volume opens without it (damage.rs). Snapshots
 //! and orphans are read as far as they can be, and operations of the log that need a damaged block
@@ -40,9 +40,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-/// A volume whose newest commit, or an older one, has been found and verified, and in which nothing
-/// has been written yet: the caller judges whether it is the newest between [`Opening::newest`] and
-/// [`Opening::open`], and what is opened is what was judged.
+/// A volume whose newest commit, or an older one, was found and verified. Nothing is written yet.
+/// Between [`Opening::newest`] and [`Opening::open`] the caller judges whether it is the newest,
+/// and what is opened is what was judged.
 pub struct Opening {
     store: Arc<dyn BlockStore>,
     key: VolumeKey,
@@ -85,6 +85,7 @@ impl Opening {
         }
         let mut opening = Self::of(store, key, version, (commit, root_len), header)?;
         opening.damage.copies = copies.damaged().to_vec();
+        // What the next swap expects: a twin that is adopted becomes the head of the store.
         opening.head = match &ahead {
             Some(twin) => Some(twin.head.to_vec()),
             None => copies.head.map(|head| head.to_vec()),
@@ -144,8 +145,8 @@ impl Opening {
         })
     }
 
-    /// Refuses what is not the header in force: a key that opens a slot of an older one was revoked
-    /// by a rekey.
+    /// Refuses what is not the header in force: a key that opens a slot of an older one was
+    /// revoked by a rekey.
     ///
     /// # Errors
     /// [`cairn_merkle::Error::HeaderMismatch`].
@@ -181,8 +182,8 @@ impl Opening {
         self.header.volume_id
     }
 
-    /// The anchor has `latest`, and this instance has booted: nothing that an earlier one submitted
-    /// can follow.
+    /// The anchor has `latest`, and this instance has booted: nothing that an earlier one
+    /// submitted can follow.
     pub fn settle(&mut self, latest: Option<Version>) {
         self.volume.publication.settle(latest);
         self.settled = true;
@@ -196,6 +197,7 @@ impl Opening {
     pub fn open(mut self, mut config: Config) -> Result<Arc<Engine>> {
         config.read_only |= self.past;
         if !config.read_only && !self.settled {
+            // No anchor was asked, and this version may be on its way there: it is held.
             self.volume.publication.go_on(self.version);
         }
         let blocks = Blocks::new(self.store, config.memory_bytes / CACHE_SHARE);
@@ -211,6 +213,7 @@ impl Opening {
             },
         )?;
         let old_log = LogKey::new(&self.key, self.volume.log_salt);
+        // Positions of the old log may come again: under its salt they would use a nonce twice.
         let mut salt = [0; 32];
         rand::rng().fill_bytes(&mut salt);
         let committed = Committed {
@@ -253,11 +256,13 @@ impl Opening {
             committer: Mutex::new(None),
             logger: Mutex::new(None),
         };
+        // Before the threads: nothing but the recovery writes until its commit is done.
         engine.recover(self.version.epoch, &old_log, salt)?;
         let engine = Arc::new(engine);
         if !engine.config.read_only {
             *engine.committer.lock() = Some(engine.start("commit", Engine::run_committer)?);
             *engine.logger.lock() = Some(engine.start("log", Engine::run_logger)?);
+            // Last: an fsync that relies on the logger must find it there.
             engine.state.lock().log.has_logger = true;
         }
         Ok(engine)
@@ -286,8 +291,8 @@ impl Engine {
         self.log_loss.as_ref()
     }
 
-    /// Refuses to go on as if the log were whole where something of it is lost and was not accepted
-    /// as lost.
+    /// Refuses to go on as if the log were whole where something of it is lost and was not
+    /// accepted as lost.
     ///
     /// # Errors
     /// [`Error::LogDamaged`].
@@ -319,9 +324,11 @@ impl Engine {
             if state.life.close() {
                 return Ok(());
             }
+            // Under the lock, so that neither thread misses it between its look and its wait.
             self.signals.wake.notify_all();
             self.signals.log_wanted.notify_all();
         }
+        // Before the last commit: the logger answers all that wait for it, and ends.
         for thread in [&self.committer, &self.logger] {
             let thread = thread.lock().take();
             if thread.is_some_and(|thread| thread.join().is_err()) {
@@ -330,6 +337,7 @@ impl Engine {
         }
         let mut state = self.state.lock();
         let done = self.commit_locked(&mut state);
+        // Only now: a commit needs a volume that can be written.
         state.life.end_writing("it is being unmounted");
         drop(state);
         // A past version shares its store with an engine that goes on.

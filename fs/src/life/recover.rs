@@ -49,17 +49,21 @@ impl Engine {
             });
             return Ok(());
         }
-        // Before anything else is written: the next swap of the head writes over the one copy that
-        // there is of what is adopted, and what was given up must not come back.
+        // Before anything else is written. The next swap of the head writes over the only copy of
+        // what is adopted, and what was given up must not come back.
         if let Some(twin) = ahead {
             self.blocks.store.adopt(&twin, head)?;
         }
         if self.log_loss.is_some() {
             self.blocks.store.drop_twins_ahead()?;
         }
+        // After the replay, which knows the leaves that the log names: those stay.
         state.open.free(self.stranded(head, &outcome.named)?);
+        // No record is sealed under it before the commit below names it. A crash before that head
+        // leaves the old salt with the old log, to be replayed again.
         state.volume.log_salt = salt;
         state.open.touch();
+        // This head makes all of the log past: it was replayed, and nothing was logged since.
         state.committed.restarts_log = true;
         if let Ok(name) = Name::new(CHECK_NAME) {
             state.snapshots.to_destroy.push(name);
@@ -75,6 +79,7 @@ impl Engine {
             .inodes
             .insert(Inode::new(root.meta, root.xattrs, root.stored, Home::Root));
         Self::replaying(&mut state, |state| {
+            // Before the log, which may name orphans without saying where they lie.
             self.load_orphans(state)?;
             match self.past {
                 false => self.replay(state, head, old_log),

@@ -9,9 +9,9 @@
 //! ```
 //!
 //! An operation that cannot be done leaves its names and new inodes in a state that the log no
-//! longer describes: what later operations say of them would be done to something else. To unlink a
-//! name whose renaming was skipped would remove the only copy of what it led to before. So those
-//! are skipped as well, and the rest of the log counts.
+//! longer describes. Later operations on them would be done to something else. To unlink a name
+//! whose renaming was skipped would remove the only copy of what it led to before. So those are
+//! skipped as well, and the rest of the log counts.
 
 use crate::damage::Cause;
 use crate::engine::Engine;
@@ -99,23 +99,25 @@ impl Engine {
     /// Does an operation of the log again, or notes that it met damage, or needs one that did.
     ///
     /// # Errors
-    /// A store that fails; an operation that does not fit the tree though nothing that it needs was
-    /// skipped.
+    /// A store that fails; an operation that does not fit the tree though nothing that it needs
+    /// was skipped.
     pub(crate) fn redo(&self, state: &mut State, op: Replayed, redo: &mut Redo) -> Result<()> {
         let touched = Touched::of(&op);
         if let Replayed::Locate { ino, .. } = &op
             && !redo.lost_names.is_empty()
             && state.inodes.has(*ino)
         {
-            // Wherever its name is.
+            // In memory already. After a skipped operation its name may be another than here.
             return Ok(());
         }
         if redo.needs_lost(&touched) {
             let why = Cause::new("an operation before it, which it needs, was skipped");
             self.damage.skipped(touched.place(state), &why);
+            // Lost in turn: what later operations do with it has no base.
             redo.lose(touched);
             return Ok(());
         }
+        // Told and not skipped: all other bytes of the file are there.
         self.note_missing(state, &op)?;
         match self.apply(state, op, &mut redo.named) {
             Err(Error::Merkle(error)) if error.damaged().is_some() => {
@@ -165,6 +167,7 @@ impl Engine {
                 now,
             } => {
                 let key = self.vacant(state, parent, &name)?;
+                // Read before the change, so that damage is met while nothing is done.
                 self.reach_table(state, ino)?;
                 self.apply_link(state, ino, parent, key, now)
             }
@@ -185,6 +188,7 @@ impl Engine {
             Replayed::Content { meta, low, parts } => {
                 let blocks: Vec<Cid> = parts.iter().filter_map(ReplayedPart::block).collect();
                 self.apply_content(state, &meta, low, parts)?;
+                // Only once it is done: leaves of a skipped operation are stranded, and freed.
                 named.extend(blocks);
                 Ok(())
             }

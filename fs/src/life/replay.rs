@@ -10,8 +10,8 @@
 //! A whole record behind a broken one proves nothing by itself: what was not synced reaches the
 //! disk in any order.
 //!
-//! **Invariant:** only what opens under the log's key counts, for a record and for a mark. What the
-//! store says of positions and lengths does not.
+//! **Invariant:** only what opens under the log's key counts, for a record and for a mark. What
+//! the store says of positions and lengths does not.
 
 use crate::engine::Engine;
 use crate::life::redo::Redo;
@@ -62,6 +62,7 @@ impl Engine {
     pub(crate) fn replay(&self, state: &mut State, head: Epoch, key: &LogKey) -> Result<Outcome> {
         let mut walk = Walk::new(head, key);
         let rest = self.blocks.store.log_rest()?;
+        // Before the records: a mark may tell of a lost commit, and no record behind that is done.
         rest.marks.iter().for_each(|mark| walk.mark(mark));
         if let Some(lost) = self.log_loss.as_ref().and_then(|loss| loss.commit) {
             walk.durable.commit(lost);
@@ -76,6 +77,8 @@ impl Engine {
             from = records.last().and_then(|(pos, _)| after(*pos));
             let mut least = least;
             for (pos, stored) in records {
+                // The store is not believed: a record out of order could be one that was done
+                // already.
                 if pos < least {
                     return Err(gap(pos, "the store answers a record out of order"));
                 }
@@ -86,6 +89,7 @@ impl Engine {
                         _ => gap(pos, "it does not fit the tree it was written for"),
                     })?;
                 }
+                // Records behind the end are not done, and give the volume no epoch.
                 if walk.end.is_none() {
                     state.open.reach(pos.epoch);
                 }
@@ -143,6 +147,7 @@ impl<'a> Walk<'a> {
             durable,
             ops,
         } = decode_record(&opened.plain)?;
+        // Also behind the end: it opened, so what it says of earlier records was true.
         self.durable.merge(&durable);
         let follows = match (before, self.last) {
             (before, Some((last, tag))) => before == Some(last) && opened.previous == tag,
@@ -173,6 +178,7 @@ impl<'a> Walk<'a> {
         if let Some((pos, _)) = self.last {
             tracing::info!(epoch = pos.epoch.0, seq = pos.seq, "replayed the intent log");
         }
+        // What earlier epochs logged is in the tree of the head.
         self.durable.settle(self.head);
         let missing = self.durable.beyond(&self.replayed);
         let loss = missing.map(|missing| self.loss(&missing, rest));

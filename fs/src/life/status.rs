@@ -69,6 +69,7 @@ impl Engine {
     /// # Errors
     /// When the store cannot say.
     pub fn statfs(&self) -> Result<StatFs> {
+        // Without the lock: the store may ask its device.
         let stats = self.blocks.store.stats()?;
         let state = self.state.lock();
         let used = state.volume.trees.bytes + state.dirty_bytes() + state.put_bytes();
@@ -97,6 +98,7 @@ impl Engine {
         state.volume.quota_bytes = quota.bytes.unwrap_or(0);
         state.volume.quota_inodes = quota.inodes.unwrap_or(0);
         state.volume.publication.changed = state.open.number();
+        // A commit of its own, for a limit is in no record of the log.
         state.open.touch();
         self.commit_locked(&mut state)
     }

@@ -48,8 +48,8 @@ pub(crate) struct LogBuffer {
     frozen_end: u64,
     /// Place and tag of the last record written.
     last: Option<(LogPos, [u8; 16])>,
-    /// All records sealed of epochs that are not settled, those of them that are durable, and those
-    /// that the last mark covers.
+    /// All records sealed of epochs that are not settled, those of them that are durable, and
+    /// those that the last mark covers.
     sealed: Reach,
     synced: Reach,
     marked: Reach,
@@ -139,6 +139,7 @@ impl LogBuffer {
 
     /// Takes all that waits as sealed records.
     pub(crate) fn seal(&mut self, key: &LogKey) -> Vec<(LogPos, Bytes)> {
+        // First those that found no room before: later records chain to them.
         let mut records = std::mem::take(&mut self.unwritten);
         self.holds_back = false;
         self.buffered = 0;
@@ -149,9 +150,12 @@ impl LogBuffer {
                 None => (0, [0; 16]),
             };
             let before = self.last.map(|(pos, _)| pos);
+            // Each repeats what was durable: it tells of the records before it, should a mark be
+            // lost.
             let plain = encode_record(before, newest, &self.synced, &ops.0);
             let pos = LogPos { epoch, seq };
             let (stored, tag) = key.seal(pos, prev, &plain);
+            // Taken even if the append fails: other bytes at this place would use a nonce twice.
             self.last = Some((pos, tag));
             self.written += stored.len() as u64;
             self.sealed.add(epoch, stored.len(), newest);
@@ -162,6 +166,7 @@ impl LogBuffer {
 
     /// Everything that was sealed is durable: each record says so from now on.
     pub(crate) fn is_synced(&mut self) {
+        // One leader seals at a time, so the sync that ended covered all that is sealed.
         self.synced = self.sealed.clone();
     }
 
@@ -172,6 +177,7 @@ impl LogBuffer {
             return None;
         }
         self.marked = self.synced.clone();
+        // Counted before it is written: no number may be sealed twice, whatever the write does.
         let (number, mut plain) = (self.marks, Encoder::default());
         self.marks += 1;
         self.marked.encode(&mut plain);
@@ -187,6 +193,8 @@ impl LogBuffer {
     /// A commit made the operations up to `epoch` superfluous.
     pub(crate) fn committed(&mut self, epoch: Epoch) {
         self.written -= std::mem::take(&mut self.frozen_written);
+        // The head settled them. Replay accepts a first record whose predecessor is settled, so
+        // the log may begin behind those that go here.
         self.unwritten.retain(|(pos, _)| pos.epoch > epoch);
         for reach in [&mut self.sealed, &mut self.synced] {
             reach.commit(epoch);
@@ -195,6 +203,7 @@ impl LogBuffer {
             let first = self.parts.pop_front();
             self.buffered -= first.map_or(0, |first| first.ops.0.capacity());
         }
+        // The tree holds what was pushed before the freeze: no fsync need wait for its records.
         self.durable = self.durable.max(self.frozen_end);
         if self.durable >= self.pushed {
             self.volatile_since = None;

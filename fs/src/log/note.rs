@@ -10,6 +10,7 @@ impl Engine {
     /// Notes an operation for the intent log, preceded by where its inodes are found if the log
     /// does not say yet.
     pub(crate) fn log(&self, state: &mut State, inodes: &[InodeNo], op: &Op<'_>) -> Result<()> {
+        // What a replay or a repair does, the commit behind it holds.
         if state.life.is_replaying() {
             return Ok(());
         }
@@ -28,9 +29,11 @@ impl Engine {
         if ino == InodeNo::ROOT || inode.located == epoch {
             return Ok(());
         }
+        // Once in each epoch: a head settles the records of those before.
         inode.located = epoch;
         match inode.home.clone() {
             Home::Entry { parent, key } => {
+                // The directory first, for replay looks for the name in it.
                 self.locate(state, parent)?;
                 state.log.push(
                     epoch,

@@ -6,11 +6,11 @@
 //! ```
 //!
 //! Operations are facts ("this name now leads to this new inode"), not calls, and are replayed in
-//! order. File content is not logged when written but when its file is fsynced, as of then. A
-//! record holds the operations of one epoch; its plaintext begins with the place of the record
-//! before it, so that a missing one is noticed even where the chain of tags starts anew with an
-//! epoch, and repeats how far the log was durable ([`Reach`]), so that one that was lost is told
-//! from one that never was there.
+//! order. File content is not logged when written but when its file is fsynced, as of then.
+//!
+//! A record holds the operations of one epoch. Its plaintext begins with the place of the record
+//! before it, so a missing one is noticed. It repeats how far the log was durable ([`Reach`]). So
+//! a record that was lost is told from one that never was there.
 
 use crate::log::reach::Reach;
 use crate::stored::codec::{Decoder, Encoder};
@@ -84,6 +84,7 @@ fn encode_link(out: &mut Encoder, link: Option<&Link>) {
     match link {
         None => drop(out.u8(0)),
         Some(link) => {
+            // With its secret: no tree names the leaf yet, and only this opens it again.
             out.u8(1).raw(&link.cid.to_bytes());
             link.encode_secret(&mut out.0);
         }
@@ -116,6 +117,7 @@ impl Op<'_> {
             }
             Self::LocateLinked { ino } => drop(out.u8(2).u64(ino.0)),
             Self::Create { parent, name, record } => {
+                // Without links: a new inode has no blocks yet.
                 let (value, _) = record.encode();
                 out.u8(3).u64(parent.0).bytes(name.as_bytes()).bytes(&value);
             }
@@ -155,6 +157,7 @@ impl Op<'_> {
 fn encode_content(out: &mut Encoder, meta: &Meta, low: Option<u64>, parts: &[Part<'_>]) {
     out.u8(8);
     meta.encode(out);
+    // The largest number says that the file was not cut.
     out.u64(low.unwrap_or(u64::MAX))
         .u32(u32::try_from(parts.len()).expect("bounded by the file's dirty data"));
     for part in parts {
@@ -290,6 +293,7 @@ impl Replayed {
                 xattrs: crate::stored::record::decode_xattrs(from)?,
             },
             8 => decode_content(from)?,
+            // Not passed over: those behind it were made for the tree that it leaves.
             _ => return Err(from.error("an operation is unknown").into()),
         })
     }
@@ -299,6 +303,7 @@ fn decode_content(from: &mut Decoder<'_>) -> Result<Replayed> {
     let meta = Meta::decode(from)?;
     let low = Some(from.u64()?).filter(|low| *low != u64::MAX);
     let count = from.u32()?;
+    // Grows as parts are read: the count alone allocates nothing.
     let mut parts = Vec::new();
     for _ in 0..count {
         parts.push(match from.u8()? {

@@ -9,7 +9,7 @@
 //! It covers the epochs that no commit has made superfluous: the open one, and the one under
 //! commit.
 //!
-//! **Invariant:** a reach is written down as a mark only after everything in it was synced, so a
+//! **Invariant:** a reach is written down as a mark only after everything in it was synced. So a
 //! record that is in it and is not found was there once.
 
 use crate::stored::codec::{Decoder, Encoder};
@@ -59,6 +59,7 @@ impl Reach {
                 bytes: 0,
             }),
         };
+        // A count says which: the records of an epoch are numbered from 0.
         share.records += 1;
         share.bytes += bytes as u64;
     }
@@ -71,6 +72,7 @@ impl Reach {
     /// The commit of `epoch` is done, durably.
     pub(crate) fn commit(&mut self, epoch: Epoch) {
         self.committed = self.committed.max(epoch);
+        // The head holds what these records say, so none of them can be missed any more.
         self.settle(epoch);
     }
 
@@ -85,6 +87,7 @@ impl Reach {
         self.committed = self.committed.max(other.committed);
         for share in &other.shares {
             match self.shares.iter_mut().find(|mine| mine.epoch == share.epoch) {
+                // Both were true when they were sealed: the one that reaches further counts.
                 Some(mine) if mine.records >= share.records => {}
                 Some(mine) => *mine = *share,
                 None => self.shares.push(*share),
@@ -95,6 +98,7 @@ impl Reach {
     /// What of this `other` lacks.
     pub(crate) fn beyond(&self, other: &Self) -> Option<Missing> {
         let mut shares = self.shares.clone();
+        // By epoch: the loss is named by the first record that is missing.
         shares.sort_unstable_by_key(|share| share.epoch);
         let mut missing: Option<Missing> = None;
         for share in shares {

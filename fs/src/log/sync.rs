@@ -1,4 +1,5 @@
-//! fsync: what was noted for the intent log becomes durable, for all callers that wait at the same time.
+//! fsync: what was noted for the intent log becomes durable, for all callers that wait at the same
+//! time.
 //!
 //! ```text
 //!  fsync, no append under way --> leader: seal, append, sync --> its answer, and that of each waiting call
@@ -18,8 +19,8 @@ use crate::{Error, InodeNo, Result};
 use parking_lot::MutexGuard;
 use std::time::Instant;
 
-/// This much log asks for a commit, however few bytes are dirty: it takes room, and time when it is
-/// replayed.
+/// This much log asks for a commit, however few bytes are dirty: it takes room, and time when it
+/// is replayed.
 const WRITTEN_MAX: u64 = 256 << 20;
 /// So does this many eighths of the engine's memory: a mount that replays it holds what it says.
 const WRITTEN_EIGHTHS: u64 = 5;
@@ -27,15 +28,19 @@ const WRITTEN_EIGHTHS: u64 = 5;
 impl Engine {
     /// Makes every operation noted so far durable, together with all callers at the same time.
     pub(crate) fn flush_log(&self, state: &mut Guard<'_>) -> Result<()> {
+        // Fixed before the first wait: what others push meanwhile is theirs to wait for.
         let wanted = state.log.pushed;
         while state.log.durable < wanted {
             state.life.writable()?;
             if state.log.leader {
+                // One at a time: records are chained, and a sync covers all that is sealed.
                 self.signals.logged.wait(state);
                 continue;
             }
             state.log.leader = true;
             let begun = Instant::now();
+            // Under one hold of the lock: these records say all up to `upto`, and each leaf that
+            // they name has landed.
             let upto = state.log.pushed;
             let records = state.log.seal(&self.log_key);
             let most = WRITTEN_MAX.min(self.config.memory_bytes / 8 * WRITTEN_EIGHTHS);
@@ -45,6 +50,7 @@ impl Engine {
             let (landed, sync) = (state.puts.landed(), state.puts.needs_sync());
             let done = MutexGuard::unlocked(state, || -> Result<()> {
                 if sync {
+                    // Leaves first: no record may name a block that a crash took.
                     self.blocks.store.sync()?;
                 }
                 // Also without records of its own: earlier ones may have been written and not
@@ -54,18 +60,21 @@ impl Engine {
             state.log.leader = false;
             match done {
                 Ok(()) => {
+                    // Only now: a mark before the sync would make a crash look like a loss.
                     state.log.is_synced();
                     state.puts.synced(landed);
                     state.log.is_durable_to(upto, begun);
                     self.want_mark(state);
                 }
                 Err(error) if is_full(&error) => {
+                    // Kept as sealed: with more in them they would use a nonce twice.
                     state.log.unwritten = records;
                     self.signals.logged.notify_all();
                     self.answer_waiting(state, Some(&|| Error::NoSpace));
                     return Err(Error::NoSpace);
                 }
                 Err(error) => {
+                    // What is durable is unknown: nothing more is written (docs/format.md 16).
                     self.fail(state, "the intent log could not be written", &error);
                     let refused = || Error::ReadOnly("the intent log could not be written");
                     self.answer_waiting(state, Some(&refused));
@@ -89,9 +98,8 @@ impl Engine {
         }
     }
 
-    /// Has what was synced, and the newest commit, outlive this process as a mark. Without it, a
-    /// loss of the last records, or of that commit, would not be told from a power cut before they
-    /// were durable: no reason to refuse anything.
+    /// Has what was synced, and the newest commit, outlive this process as a mark. Without it,
+    /// their loss would pass for a power cut before they were durable.
     pub(crate) fn write_mark(&self, state: &mut Guard<'_>) {
         let Some(mark) = state.log.next_mark() else { return };
         let marked = MutexGuard::unlocked(state, || self.blocks.store.log_mark(&mark.seal(&self.log_key)));
@@ -114,6 +122,7 @@ impl Engine {
         if !state.log.waiting.is_empty() {
             self.signals.log_wanted.notify_one();
         }
+        // Without the lock: an answer goes to the kernel, and the engine goes on meanwhile.
         MutexGuard::unlocked(state, || {
             let told: Vec<Waiter> = told;
             for waiter in told {
@@ -147,16 +156,15 @@ impl Engine {
         }
     }
 
-    /// Has what was noted so far outlive this process, though not a power cut: a program may take
-    /// the removal of a file for the end of a transaction (SQLite's rollback journal) and does not
-    /// sync it.
-    ///
-    /// File content and renames hold this back: the one names blocks that are not durable yet, and
-    /// the other would replace a file by one whose bytes are still in memory.
+    /// Has what was noted so far outlive this process, though not a power cut. A program may take
+    /// the removal of a file for the end of a transaction and not sync it: SQLite's rollback
+    /// journal.
     pub(crate) fn write_log(&self, state: &mut Guard<'_>) {
         while state.log.leader {
             self.signals.logged.wait(state);
         }
+        // Content names blocks that are not durable yet. A rename may replace a file by one whose
+        // bytes are still in memory.
         if state.log.holds_back || state.life.read_only().is_some() {
             return;
         }
@@ -177,7 +185,8 @@ impl Engine {
         }
     }
 
-    /// Whether [`Self::fsync_then`] would take no longer than one append of a few records; a guess.
+    /// Whether [`Self::fsync_then`] would take no longer than one append of a few records; a
+    /// guess.
     pub fn fsync_is_short(&self, ino: InodeNo) -> bool {
         let state = self.state.lock();
         if state.puts.needs_sync() {
@@ -202,9 +211,9 @@ impl Engine {
         Ok(())
     }
 
-    /// Like [`Self::fsync`], but completes through `done`: inline if no append is in flight, else
-    /// on the log thread with the next group append; also there if this thread is `wanted` for
-    /// something else.
+    /// Like [`Self::fsync`], but completes through `done`. Inline if no append is under way and
+    /// this thread is not `wanted` for something else; else on the log's thread, with the next
+    /// append.
     pub fn fsync_then(&self, ino: InodeNo, data_only: bool, wanted: bool, done: SyncDone) {
         let mut state = self.state.lock();
         let here = !state.log.leader && !wanted;
@@ -215,6 +224,7 @@ impl Engine {
         match self.note_for_sync(&mut state, ino) {
             Ok(true) if state.log.durable < state.log.pushed => {
                 let wanted = state.log.pushed;
+                // Under the lock: the leader looks here at the end of its append, and misses none.
                 state.log.waiting.push(Waiter { wanted, done });
                 if !state.log.leader {
                     self.signals.log_wanted.notify_one();
@@ -242,7 +252,10 @@ impl Engine {
         if let Ok(file) = state.inodes.get_mut(ino)?.file_mut() {
             file.synced = true;
         }
+        // First, for it releases the lock: bytes that come meanwhile are logged below.
         self.flush_large(state, ino)?;
+        // Replayed alone, the newer bytes would lie over content that lacks the frozen ones. No
+        // record holds these, and a crash may cut their commit off.
         while matches!(state.inodes.get(ino).and_then(|inode| inode.file()), Ok(file) if file.frozen_unlogged)
         {
             state.life.writable()?;

@@ -5,8 +5,8 @@
 //!         `------- S2 -------------'              does not, found by walking both
 //! ```
 //!
-//! Everything here is of the version before the repair: what the repair itself drops goes the way
-//! of all that a commit drops, over the newest kept snapshot's dead list and the held list.
+//! Everything here is of the version before the repair. What the repair itself drops goes the way
+//! of all that a commit drops: over the live tree's dead list and the held list.
 
 use super::marks::{Marks, all_roots, difference, mark, roots_of};
 use super::mend::Mender;
@@ -45,6 +45,7 @@ impl Lists<'_> {
         let relist = wounds.held || (!anchored.is_empty() && (of_snapshots || wounds.prunes()));
         let mut kept = Vec::new();
         if of_snapshots {
+            // First: only the snapshots that are kept go on to name blocks.
             kept = self.kept(wounds)?;
             self.snapshots(mender, &mut kept)?;
         }
@@ -65,7 +66,9 @@ impl Lists<'_> {
                 self.only(named, &anchored, relist)?;
             }
         }
+        // They pass for named: the commit frees them, or lists them for a version that is held.
         self.seen.extend(dropped);
+        // What a damaged published version names below its damage is not known: all is kept.
         match wounds.published {
             true => Ok(Vec::new()),
             false => self.engine.unnamed(self.listed, &self.seen),
@@ -110,6 +113,7 @@ impl Lists<'_> {
         let mut before: Option<Vec<Link>> = None;
         for at in 0..=kept.len() {
             let roots = roots_of(kept.get(at).map_or(&live, |(_, snapshot)| snapshot));
+            // The oldest has none before it, so it has no dead list.
             let dead = match before.replace(roots.clone()) {
                 None => None,
                 Some(older) => {
@@ -191,6 +195,7 @@ impl Lists<'_> {
         let (mut rows, mut bytes) = (Rows::new(), 0);
         let mut met = Marks::default();
         for version in anchored {
+            // Unreadable, and told: nothing is freed while a published version is damaged.
             let Ok(volume) = self.engine.volume_at(*version) else {
                 continue;
             };
@@ -200,6 +205,7 @@ impl Lists<'_> {
             let links = difference(&self.source(), all_roots(&volume), named)?;
             let links = links.into_iter().filter(|link| {
                 let name = digest(&link.cid);
+                // The commit lists those that it drops: a second row would count them twice.
                 !dropped.contains(&name) && met.insert(name)
             });
             let rest = links.map(|link| Row::new(freed, link.birth, link.cid, link.len));
@@ -211,6 +217,7 @@ impl Lists<'_> {
         }
         let root = self.tree(mender, rows)?;
         mender.state.volume.trees.held = HeldList { root, bytes };
+        // Right for no set of epochs yet: the commit looks at every row.
         mender.state.committed.held_for = None;
         mender.state.open.touch();
         Ok(())

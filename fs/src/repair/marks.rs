@@ -23,11 +23,12 @@ pub(super) fn all_roots(volume: &Volume) -> Vec<Link> {
     volume.encode().1
 }
 
-/// Adds everything below `roots` to `marks`. A node that cannot be read is one of them, and what it
-/// alone leads to is not known.
+/// Adds everything below `roots` to `marks`. A node that cannot be read is one of them, and what
+/// it alone leads to is not known.
 pub(super) fn mark(source: &Uncached<'_>, roots: Vec<Link>, marks: &mut Marks) -> Result<()> {
     let mut rest = roots;
     while let Some(link) = rest.pop() {
+        // A leaf leads nowhere: its name is enough.
         if !marks.insert(digest(&link.cid)) || link.cid.codec() == Codec::Leaf {
             continue;
         }

@@ -69,18 +69,22 @@ impl<'a> Mender<'a> {
         if wounds.is_none() {
             return Ok(());
         }
+        // From the root down: a path is found only through directories that can be read.
         for dir in &wounds.dirs {
             self.directory(dir)?;
         }
+        // Before an inode is looked for there.
         if wounds.table {
             let table = self.state.volume.trees.table.take();
             self.state.volume.trees.table = self.prune(table)?;
         }
+        // As the walk counted them. The operations below count on from here.
         (self.state.volume.inodes, self.state.volume.trees.bytes) = (wounds.inodes, wounds.bytes);
         self.state.open.touch();
         for (dir, key) in &wounds.cut {
             self.cut(dir, key)?;
         }
+        // Before names come or go: each of those changes the count by one.
         for (ino, names) in &wounds.names {
             self.engine.load_linked(self.state, *ino)?;
             self.state.inodes.change(*ino)?.meta.nlink = *names;
@@ -156,6 +160,7 @@ impl<'a> Mender<'a> {
             let place = format!("(inode {ino})").into_bytes();
             match wounds.linked.get(ino) {
                 Some(broken) if !broken.readable => {
+                    // Neither names nor bytes: as an unlinked file, which the commit frees.
                     self.state.inodes.leaves_table(*ino);
                     self.state.volume.inodes -= 1;
                     self.state.rehome(*ino, Home::Orphan)?;
@@ -207,6 +212,7 @@ impl<'a> Mender<'a> {
         }
         if broken.readable {
             for recno in &broken.records {
+                // In the open layer: the commit drops the leaves below.
                 file.open.set(*recno, Rec::Hole, &mut dropped);
             }
         }
@@ -221,6 +227,7 @@ impl<'a> Mender<'a> {
         let (parent, name) = self.entry(path)?;
         let key = self.state.key(&name);
         if !broken.readable {
+            // Nothing of it can be read, so nothing moves.
             self.engine.apply_unlink(self.state, parent, key, self.now)?;
             self.lose(path, Loss::File);
             return Ok(());
@@ -284,6 +291,7 @@ impl<'a> Mender<'a> {
             let key = self.state.key(&name);
             let ino = match self.engine.find(self.state, InodeNo::ROOT, &key)? {
                 Some(child) if child.kind == Kind::Directory => child.ino,
+                // Taken by something else.
                 Some(_) => continue,
                 None => self.make_dir(key)?,
             };
@@ -344,6 +352,7 @@ impl<'a> Mender<'a> {
     /// this repair took away.
     pub(super) fn tables(&mut self, wounds: &Wounds) -> Result<()> {
         if wounds.orphans {
+            // Uncut, the table would be damaged in the next version, too.
             let orphans = self.state.volume.trees.orphans.take();
             self.state.volume.trees.orphans = self.prune(orphans)?;
         }
@@ -357,6 +366,7 @@ impl<'a> Mender<'a> {
     /// Puts what was written, for the commit to name; answers what is gone.
     pub(super) fn finish(mut self) -> Result<Vec<Gone>> {
         self.writer.flush()?;
+        // Counts as a leaf that landed, so the commit syncs before its head names these nodes.
         if self.writer.put_bulk() {
             self.state.puts.land();
         }
@@ -378,6 +388,7 @@ impl<'a> Mender<'a> {
         let Repairs { root, summary } = &self.state.volume.repairs;
         let mut summary = summary.clone().unwrap_or_default();
         let mut listed = 0;
+        // Counted anew: pruning may have cut rows away.
         btree::walk(&self.source(), root.as_ref(), &mut |_| {}, &mut |_| {
             listed += 1;
             Ok(())

@@ -6,9 +6,9 @@
 //! ```
 //!
 //! Prover and verifier run the same search ([`Search`]); the prover over the store, noting what it
-//! reads, the verifier over what was noted ([`cairn_merkle::proof`]). A name is absent when the one
-//! leaf it could be in does not have it: the order of a directory is that of a keyed hash, so the
-//! proof discloses that key (it stands in the commit block).
+//! reads, the verifier over what was noted ([`cairn_merkle::proof`]). A name is absent when the
+//! one leaf it could be in does not have it. The order of a directory is that of a keyed hash, so
+//! the proof discloses that key, which stands in the commit block.
 //!
 //! What a proof discloses beside its path: the nodes on the way have other names in them.
 //! [`Finding::also_shown`] tells.
@@ -56,8 +56,8 @@ pub enum Outcome {
         attr: Box<Attr>,
         /// Its extended attributes.
         xattrs: Vec<(Vec<u8>, Vec<u8>)>,
-        /// A file's bytes or a symbolic link's target: always if it is small, else if the proof has
-        /// them.
+        /// A file's bytes or a symbolic link's target: always if it is small, else if the proof
+        /// has them.
         content: Option<Vec<u8>>,
     },
     /// It leads to nothing.
@@ -78,12 +78,12 @@ pub enum Absence {
     NoDirectory(Kind),
 }
 
-/// Proves what `path`, from the volume's root, leads to under the commit block `root`; with the
-/// bytes of a file, if `with_content`, of up to [`PROVEN_CONTENT_MAX`].
+/// Proves what `path`, from the volume's root, leads to under the commit block `root`. With
+/// `with_content` the proof has the bytes of a file, of up to [`PROVEN_CONTENT_MAX`].
 ///
 /// # Errors
-/// [`Error::Invalid`] for a path that no volume can have, [`Error::TooLarge`] for too much content,
-/// and what the store has not or not right.
+/// [`Error::Invalid`] for a path that no volume can have, [`Error::TooLarge`] for too much
+/// content, and what the store has not or not right.
 pub fn prove(
     store: &dyn BlockStore,
     key: &VolumeKey,
@@ -97,6 +97,7 @@ pub fn prove(
     let commit = recorder.commit(&root, key)?;
     let header = Copies::read(store)?.choose(Part::Header, |stored| {
         let header = Header::decode(stored)?;
+        // A verifier takes the record size from it, and accepts only the one this commit seals.
         commit.require_header(&header).map(|()| header)
     })?;
     let (header, _) = header.ok_or(no_header)?;
@@ -108,13 +109,14 @@ pub fn prove(
     ))
 }
 
-/// What `proof` shows under its root. The caller compares that with the root he trusts: nothing
-/// else was verified.
+/// What `proof` shows under its root. The caller compares that with the trusted root: nothing else
+/// was verified.
 ///
 /// # Errors
 /// The block that is missing, altered or does not follow the format.
 pub fn verify_proof(proof: &Proof) -> Result<Finding> {
     let names = components(&proof.path)?;
+    // Else one place would have paths of several forms.
     if joined(&names) != proof.path {
         return Err(Error::Invalid("the proof's path is not in its one form"));
     }
@@ -173,6 +175,7 @@ impl<'a> Search<'a> {
             Ok(record) => self.there(record, with_content)?,
             Err(absent) => absent,
         };
+        // The names of the path itself are no disclosure.
         let others = self.shown.difference(&self.asked);
         Ok(Finding {
             root,
@@ -200,6 +203,7 @@ impl<'a> Search<'a> {
                 return Ok(Err(absent(&names[..2], Absence::NoName)));
             };
             let (_, snapshot) = Snapshot::decode(&entry)?;
+            // With the hard-link table of its time: that of the live tree has other rows.
             (record, table) = (snapshot.root, snapshot.table);
             begin = 2;
         }
@@ -231,6 +235,7 @@ impl<'a> Search<'a> {
 
     /// An inode of the hard-link table, which says nothing of names.
     fn linked(&mut self, table: Option<&Link>, ino: InodeNo) -> Result<Record> {
+        // Kept apart: rows of this table show no names.
         let mut shown = Shown::new();
         let entry = btree::get_proven(self.source, table, &ino.0.to_be_bytes(), &mut shown)?;
         let entry = entry.ok_or(cairn_merkle::Error::Malformed {

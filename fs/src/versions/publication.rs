@@ -7,9 +7,9 @@
 //! ```
 //!
 //! A version cannot name itself: the first commit that can say that it was submitted is the next
-//! one. Nothing is lost in between, for until then the head *is* that version. From then on a crash
-//! at any point leaves a head whose commit names the version, whatever became of it on the anchor
-//! (`cairn_merkle::decide`).
+//! one. Nothing is lost in between, for until then the head *is* that version. From then on a
+//! crash at any point leaves a head whose commit names the version, whatever became of it on the
+//! anchor (`cairn_merkle::decide`).
 //!
 //! Every version that is anchored or submitted is held ([`crate::held`]), and so is a pinned one.
 
@@ -131,8 +131,8 @@ impl Engine {
     }
 
     /// Has a version held, and named as submitted by every later commit, so that it can be
-    /// published: that of a commit that is under way, else of one that is made for it. `None` if
-    /// all that changed is anchored already.
+    /// published. It is that of a commit under way, else of one made for it. `None` if all that
+    /// changed is anchored already.
     ///
     /// # Errors
     /// As [`Self::commit`]; [`Error::Invalid`] if too many versions are under way.
@@ -155,17 +155,18 @@ impl Engine {
             Err(Error::NoSpace) if state.volume.publication.anchored != Some(state.head_version()) => {}
             committed => committed?,
         }
+        // The lock was held since the wait: no commit began, so the next one names this version.
         state.submit().map(Some)
     }
 
-    /// If a commit is in progress, marks its result for submission and waits for it. Its epoch was
-    /// closed a moment ago: to wait for it and commit once more would make the publication late by
-    /// the length of a commit.
+    /// If a commit is under way, marks its result for submission and waits for it. Its epoch was
+    /// closed a moment ago. One more commit after it would make the publication late.
     fn join_commit(&self, state: &mut Guard<'_>) -> Option<Prepared> {
         state.commits.join = Join::Wanted;
         while state.commits.is_under_way() && matches!(state.commits.join, Join::Wanted) {
             self.signals.committed.wait(state);
         }
+        // Taken whatever came: a wish left behind would submit a version that no caller takes.
         match std::mem::take(&mut state.commits.join) {
             Join::Submitted(prepared) => Some(prepared),
             Join::Nobody | Join::Wanted => None,
@@ -180,6 +181,8 @@ impl Engine {
         if !published.submitted.contains(&version) {
             return;
         }
+        // In memory until the next commit. After a crash before it, the head is this version or
+        // names it as submitted, and the mount is fresh all the same.
         published.anchored = Some(version);
         published.submitted.retain(|other| other.epoch > version.epoch);
         if state.life.read_only().is_none() {
@@ -228,10 +231,12 @@ impl Engine {
     pub(crate) fn pin_newest(&self) -> Result<(Pin<'_>, Volume)> {
         let mut state = self.state.lock();
         self.commit_locked(&mut state)?;
+        // A commit under way decides by the holds it began with, as in `pin`.
         self.await_commit(&mut state);
         let version = state.head_version();
         state.pins.push(version.epoch);
         let mut volume = state.volume.clone();
+        // The state counts those of the open epoch.
         volume.inodes = state.committed.inodes;
         drop(state);
         Ok((

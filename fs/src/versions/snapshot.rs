@@ -92,6 +92,7 @@ impl Engine {
         }
         let committed = self.commit();
         let mut state = self.state.lock();
+        // A later commit may be taking it: only its end tells.
         self.await_commit(&mut state);
         if let Some(snapshot) = state.snapshots.by_name.get(name) {
             return Ok(info(name, snapshot));

@@ -25,8 +25,8 @@ pub(crate) fn is_dir(parent: InodeNo, name: &Name) -> bool {
     parent == InodeNo::ROOT && name.as_bytes() == DIR_NAME
 }
 
-/// Name of the snapshot that checks held before there were pins; a mount destroys what a crash left
-/// of one.
+/// Name of the snapshot that checks held before there were pins; a mount destroys what a crash
+/// left of one.
 pub(crate) const CHECK_NAME: &[u8] = b".check";
 /// What a snapshot takes in memory with its name, twice while a commit is under way.
 const SNAPSHOT_BYTES: u64 = 1280;
@@ -93,6 +93,8 @@ impl Snapshots {
         Self {
             by_name: self.by_name.clone(),
             unread: self.unread,
+            // They leave with the epoch: one that waits for room keeps them, and none is done
+            // twice.
             to_create: std::mem::take(&mut self.to_create),
             to_destroy: std::mem::take(&mut self.to_destroy),
         }
@@ -104,7 +106,9 @@ impl Snapshots {
 
     /// Takes over what a commit made of [`Self::take_requests`].
     pub(crate) fn install(&mut self, committed: Self) {
+        // Requests that came meanwhile stay, for the next commit.
         self.by_name = committed.by_name;
+        // Damage is not forgotten, whichever side met it.
         self.unread = self.unread.max(committed.unread);
     }
 
@@ -130,8 +134,8 @@ impl Snapshots {
         known.max(self.unread).unwrap_or(Epoch(0))
     }
 
-    /// Refuses to take or destroy one while not all are known: a name may be taken, and what lies
-    /// on a dead list may be held by one that cannot be read.
+    /// Refuses to take or destroy one while not all are known. A name may be taken, and an unknown
+    /// snapshot may hold what lies on a dead list.
     pub(crate) fn all_known(&self) -> Result<()> {
         match self.unread {
             Some(_) => Err(Error::Damaged("the table of snapshots is damaged")),
@@ -189,6 +193,7 @@ impl Snapshots {
                 attr: None,
             })
             .collect();
+        // At the end of the list: all that can be read come before the error.
         if page.is_empty() {
             self.all_known()?;
         }

@@ -38,9 +38,8 @@ pub(super) struct How {
     by_caller: bool,
     /// The kernel says that the caller may keep no set-id bits.
     unprivileged: bool,
-    /// It is durable when it is answered. The kernel follows a synchronous write with an fsync only
-    /// where it waits for it itself: not for one round its cache that was submitted to be completed
-    /// later.
+    /// It is durable when it is answered. The kernel follows a synchronous write with an fsync
+    /// only where it waits for the write itself. It does not for AIO with O_DIRECT.
     synced: bool,
 }
 
@@ -91,6 +90,7 @@ impl<O: Operations + ?Sized> Edge<O> {
             return attributes("getattr", node, written, reply, self.fs.getattr(ino(node)));
         }
         let (fs, notifier) = (Arc::clone(&self.fs), Arc::clone(&self.notifier));
+        // Session threads have to take the pages that this has the kernel write back.
         self.flusher.run(move || {
             if let Some(kernel) = notifier.get() {
                 told::flush_tail(&*fs, kernel, node);
@@ -107,6 +107,7 @@ impl<O: Operations + ?Sized> Edge<O> {
         let (fs, notifier) = (Arc::clone(&self.fs), Arc::clone(&self.notifier));
         let writers = Arc::clone(&self.writers);
         self.flusher.run(move || {
+            // Before the look: room must count all that was written.
             fetch_pages(&notifier, node);
             if fs.room() < WRITE_BYTES && fs.make_room() < WRITE_BYTES {
                 return reply.error(logged("write", node, &Error::NoSpace));
@@ -145,10 +146,13 @@ impl<O: Operations + ?Sized> Edge<O> {
         if set.size.is_none() {
             return apply(&self.fs);
         }
+        // Announced before the look for fills in `change`, so one side sees the other. The fill of
+        // an old page after a cut would bring cut bytes back.
         self.writers.opened(node);
         let writers = Arc::clone(&self.writers);
         self.change(node, move |fs| {
             apply(fs);
+            // Behind the cut: a fill that begins now reads the new end.
             writers.closed(node);
         });
     }
@@ -159,11 +163,15 @@ impl<O: Operations + ?Sized> Edge<O> {
         } else {
             self.caller(request)
         };
+        // Before both looks: a fill that begins later gives up, and a shortage of room that begins
+        // later finds this file.
         self.writers.opened(node);
         self.look_at_room();
         let (writers, notifier) = (Arc::clone(&self.writers), Arc::clone(&self.notifier));
         self.change(node, move |fs| {
             let opened = open_counted(fs, node, flags, caller).inspect_err(|_| writers.closed(node));
+            // Before the answer: until then the opener holds the kernel's inode, and this waits
+            // for nothing.
             if opened.is_ok() {
                 forget_blocks(fs, &notifier, &writers, node);
             }
@@ -202,10 +210,12 @@ impl<O: Operations + ?Sized> Edge<O> {
             let done = self.fs.write(ino(node), offset, bytes, caller, how.by_caller);
             return written(node, bytes.len(), reply, done);
         }
+        // The request and its buffer end with this call.
         let bytes = bytes.to_vec();
         let write = move |fs: &O| {
             let mut done = fs.write(ino(node), offset, &bytes, caller, how.by_caller);
             if how.synced {
+                // Before the answer, which says that the bytes are durable.
                 done = done.and_then(|()| fs.fsync(ino(node), true));
             }
             written(node, bytes.len(), reply, done);
@@ -249,6 +259,7 @@ fn open_counted<O: Operations + ?Sized>(fs: &O, node: INodeNo, flags: i32, calle
     };
     fs.setattr(ino(node), set, caller)
         .map(drop)
+        // No handle comes of it that the kernel would release.
         .inspect_err(|_| fs.release(ino(node)))
 }
 
@@ -267,9 +278,9 @@ fn fetch_pages(notifier: &OnceLock<Notifier>, node: INodeNo) {
     }
 }
 
-/// A file that the kernel has long known is opened for writing: the kernel is to ask for its blocks
-/// anew. At once if it knows of none or room is short, else when the first bytes arrive. The opener
-/// holds the kernel's inode, so this waits for nothing and may run on a session thread.
+/// A file that the kernel has long known is opened for writing: the kernel is to ask for its
+/// blocks anew. At once if it knows of none or room is short, else when the first bytes arrive.
+/// The opener holds the kernel's inode, so this waits for nothing and may run on a session thread.
 fn forget_blocks<O: Operations + ?Sized>(
     fs: &O,
     notifier: &OnceLock<Notifier>,

@@ -223,6 +223,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
         answer("create", parent, reply, made, |reply, attr| {
             let handle = handle(flags);
             if handle == WRITER {
+                // Before the answer: the first write may come at once, on another thread.
                 self.writers.opened(INodeNo(attr.ino.0));
                 self.look_at_room();
             }
@@ -248,6 +249,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
         let _next = Lingering(&self.linger, After::Step);
         let _span = span("release", request, node);
         if handle == WRITER {
+            // The kernel has written its pages back by now, so a fill may begin.
             self.writers.closed(node);
             self.writers.outdates(node);
         }
@@ -268,6 +270,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
     ) {
         let span = span("read", request, node);
         let len = usize::try_from(size).unwrap_or(usize::MAX);
+        // Here if no device is needed: the hop to another thread takes longer than the answer.
         if let Some(bytes) = self.fs.read_now(ino(node), offset, len) {
             let _next = Lingering(&self.linger, After::Read);
             let _span = span;
@@ -307,6 +310,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
         let _next = Lingering(&self.linger, After::Step);
         let _span = span("opendir", request, node);
         if ino(node) == InodeNo::SNAPSHOTS {
+            // Not cached: the kernel does not see snapshots come and go.
             return reply.opened(READER, FopenFlags::empty());
         }
         let cached = FopenFlags::FOPEN_CACHE_DIR | FopenFlags::FOPEN_KEEP_CACHE;
@@ -319,6 +323,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
     fn releasedir(&self, request: &Request, node: INodeNo, _: FileHandle, _: OpenFlags, reply: ReplyEmpty) {
         let _next = Lingering(&self.linger, After::Step);
         let _span = span("releasedir", request, node);
+        // The counterpart of `opendir`, which opens nothing there.
         if ino(node) != InodeNo::SNAPSHOTS {
             self.fs.release(ino(node));
         }
@@ -388,6 +393,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
             self.fs
                 .setxattr(ino(node), attribute.as_bytes(), value, mode, caller)
         });
+        // Before the answer: the `stat` that follows it must find the note.
         self.restate(node, attribute);
         done("setxattr", node, reply, set);
     }
@@ -453,6 +459,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
     ) {
         let _span = span("fallocate", request, node);
         let caller = self.changer(request, node);
+        // It may wait for a commit: session threads have to take what others write.
         self.blocking(move |fs| {
             let mode = convert::fallocate(mode);
             let changed = mode.and_then(|mode| fs.fallocate(ino(node), mode, offset, len, caller));
