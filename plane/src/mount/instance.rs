@@ -49,6 +49,8 @@ impl Instance {
         if beside == Beside::Refuse {
             return Self::claim_within(volume_id, ENDING_MAX);
         }
+        // No wait: the anchor decides between the two, and the name is asked for the warning
+        // alone.
         Self::claim_within(volume_id, Duration::ZERO).or_else(|error| match error {
             Error::Busy(why) => {
                 output::warn(&format!("{why}: the anchor lets the later of the two go on"));
@@ -65,6 +67,8 @@ impl Instance {
         let name = format!("cairn-volume-{id}");
         let address = SocketAddr::from_abstract_name(&name).map_err(taken)?;
         loop {
+            // The kernel gives the name to one of two that ask at once. The loser looks at the
+            // holder, which may be gone by then: it tries again.
             match UnixListener::bind_addr(&address) {
                 Ok(listener) => {
                     return Ok(Self {
