@@ -51,6 +51,7 @@ fn programs(stage: &mut Stage) -> Result<()> {
     let sources = stage.sources().to_owned();
     let archive = sources.join("tree.tar");
     let bytes = fs::metadata(&archive)?.len();
+    // The archive lies on the disk itself: to read it is no cost of the system.
     warm(&archive)?;
     timed(stage, "programs.untar", bytes, |dir| {
         program::run(
@@ -74,6 +75,7 @@ fn programs(stage: &mut Stage) -> Result<()> {
         )
         .map(drop)
     })?;
+    // git has just looked at every file it made.
     stage.cold()?;
     stage.measure("programs.git_status", 0, |_| {
         Ok(seconds(|| {
@@ -199,6 +201,7 @@ impl Lsm {
             }
             done += TABLE_BYTES;
             self.add(0, &mut &table[..])?;
+            // The log goes once the sorted file that replaces it is durable and named.
             fs::remove_file(log_path)?;
             self.merge()?;
         }
@@ -254,6 +257,7 @@ impl Lsm {
                 all = Box::new(all.chain(File::open(path)?));
             }
             self.add(level + 1, &mut all)?;
+            // Only now does no manifest name them.
             for path in old {
                 fs::remove_file(path)?;
             }

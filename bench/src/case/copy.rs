@@ -98,6 +98,7 @@ impl Digest {
         let mut paths: Vec<PathBuf> = fs::read_dir(dir)?
             .map(|entry| Ok(entry?.path()))
             .collect::<Result<_>>()?;
+        // Each filesystem lists in an order of its own, and the hash must not depend on it.
         paths.sort();
         for path in paths {
             let meta = fs::symlink_metadata(&path)?;
@@ -141,6 +142,7 @@ pub(crate) fn make_sources(dir: &Path, sizes: &Sizes) -> Result<()> {
         make_repository(dir)?;
     }
     make_crate(&dir.join("crate"))?;
+    // Last: sources whose making was cut short have no recipe, and are made anew.
     Ok(fs::write(done, recipe)?)
 }
 

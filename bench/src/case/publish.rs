@@ -146,6 +146,7 @@ impl Ring {
     fn rate(&mut self, work: impl FnOnce(&mut Self) -> Result<()>) -> Result<Sample> {
         let (start, before) = (Instant::now(), self.written);
         work(self)?;
+        // Within the clock: a rate of bytes that are not durable says nothing of publishing.
         self.file.sync_all()?;
         let units = ((self.written - before) * BLOCK) as f64 / MIB as f64;
         Ok(Sample {

@@ -252,6 +252,7 @@ impl System for Zerofs {
             crate::proc::wait_gone(&pids, std::time::Duration::from_secs(120)),
             "its server did not end within two minutes"
         );
+        // The next mount waits for this name: an old socket would end that wait too early.
         fs::remove_file(place.file("9p.sock")).or_else(|error| match error.kind() {
             std::io::ErrorKind::NotFound => Ok(()),
             _ => Err(error),

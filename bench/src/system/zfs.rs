@@ -157,6 +157,7 @@ impl System for Native {
             .arg("-O")
             .arg(format!("mountpoint={}", place.mnt().display()));
         let pool = Self::pool(place);
+        // Exported at once: every mount is an import then, the first one too.
         program::run(command.arg(&pool).arg(&file))?;
         Self::call("zpool", &["export", &pool])
     }
