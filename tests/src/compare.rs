@@ -87,6 +87,7 @@ impl Runner {
             return Ok(());
         };
         let (parent, real) = (dir.ino, dir.real);
+        // Done to a copy: if the engine refuses for lack of room, the model stays as it is.
         let mut model = self.model.clone();
         let (expected, got) = match op {
             Op::Create(_, mode) => {
@@ -269,6 +270,7 @@ impl Runner {
                     return self.same_bytes(ino);
                 }
                 let copied = got.map_err(|error| format!("{op:?}: {error}"))? as usize;
+                // As copy_file_range, it may copy less than was asked for, but not nothing.
                 require(copied <= bytes.len() && (copied > 0 || bytes.is_empty()), || {
                     format!("{op:?} copied {copied} of {} bytes", bytes.len())
                 })?;
@@ -336,6 +338,7 @@ impl Runner {
             .position(|name| name.as_bytes() == toggled.as_bytes())
             .unwrap_or(0);
         let toggled_path = [path.as_slice(), &[index as u8]].concat();
+        // Between two pages: a cookie must hold although a name came or went.
         if self.model.lookup(ino, toggled).is_ok() {
             self.change_name(&Op::Unlink(toggled_path))?;
         } else {

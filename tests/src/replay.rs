@@ -31,6 +31,7 @@ fn run(ops: &[Op]) -> Result<(), (usize, String)> {
     let mut runner = Runner::new();
     for (index, op) in ops.iter().enumerate() {
         let compares = index % COMPARE_EVERY == 0 || index + 1 == ops.len();
+        // A panic of the engine is a failure as any other, and its list is made short as well.
         let step = catch_unwind(AssertUnwindSafe(|| {
             runner.step(op)?;
             if compares { runner.compare() } else { Ok(()) }

@@ -303,6 +303,7 @@ impl Runner {
     }
 
     fn remount(&mut self) -> Outcome {
+        // As the kernel does, which unmounts nothing that is open.
         self.close_all()?;
         self.engine.close().map_err(|error| format!("close: {error}"))?;
         self.reopen()?;
@@ -328,6 +329,7 @@ impl Runner {
     }
 
     fn crash(&mut self, seed: u64) -> Outcome {
+        // The image first, then no power for good: ending the engine must add nothing.
         let found = self.store.inner().crash(seed);
         self.store.inner().crash_at(0);
         // It cannot succeed without power, but it ends the threads.
@@ -373,6 +375,7 @@ impl Runner {
             &created,
         )?;
         if !taken {
+            // A snapshot is made by a commit, with which all before it is durable.
             let mut model = self.model.clone();
             model.lose_opens();
             self.snapshots.insert(name.clone(), dump_model(&model));
