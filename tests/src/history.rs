@@ -6,7 +6,7 @@
 //! ```
 //!
 //! An fsync of anything makes all earlier changes of names and attributes durable. It makes the
-//! bytes durable only of the file it was called on; those of other files may be at their last
+//! bytes durable only of the file it was called on. Those of other files may be at their last
 //! durable state or at any later one.
 
 use crate::model::{Ino, Model};

@@ -7,7 +7,7 @@
 //!  version 17 c36b…        epoch and hash of the root; absent while nothing is published
 //! ```
 //!
-//! It shows everything an anchor does and protects from nothing that an anchor is for: **a writer
+//! It shows everything an anchor does, and protects from nothing that an anchor is for. **A writer
 //! of the file can roll the volume back, or let a second instance in**. A mount with it says so.
 
 use crate::text::hex;

@@ -11,8 +11,8 @@
 //! ```
 //!
 //! Spawning a fresh process needs no fork of one with threads, so no unsafe code. The child's
-//! command line holds store and mount point, absolute, so that `ps` shows what it serves; what it
-//! does, it is told on standard input.
+//! command line holds store and mount point, absolute, so that `ps` shows what it serves. All else
+//! it is told on standard input.
 
 use crate::cli::mount::MountArgs;
 use crate::error::{Error, Exit, Result};

@@ -7,9 +7,9 @@
 //!
 //! Two mounts that write two copies of one volume without an anchor would each go on by itself.
 //! Where there is an anchor, it decides: the later boot fences the earlier instance, on this
-//! machine as on another, and a warning is enough here. The name lies in no filesystem. Neither a
-//! user who owns the store nor another run directory takes it away, and it goes with the process.
-//! It reaches as far as the network namespace does. Any user can bind a name first, so a holder
+//! machine as on another. A warning is enough here. The name lies in no filesystem. Neither a user
+//! who owns the store nor another run directory takes it away, and it goes with the process. It
+//! reaches as far as the network namespace does. Any user can bind a name first. So a holder
 //! counts only if it is root's or this user's: others may at worst make a warning.
 
 use crate::error::{Error, Result};

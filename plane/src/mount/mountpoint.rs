@@ -123,8 +123,8 @@ pub(crate) fn require_empty(dir: &Path) -> Result<()> {
     }
 }
 
-/// Gives the empty directory below a future mount the immutable flag: then no user, root included,
-/// can write there while nothing is mounted, and a pod whose volume is missing fails instead of
+/// Gives the empty directory below a future mount the immutable flag. Then no user, root included,
+/// can write there while nothing is mounted. A pod whose volume is missing fails instead of
 /// filling the host's disk.
 pub(crate) fn protect(dir: &Path) -> Result<()> {
     let mut entries = std::fs::read_dir(dir).map_err(Error::at("list", dir))?;

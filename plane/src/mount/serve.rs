@@ -6,7 +6,7 @@
 //! -> hand over the kernel's cache, unmount, publish the last, commit, close -> tell waiters -> exit
 //! ```
 //!
-//! **Invariant:** the engine is closed on every way out but a second signal and a crash, and what a
+//! **Invariant:** the engine is closed on every way out but a second signal and a crash. What a
 //! crash leaves is a state that the next mount recovers from.
 
 use crate::anchor::challenge;

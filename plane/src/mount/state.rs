@@ -74,7 +74,7 @@ pub(crate) fn run_dir() -> Result<PathBuf> {
     Ok(dir)
 }
 
-/// Refuses a directory in which another user could put records, sockets or links of its own: in a
+/// Refuses a directory in which another user could put records, sockets or links of its own. In a
 /// place that all may write to, another user may have made it.
 fn require_own(dir: &Path) -> Result<()> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;

@@ -4,8 +4,8 @@
 //!  check --repair STORE: look, writing nothing --> show --> ask --> open for writing, repair, look again --> show
 //! ```
 //!
-//! **Invariant:** nothing is written before the damage was shown and the answer was yes, and
-//! nothing at all to a volume that has been anchored unless that is forced.
+//! **Invariant:** nothing is written before the damage was shown and the answer was yes. To a
+//! volume that has been anchored nothing is written at all, unless that is forced.
 
 use crate::cli::CheckArgs;
 use crate::clock;

@@ -46,8 +46,8 @@ pub(crate) fn open_store(path: &Path, purpose: For, options: &StoreOptions) -> R
     opened.map(Arc::new).map_err(|error| store_error(path, &error))
 }
 
-/// Like [`open_store`], but waits for a daemon that is on its way out: umount(8) returns before the
-/// daemon has committed, and what follows it should not fail for that.
+/// Like [`open_store`], but waits for a daemon that is on its way out. umount(8) returns before
+/// the daemon has committed, and what follows it should not fail for that.
 pub(crate) fn open_store_patiently(
     path: &Path,
     purpose: For,
@@ -66,8 +66,8 @@ pub(crate) fn open_store_patiently(
     }
 }
 
-/// How long to wait for the process that has the store open: one that serves a mount goes on, one
-/// whose mount is gone commits and ends, and one without a record is just ending, or starting.
+/// How long to wait for the process that has the store open. One that serves a mount goes on. One
+/// whose mount is gone commits and ends. One without a record is just ending, or starting.
 fn patience(store: &Path) -> Duration {
     match crate::mount::state::Record::find(store).ok().flatten() {
         Some(record) if crate::mount::mountpoint::serves(&record) || lives_elsewhere(&record) => {
