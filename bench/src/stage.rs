@@ -6,8 +6,8 @@
 //! cold():  flush -> unmount -> mount -> drop the kernel's caches
 //! ```
 //!
-//! What a step wrote is flushed before its costs are read, so that they belong to it and not to its
-//! successor; the flush is no part of its time, unless the work itself syncs.
+//! What a step wrote is flushed before its costs are read, so that they belong to it and not to
+//! its successor. The flush is no part of its time, unless the work itself syncs.
 //!
 //! **Invariant:** everything a stage writes is below its place, or is in the shared sources, which
 //! no workload changes.

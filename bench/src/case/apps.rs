@@ -94,6 +94,7 @@ fn programs(stage: &mut Stage) -> Result<()> {
         })?
         .into())
     })?;
+    // Onto the volume: sources and output of the build both lie there.
     let project = stage.dir().join("crate");
     program::run(
         program::command("cp")?
@@ -196,6 +197,7 @@ impl Lsm {
             for _ in 0..TABLE_BYTES / BATCH_BYTES {
                 let start = Instant::now();
                 log.write_all(&batch)?;
+                // As a store does that promises a batch to be there after a crash.
                 log.sync_data()?;
                 histogram.record(start.elapsed().as_nanos());
             }
@@ -241,6 +243,7 @@ impl Lsm {
         let mut file = File::create(&new)?;
         file.write_all(names.join("\n").as_bytes())?;
         file.sync_all()?;
+        // Whole before it has the name: a crash leaves the old manifest or this one.
         fs::rename(&new, self.dir.join("MANIFEST"))?;
         Ok(File::open(&self.dir)?.sync_all()?)
     }

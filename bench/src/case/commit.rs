@@ -35,6 +35,8 @@ pub(super) fn open_loop(
         if due >= time {
             return Ok(histogram);
         }
+        // Late already, it does not wait: what became due meanwhile is done at once, and each
+        // counts its own delay.
         if let Some(wait) = due.checked_sub(start.elapsed()) {
             thread::sleep(wait);
         }
@@ -209,6 +211,7 @@ fn overwrite(file: &File, bytes: u64, stop: &AtomicBool, written: &AtomicU64) ->
         }
         file.write_all_at(&block, payload.below(bytes / BLOCK) * BLOCK)?;
         if number.is_multiple_of(64) {
+            // A writer that never syncs would be bound by memory, not by the filesystem.
             file.sync_data()?;
         }
         written.fetch_add(1, Ordering::Relaxed);
@@ -333,6 +336,7 @@ fn fill_disk(stage: &mut Stage, disk: &Path) -> Result<()> {
     system.mount(&place)?;
     let outcome = fill_volume(stage, disk, &place);
     let outcome = outcome.and(system.unmount(&place));
+    // The unmount came first, whatever the filling came to: the small disk is busy until then.
     system.destroy(&place);
     outcome
 }
@@ -347,6 +351,7 @@ fn fill_volume(stage: &mut Stage, disk: &Path, place: &Place) -> Result<()> {
         let took = seconds(|| {
             while full.is_none() && used(disk)? < share {
                 let path = dir.join(format!("fill{count}"));
+                // Synced one by one: `used` counts only what has reached the disk.
                 match fs::write(&path, &block).and_then(|()| File::open(&path)?.sync_all()) {
                     Ok(()) => count += 1,
                     Err(error) if error.kind() == ErrorKind::StorageFull => {

@@ -126,6 +126,7 @@ pub(crate) fn make_sources(dir: &Path, sizes: &Sizes) -> Result<()> {
         return Ok(());
     }
     if dir.exists() {
+        // Of other sizes, or cut short: either way not what the recipe says.
         fs::remove_dir_all(dir)?;
     }
     fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;

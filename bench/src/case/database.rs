@@ -165,6 +165,7 @@ impl Server {
             .arg(&data)
             .arg("-k")
             .arg(&socket)
+            // No address of the network: two runs on one machine do not meet.
             .args(["-p", "54329", "-c", "listen_addresses="])
             .stdout(log.try_clone()?)
             .stderr(log)

@@ -136,6 +136,8 @@ impl Ring {
     /// The next block, like no other.
     fn write(&mut self) -> Result<()> {
         self.block[..8].copy_from_slice(&self.written.to_le_bytes());
+        // Over the same file again and again: the volume stays as large as it is, whatever the
+        // pace.
         let at = self.written % self.blocks * BLOCK;
         self.file.write_all_at(&self.block, at)?;
         self.written += 1;

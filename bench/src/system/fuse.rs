@@ -214,8 +214,8 @@ impl System for Zerofs {
     }
 
     fn mount(&self, place: &Place) -> Result<()> {
-        // The server gets the mount point as its working argument's neighbour: its configuration
-        // file is named on its command line, which is how it is found again.
+        // The mount point is not among the server's arguments. Its configuration file is, and by
+        // that it is found again.
         let log = fs::File::create(place.file("server.log"))?;
         let mut server = Command::new(program::need("zerofs")?);
         server
