@@ -70,6 +70,7 @@ pub fn cut_everywhere(runner: Runner, ops: &[Op]) -> usize {
 }
 
 fn collect(mut runner: Runner, ops: &[Op]) -> Vec<Cut> {
+    // From here on: the events of making the volume belong to no operation.
     let images = watch(runner.store().inner());
     let mut cuts = Vec::new();
     let mut before = Arc::new(Allowed::of(&runner));

@@ -97,6 +97,7 @@ impl<S: BlockStore> Overlay for Doctored<S> {
             expected: expected.as_deref(),
             ..swap.clone()
         })?;
+        // Only after the swap, which has written both copies.
         *self.altered.lock() = None;
         Ok(())
     }

@@ -53,6 +53,7 @@ fn shrink(mut ops: Vec<Op>) -> Vec<Op> {
             shorter.drain(start..ops.len().min(start + width));
             tries += 1;
             match run(&shorter) {
+                // What comes behind the failure is not needed.
                 Err((index, _)) => ops = shorter[..=index.min(shorter.len().saturating_sub(1))].to_vec(),
                 Ok(()) => start += width,
             }

@@ -75,7 +75,7 @@ pub fn dump_model(model: &Model) -> Dump {
     dump
 }
 
-/// The first path of each inode, for who needs to find the inode behind a path.
+/// The first path of each inode, to find the inode behind a path.
 pub fn model_firsts(model: &Model) -> BTreeMap<Vec<u8>, Ino> {
     let mut firsts = BTreeMap::new();
     dump_model_at(model, ROOT, Vec::new(), &mut firsts, &mut Dump::default());

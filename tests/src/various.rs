@@ -70,6 +70,7 @@ pub fn fill(engine: &Engine) -> Result<()> {
     engine.unlink(dir, &name("old"), root_at(15))?;
     engine.removexattr(ROOT, b"user.wide", root_at(15))?;
     let unlinked = put_file(engine, ROOT, "unlinked", &[50; 9000])?;
+    // Opened before it loses its name: only so does the commit have an orphan to hold.
     engine.open_file(unlinked, Access::Read)?;
     engine.unlink(ROOT, &name("unlinked"), root_at(15))?;
     engine.commit()
