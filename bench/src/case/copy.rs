@@ -181,6 +181,7 @@ fn make_repository(dir: &Path) -> Result<()> {
     git(&["add", "."])?;
     git(&["commit", "-q", "-m", "The tree"])?;
     let bare = dir.join("tree.git");
+    // Out of the tree: what workloads copy holds no repository.
     fs::rename(dir.join("tree/.git"), &bare)?;
     let mut command = program::command("git")?;
     program::run(command.arg("-C").arg(&bare).args(["config", "core.bare", "true"])).map(drop)

@@ -147,6 +147,7 @@ impl Server {
         let (data, socket) = (stage.dir().join("pg"), stage.place().file("pg"));
         for dir in [&data, &socket] {
             fs::create_dir(dir)?;
+            // PostgreSQL refuses a directory of data that others may enter.
             fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
             if rustix::process::geteuid().is_root() {
                 let (uid, gid) = postgres_ids()?;

@@ -135,6 +135,7 @@ fn fsyncs(path: &Path, count: u64) -> Result<f64> {
     let mut payload = Payload::new(14);
     let file = File::create(path)?;
     file.write_all_at(&payload.bytes(BLOCKS as usize * FILE_BYTES), 0)?;
+    // Before the clock, which is to time overwrites and not growth.
     file.sync_all()?;
     let block = payload.bytes(FILE_BYTES);
     let sample = rate(count as f64, || {

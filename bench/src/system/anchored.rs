@@ -52,6 +52,7 @@ impl Anchored {
         let file = fs::File::create(&log)?;
         let mut command = Command::new(anvil()?);
         command
+            // A port that is free: runs beside each other do not meet.
             .args(["--port", "0", "--block-time", "1", "--slots-in-an-epoch", "1"])
             // Also how the process is found again.
             .arg("--config-out")

@@ -140,6 +140,7 @@ impl System for Native {
             "-o",
             "ashift=12",
             "-o",
+            // In no list of the machine: nothing imports the pool by itself.
             "cachefile=none",
             "-O",
             "compression=off",
