@@ -5,8 +5,8 @@
 //! ```
 //!
 //! A case is one file's worth of work on one fresh volume. It fills its rows in the order of its
-//! list; the rows' names are what targets, reports and comparisons speak of, and never change their
-//! meaning.
+//! list. Targets, reports and comparisons speak of the rows by their names, which never change
+//! their meaning.
 
 mod apps;
 mod commit;

@@ -108,8 +108,10 @@ pub(crate) fn play(spec: &Path, answer: &Path) -> Result<()> {
 /// The parent's side: starts the child, watches over it, and cleans up behind it.
 pub(crate) fn measure(spec: &Spec, interrupted: &AtomicBool, keep: bool, tick: impl Fn()) -> Result<Cell> {
     let system = system::by_id(&spec.setup(), &spec.system)?;
+    // What a killed run left would be measured, or keep the place busy.
     clear(&*system, &spec.place())?;
     let (file, answer) = (spec.dir.join("spec.json"), spec.dir.join("answer.json"));
+    // A cell that dies leaves none. That of the cell before must not pass for it.
     remove(&answer)?;
     crate::result::write_json(&file, spec)?;
     let log = fs::File::create(spec.dir.join("cell.log"))?;
@@ -140,6 +142,7 @@ pub(crate) fn measure(spec: &Spec, interrupted: &AtomicBool, keep: bool, tick: i
             bail!("interrupted");
         }
     };
+    // The answer is read by now, and lies outside the place.
     if !(keep && cell.error.is_some()) {
         clear(&*system, &spec.place())?;
     }
@@ -200,6 +203,7 @@ fn clear(system: &dyn System, place: &Place) -> Result<()> {
         return Ok(());
     }
     let small_disk = place.file("disk");
+    // The volume on the small disk first: it keeps that disk busy.
     for place in [&Place::new(small_disk.join("volume")), place] {
         if system.about().kind == Kind::Kernel {
             // A pool stays imported when its mount is merely detached. The kernel's filesystems do
@@ -207,6 +211,8 @@ fn clear(system: &dyn System, place: &Place) -> Result<()> {
             let _ = system.unmount(place);
         }
         let pids = system.daemons(place);
+        // A daemon that lives ends by itself once its mount is gone. One that hangs is killed
+        // below.
         system::take_away(&place.mnt());
         if !proc::wait_gone(&pids, Duration::from_secs(2)) {
             pids.iter().for_each(|&pid| proc::signal(pid, Signal::KILL));

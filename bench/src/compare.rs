@@ -1,7 +1,8 @@
 //! Two runs side by side: before and after a change.
 //!
 //! The disk's own filesystem was measured in both, so the table also shows how much the machine
-//! itself differed: a change of Cairn's below that, or within the two runs' ranges, proves nothing.
+//! itself differed. A change of Cairn's below that, or within the two runs' ranges, proves
+//! nothing.
 
 use crate::case::{self, Row};
 use crate::output::print;
@@ -101,6 +102,7 @@ fn better(row: &Row, before: &Summary, after: &Summary) -> f64 {
 
 fn change(before: &Table, after: &Table, row: &'static Row, system: &str) -> Option<Change> {
     let (old, new) = (before.value(row.id, system)?, after.value(row.id, system)?);
+    // The disk's own filesystem changes with the machine alone.
     let disk = before.value(row.id, "disk").zip(after.value(row.id, "disk"));
     Some(Change {
         row: row.id,

@@ -102,6 +102,7 @@ pub(crate) fn run(job: Job, settings: &Settings) -> Result<Outcome> {
         .find('{')
         .map(|at| &text[at..])
         .context("fio answered without JSON")?;
+    // Rates are those that fio tells: its start and the parsing are in none.
     let value: Value = serde_json::from_str(json).context("fio's JSON makes no sense")?;
     let job = value.pointer("/jobs/0").cloned().context("fio reported no job")?;
     ensure!(

@@ -65,6 +65,7 @@ impl Machine {
                 .take(3)
                 .collect::<Vec<_>>()
                 .join(" "),
+            // Tried and not guessed: root of a container may be refused.
             drops_caches: drop_caches(),
         }
     }

@@ -7,8 +7,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Processes that were started with exactly this path as one of their arguments: a filesystem's
-/// daemon has its mount point there, a program that works inside the mount has a longer path.
+/// Processes that were started with exactly this path as one of their arguments. A filesystem's
+/// daemon has its mount point there; a program that works inside the mount has a longer path.
 pub(crate) fn with_argument(path: &Path) -> Vec<i32> {
     let Ok(entries) = fs::read_dir("/proc") else {
         return Vec::new();
@@ -100,9 +100,9 @@ pub(crate) fn reset_peak(pid: i32) {
     let _ = fs::write(format!("/proc/{pid}/clear_refs"), "5");
 }
 
-/// Bytes written so far to the disk that holds `path`, by all processes. (What /proc/PID/io counts
-/// would be one process's own, but it counts a whole large folio for each small write into it, 256
-/// times too much on Linux 6.18.)
+/// Bytes written so far to the disk that holds `path`, by all processes. What /proc/PID/io counts
+/// would be one process's own. But it counts a whole large folio for each small write into it: 256
+/// times too much on Linux 6.18.
 pub(crate) fn device_written_bytes(path: &Path) -> Option<u64> {
     let device = fs::metadata(path).ok()?.dev();
     let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));

@@ -1,7 +1,8 @@
 //! How far a run is, and how long it will still take.
 //!
-//! The rest is first guessed from the sizes. As cells come in, each guess is replaced by what the
-//! same workload took on the same system, or scaled by how wrong the guesses were so far.
+//! The rest is first guessed from the sizes. As cells come in, each guess gives way to what the
+//! same workload took on the same system. Without that it is scaled by how wrong the guesses were
+//! so far.
 
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::HashMap;

@@ -141,6 +141,7 @@ impl RunDir {
         fs::create_dir_all(path.join("cells"))
             .with_context(|| format!("cannot create {}", path.display()))?;
         let dir = Self(path.to_owned());
+        // After the directory of the cells: what has a plan can be resumed.
         write_json(&path.join("run.json"), run)?;
         Ok(dir)
     }
@@ -188,6 +189,7 @@ impl RunDir {
             .map(|entry| entry.path())
             .collect();
         paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+        // The order of a listing is that of its filesystem: a report made again must be the same.
         paths.sort();
         paths
             .iter()

@@ -48,6 +48,8 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
     ensure!(!run.systems.is_empty(), "there is nothing to measure");
     let interrupted = interruptible()?;
     let specs = plan(&run, &setup, &dir)?;
+    // Interrupted from here on, a run can be resumed: its plan is written, and each cell is saved
+    // when it ends.
     let outcome = measure_all(args, &results, &run, specs, &interrupted);
     // What was measured is reported even if the rest was not.
     let files = report::write(results.path(), None, None)?;
@@ -275,6 +277,8 @@ fn install_missing(args: &RunArgs, setup: &Setup, depth: Depth) -> Result<()> {
 /// Every cell of a run, in order.
 fn plan(run: &Run, setup: &Setup, dir: &Path) -> Result<Vec<(Spec, f64)>> {
     let mut specs = Vec::new();
+    // Rounds outside, systems inside: those of one round follow each other, so what disturbs the
+    // machine for an hour disturbs all of them.
     for round in 1..=run.rounds {
         for case in &run.cases {
             let case = case::by_id(case)?;
@@ -331,11 +335,13 @@ fn measure_all(
             .collect(),
     );
     let budget = args.budget.or(run.depth.budget_s()).map(Duration::from_secs);
+    // Before the first cell: no system pays for making what all of them copy.
     if let Some((spec, _)) = todo.first() {
         case::make_sources(&cell::sources(&spec.dir), &run.sizes)?;
     }
     let mut left = todo.len();
     for (spec, _) in &todo {
+        // Between cells only: one that is cut short would be none.
         if budget.is_some_and(|budget| start.elapsed() > budget) {
             progress.say(&format!(
                 "out of time: {left} of {} cells not measured; --resume goes on",
@@ -353,6 +359,7 @@ fn measure_all(
                     ));
                 }
                 progress.end(cell.seconds);
+                // At once: a run that is killed later has lost one cell at most.
                 results.save(&cell)?;
             }
             Err(_) if interrupted.load(Ordering::Relaxed) => {

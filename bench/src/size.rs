@@ -94,6 +94,7 @@ impl Depth {
 
     /// Time after which no further workload is started, unless told otherwise.
     pub(crate) fn budget_s(self) -> Option<u64> {
+        // Less than three minutes: the cell that has begun by then runs to its end.
         (self == Self::Quick).then_some(165)
     }
 

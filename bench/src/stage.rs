@@ -6,8 +6,8 @@
 //! cold():  flush -> unmount -> mount -> drop the kernel's caches
 //! ```
 //!
-//! What a step wrote is flushed before its costs are read, so that they belong to it and not to its
-//! successor; the flush is no part of its time, unless the work itself syncs.
+//! What a step wrote is flushed before its costs are read, so that they belong to it and not to
+//! its successor. The flush is no part of its time, unless the work itself syncs.
 //!
 //! **Invariant:** everything a stage writes is below its place, or is in the shared sources, which
 //! no workload changes.
@@ -123,6 +123,7 @@ impl<'a> Stage<'a> {
     /// Takes the volume away.
     pub(crate) fn strike(self) -> Result<(Vec<Figure>, Vec<String>)> {
         self.system.unmount(&self.place)?;
+        // Only now: what outlives an unmount, such as a chain, is asked by it.
         self.system.destroy(&self.place);
         Ok((self.figures, self.notes))
     }
@@ -144,6 +145,7 @@ impl<'a> Stage<'a> {
 
     /// The next read finds nothing in memory.
     pub(crate) fn cold(&mut self) -> Result<()> {
+        // The kernel drops clean pages only.
         self.flush()?;
         // What keeps its bytes in memory would forget more than its caches.
         if self.system.keeps_bytes() {
@@ -151,6 +153,7 @@ impl<'a> Stage<'a> {
             self.system.mount(&self.place)?;
             self.still_mounted()?;
         }
+        // Last: the flush and the mount have read from the store themselves.
         if !drop_caches() {
             self.note("caches could not be dropped (not root): cold figures are too good");
         }
@@ -194,11 +197,15 @@ impl<'a> Stage<'a> {
         let dir = self.dir();
         let start = Instant::now();
         let sample = work(&dir)?;
+        // The clock stops here. The meter goes on: what the step left dirty is written on its
+        // account.
         let seconds = start.elapsed().as_secs_f64();
         self.still_mounted()?;
         let flush_s = self::seconds(|| self.flush())?;
         let mut cost = meter.stop(self);
         cost.flush_s = flush_s;
+        // After the meter has stopped: the walk through the store takes processor time of this
+        // process.
         let space = proc::space_bytes(&self.place.store());
         cost.space_bytes = space.cast_signed() - self.space_bytes.cast_signed();
         self.space_bytes = space;
@@ -242,6 +249,7 @@ struct Meter {
 impl Meter {
     fn start(stage: &Stage) -> Self {
         let daemons = stage.system.daemons(&stage.place);
+        // A peak of the step before is no cost of this one.
         daemons.iter().for_each(|&pid| proc::reset_peak(pid));
         Self {
             daemon_cpu_s: daemons.iter().map(|&pid| proc::cpu_seconds(pid)).sum(),

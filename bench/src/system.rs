@@ -8,7 +8,7 @@
 //! A system keeps everything below its [`Place`], so that removing the place removes all of it.
 //! Adding a system is one file here and one line in [`all`].
 //!
-//! **Invariant:** a system that cannot be measured on this machine says why and how to get it; it
+//! **Invariant:** a system that cannot be measured on this machine says why and how to get it. It
 //! is never measured in part or replaced in silence.
 
 mod anchored;

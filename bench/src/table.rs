@@ -27,6 +27,8 @@ impl Metric {
         let payload = (cost.payload_bytes > 0).then_some(cost.payload_bytes as f64);
         match self {
             Self::Value => Some(figure.value),
+            // Without a daemon there is nothing to tell: a kernel filesystem must not pass for one
+            // that needs no processor.
             Self::DaemonCpuPerGib => Some(cost.daemon_cpu_s? / payload? * f64::from(1 << 30)),
             Self::DevicePerByte => Some(cost.device_bytes? as f64 / payload?),
             Self::SpacePerByte => Some(cost.space_bytes as f64 / payload?),
@@ -92,6 +94,7 @@ impl Table {
             self.series(row.id, theirs, Metric::Value),
         );
         if row.unit.grows_better() {
+            // Above 1 is better in either case: of times the quotient is turned over.
             pairwise(&a, &b)
         } else {
             pairwise(&b, &a)
@@ -129,6 +132,8 @@ impl Table {
                     .iter()
                     .map(|part| self.part(row, *part))
                     .collect::<Option<_>>()?;
+                // Parts that overlap take as long as the slowest of them. All of them share the
+                // processors, though.
                 let slowest = loads.iter().map(|load| load.wall).fold(0.0, f64::max);
                 let cpu: f64 = loads.iter().map(|load| load.cpu).sum();
                 slowest.max(cpu / self.run.machine.cpus.max(1) as f64)
@@ -158,6 +163,7 @@ impl Table {
             Part::Disk => (row.id, "disk"),
             Part::Raw(id) => (id, "disk"),
         };
+        // A raw limit has a row, and so a unit, of its own.
         let unit = case::row(id).map_or(row.unit, |(_, row)| row.unit);
         let loads: Vec<Load> = self
             .figures(id, system)

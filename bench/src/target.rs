@@ -164,6 +164,8 @@ impl Outcome {
 
     fn of(found: Option<Summary>, wanted: f64, more_is_better: bool) -> Self {
         let Some(found) = found else { return Self::Open };
+        // The median decides, so that one disturbed round fails no target. The worst round tells
+        // whether it was close.
         let (good, worst) = if more_is_better {
             (found.median >= wanted, found.min >= wanted)
         } else {
@@ -207,6 +209,7 @@ impl Target {
         let (_, row) = case::row(self.row)?;
         let (found, wanted, more_is_better) = match self.against {
             Against::Rival => {
+                // Row by row: neither rival is the better one everywhere.
                 let best = table.best(row, &RIVALS);
                 let name = best.map_or_else(String::new, |best| format!(" ({best})"));
                 let found = best.and_then(|best| table.ratio(row, self.system, best));
@@ -247,7 +250,7 @@ impl Target {
         })
     }
 
-    /// The disk's counters hold what others wrote too, which can only add: there the quietest round
+    /// The disk's counters hold what others wrote too, which can only add. So the quietest round
     /// decides, and the median takes the place of the worst.
     fn judged(&self, found: Summary) -> Summary {
         match self.against {

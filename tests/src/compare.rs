@@ -28,11 +28,12 @@ pub(crate) fn same<A, B>(what: &str, expected: &Result<A>, got: &Result<B>) -> O
     }
 }
 
-/// POSIX lets a filesystem choose between these when more than one applies to a `rename`.
+/// The same error, whatever it carries.
 fn alike(expected: &Error, got: &Error) -> bool {
     discriminant(expected) == discriminant(got)
 }
 
+/// POSIX lets a filesystem choose between these when more than one applies to a `rename`.
 fn either_of_rename(error: &Error) -> bool {
     matches!(
         error,
@@ -53,6 +54,7 @@ pub(crate) fn same_attr(model: &Model, ino: Ino, attr: &Attr) -> Outcome {
     require(expected == got, || {
         format!("attributes of inode {ino}: expected {expected:?}, got {got:?}")
     })?;
+    // That of the root may count `.snapshots`, which the model has not.
     require(ino == ROOT || inode.nlink == attr.nlink, || {
         format!(
             "link count of inode {ino}: expected {}, got {}",
@@ -65,6 +67,7 @@ pub(crate) fn same_attr(model: &Model, ino: Ino, attr: &Attr) -> Outcome {
         format!("mtime, ctime of inode {ino}: expected {times:?}, got {got:?}")
     })?;
     let size = inode.bytes.len() as u64;
+    // How large a directory is, the engine may say.
     require(inode.kind == Kind::Directory || size == attr.size, || {
         format!("size of inode {ino}: expected {size}, got {}", attr.size)
     })
@@ -87,6 +90,7 @@ impl Runner {
             return Ok(());
         };
         let (parent, real) = (dir.ino, dir.real);
+        // Done to a copy: if the engine refuses for lack of room, the model stays as it is.
         let mut model = self.model.clone();
         let (expected, got) = match op {
             Op::Create(_, mode) => {
@@ -111,6 +115,7 @@ impl Runner {
                 (expected, self.engine.link(source.real, real, &name, caller))
             }
         };
+        // The references of the walk go first: what is not held may be parked.
         drop((dir, source));
         if self.may_be_full(&got) && expected.is_ok() {
             return Ok(());
@@ -120,6 +125,7 @@ impl Runner {
             return Ok(());
         };
         self.model = model;
+        // A link finds an inode that is known by its number already.
         if matches!(op, Op::Link(..)) {
             self.engine.forget(attr.ino, 1);
             return same_attr(&self.model, ino, &attr);
@@ -222,6 +228,7 @@ impl Runner {
             _ => return Ok(()),
         };
         drop(found);
+        // Giving space back must succeed on a full store.
         let shrinks = matches!(op, Op::Truncate(_, 0));
         if self.may_be_full(&got) && !shrinks {
             return self.same_bytes(ino);
@@ -269,6 +276,7 @@ impl Runner {
                     return self.same_bytes(ino);
                 }
                 let copied = got.map_err(|error| format!("{op:?}: {error}"))? as usize;
+                // As copy_file_range, it may copy less than was asked for, but not nothing.
                 require(copied <= bytes.len() && (copied > 0 || bytes.is_empty()), || {
                     format!("{op:?} copied {copied} of {} bytes", bytes.len())
                 })?;
@@ -336,6 +344,7 @@ impl Runner {
             .position(|name| name.as_bytes() == toggled.as_bytes())
             .unwrap_or(0);
         let toggled_path = [path.as_slice(), &[index as u8]].concat();
+        // Between two pages: a cookie must hold although a name came or went.
         if self.model.lookup(ino, toggled).is_ok() {
             self.change_name(&Op::Unlink(toggled_path))?;
         } else {

@@ -70,6 +70,7 @@ pub fn cut_everywhere(runner: Runner, ops: &[Op]) -> usize {
 }
 
 fn collect(mut runner: Runner, ops: &[Op]) -> Vec<Cut> {
+    // From here on: the events of making the volume belong to no operation.
     let images = watch(runner.store().inner());
     let mut cuts = Vec::new();
     let mut before = Arc::new(Allowed::of(&runner));
@@ -79,6 +80,7 @@ fn collect(mut runner: Runner, ops: &[Op]) -> Vec<Cut> {
         }
         let after = Arc::new(Allowed::of(&runner));
         let inos = Arc::new(runner.inos.clone());
+        // Taken after each operation: a cut belongs to the one during which it fell.
         cuts.extend(
             std::mem::take(&mut *images.lock())
                 .into_iter()
@@ -123,9 +125,12 @@ impl Cut {
     /// Recovers, and then again from each cut of that recovery.
     fn recover(&self, seed: u64) -> Outcome {
         let found = self.image.crash(seed);
+        // Into a store that can be cut again, with all that survived durable.
         let store = Arc::new(Copy::of(&found).into_crash());
         let images = watch(&store);
         let engine = volume::open(store, 1_000_000).map_err(|error| format!("open: {error}"))?;
+        // Taken now: reading and closing make events of their own, which are no part of the
+        // recovery.
         let images = std::mem::take(&mut *images.lock());
         let tree = self.verify(&engine)?;
         engine.close().map_err(|error| format!("close: {error}"))?;
@@ -152,6 +157,8 @@ impl Cut {
         let tree =
             dump_engine(engine, InodeNo::ROOT).map_err(|error| format!("reading the tree: {error}"))?;
         let fits = |state: &_| same_numbers(engine, &self.inos, state);
+        // The history after an operation holds the states before it, unless the operation was a
+        // sync. A cut within a sync may leave those, too.
         if let Err(why) = self.after.history.find(&tree, &fits) {
             let found = self.before.history.find(&tree, &fits);
             found.map_err(|before| format!("neither before: {before}; nor after: {why}"))?;

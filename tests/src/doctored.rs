@@ -90,11 +90,14 @@ impl<S: BlockStore> Overlay for Doctored<S> {
         if self.head()?.as_deref() != swap.expected {
             return Err(StoreError::HeadMoved);
         }
+        // The engine expects the altered head, which it was shown. The store below has the whole
+        // one.
         let expected = self.inner.head()?;
         self.inner.swap_head(&HeadSwap {
             expected: expected.as_deref(),
             ..swap.clone()
         })?;
+        // Only after the swap, which has written both copies.
         *self.altered.lock() = None;
         Ok(())
     }

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! An fsync of anything makes all earlier changes of names and attributes durable. It makes the
-//! bytes durable only of the file it was called on; those of other files may be at their last
+//! bytes durable only of the file it was called on. Those of other files may be at their last
 //! durable state or at any later one.
 
 use crate::model::{Ino, Model};
@@ -51,6 +51,7 @@ impl History {
     /// Names and attributes are durable, and the bytes of `file`.
     pub fn fsync(&mut self, model: &Model, file: Ino) {
         self.states.clear();
+        // `note` brings the present content back as the only one. Other files keep all of theirs.
         self.contents.remove(&file);
         self.note(model);
     }
@@ -62,6 +63,7 @@ impl History {
         let mut reason = String::from("no state");
         for state in self.states.iter().rev() {
             let mut state = state.clone();
+            // A power cut closes every file: what had no name is gone.
             state.lose_opens();
             let expected = dump_model(&state);
             if expected.tree != found.tree {

@@ -162,6 +162,7 @@ impl Model {
             (RenameMode::Exchange, None) => return Err(Error::NoEntry),
             _ => {}
         }
+        // All refusals come before the first change: the model refuses or changes, never both.
         self.require_not_below(to.0, ino)?;
         match there {
             Some(there) if mode == RenameMode::Exchange => {
@@ -171,6 +172,7 @@ impl Model {
                 }
                 return Ok(());
             }
+            // Two names of one inode: POSIX has this succeed and do nothing.
             Some(there) if there == ino => return Ok(()),
             Some(there) => {
                 self.require_replaceable(ino, there)?;
@@ -186,6 +188,7 @@ impl Model {
     }
 
     fn exchange(&mut self, from: (Ino, &Name), to: (Ino, &Name), ino: Ino, there: Ino) {
+        // Both go before either comes: both names may lie in one directory.
         self.detach(from.0, from.1);
         self.detach(to.0, to.1);
         self.attach(from.0, from.1, there);
@@ -217,6 +220,7 @@ impl Model {
     /// `pwrite(2)`.
     pub fn write(&mut self, ino: Ino, offset: u64, written: &[u8]) -> Result<()> {
         self.require_file(ino)?;
+        // A write of nothing changes no time.
         if written.is_empty() {
             return Ok(());
         }
@@ -247,6 +251,7 @@ impl Model {
         if matches!(mode, Fallocate::Allocate | Fallocate::ZeroRange) {
             bytes.resize(bytes.len().max(end), 0);
         }
+        // What is only allocated shows nowhere: a hole is zero bytes here.
         if !matches!(mode, Fallocate::Allocate | Fallocate::AllocateKeepSize) {
             let end = bytes.len().min(end);
             let start = end.min(offset as usize);

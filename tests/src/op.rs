@@ -12,6 +12,7 @@ pub const XATTRS: [&str; 2] = ["user.one", "user.two"];
 /// How many files may be held open at once.
 pub const SLOTS: u8 = 3;
 
+// Both sides of the boundaries of records, the start twice as often, and one far behind.
 const OFFSETS: [u64; 12] = [0, 0, 1, 100, 4000, 4095, 4096, 4097, 8192, 10_000, 20_480, 70_000];
 const LENGTHS: [u64; 9] = [0, 1, 10, 100, 500, 4095, 4096, 5000, 12_288];
 const MODES: [u32; 4] = [0o600, 0o644, 0o755, 0o777];

@@ -1,4 +1,4 @@
-//! What a version names, by the clear links alone, as somebody without a key sees it.
+//! What a version names, by the clear links alone, as a reader without the key sees it.
 
 use cairn_merkle::{BlockStore, Cid, Codec, Version, node_links};
 use std::collections::BTreeSet;
@@ -12,6 +12,7 @@ pub fn audit(store: &dyn BlockStore, version: Version) -> Result<BTreeSet<Cid>, 
     let mut named = BTreeSet::new();
     let mut next = vec![version.root];
     while let Some(cid) = next.pop() {
+        // Versions share blocks, and so do nodes of one: each is verified once.
         if !named.insert(cid) {
             continue;
         }

@@ -31,6 +31,7 @@ fn run(ops: &[Op]) -> Result<(), (usize, String)> {
     let mut runner = Runner::new();
     for (index, op) in ops.iter().enumerate() {
         let compares = index % COMPARE_EVERY == 0 || index + 1 == ops.len();
+        // A panic of the engine is a failure as any other, and its list is made short as well.
         let step = catch_unwind(AssertUnwindSafe(|| {
             runner.step(op)?;
             if compares { runner.compare() } else { Ok(()) }
@@ -52,6 +53,7 @@ fn shrink(mut ops: Vec<Op>) -> Vec<Op> {
             shorter.drain(start..ops.len().min(start + width));
             tries += 1;
             match run(&shorter) {
+                // What comes behind the failure is not needed.
                 Err((index, _)) => ops = shorter[..=index.min(shorter.len().saturating_sub(1))].to_vec(),
                 Ok(()) => start += width,
             }

@@ -104,6 +104,7 @@ impl Runner {
 
     /// Does one operation to both. An error says how they differ.
     pub fn step(&mut self, op: &Op) -> Outcome {
+        // Each operation has a time of its own, so that a time kept or taken wrongly is seen.
         self.now += 1;
         self.model.set_now(Time(self.now.into()));
         match op {
@@ -146,7 +147,7 @@ impl Runner {
             .map_or(Ok(()), |difference| Err(format!("model: {difference}")))
     }
 
-    /// Who calls, at the time of the operation.
+    /// The caller, at the time of the operation.
     pub(crate) fn caller(&self) -> Caller {
         root_at(self.now)
     }
@@ -173,6 +174,7 @@ impl Runner {
             let name = name(*index);
             let expected = self.model.lookup(found.ino, &name);
             let got = self.engine.lookup(found.real, &name);
+            // Before the comparison: the reference is given back also where the two differ.
             if let Ok(attr) = &got {
                 found.held.push(attr.ino);
             }
@@ -303,6 +305,7 @@ impl Runner {
     }
 
     fn remount(&mut self) -> Outcome {
+        // As the kernel does, which unmounts nothing that is open.
         self.close_all()?;
         self.engine.close().map_err(|error| format!("close: {error}"))?;
         self.reopen()?;
@@ -328,6 +331,7 @@ impl Runner {
     }
 
     fn crash(&mut self, seed: u64) -> Outcome {
+        // The image first, then no power for good: ending the engine must add nothing.
         let found = self.store.inner().crash(seed);
         self.store.inner().crash_at(0);
         // It cannot succeed without power, but it ends the threads.
@@ -342,6 +346,7 @@ impl Runner {
             .find(&found, &|state| same_numbers(&self.engine, &self.inos, state))
             .map_err(|why| format!("after crash({seed}): {why}"))?;
         self.adopt_after_crash()?;
+        // Recovery has committed what was found.
         self.history.commit(&self.model);
         self.check()
     }
@@ -373,6 +378,7 @@ impl Runner {
             &created,
         )?;
         if !taken {
+            // A snapshot is made by a commit, with which all before it is durable.
             let mut model = self.model.clone();
             model.lose_opens();
             self.snapshots.insert(name.clone(), dump_model(&model));
@@ -405,6 +411,7 @@ impl Runner {
 
     fn quota(&mut self, limit: Option<(u64, u64)>) -> Outcome {
         let status = self.engine.status();
+        // From what there is now, so that a limit is met soon.
         let quota = Quota {
             bytes: limit.map(|(bytes, _)| status.used_bytes + bytes),
             inodes: limit.map(|(_, inodes)| status.inodes + inodes),
@@ -434,6 +441,7 @@ impl Runner {
         if self.model.inode(ino).kind == Kind::Symlink {
             return Ok(()); // the kernel follows it, or refuses before it asks
         }
+        // The model is changed first. A refusal for lack of room takes that back.
         let before = self.model.clone();
         let (expected, got) = match op {
             Op::SetXattr(_, index, len, mode) => {

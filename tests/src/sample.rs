@@ -170,6 +170,7 @@ fn fill(engine: &Engine) -> Result<()> {
     let file = engine.lookup(dir, &name("file"))?.ino;
     engine.write(index, 4096, &[8; 5000], root_at(14), false)?;
     engine.write(file, 10, &[9; 10], root_at(14), false)?;
+    // Gone from the tree, and held by the snapshot.
     engine.unlink(root, &name("gone"), root_at(14))?;
     engine.commit()
 }

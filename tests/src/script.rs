@@ -41,18 +41,23 @@ fn contents() -> Vec<Op> {
         write(&[1, 0], 0, 3000, 2),
         create(&[1, 1]),
         write(&[1, 1], 0, 3 * 4096 + 500, 3),
+        // Far behind the rest: a hole in the index.
         write(&[1, 1], 40 * 4096, 4096, 4),
         fsync(&[1, 1]),
         fsync(&[1]),
         Op::Commit,
+        // Across the boundary of two records that a commit holds.
         write(&[1, 1], 4000, 200, 5),
         fsync(&[1, 1]),
         write(&[1, 1], 4096, 4096, 6),
+        // Into the record that was just replaced.
         Op::Truncate(at(&[1, 1]), 5000),
         fsync(&[1, 1]),
+        // Inline no more.
         write(&[0], 50, 5000, 7),
         write(&[1, 0], 0, 4096, 8),
         fsync(&[1, 0]),
+        // A part of what the log has whole.
         write(&[1, 0], 10, 10, 9),
         fsync(&[1, 0]),
         Op::Commit,
@@ -68,12 +73,14 @@ fn names() -> Vec<Op> {
         Op::SetXattr(at(&[0]), 0, 9000, XattrMode::Set),
         Op::Symlink(vec![2], 60),
         Op::Commit,
+        // Over a file that has another name: its inode stays.
         Op::Rename(vec![1, 0], vec![0], RenameMode::Replace),
         fsync(&[0]),
         Op::SetXattr(at(&[1, 2]), 1, 9000, XattrMode::Set),
         Op::Chmod(at(&[1, 2]), 0o600),
         Op::Rename(vec![2], vec![1, 1], RenameMode::Exchange),
         fsync(&[]),
+        // From here on an inode loses its name, and is written, synced and committed without one.
         Op::Open(vec![1, 2], 0),
         Op::Unlink(vec![1, 2]),
         Op::Write(Target::Open(0), Range { offset: 0, len: 9000 }, 11),
@@ -94,6 +101,7 @@ fn names() -> Vec<Op> {
         Op::Mkdir(vec![1, 0], 0o755),
         create(&[1, 0, 0]),
         write(&[1, 0, 0], 0, 8192, 13),
+        // A directory, with what is below it.
         Op::Rename(vec![1, 0], vec![1, 2], RenameMode::NoReplace),
         fsync(&[1, 2, 0]),
         Op::Unlink(vec![1, 2, 0]),
@@ -112,9 +120,11 @@ fn snapshots() -> Vec<Op> {
         fsync(&[2]),
         Op::SnapshotCreate(1),
         write(&[2], 4096, 4096, 21),
+        // From here on snapshots alone hold this file.
         Op::Unlink(vec![0]),
         Op::SnapshotCreate(2),
         fsync(&[2]),
+        // The one in the middle first: both of its neighbours stay.
         Op::SnapshotDestroy(1),
         write(&[2], 0, 100, 22),
         fsync(&[2]),

@@ -75,7 +75,7 @@ pub fn dump_model(model: &Model) -> Dump {
     dump
 }
 
-/// The first path of each inode, for who needs to find the inode behind a path.
+/// The first path of each inode, to find the inode behind a path.
 pub fn model_firsts(model: &Model) -> BTreeMap<Vec<u8>, Ino> {
     let mut firsts = BTreeMap::new();
     dump_model_at(model, ROOT, Vec::new(), &mut firsts, &mut Dump::default());
@@ -130,6 +130,7 @@ fn dump_engine_at(
 ) -> Result<()> {
     let same_as = firsts.entry(attr.ino).or_insert_with(|| path.clone()).clone();
     if attr.kind == Kind::File {
+        // Past the size: nothing may be read behind the end.
         let bytes = engine.read(attr.ino, 0, attr.size as usize + 10)?.to_vec();
         assert_eq!(
             bytes.len() as u64,
@@ -171,6 +172,7 @@ fn dump_engine_at(
             entry.name
         );
         let dumped = dump_engine_at(engine, &child, join(&path, &entry.name), firsts, dump);
+        // Before a failure is passed on: a reference left behind would keep the inode in memory.
         engine.forget(child.ino, 1);
         dumped?;
     }
@@ -182,6 +184,7 @@ pub fn list(engine: &Engine, dir: InodeNo) -> Result<Vec<DirEntry>> {
     let mut entries: Vec<DirEntry> = Vec::new();
     let mut after = DirCookie::default();
     loop {
+        // Small pages, so that most directories take several.
         let page = engine.readdir(dir, after, 7, true)?;
         let Some(last) = page.last() else { break };
         after = last.cookie;

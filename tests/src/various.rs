@@ -41,6 +41,7 @@ pub fn fill(engine: &Engine) -> Result<()> {
     put_file(engine, dir, "file", &[4; 9000])?;
     put_file(engine, dir, "old", &[5; 3000])?;
     let large = put_file(engine, ROOT, "large", &[6; 3 * RECORD_SIZE as usize])?;
+    // Far apart, so that the index gets a second level.
     for (n, recno) in [130_u64, 131, 300].into_iter().enumerate() {
         let offset = recno * u64::from(RECORD_SIZE);
         engine.write(large, offset, &[7 + n as u8; 4000], root_at(10), false)?;
@@ -60,9 +61,11 @@ pub fn fill(engine: &Engine) -> Result<()> {
     engine.forget(symlink.ino, 1);
     for (n, snapshot) in ["one", "two", "three"].into_iter().enumerate() {
         let n = n as u8;
+        // Large roots that differ fill several nodes of the table of snapshots.
         engine.setxattr(ROOT, b"user.wide", &[n; WIDE], XattrMode::Set, root_at(12))?;
         engine.snapshot_create(&name(snapshot), Time(13))?;
         let large = engine.lookup(ROOT, &name("large"))?.ino;
+        // Overwritten after each snapshot: what was there goes on a dead list.
         engine.write(large, 0, &[30 + n; 4096], root_at(14), false)?;
         let file = engine.lookup(dir, &name("file"))?.ino;
         engine.write(file, 10, &[40 + n; 10], root_at(14), false)?;
@@ -70,6 +73,7 @@ pub fn fill(engine: &Engine) -> Result<()> {
     engine.unlink(dir, &name("old"), root_at(15))?;
     engine.removexattr(ROOT, b"user.wide", root_at(15))?;
     let unlinked = put_file(engine, ROOT, "unlinked", &[50; 9000])?;
+    // Opened before it loses its name: only so does the commit have an orphan to hold.
     engine.open_file(unlinked, Access::Read)?;
     engine.unlink(ROOT, &name("unlinked"), root_at(15))?;
     engine.commit()

@@ -58,6 +58,7 @@ pub fn create_with(store: &dyn BlockStore, quota: Quota, record_size: u32) -> Re
         kek: kek(),
     }];
     let (header, key) =
+        // From a seed: a run that failed is the same again.
         Header::create(&mut TestRng::new(1), params, &slots).map_err(cairn_fs::Error::Merkle)?;
     cairn_fs::format(store, &header, &key, quota, root_at(1))
 }
@@ -90,6 +91,7 @@ pub fn create_and_open(store: Arc<dyn BlockStore>) -> Result<Arc<Engine>> {
 /// Has the engine check everything; any damage and any block that nothing names is an error.
 pub fn require_clean(engine: &Engine) -> std::result::Result<CheckReport, String> {
     let report = engine.check(&|_| {}).map_err(|error| format!("check: {error}"))?;
+    // First: what the log lost is in no tree, so a check cannot miss it.
     if let Some(loss) = engine.log_loss() {
         return Err(format!("the log lost something: {loss}"));
     }
@@ -180,6 +182,7 @@ impl Copy {
                     .expect("a store in memory takes a block");
             }
         };
+        // In the order in which a mount makes them: what is settled, the head, what came after it.
         put(false);
         if let Some(head) = &self.head {
             // Both copies are what this says, altered or not.
@@ -201,6 +204,7 @@ impl Copy {
         store
             .log_append(&self.log)
             .expect("a store in memory takes a log");
+        // A mark says how far the log was durable, so the log is there first.
         for mark in &self.marks {
             store.log_mark(mark).expect("a store in memory takes a mark");
         }

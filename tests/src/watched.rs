@@ -101,6 +101,7 @@ impl<S: BlockStore> Overlay for Watched<S> {
 
     fn swap_head(&self, swap: &HeadSwap<'_>) -> Result<(), StoreError> {
         (self.tell)(&Call::SwapHead);
+        // First: the head has moved, and the answer alone is lost.
         self.inner.swap_head(swap)?;
         if self.loses_swap.swap(false, Ordering::Relaxed) {
             return Err(StoreError::io(

@@ -51,6 +51,7 @@ fn programs(stage: &mut Stage) -> Result<()> {
     let sources = stage.sources().to_owned();
     let archive = sources.join("tree.tar");
     let bytes = fs::metadata(&archive)?.len();
+    // The archive lies on the disk itself: to read it is no cost of the system.
     warm(&archive)?;
     timed(stage, "programs.untar", bytes, |dir| {
         program::run(
@@ -74,6 +75,7 @@ fn programs(stage: &mut Stage) -> Result<()> {
         )
         .map(drop)
     })?;
+    // git has just looked at every file it made.
     stage.cold()?;
     stage.measure("programs.git_status", 0, |_| {
         Ok(seconds(|| {
@@ -92,6 +94,7 @@ fn programs(stage: &mut Stage) -> Result<()> {
         })?
         .into())
     })?;
+    // Onto the volume: sources and output of the build both lie there.
     let project = stage.dir().join("crate");
     program::run(
         program::command("cp")?
@@ -194,11 +197,13 @@ impl Lsm {
             for _ in 0..TABLE_BYTES / BATCH_BYTES {
                 let start = Instant::now();
                 log.write_all(&batch)?;
+                // As a store does that promises a batch to be there after a crash.
                 log.sync_data()?;
                 histogram.record(start.elapsed().as_nanos());
             }
             done += TABLE_BYTES;
             self.add(0, &mut &table[..])?;
+            // The log goes once the sorted file that replaces it is durable and named.
             fs::remove_file(log_path)?;
             self.merge()?;
         }
@@ -238,6 +243,7 @@ impl Lsm {
         let mut file = File::create(&new)?;
         file.write_all(names.join("\n").as_bytes())?;
         file.sync_all()?;
+        // Whole before it has the name: a crash leaves the old manifest or this one.
         fs::rename(&new, self.dir.join("MANIFEST"))?;
         Ok(File::open(&self.dir)?.sync_all()?)
     }
@@ -254,6 +260,7 @@ impl Lsm {
                 all = Box::new(all.chain(File::open(path)?));
             }
             self.add(level + 1, &mut all)?;
+            // Only now does no manifest name them.
             for path in old {
                 fs::remove_file(path)?;
             }

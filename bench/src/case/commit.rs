@@ -35,6 +35,8 @@ pub(super) fn open_loop(
         if due >= time {
             return Ok(histogram);
         }
+        // Late already, it does not wait: what became due meanwhile is done at once, and each
+        // counts its own delay.
         if let Some(wait) = due.checked_sub(start.elapsed()) {
             thread::sleep(wait);
         }
@@ -98,6 +100,7 @@ fn pause(stage: &mut Stage) -> Result<()> {
     let file = lay_out(&stage.dir().join("pause"), bytes)?;
     let small = stage.dir().join("files");
     fs::create_dir(&small)?;
+    // Else the first pause would be the commit of what was laid out.
     stage.flush()?;
     let block = Payload::new(17).bytes(BLOCK as usize);
     let mut created = None;
@@ -158,7 +161,10 @@ fn snapshots(stage: &mut Stage) -> Result<()> {
             let took = seconds(work)?;
             Ok((written.load(Ordering::Relaxed) - start) as f64 / took)
         };
+        // One writer through both phases. The undisturbed one comes first, when no snapshot holds
+        // blocks yet.
         let outcome = (|| {
+            // As long as the pauses between the snapshots below take together.
             let pause = Duration::from_millis(50 * count);
             before = phase(&mut || {
                 thread::sleep(pause);
@@ -205,6 +211,7 @@ fn overwrite(file: &File, bytes: u64, stop: &AtomicBool, written: &AtomicU64) ->
         }
         file.write_all_at(&block, payload.below(bytes / BLOCK) * BLOCK)?;
         if number.is_multiple_of(64) {
+            // A writer that never syncs would be bound by memory, not by the filesystem.
             file.sync_data()?;
         }
         written.fetch_add(1, Ordering::Relaxed);
@@ -243,6 +250,8 @@ fn sustained(stage: &mut Stage) -> Result<()> {
         Duration::from_secs(stage.sizes.sustained_s),
     );
     let file = lay_out(&stage.dir().join("data"), bytes)?;
+    // Else the first sixth would carry the commit of what was laid out, and the drift would look
+    // better than it is.
     stage.flush()?;
     let (stop, written) = (AtomicBool::new(false), AtomicU64::new(0));
     let mut marks = Vec::new();
@@ -254,6 +263,8 @@ fn sustained(stage: &mut Stage) -> Result<()> {
             let mut buffer = [0; 4096];
             let sixth = time / 6;
             let histogram = open_loop(100, time, |_| {
+                // By the reader, which keeps its pace. The writer may be held up just when a sixth
+                // ends.
                 if start.elapsed() >= sixth * (marks.len() as u32 + 1) {
                     marks.push(written.load(Ordering::Relaxed));
                 }
@@ -325,6 +336,7 @@ fn fill_disk(stage: &mut Stage, disk: &Path) -> Result<()> {
     system.mount(&place)?;
     let outcome = fill_volume(stage, disk, &place);
     let outcome = outcome.and(system.unmount(&place));
+    // The unmount came first, whatever the filling came to: the small disk is busy until then.
     system.destroy(&place);
     outcome
 }
@@ -339,6 +351,7 @@ fn fill_volume(stage: &mut Stage, disk: &Path, place: &Place) -> Result<()> {
         let took = seconds(|| {
             while full.is_none() && used(disk)? < share {
                 let path = dir.join(format!("fill{count}"));
+                // Synced one by one: `used` counts only what has reached the disk.
                 match fs::write(&path, &block).and_then(|()| File::open(&path)?.sync_all()) {
                     Ok(()) => count += 1,
                     Err(error) if error.kind() == ErrorKind::StorageFull => {
@@ -352,9 +365,11 @@ fn fill_volume(stage: &mut Stage, disk: &Path, place: &Place) -> Result<()> {
         })?;
         Ok((count - before, took))
     };
+    // A filesystem and an empty volume take space already: the first tenth counts from there.
     let empty = used(disk)?;
     let (first, took) = up_to(empty + 0.1)?;
     stage.derive("fill.first", (first * FILE / MIB) as f64 / took);
+    // Only filled: rates are taken of the first tenth and of the last.
     up_to(0.8)?;
     let (last, took) = up_to(0.9)?;
     if let Some(share) = full {
@@ -368,6 +383,7 @@ fn fill_volume(stage: &mut Stage, disk: &Path, place: &Place) -> Result<()> {
     }
     let delete = rate(1.0, || {
         (0..count).try_for_each(|number| fs::remove_file(dir.join(format!("fill{number}"))))?;
+        // Within the clock: deletes are cheap until a commit gives the space back.
         stage.system().flush(place)
     })?;
     stage.derive("fill.delete", 1.0 / delete.value);

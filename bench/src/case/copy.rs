@@ -98,6 +98,7 @@ impl Digest {
         let mut paths: Vec<PathBuf> = fs::read_dir(dir)?
             .map(|entry| Ok(entry?.path()))
             .collect::<Result<_>>()?;
+        // Each filesystem lists in an order of its own, and the hash must not depend on it.
         paths.sort();
         for path in paths {
             let meta = fs::symlink_metadata(&path)?;
@@ -125,6 +126,7 @@ pub(crate) fn make_sources(dir: &Path, sizes: &Sizes) -> Result<()> {
         return Ok(());
     }
     if dir.exists() {
+        // Of other sizes, or cut short: either way not what the recipe says.
         fs::remove_dir_all(dir)?;
     }
     fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
@@ -141,6 +143,7 @@ pub(crate) fn make_sources(dir: &Path, sizes: &Sizes) -> Result<()> {
         make_repository(dir)?;
     }
     make_crate(&dir.join("crate"))?;
+    // Last: sources whose making was cut short have no recipe, and are made anew.
     Ok(fs::write(done, recipe)?)
 }
 
@@ -178,6 +181,7 @@ fn make_repository(dir: &Path) -> Result<()> {
     git(&["add", "."])?;
     git(&["commit", "-q", "-m", "The tree"])?;
     let bare = dir.join("tree.git");
+    // Out of the tree: what workloads copy holds no repository.
     fs::rename(dir.join("tree/.git"), &bare)?;
     let mut command = program::command("git")?;
     program::run(command.arg("-C").arg(&bare).args(["config", "core.bare", "true"])).map(drop)

@@ -60,6 +60,7 @@ fn transactions(stage: &mut Stage, row: &str, mode: &str, count: u64) -> Result<
         "SQLite chose the journal mode {}",
         made.trim()
     );
+    // Written before the clock starts, which is to time SQLite and not the drawing of bytes.
     let mut script = String::from("PRAGMA synchronous=FULL;\n");
     let mut payload = Payload::new(12);
     for _ in 0..count {
@@ -69,10 +70,12 @@ fn transactions(stage: &mut Stage, row: &str, mode: &str, count: u64) -> Result<
         }
         script.push_str("');COMMIT;\n");
     }
+    // Else the first transactions would pay for making the database.
     stage.flush()?;
     stage.measure(row, count * 100, |_| {
         rate(count as f64, || sqlite(&database, &script).map(drop))
     })?;
+    // After the clock, but always: a rate of rows that are not there counts for nothing.
     let check = sqlite(&database, "PRAGMA integrity_check; SELECT count(*) FROM t;")?;
     ensure!(
         check.split_whitespace().eq(["ok", count.to_string().as_str()]),
@@ -144,6 +147,7 @@ impl Server {
         let (data, socket) = (stage.dir().join("pg"), stage.place().file("pg"));
         for dir in [&data, &socket] {
             fs::create_dir(dir)?;
+            // PostgreSQL refuses a directory of data that others may enter.
             fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
             if rustix::process::geteuid().is_root() {
                 let (uid, gid) = postgres_ids()?;
@@ -162,6 +166,7 @@ impl Server {
             .arg(&data)
             .arg("-k")
             .arg(&socket)
+            // No address of the network: two runs on one machine do not meet.
             .args(["-p", "54329", "-c", "listen_addresses="])
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -224,6 +229,7 @@ fn loads(stage: &mut Stage, server: &Server) -> Result<()> {
     let time = stage.sizes.postgres_s.to_string();
     let loaded = crate::stage::seconds(|| server.bench(&["-i", "-q", "-s", &scale]).map(drop))?;
     for (row, clients) in [("postgres.c2", "2"), ("postgres.c4", "4")] {
+        // Else a row would pay for the load before it.
         stage.flush()?;
         stage.measure(row, 0, |_| {
             transactions_per_s(&server.bench(&["-c", clients, "-j", "1", "-T", &time])?)

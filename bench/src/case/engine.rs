@@ -5,8 +5,8 @@
 //!   zpoolbench (bench/zfs/zpoolbench.c) --one line a row--> rows of this case
 //! ```
 //!
-//! A floor for what ZFS costs where no kernel has it: everything above the engine is left out, and
-//! so is every system call an application would make. It is no filesystem, so it stands beside the
+//! A floor for what ZFS costs where no kernel has it. Everything above the engine is left out, and
+//! so is every system call of an application. It is no filesystem, so it stands beside the
 //! machine's limits and not among systems.
 
 use super::kind::{Case, Row, Tier, Unit, on_the_disk};

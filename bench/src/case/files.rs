@@ -144,6 +144,7 @@ impl Forest {
     /// Renames each file, and gives it its old name back.
     fn rename(&self) -> Result<()> {
         for index in self.all() {
+            // There and back: later rows find the names that they expect.
             let (old, new) = (self.path(index), self.path(index).with_extension("new"));
             fs::rename(&old, &new)?;
             fs::rename(&new, &old)?;
@@ -175,13 +176,16 @@ fn small(stage: &mut Stage) -> Result<()> {
             forest.create(forest.all())
         })
     })?;
+    // The same step with the flush that `measure` made behind its clock.
     if let Some(cost) = stage.figures.last().map(|figure| figure.cost) {
         stage.derive("small.create_synced", n / (cost.seconds + cost.flush_s));
     }
     stage.measure("small.stat", 0, |_| rate(n, || forest.stat(forest.all())))?;
+    // What was just created is in the caches of names and inodes.
     stage.cold()?;
     stage.measure("small.list_cold", 0, |_| rate(n, || forest.list()))?;
     stage.measure("small.list_warm", 0, |_| rate(n, || forest.list()))?;
+    // The listings have brought the inodes in again.
     stage.cold()?;
     stage.measure("small.read_cold", bytes, |_| {
         rate(n, || forest.read(forest.all()))
@@ -247,6 +251,7 @@ fn deep(stage: &mut Stage) -> Result<()> {
                 .map_err(Into::into)
         })
     })?;
+    // Creation has left the whole path in the cache of names.
     stage.cold()?;
     stage.measure("deep.stat_cold", 0, |_| {
         rate(n, || {
@@ -311,6 +316,7 @@ fn append(path: &Path, count: u64, synced: bool) -> Result<Sample> {
             }
             histogram.record(start.elapsed().as_nanos());
         }
+        // Within the clock: without it the row would time copies into the page cache.
         Ok(file.sync_all()?)
     })?;
     Ok(Sample {

@@ -116,6 +116,7 @@ impl Rates {
         let delete = rate(n, || forest.delete(forest.all()))?.value;
         forest.clear()?;
         stage.flush()?;
+        // After a flush: the commit of the deletes would fall among the fsyncs.
         let fsync = fsyncs(&stage.dir().join(format!("{name}.fsync")), stage.sizes.fsyncs)?;
         stage.flush()?;
         Ok(Self {
@@ -134,6 +135,7 @@ fn fsyncs(path: &Path, count: u64) -> Result<f64> {
     let mut payload = Payload::new(14);
     let file = File::create(path)?;
     file.write_all_at(&payload.bytes(BLOCKS as usize * FILE_BYTES), 0)?;
+    // Before the clock, which is to time overwrites and not growth.
     file.sync_all()?;
     let block = payload.bytes(FILE_BYTES);
     let sample = rate(count as f64, || {
@@ -157,6 +159,7 @@ fn tree(stage: &mut Stage) -> Result<()> {
         })
     })?;
     stage.settle();
+    // After the background work of the fill has come to rest: it is a cost of the fill.
     let large = Rates::measure(stage, "large")?;
     stage.note(&format!(
         "rates in the small tree: {small}; in the large one: {large}"
@@ -176,7 +179,9 @@ fn mounts(stage: &mut Stage) -> Result<()> {
         return Ok(());
     }
     stage.flush()?;
+    // Flushed first, so that the end is clean and the log empty.
     system.unmount(&place)?;
+    // The mount reads from the disk, as it does after the machine has started.
     drop_caches();
     let clean = seconds(|| system.mount(&place))?;
     stage.still_mounted()?;
@@ -229,6 +234,7 @@ fn flat(stage: &mut Stage) -> Result<()> {
     stage.flush()?;
     stage.settle();
     let mut pairs = Vec::new();
+    // Small and large in turn: a machine that slows down slows both, and the quotient stays.
     for round in 0..ROUNDS {
         let small = Forest::new(stage.dir().join(format!("small{round}")), base, 1);
         small.plant()?;
@@ -264,8 +270,10 @@ impl Directory {
     fn measure(stage: &mut Stage, forest: &Forest, which: Range<u64>) -> Result<Self> {
         let (n, count) = ((which.end - which.start) as f64, which.end);
         let create = rate(n, || forest.create(which.clone()))?.value;
+        // Creation has left the names in the caches.
         stage.cold()?;
         let list = rate(count as f64, || forest.list())?.value;
+        // The listing has just brought in what the lookups are to find.
         stage.cold()?;
         let mut histogram = Histogram::default();
         let mut places = Payload::new(15);

@@ -136,6 +136,8 @@ impl Ring {
     /// The next block, like no other.
     fn write(&mut self) -> Result<()> {
         self.block[..8].copy_from_slice(&self.written.to_le_bytes());
+        // Over the same file again and again: the volume stays as large as it is, whatever the
+        // pace.
         let at = self.written % self.blocks * BLOCK;
         self.file.write_all_at(&self.block, at)?;
         self.written += 1;
@@ -146,6 +148,7 @@ impl Ring {
     fn rate(&mut self, work: impl FnOnce(&mut Self) -> Result<()>) -> Result<Sample> {
         let (start, before) = (Instant::now(), self.written);
         work(self)?;
+        // Within the clock: a rate of bytes that are not durable says nothing of publishing.
         self.file.sync_all()?;
         let units = ((self.written - before) * BLOCK) as f64 / MIB as f64;
         Ok(Sample {

@@ -86,6 +86,8 @@ fn run(stage: &mut Stage) -> Result<()> {
         stage.cold()?;
         stage.measure("raw.disk_read", bytes, |_| stream(&file, bytes, Way::Read))?;
         stage.cold()?;
+        // On the file that was written: of blocks never allocated the filesystem makes zeros
+        // itself.
         stage.measure("raw.disk_random_read", 0, |_| {
             random(&file, bytes, time, Way::Read)
         })?;
@@ -188,6 +190,7 @@ fn random(path: &Path, bytes: u64, time: Duration, way: Way) -> Result<Sample> {
 /// Between buffers that no cache holds.
 fn memcpy(time: Duration) -> Result<Sample> {
     let from = Payload::new(5).bytes(64 << 20);
+    // Not of zeros: such pages are mapped at their first use, which would fall into the clock.
     let mut to = vec![1u8; 64 << 20];
     repeat(time, 64.0, || {
         black_box(&mut to).copy_from_slice(black_box(&from));

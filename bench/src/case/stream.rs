@@ -73,6 +73,7 @@ pub(super) static STREAM: Case = Case {
             Cache::Buffered,
             ["stream.write", "stream.read_cold"],
         )?;
+        // Right behind the cold read, which has left the file in the page cache.
         stage.measure("stream.read_warm", bytes, |dir| read(dir, bytes, Cache::Buffered))?;
         Ok(())
     },
@@ -96,6 +97,7 @@ fn stream_rows(stage: &mut Stage, bytes: u64, cache: Cache, rows: [&str; 2]) -> 
         };
         Ok(fio::run(fio::STREAM_WRITE, &settings)?.mib_per_s(Side::Write))
     })?;
+    // Else the read would be answered from the pages that the write left.
     stage.cold()?;
     stage.measure(rows[1], bytes, |dir| read(dir, bytes, cache))?;
     Ok(())
@@ -135,6 +137,7 @@ pub(super) static RANDOM: Case = Case {
         let bytes = stage.sizes.random_mib * MIB;
         lay_out(stage, bytes)?;
         for (row, block) in [("random.read_4k", 4096), ("random.read_16k", 16384)] {
+            // Before each row: the one before has warmed a part of the file.
             stage.cold()?;
             point(
                 stage,
@@ -231,6 +234,7 @@ pub(super) static FSYNC: Case = Case {
             for job in 0..threads {
                 payload::lay_out(&stage.dir().join(format!("fsync.{job}")), each)?;
             }
+            // Else the first fsyncs of the row would pay for the laying out.
             stage.flush()?;
             let mut moved = 0;
             stage.measure(row, 0, |dir| {

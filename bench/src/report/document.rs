@@ -148,6 +148,7 @@ figure{margin:1rem 0;overflow-x:auto}figcaption{color:#666;font-size:.9em}\n\
 summary{cursor:pointer;color:#446}b{color:#a11}\n</style></head>\n<body>\nBODY</body></html>\n";
 
 fn markdown_table(out: &mut String, head: &[String], rows: &[Vec<String>]) {
+    // What would end the cell or the row.
     let cell = |text: &str| text.replace('|', "\\|").replace('\n', " ");
     let line = |cells: &[String]| {
         format!(

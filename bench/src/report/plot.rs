@@ -124,6 +124,7 @@ fn group(body: &mut String, table: &Table, row: &Row, top: f64) -> f64 {
     let values: Vec<_> = entries
         .filter_map(|entry| Some((entry.id.as_str(), table.value(row.id, &entry.id)?)))
         .collect();
+    // A row without a figure takes no room.
     if values.is_empty() {
         return top;
     }
@@ -219,6 +220,7 @@ fn overview(table: &Table) -> Option<String> {
     }
     let bottom = TOP + rows.len() as f64 * STEP;
     let mut body = String::new();
+    // First: what SVG draws later lies above.
     scale(&mut body, bottom);
     legend(&mut body, table, &systems);
     for (index, row) in rows.iter().enumerate() {

@@ -345,6 +345,7 @@ fn values(out: &mut Document, table: &Table, case: &Case, systems: &[(&str, &str
 /// Cairn over each other system.
 fn ratios(out: &mut Document, table: &Table, case: &Case, systems: &[(&str, &str)]) {
     let others: Vec<_> = systems.iter().filter(|(id, _)| *id != OURS).collect();
+    // Without a figure of Cairn there is nothing to divide.
     if others.is_empty() || others.len() == systems.len() {
         return;
     }

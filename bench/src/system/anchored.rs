@@ -52,6 +52,7 @@ impl Anchored {
         let file = fs::File::create(&log)?;
         let mut command = Command::new(anvil()?);
         command
+            // A port that is free: runs beside each other do not meet.
             .args(["--port", "0", "--block-time", "1", "--slots-in-an-epoch", "1"])
             // Also how the process is found again.
             .arg("--config-out")
@@ -161,6 +162,7 @@ impl System for Anchored {
     }
 
     fn create(&self, place: &Place) -> Result<()> {
+        // The chain first: what is opened on it goes into the file that the mounts are given.
         let url = Self::start_chain(place)?;
         self.open_volume(place, &url)?;
         self.0.create(place)
@@ -178,6 +180,7 @@ impl System for Anchored {
 
     fn destroy(&self, place: &Place) {
         let pids = proc::with_argument(&place.file("anvil.json"));
+        // At once: nothing of this chain is kept.
         pids.iter().for_each(|&pid| proc::signal(pid, Signal::KILL));
         proc::wait_gone(&pids, Duration::from_secs(10));
     }

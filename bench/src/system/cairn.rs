@@ -44,6 +44,7 @@ impl Cairn {
             .arg(place.file("key"))
             .args(&self.mount_flags)
             .args(flags);
+        // It returns once the mount serves, so that there is nothing to wait for here.
         program::start(&mut command, &place.file("log"))
     }
 }

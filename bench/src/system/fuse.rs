@@ -214,8 +214,8 @@ impl System for Zerofs {
     }
 
     fn mount(&self, place: &Place) -> Result<()> {
-        // The server gets the mount point as its working argument's neighbour: its configuration
-        // file is named on its command line, which is how it is found again.
+        // The mount point is not among the server's arguments. Its configuration file is, and by
+        // that it is found again.
         let log = fs::File::create(place.file("server.log"))?;
         let mut server = Command::new(program::need("zerofs")?);
         server
@@ -252,6 +252,7 @@ impl System for Zerofs {
             crate::proc::wait_gone(&pids, std::time::Duration::from_secs(120)),
             "its server did not end within two minutes"
         );
+        // The next mount waits for this name: an old socket would end that wait too early.
         fs::remove_file(place.file("9p.sock")).or_else(|error| match error.kind() {
             std::io::ErrorKind::NotFound => Ok(()),
             _ => Err(error),

@@ -116,6 +116,8 @@ pub(super) fn all() -> Vec<Box<dyn System>> {
             "encryption, checksums of data",
             "ext4",
             &[
+                // Not lazily: the kernel would write the tables in the background of the first
+                // rows.
                 "mkfs.ext4",
                 "-q",
                 "-E",

@@ -107,6 +107,7 @@ pub(crate) trait System {
         }
         pids.iter().for_each(|&pid| proc::signal(pid, Signal::KILL));
         proc::wait_gone(&pids, Duration::from_secs(20));
+        // A dead mount would answer the next one with an error.
         take_away(&place.mnt());
         Ok(())
     }

@@ -4,8 +4,8 @@
 //! application --> kernel --/dev/fuse--> here: a lookup in a map, an answer
 //! ```
 //!
-//! It asks the kernel for the same things as Cairn's own edge (writeback cache, long times, 1 MiB
-//! requests, large readahead, as many dirty pages) and serves as most daemons do, with two threads
+//! It asks the kernel for the same things as Cairn's own edge: writeback cache, long times, 1 MiB
+//! requests, large readahead, as many dirty pages. It serves as most daemons do, with two threads
 //! that sleep while no request comes. It costs the hop. A daemon whose thread stays awake between
 //! two requests, as Cairn's does, can be faster on a row.
 
@@ -82,6 +82,7 @@ pub(crate) fn serve(mnt: &Path) -> Result<()> {
     config.acl = SessionACL::All;
     config.n_threads = Some(2);
     config.clone_fd = true;
+    // Mounted first: only a mount has a device that can be tuned.
     let session = fuser::spawn_mount(Empty::new(), mnt, &config)?;
     tune(mnt);
     Ok(session.join()?)
@@ -302,6 +303,8 @@ impl Filesystem for Empty {
             // What an older kernel lacks is left out.
             let _ = config.add_capabilities(flag);
         }
+        // As Cairn's own edge asks for: a hop that carries less at a time would make Cairn look
+        // better.
         let _ = config.set_max_write(1 << 20);
         let _ = config.set_max_background(64);
         let _ = config.set_congestion_threshold(48);
@@ -440,6 +443,7 @@ impl Filesystem for Empty {
         _owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
+        // Copied out of the lock: the answer is written to the kernel without it.
         let end = self.tree().nodes.get(&ino.0).map_or(0, |node| node.attr.size);
         let len = u64::from(size)
             .min(end.saturating_sub(offset))
@@ -459,6 +463,7 @@ impl Filesystem for Empty {
         _owner: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
+        // The bytes go, the size stays: reads are answered up to it.
         if let Some(node) = self.tree().nodes.get_mut(&ino.0) {
             node.attr.size = node.attr.size.max(offset + data.len() as u64);
         }

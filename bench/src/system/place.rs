@@ -58,6 +58,7 @@ impl Place {
 
 /// Flushes the filesystem at `dir` and the disk below.
 pub(super) fn sync_both(place: &Place, dir: &Path) -> Result<()> {
+    // From above: the flush of the filesystem leaves dirty pages in the one below.
     for path in [dir, &place.store()] {
         rustix::fs::syncfs(fs::File::open(path)?).with_context(|| format!("syncfs of {}", path.display()))?;
     }

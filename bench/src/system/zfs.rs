@@ -6,7 +6,7 @@
 //! | OpenZFS' engine (libzpool) behind a small FUSE front, `bench/zfs/zlfuse.c` | built by `bench/zfs/build.sh` | zlfuse, never ZFS |
 //! | that engine alone, `bench/zfs/zpoolbench.c`, no filesystem: the workload `engine` | the same | the engine, a floor |
 //!
-//! The front's file layer is not ZFS's own (no ZPL, no replay of its log), so its figures stand for
+//! The front's file layer is not ZFS's own: no ZPL, no replay of its log. So its figures stand for
 //! the engine: DMU, ARC, ZIL, checksums and encryption.
 
 use super::kind::{About, Kind, System};
@@ -140,6 +140,7 @@ impl System for Native {
             "-o",
             "ashift=12",
             "-o",
+            // In no list of the machine: nothing imports the pool by itself.
             "cachefile=none",
             "-O",
             "compression=off",
@@ -157,6 +158,7 @@ impl System for Native {
             .arg("-O")
             .arg(format!("mountpoint={}", place.mnt().display()));
         let pool = Self::pool(place);
+        // Exported at once: every mount is an import then, the first one too.
         program::run(command.arg(&pool).arg(&file))?;
         Self::call("zpool", &["export", &pool])
     }
@@ -186,6 +188,7 @@ impl System for Native {
     }
 
     fn flush(&self, place: &Place) -> Result<()> {
+        // The pool first: its flush writes to the file that the disk then flushes.
         Self::call("zpool", &["sync", &Self::pool(place)])?;
         sync_both(place, &place.mnt())
     }

@@ -41,7 +41,7 @@ impl Watcher {
         Ok(Self { cancel, thread })
     }
 
-    /// Ends, in the middle of a check if need be.
+    /// Ends; a check under way is waited for.
     pub(crate) fn finish(self) {
         self.cancel.cancel();
         if self.thread.join().is_err() {
@@ -54,11 +54,13 @@ fn look(engine: &Engine, anchor: &dyn Anchor, cancel: &Cancel) -> std::result::R
     let Some(challenge) = anchor.pending_challenge()? else {
         return Ok(());
     };
+    // After the challenge was seen: an answer counts for a check that began later.
     let Some(version) = engine.standing().anchored else {
         return Ok(());
     };
     tracing::warn!(kind = ?challenge.kind, deadline_unix = challenge.deadline_unix, epoch = version.epoch.0, "challenged");
     match challenge.kind {
+        // Without a check: it asks where the volume can be fetched, not whether it is whole.
         ChallengeKind::Retrieval => anchor.answer(&challenge, version, cancel),
         ChallengeKind::Integrity => answer_by_check(engine, anchor, &challenge, version, cancel),
     }
@@ -80,6 +82,8 @@ fn answer_by_check(
             return Ok(());
         }
     };
+    // The mount ends. Nothing is sent that the end would have to wait for; the challenge is still
+    // there for the next mount.
     if cancel.is_cancelled() {
         return Err(AnchorError::Cancelled);
     }

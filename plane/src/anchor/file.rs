@@ -7,7 +7,7 @@
 //!  version 17 c36b…        epoch and hash of the root; absent while nothing is published
 //! ```
 //!
-//! It shows everything an anchor does and protects from nothing that an anchor is for: **a writer
+//! It shows everything an anchor does, and protects from nothing that an anchor is for. **A writer
 //! of the file can roll the volume back, or let a second instance in**. A mount with it says so.
 
 use crate::text::hex;
@@ -80,6 +80,8 @@ impl FileAnchor {
                 .mode(0o600)
                 .open(&new)?;
             file.write_all(text(content, self.volume_id).as_bytes())?;
+            // Bytes, name, directory: a power cut leaves the old text or the new one, and what was
+            // answered with `Ok` stays.
             file.sync_all()?;
             std::fs::rename(&new, &self.path)?;
             File::open(parent(&self.path))?.sync_all()
@@ -93,6 +95,8 @@ impl FileAnchor {
         change: impl FnOnce(&mut Content) -> Result<(bool, T), AnchorError>,
     ) -> Result<T, AnchorError> {
         let mut options = OpenOptions::new();
+        // In a file of its own: the rename replaces the anchor, and a lock on that would stay with
+        // the old one.
         let lock = self.path.with_extension("lock");
         let lock = options
             .write(true)
@@ -134,6 +138,7 @@ impl Anchor for FileAnchor {
             content.instance = nonce;
             Ok((true, content.version))
         })?;
+        // Once the file has it. A boot that failed must not publish, even if its nonce arrived.
         *self.nonce() = Some(nonce);
         Ok(stood)
     }
@@ -144,9 +149,12 @@ impl Anchor for FileAnchor {
         }
         let nonce = *self.nonce();
         self.change(|content| {
+            // Before the versions are compared: a fenced instance must not hear `Ok` because its
+            // version still stands.
             if nonce != Some(content.instance) {
                 return Err(AnchorError::Fenced);
             }
+            // An attempt whose answer was lost.
             if content.version == Some(next) {
                 return Ok((false, ()));
             }

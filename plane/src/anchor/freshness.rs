@@ -77,6 +77,8 @@ pub(crate) enum Access {
 /// Refuses a volume that has been anchored and is to be mounted without its anchor.
 pub(crate) fn without_anchor(opening: &Opening, args: &AnchorArgs, place: &str) -> Result<Trust> {
     let standing = opening.standing();
+    // A version that was submitted may have arrived, and so may the head of an instance that
+    // publishes: neither can say so itself. Both count as anchored.
     let known = standing.anchored.or(standing.submitted.last().copied());
     let Some(anchored) = known.or(standing.publishing.then_some(standing.head)) else {
         return Ok(Trust::None);
@@ -105,6 +107,8 @@ pub(crate) fn admit(
     access: Access,
     cancel: &Cancel,
 ) -> Result<Trust> {
+    // An old copy is refused here, before its boot could fence the instance that has the newest. A
+    // reader boots nothing, so this is all that it learns.
     let Some(latest) = ask(anchor, policy, cancel, || anchor.latest())? else {
         return Ok(Trust::Unverified);
     };
@@ -112,15 +116,21 @@ pub(crate) fn admit(
     if access == Access::ReadOnly {
         return Ok(Trust::Checked);
     }
+    // Drawn anew for each attempt: an earlier one may still arrive. One that does fences the
+    // others, even where the policy then mounts this volume read-only.
     let booted = ask(anchor, policy, cancel, || {
         let mut nonce = [0; 32];
         rand::rng().fill_bytes(&mut nonce);
         anchor.boot(nonce, cancel)
     })?;
+    // Another instance may have published between the two answers, so it is decided again. After
+    // the boot none can: what is judged now stays so.
     let Some(stood) = booted else {
         return Ok(Trust::Unverified);
     };
     judge(opening, anchor, stood)?;
+    // In memory alone: the commit of the recovery stores it. A crash before that leads to another
+    // boot, and to the same questions.
     opening.settle(stood);
     Ok(Trust::Booted)
 }
@@ -151,6 +161,8 @@ fn ask<T>(
             Policy::Wait => {
                 let (anchor, why) = (anchor.describe(), explain(&error));
                 output::warn(&format!("waiting for the anchor: {anchor}: {why}"));
+                // SIGTERM ends a wait that has no other end. Nothing of the volume has been
+                // written.
                 if cancel.wait(pause) {
                     return Err(Error::Anchor {
                         what: format!("{anchor}: {why}; the wait was ended"),

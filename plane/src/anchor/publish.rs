@@ -189,16 +189,20 @@ impl Publisher {
     /// Commits, and returns once that is anchored.
     pub(crate) fn sync(&self, timeout: Option<Duration>) -> Result<()> {
         let committed = self.engine.commit();
+        // A fence makes commits fail, too. As their cause it is what the caller hears.
         if let Some(error) = self.fenced() {
             return Err(error);
         }
         committed?;
+        // After the commit. What others write meanwhile may raise it, which costs this caller a
+        // longer wait and no promise.
         let target = self.engine.standing().changed;
         let deadline = timeout.map(|timeout| Instant::now() + timeout);
         let mut state = self.state.lock();
         state.wanted = state.wanted.max(target);
         self.changed.notify_all();
         loop {
+            // Noted before the lock goes: a round that ends during the look is not waited for.
             let round = state.rounds;
             let anchored = MutexGuard::unlocked(&mut state, || self.engine.standing().anchored);
             if anchored.is_some_and(|version| version.epoch >= target) {
@@ -243,9 +247,11 @@ impl Publisher {
     /// Anchors what is left, waiting so long at most, and ends. The volume is committed by then,
     /// and closed by the caller.
     pub(crate) fn finish(&self, within: Duration) {
+        // First: a version that is ready must not be kept back until it is due.
         self.state.lock().ending = true;
         let left = match self.engine.status().read_only {
             None => self.sync(Some(within)),
+            // It makes no new version. One that is under way is settled by the next mount.
             Some(_) => Ok(()),
         };
         if let Err(error) = left {
@@ -331,9 +337,13 @@ impl Publisher {
     /// One publication, or the repetition of one whose outcome is not known.
     fn publish(&self) -> std::result::Result<(), Failure> {
         let before = self.engine.standing();
+        // One that is under way goes first: until its outcome is known, so is not the version that
+        // the next one would replace.
         let version = match before.submitted.last() {
             Some(version) => *version,
             None => {
+                // Once prepared, the head is this version or names it. After a crash the next
+                // mount takes it for its own, whether it arrived or not.
                 let Some(prepared) = self.engine.prepare_publication()? else {
                     return Ok(());
                 };
@@ -345,9 +355,13 @@ impl Publisher {
                 prepared.version
             }
         };
+        // Last before the anchor: if an older copy was put in place of the store, it does not hold
+        // what would be published.
         self.engine.require_head()?;
         match self.anchor.publish(before.anchored, version, &self.cancel) {
             Ok(()) => self.confirm(version),
+            // An earlier attempt arrived, and its answer was lost. The rest is published in the
+            // next round.
             Err(AnchorError::Conflict { latest: Some(latest) }) if before.submitted.contains(&latest) => {
                 self.confirm(latest);
             }
@@ -361,6 +375,7 @@ impl Publisher {
     }
 
     fn confirm(&self, version: Version) {
+        // Before the wake below: a waiter asks the engine what is anchored.
         self.engine.confirmed(version);
         let mut state = self.state.lock();
         if let Some(prepared) = state.prepared.take_if(|prepared| prepared.version == version) {
@@ -388,6 +403,8 @@ impl Publisher {
         match why {
             Failure::Fenced(why) => {
                 tracing::error!(anchor = self.anchor.describe(), why, "fenced");
+                // Before the engine refuses: a caller whose commit fails then finds the cause
+                // here.
                 state.fenced = true;
                 state.error = Some(why);
                 MutexGuard::unlocked(&mut state, || self.engine.fence(FENCED));
@@ -402,6 +419,8 @@ impl Publisher {
                 }
                 state.error = Some(why);
                 state.not_before = Instant::now() + state.pause;
+                // No longer than the interval: an anchor that is back is used at the pace it was
+                // before.
                 state.pause = (state.pause * 2).min(self.settings.interval.max(PAUSE_FIRST));
             }
         }

@@ -151,6 +151,7 @@ impl Server {
         spawn("control", move || {
             for stream in listener.incoming().flatten() {
                 let server = Arc::clone(&accept);
+                // A thread for each: a client that sends nothing keeps no other waiting.
                 let served = spawn("control-client", move || server.serve(&stream));
                 if let Err(error) = served {
                     tracing::warn!(%error, "cannot serve a control client");
@@ -175,6 +176,8 @@ impl Server {
             Err(error) => Err((error.to_string(), error.exit())),
         });
         self.changed.notify_all();
+        // For a second at most: a client that was stopped must not hold the process, and with it
+        // the lock of the store.
         let heard = self
             .changed
             .wait_timeout_while(end, Duration::from_secs(1), |end| end.waiting > 0);
@@ -184,6 +187,7 @@ impl Server {
     fn serve(&self, stream: &UnixStream) {
         let _ = stream.set_read_timeout(Some(REQUEST_TIME_MAX));
         let mut line = String::new();
+        // A line that is longer ends at the limit, parses as nothing and is refused.
         if BufReader::new(stream.take(REQUEST_BYTES_MAX))
             .read_line(&mut line)
             .is_err()
@@ -218,6 +222,9 @@ impl Server {
 
     fn await_end(&self, stream: &UnixStream) {
         let mut end = self.lock();
+        // Counted, and told, under the lock: `ended` comes before both or after both. The lines
+        // are far smaller than the buffer of the socket, so a client that reads nothing blocks
+        // nothing.
         end.waiting += 1;
         // From here on the end cannot be missed: the client may unmount.
         send(stream, &Answer::Progress { done: 0, total: 2 });
@@ -286,6 +293,8 @@ impl Server {
                 Answer::Done
             }
             Request::End => {
+                // Before the mount is taken away: if this fails, the mount stays, and its users
+                // can copy elsewhere what they have.
                 self.engine.commit()?;
                 (self.end_mount)();
                 Answer::Done
@@ -326,6 +335,8 @@ fn listen(path: &Path) -> Result<UnixListener> {
     let made = std::fs::DirBuilder::new().mode(0o700).create(&private);
     made.map_err(Error::at("create", &private))?;
     let listener = UnixListener::bind(&socket).map_err(Error::at("listen on", &socket))?;
+    // In the private directory still: the socket has its mode before it has the name that clients
+    // use. The rename replaces the socket of a daemon that was killed.
     let mode = std::fs::Permissions::from_mode(0o600);
     std::fs::set_permissions(&socket, mode).map_err(Error::at("protect", &socket))?;
     std::fs::rename(&socket, path).map_err(Error::at("rename", &socket))?;
@@ -415,6 +426,7 @@ impl Client {
         };
         let mut line = String::new();
         match self.stream.read_line(&mut line) {
+            // A daemon that is killed closes its sockets: this wait ends with it.
             Ok(0) | Err(_) => return Err(gone()),
             Ok(_) => {}
         }

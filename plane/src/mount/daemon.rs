@@ -11,8 +11,8 @@
 //! ```
 //!
 //! Spawning a fresh process needs no fork of one with threads, so no unsafe code. The child's
-//! command line holds store and mount point, absolute, so that `ps` shows what it serves; what it
-//! does, it is told on standard input.
+//! command line holds store and mount point, absolute, so that `ps` shows what it serves. All else
+//! it is told on standard input.
 
 use crate::cli::mount::MountArgs;
 use crate::error::{Error, Exit, Result};
@@ -62,11 +62,13 @@ pub(crate) fn harden() {
 /// Starts the daemon and returns once the mount serves.
 pub(crate) fn start(args: &MountArgs) -> Result<()> {
     let mut args = args.clone();
+    // The child works in `/`, where relative paths lead elsewhere.
     args.make_absolute()?;
     args.daemon_child = true;
     if args.log_file.is_none() {
         args.log_file = Some(state::file(&args.dir, "log")?);
     }
+    // Asked for here: the standard input of the child is a pipe, not the terminal.
     let words = match args.key.key_file {
         Some(_) => None,
         None => key::passphrase(&args.key, "Passphrase", key::IfAbsent::Refuse)?,
@@ -76,6 +78,7 @@ pub(crate) fn start(args: &MountArgs) -> Result<()> {
     if let Some(stdin) = child.stdin.take() {
         handover::give(&args, words.as_deref().map(Vec::as_slice), stdin)?;
     }
+    // Wiped now: the wait for the child may take minutes.
     drop(words);
     await_start(&mut child, &args)
 }
@@ -87,6 +90,8 @@ fn spawn(args: &MountArgs) -> Result<Child> {
         .arg("mount")
         .args([&args.store, &args.dir])
         .arg("--daemon-child")
+        // No directory of the user is kept busy, and the environment, which stays readable for as
+        // long as the daemon lives, has no passphrase.
         .current_dir("/")
         .env_remove("CAIRN_PASSPHRASE")
         .stdin(Stdio::piped())
@@ -100,6 +105,7 @@ fn spawn(args: &MountArgs) -> Result<Child> {
 fn await_start(child: &mut Child, args: &MountArgs) -> Result<()> {
     let mut line = String::new();
     if let Some(stdout) = child.stdout.take() {
+        // A child that dies closes the pipe, which ends this wait without a line.
         let _ = BufReader::new(stdout).read_line(&mut line);
     }
     match serde_json::from_str(&line) {
@@ -152,6 +158,7 @@ pub(crate) fn report(args: &MountArgs, result: std::result::Result<Option<&Lost>
         },
         Err(error) => Start::failed(error),
     });
+    // After the answer: the parent ends, and a write to its pipes would fail.
     if let Ok(null) = OpenOptions::new().read(true).write(true).open("/dev/null") {
         let _ = rustix::stdio::dup2_stdout(&null);
         let _ = rustix::stdio::dup2_stdin(null);

@@ -7,9 +7,9 @@
 //!
 //! Two mounts that write two copies of one volume without an anchor would each go on by itself.
 //! Where there is an anchor, it decides: the later boot fences the earlier instance, on this
-//! machine as on another, and a warning is enough here. The name lies in no filesystem. Neither a
-//! user who owns the store nor another run directory takes it away, and it goes with the process.
-//! It reaches as far as the network namespace does. Any user can bind a name first, so a holder
+//! machine as on another. A warning is enough here. The name lies in no filesystem. Neither a user
+//! who owns the store nor another run directory takes it away, and it goes with the process. It
+//! reaches as far as the network namespace does. Any user can bind a name first. So a holder
 //! counts only if it is root's or this user's: others may at worst make a warning.
 
 use crate::error::{Error, Result};
@@ -49,6 +49,8 @@ impl Instance {
         if beside == Beside::Refuse {
             return Self::claim_within(volume_id, ENDING_MAX);
         }
+        // No wait: the anchor decides between the two, and the name is asked for the warning
+        // alone.
         Self::claim_within(volume_id, Duration::ZERO).or_else(|error| match error {
             Error::Busy(why) => {
                 output::warn(&format!("{why}: the anchor lets the later of the two go on"));
@@ -65,6 +67,8 @@ impl Instance {
         let name = format!("cairn-volume-{id}");
         let address = SocketAddr::from_abstract_name(&name).map_err(taken)?;
         loop {
+            // The kernel gives the name to one of two that ask at once. The loser looks at the
+            // holder, which may be gone by then: it tries again.
             match UnixListener::bind_addr(&address) {
                 Ok(listener) => {
                     return Ok(Self {

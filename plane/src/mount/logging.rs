@@ -59,6 +59,7 @@ pub(crate) fn begin(args: &MountArgs) -> Result<()> {
 pub(crate) fn leave_terminal(args: &MountArgs) {
     let log = args.log_file.as_ref().and_then(|path| open(path).ok());
     let null = || OpenOptions::new().write(true).open("/dev/null").ok();
+    // Never the terminal: what captures the output of the command waits until no process holds it.
     if let Some(file) = log.or_else(null) {
         let _ = rustix::stdio::dup2_stderr(file);
     }

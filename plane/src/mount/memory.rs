@@ -5,9 +5,9 @@
 //!   C++    --> the C library's, kept from hoarding
 //! ```
 //!
-//! RocksDB allocates blocks on many threads in turn, and the C library gives each thread an arena
-//! of its own and returns little of it: measured, 820 MiB at the peak of scattered writes with
-//! `--memory 768M`, and 480 MiB with this.
+//! RocksDB allocates blocks on many threads in turn. The C library gives each thread an arena of
+//! its own and returns little of it. Measured with `--memory 768M`: 820 MiB at the peak of
+//! scattered writes, and 480 MiB with this.
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

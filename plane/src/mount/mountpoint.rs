@@ -91,6 +91,7 @@ pub(crate) fn prepare(dir: &Path) -> Result<()> {
         }
         let dead = cairn_at(dir).map_err(|other| Error::Busy(other.to_string()))?;
         if dead.is_some() {
+            // Lazily: processes may stand in it still, and get errors there already.
             unmount(dir, Unmount::Lazy)?;
             output::warn(&format!(
                 "took away the mount at {}, whose daemon was gone",
@@ -98,6 +99,7 @@ pub(crate) fn prepare(dir: &Path) -> Result<()> {
             ));
         }
     }
+    // After a dead mount was taken away, which would answer in the place of the directory.
     let metadata = std::fs::metadata(dir).map_err(Error::at("use the mount point", dir))?;
     if !metadata.is_dir() {
         return Err(Error::Usage(format!(
@@ -121,8 +123,8 @@ pub(crate) fn require_empty(dir: &Path) -> Result<()> {
     }
 }
 
-/// Gives the empty directory below a future mount the immutable flag: then no user, root included,
-/// can write there while nothing is mounted, and a pod whose volume is missing fails instead of
+/// Gives the empty directory below a future mount the immutable flag. Then no user, root included,
+/// can write there while nothing is mounted. A pod whose volume is missing fails instead of
 /// filling the host's disk.
 pub(crate) fn protect(dir: &Path) -> Result<()> {
     let mut entries = std::fs::read_dir(dir).map_err(Error::at("list", dir))?;
@@ -132,6 +134,7 @@ pub(crate) fn protect(dir: &Path) -> Result<()> {
             dir.display()
         )));
     }
+    // Only after that look: the flag would keep what is in the directory from being removed.
     let fd = open_dir(dir)?;
     let flags = rustix::fs::ioctl_getflags(&fd).map_err(Error::at("read the flags of", dir))?;
     rustix::fs::ioctl_setflags(&fd, flags | IFlags::IMMUTABLE).map_err(Error::at("make immutable", dir))
@@ -150,6 +153,8 @@ fn open_dir(dir: &Path) -> Result<OwnedFd> {
 
 /// Unmounts the mount with this device, if it is still what lies on `dir`.
 pub(crate) fn unmount_device(dir: &Path, device: Option<&str>, how: Unmount) -> Result<()> {
+    // The table is read anew: what was laid over the mount since the caller looked has another
+    // device, and stays.
     match cairn_at(dir)? {
         Some(entry) if device.is_none_or(|device| device == entry.device) => unmount(dir, how),
         _ => Err(Error::NotMounted(format!(

@@ -6,7 +6,7 @@
 //! -> hand over the kernel's cache, unmount, publish the last, commit, close -> tell waiters -> exit
 //! ```
 //!
-//! **Invariant:** the engine is closed on every way out but a second signal and a crash, and what a
+//! **Invariant:** the engine is closed on every way out but a second signal and a crash. What a
 //! crash leaves is a state that the next mount recovers from.
 
 use crate::anchor::challenge;
@@ -56,6 +56,8 @@ pub(crate) fn serve_as_daemon() -> Result<()> {
 pub(crate) fn serve(args: &MountArgs) -> Result<()> {
     let outcome = start(args);
     if args.daemon_child {
+        // Told on both ways out and before this returns: a child that ends without a word leaves
+        // its parent nothing but an exit status.
         daemon::report(args, outcome.as_ref().map(|mount| mount.lost.as_ref()));
     }
     let mut mount = outcome?;
@@ -70,6 +72,8 @@ pub(crate) fn serve(args: &MountArgs) -> Result<()> {
         Err(error) => tracing::error!(%error, "ended without a commit"),
     }
     match lost {
+        // An end that failed is the newer trouble, and goes before the loss that was told at the
+        // start.
         Some(lost) if !lost.accepted => ended.and(Err(lost.error)),
         _ => ended,
     }
@@ -91,26 +95,37 @@ struct Mount {
 }
 
 fn start(args: &MountArgs) -> Result<Mount> {
+    // First: a warning from below would be in no log if that began later.
     logging::begin(args)?;
     if args.daemon_child {
         daemon::detach();
     }
     mountpoint::prepare(&args.dir)?;
+    // After the dead mount of a killed daemon was taken away: it would count as one in use.
     if mountpoint::is_mounted(&args.dir) {
         let dir = args.dir.display();
         return Err(Error::Busy(format!(
             "something is mounted at {dir} already: `cairn umount {dir}` first"
         )));
     }
+    // While nothing is open yet. A store opened first and hidden then would have the daemon wait
+    // for its own mount, where no signal ends it.
     require_apart(args)?;
     if !args.nonempty {
         mountpoint::require_empty(&args.dir)?;
     }
     let (sender, events) = mpsc::channel();
     let starting = Cancel::new();
+    // Before the waits for the store and for the anchor. A first signal ends the wait for the
+    // anchor. At any other point of the start it stays in the channel: the mount comes about, and
+    // ends in order at once.
     watch_signals(sender.clone(), starting.clone())?;
     let (options, config) = budget(args);
+    // The lock of the store guards all that follows against a writer in this directory. Nothing of
+    // the volume changes yet: a crash up to the recovery below leaves it as it was.
     let opening = opening(args, &options)?;
+    // Needs the id of the volume, so it follows the opening. A refusal comes before the boot and
+    // fences no instance. A reader takes no name: it writes nothing that could diverge.
     let beside = match args.anchor.anchor {
         Some(_) => Beside::Warn,
         None => Beside::Refuse,
@@ -120,6 +135,7 @@ fn start(args: &MountArgs) -> Result<Mount> {
         false => Some(Instance::claim(&opening.volume_id(), beside)?),
     };
     let (engine, freshness) = open_fresh(args, opening, config, &starting)?;
+    // The kernel sees the volume only now: what a call finds has been recovered.
     let attached = attach(args, &engine, &freshness, sender);
     let (record, server, session) = attached.inspect_err(|_| {
         // The mount did not come about; what recovery did is kept, and the next mount need not do
@@ -128,6 +144,7 @@ fn start(args: &MountArgs) -> Result<Mount> {
             tracing::error!(%error, "cannot close the volume");
         }
     })?;
+    // An answer speaks for the instance that booted, and only that one has a publisher.
     let watcher = match (&freshness.publisher, &freshness.anchor) {
         (Some(_), Some(anchor)) => Some(challenge::Watcher::start(
             Arc::clone(&engine),
@@ -191,11 +208,18 @@ fn open_fresh(
             trust
         }
     };
+    // Between the answer and the opening: recovery commits, and an unverified volume must not even
+    // do that.
     config.read_only |= trust == Trust::Unverified;
+    // The first write to the volume. A crash before this leaves a boot at the anchor at most,
+    // which the next mount's boot replaces. A crash after it leaves a head that the next recovery
+    // begins with.
     let engine = opening
         .open(config)
         .map_err(|error| volume::explain(&args.store, "", error))?;
     let publisher = match &anchor {
+        // A loss that was not accepted is not published: the version without it would take the
+        // place of the one that still has it.
         Some(anchor) if trust == Trust::Booted && engine.require_log().is_ok() => Some(Publisher::start(
             Arc::clone(&engine),
             Arc::clone(anchor),
@@ -263,6 +287,7 @@ fn attach(
     freshness: &Freshness,
     events: Sender<Event>,
 ) -> Result<(Record, Arc<Server>, JoinHandle<()>)> {
+    // Before the mount: after it the path leads to the root of the volume.
     if args.protect_mountpoint {
         mountpoint::protect(&args.dir)?;
     }
@@ -272,11 +297,15 @@ fn attach(
         mountpoint: state::resolve(&args.dir),
         device: None,
     };
+    // Before the mount: of a mount without a record no command finds the daemon. A crash in
+    // between leaves the record of a process that is gone, which commands pass over.
     record.save()?;
     let ended = events.clone();
     let session = mount(args, engine, ended).inspect_err(|_| record.remove())?;
+    // Only a mount has a device. It tells this mount from another one that is laid over it.
     record.device = mountpoint::device(&record.mountpoint);
     let end_mount = move || drop(events.send(Event::Asked));
+    // The socket comes last: a client that reaches it finds a mount that serves.
     let server = record
         .save()
         .and_then(|()| Server::start(Arc::clone(engine), record.clone(), freshness.clone(), end_mount));
@@ -342,6 +371,8 @@ fn watch_signals(events: Sender<Event>, starting: Cancel) -> Result<()> {
     let watch = move || {
         for (count, signal) in signals.forever().enumerate() {
             starting.cancel();
+            // Without a receiver the start failed or the end is over: nothing is left to be ended
+            // in order.
             if count > 0 || events.send(Event::Signal(signal)).is_err() {
                 std::process::exit(128 + signal);
             }
@@ -368,10 +399,16 @@ impl Mount {
             // more.
             Ok(Event::SessionEnded) | Err(_) => self.take_away_dead(),
         }
+        // Before the last publication and the commit, which may take long. A waiting `umount`
+        // learns here that the mount itself is over, and looks for no holders any more.
         self.server.closing();
+        // Its checks read through the engine, which must be open for them.
         if let Some(watcher) = self.watcher.take() {
             watcher.finish();
         }
+        // Before the engine closes: the last publication needs a commit. A kill in between leaves
+        // a head that is the submitted version or names it, and the next mount asks the anchor.
+        // Only after that is it known whether this instance was fenced.
         let fenced = self.freshness.publisher.as_ref().and_then(|publisher| {
             publisher.finish(self.publish_last);
             publisher.fenced()
@@ -383,11 +420,17 @@ impl Mount {
         // Before the store: a mount that waits for that finds the name free.
         drop(self.instance.take());
         let closed = match fenced {
+            // What a fence cost goes before what the close says: a fenced engine cannot commit.
             Some(error) => Err(error),
             None => closed,
         };
+        // After the commit: while the record is there, the next mount of the store waits longer
+        // for its lock (`patience` in `volume.rs`). Before the answer: a client that heard it
+        // finds no record left.
         self.record.remove();
         self.server.ended(&closed);
+        // Not waited for otherwise: a copy of the mount in another namespace keeps the session
+        // until this process ends.
         if self.session.is_finished() {
             let _ = self.session.join();
         }
@@ -418,6 +461,8 @@ impl Mount {
             tracing::warn!(mountpoint = %dir.display(), "not mounted here any more, or below another mount: left alone");
             return;
         }
+        // Before the mount is taken away. After a lazy unmount the kernel may hold pages back
+        // until this process is gone, and they are lost with it.
         if let Err(error) = mountpoint::flush_kernel(dir) {
             tracing::warn!(%error, "the kernel could not hand over all it held");
         }

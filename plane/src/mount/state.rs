@@ -74,7 +74,7 @@ pub(crate) fn run_dir() -> Result<PathBuf> {
     Ok(dir)
 }
 
-/// Refuses a directory in which another user could put records, sockets or links of its own: in a
+/// Refuses a directory in which another user could put records, sockets or links of its own. In a
 /// place that all may write to, another user may have made it.
 fn require_own(dir: &Path) -> Result<()> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -128,6 +128,7 @@ impl Record {
         let path = file(&self.mountpoint, "json")?;
         let new = path.with_extension("json.new");
         let text = serde_json::to_vec(self).map_err(|error| Error::io("cannot write a record", error))?;
+        // What a killed daemon left. `create_new` then follows no link.
         let _ = fs::remove_file(&new);
         let mut options = fs::OpenOptions::new();
         let mut out = options
@@ -137,6 +138,7 @@ impl Record {
             .open(&new)
             .map_err(Error::at("create", &new))?;
         std::io::Write::write_all(&mut out, &text).map_err(Error::at("write", &new))?;
+        // Not synced: after a crash of the machine there is no daemon that a record could lead to.
         fs::rename(&new, &path).map_err(Error::at("rename", &new))
     }
 
@@ -158,6 +160,8 @@ impl Record {
     /// not yet taken note of counts as ended.
     pub(crate) fn ends_within(&self, time: Duration) -> bool {
         let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+        // A number may have been given to another process. Then its record leads to a socket that
+        // nothing answers: an error, and no harm.
         let Some(Ok(process)) = pid.map(|pid| pidfd_open(pid, PidfdFlags::empty())) else {
             return true;
         };

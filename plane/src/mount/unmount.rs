@@ -61,6 +61,8 @@ struct Unmounting<'a> {
 
 impl Unmounting<'_> {
     fn run(mut self, mounted: Option<Entry>, out: &Output) -> Result<()> {
+        // Registered before anything is taken away: a mount that nothing holds ends at once, and
+        // its daemon with it. The answer says that the daemon counts this client.
         self.client.send(&Request::AwaitEnd)?;
         self.client.next()?;
         match &mounted {
@@ -70,6 +72,8 @@ impl Unmounting<'_> {
             None => self.flush_elsewhere(),
         }
         if self.args.force {
+            // On a connection of its own: the other one waits for the end. The daemon commits
+            // before it answers, so that a failure leaves the mount as it is.
             Client::of(self.client.record().clone())?.ask(&Request::End, |_, _| {})?;
         } else if let Some(entry) = &mounted {
             let how = if self.args.lazy {
@@ -104,6 +108,8 @@ impl Unmounting<'_> {
     /// Waits until the mount is gone from every namespace, as long as was asked for.
     fn await_mount_end(&mut self, was_here: bool) -> Result<()> {
         let begun = Instant::now();
+        // Holders are named only if the end takes longer than that: to find them costs a look at
+        // every process.
         if !self.client.says_within(USUAL.min(self.args.timeout)) {
             self.tell(&self.holders());
             let left = self.args.timeout.saturating_sub(begun.elapsed());
@@ -142,6 +148,7 @@ impl Unmounting<'_> {
     fn give_up(&self, was_here: bool) -> Error {
         self.flush_elsewhere();
         let record = self.client.record();
+        // After the pages: a commit holds only what the kernel has handed over.
         let committed =
             Client::of(record.clone()).and_then(|mut client| client.ask(&Request::Sync, |_, _| {}));
         let committed = match committed {

@@ -4,8 +4,8 @@
 //!  check --repair STORE: look, writing nothing --> show --> ask --> open for writing, repair, look again --> show
 //! ```
 //!
-//! **Invariant:** nothing is written before the damage was shown and the answer was yes, and
-//! nothing at all to a volume that has been anchored unless that is forced.
+//! **Invariant:** nothing is written before the damage was shown and the answer was yes. To a
+//! volume that has been anchored nothing is written at all, unless that is forced.
 
 use crate::cli::CheckArgs;
 use crate::clock;
@@ -39,6 +39,8 @@ pub(crate) fn run(args: &CheckArgs, out: &Output) -> Result<()> {
             ));
         }
         Some(mut client) => {
+            // First: the check walks a commit that it makes, and what the kernel still holds would
+            // not be in that.
             mountpoint::flush_kernel(&client.record().mountpoint)?;
             match client.ask(&Request::Check, |done, total| progress.set(done, total))? {
                 Answer::Checked(outcome) => outcome,
@@ -90,6 +92,8 @@ fn repair(args: &CheckArgs, out: &Output) -> Result<()> {
         )));
     }
     let progress = Progress::blocks(out);
+    // For reading: nothing may be written before the answer. The lock goes while the question
+    // waits. The repair walks the volume itself, so what changed meanwhile is seen.
     let (found, standing) = volume::with(path, key, For::Reading, |engine| {
         Ok((look(engine, &progress)?, engine.standing()))
     })?;
@@ -104,11 +108,14 @@ fn repair(args: &CheckArgs, out: &Output) -> Result<()> {
     if !out.json {
         out.show(&found, || text(&found))?;
     }
+    // After the damage was shown, so that it is known either way.
     refuse_anchored(&standing, args.force)?;
     confirm(args.yes, out)?;
     let progress = Progress::blocks(out);
     let outcome = volume::with(path, key, For::Writing, |engine| {
         let repaired = engine.repair(clock::now(), &|p| progress.set(p.blocks_done, p.blocks_total))?;
+        // The code of this command speaks of what is left now. A crash before this look leaves the
+        // volume before the repair or after it.
         let check = look(engine, &progress)?;
         Ok(RepairOutcome::new(repaired, check))
     })?;

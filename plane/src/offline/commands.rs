@@ -101,6 +101,7 @@ fn store_status(path: &Path, out: &Output) -> Result<()> {
 /// `sync`.
 pub(crate) fn sync(dir: &Path, anchored: bool, timeout: Option<Duration>, out: &Output) -> Result<()> {
     let mut client = Client::connect(dir)?;
+    // The daemon commits what it was given: pages of the kernel go first.
     mountpoint::flush_kernel(&client.record().mountpoint)?;
     let timeout_ms = timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
     let (what, done, request) = match anchored {
@@ -134,6 +135,7 @@ pub(crate) fn snapshot(command: &SnapshotCommand, out: &Output) -> Result<()> {
         SnapshotCommand::Create { place, name } => {
             let made = match served(place)? {
                 Some(mut client) => {
+                    // A snapshot holds what the daemon has, so pages of the kernel go first.
                     mountpoint::flush_kernel(&client.record().mountpoint)?;
                     snapshots(client.ask(&Request::SnapshotCreate { name: name.clone() }, |_, _| {})?)?
                 }
@@ -214,12 +216,15 @@ pub(crate) fn rekey(args: &RekeyArgs, out: &Output) -> Result<()> {
     let store = volume::open_store_patiently(path, For::Writing, &StoreOptions::default())?;
     let headers = volume::headers(store.as_ref(), path)?;
     let old = key::provider(&args.key, IfAbsent::Refuse)?;
+    // The lock is held until the swap: no mount begins with the old header in between.
     let (key, header) = volume::unlock(headers, path, old.as_ref())?;
     // Only now, with the old key proven, is a new key file made.
     let slot = key::provider(&new, IfAbsent::Create)?.new_slot()?;
     let renewed = header
         .rekey(&mut rand::rng(), &key, &[slot])
         .map_err(cairn_fs::Error::from)?;
+    // One swap of the head brings the new header and a commit that accepts no other. A crash
+    // before it leaves the old key in force, and a new key file that opens nothing.
     cairn_fs::rekey(store, key, &header, &renewed)
         .map_err(|error| volume::explain(path, &old.describe(), error))?;
     out.done("the old key no longer opens the volume in", path)

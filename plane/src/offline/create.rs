@@ -24,6 +24,8 @@ pub(crate) fn create(args: &CreateArgs) -> Result<Header> {
             "--record-size is a power of two from 4K to 1M".into(),
         ));
     }
+    // The key file is durable before anything is sealed with it. A crash up to the end leaves a
+    // key that opens nothing, and the next `create` takes it.
     let slot = key::provider(&args.key, IfAbsent::Create)?.new_slot()?;
     let params = HeaderParams {
         record_size,
@@ -47,6 +49,7 @@ pub(crate) fn create(args: &CreateArgs) -> Result<Header> {
         kernel_stamps: false,
     };
     let formatted = cairn_fs::format(&store, &header, &key, quota, owner);
+    // Closed before the marker goes: without the marker every command takes this for a volume.
     let closed = formatted.and_then(|()| Ok(store.close()?));
     closed.map_err(|error| explain(&args.store, "", error))?;
     unfinished.finish(&store)?;

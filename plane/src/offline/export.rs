@@ -29,6 +29,7 @@ pub(crate) fn export(args: &ExportArgs, out: &Output) -> Result<()> {
             "--json and the CAR cannot both have standard output".into(),
         ));
     }
+    // Holds the lock of a store to the end: no commit deletes a block under the walk.
     let place = Place::open(&args.place, &args.version)?;
     if place.has_log() {
         eprintln!(
@@ -36,6 +37,7 @@ pub(crate) fn export(args: &ExportArgs, out: &Output) -> Result<()> {
         );
     }
     let spinner = crate::output::Progress::spinner(out, "reading what the older version has");
+    // Before the file is begun: what is wrong with the older version costs no work.
     let since = args
         .since
         .as_deref()
@@ -98,7 +100,9 @@ fn write(
         false => export_v2(store, volume, skip, &mut file, progress),
     };
     let written = written.map_err(failed)?;
+    // The writer of the CAR has flushed and told of failures. A drop tells of none.
     drop(file);
+    // The CAR is whole; only now does it get its name.
     unfinished.finish()?;
     Ok(written)
 }

@@ -38,6 +38,7 @@ pub(crate) fn import(args: &ImportArgs, out: &Output) -> Result<()> {
         base: args.base.clone(),
     };
     let place = Place::open(&args.car, &version)?;
+    // Before the key is asked for, and before the first file: a refusal leaves nothing behind.
     require_empty(&args.store)?;
     let head = head(&place, args)?;
     let claim = HeadClaim::parse(&head).map_err(|error| place.explain(error))?;
@@ -46,11 +47,15 @@ pub(crate) fn import(args: &ImportArgs, out: &Output) -> Result<()> {
     let bar = Bytes::start(out, "written");
     let copied = copy(&place, &store, claim, &|done| {
         bar.set(done);
+        // Asked after each batch, so that a signal is heard within 8 MiB.
         unfinished.go_on()
     });
     bar.finish();
     let (blocks, bytes) = copied.map_err(|error| error.at(&place, args))?;
+    // Read from the CAR: the store gets it with the head, as its second copy.
     let root_block = root_block(place.store.as_ref(), &place.root);
+    // All blocks are durable by now. The marker lies over both sides of the swap: no command opens
+    // what a crash leaves, with a head or without.
     let swap = HeadSwap {
         expected: None,
         head: &head,
@@ -64,6 +69,7 @@ pub(crate) fn import(args: &ImportArgs, out: &Output) -> Result<()> {
         .swap_head(&swap)
         .and_then(|()| store.close())
         .map_err(|error| volume::explain(&args.store, "", error.into()))?;
+    // Last: from here on it is a volume.
     unfinished.finish(&store)?;
     let json = serde_json::json!({
         "store": crate::path::json(&args.store), "root": place.root.to_string(), "epoch": claim.epoch.0, "blocks": blocks, "bytes": bytes,
@@ -146,6 +152,7 @@ fn copy(
         }
     }
     let put = store.put(claim.epoch, &batch, PutHint::Bulk);
+    // Before the head that names them.
     put.and_then(|()| store.sync()).map_err(CopyError::Write)?;
     Ok((blocks, bytes))
 }

@@ -30,7 +30,7 @@ use zeroize::{Zeroize, Zeroizing};
 /// The environment variable a passphrase may come from.
 const ENV: &str = "CAIRN_PASSPHRASE";
 /// Cost of a new passphrase slot: 64 MiB and three passes, the second recommendation of RFC 9106
-/// with one lane, so that a plane with little memory opens what another created.
+/// with one lane. So a plane with little memory opens what another created.
 const M_KIB: u32 = 64 * 1024;
 const PASSES: u32 = 3;
 const LANES: u32 = 1;
@@ -110,8 +110,8 @@ pub(crate) fn passphrase(
     require_words(Zeroizing::new(std::os::unix::ffi::OsStringExt::into_vec(words))).map(Some)
 }
 
-/// Asks on the terminal; without one, takes a line of standard input, so that scripts can hand it
-/// over without an argument that every user sees.
+/// Asks on the terminal. Without one it takes a line of standard input, so that scripts need no
+/// argument that every user sees.
 fn ask(what: &str, if_absent: IfAbsent) -> Result<Zeroizing<Vec<u8>>> {
     if !std::io::stdin().is_terminal() {
         return require_words(read_line()?);

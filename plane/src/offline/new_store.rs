@@ -38,6 +38,8 @@ impl UnfinishedStore {
             finished: false,
             interrupted: Arc::default(),
         };
+        // Before the first file: a signal from here on leads to the drop, which takes all of it
+        // away.
         unfinished.watch_signals()?;
         let store = RocksStore::begin(path, &StoreOptions::default());
         let store = store.map_err(|error| volume::store_error(path, &error))?;
@@ -77,10 +79,12 @@ impl UnfinishedStore {
     /// Says that the store is whole. All that was put must be durable.
     ///
     /// # Errors
-    /// When the disk fails: then there is no store.
+    /// When the disk fails. What still has its marker is taken away then.
     pub(super) fn finish(mut self, store: &RocksStore) -> Result<()> {
         let finished = store.finish_creation();
         finished.map_err(|error| volume::store_error(&self.path, &error))?;
+        // Only now: what fails before leads to the drop, which takes away all that still has its
+        // marker.
         self.finished = true;
         Ok(())
     }

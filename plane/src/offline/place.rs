@@ -66,6 +66,8 @@ impl Place {
             output::warn(&format!("{copy} in {}", path.display()));
         }
         let head = head.map(|(claim, _)| claim);
+        // The root that was asked for needs no head: a version can be audited where the head is
+        // lost.
         let root = version.root.or(head.map(|head| head.root));
         let root = root.ok_or_else(|| Error::NotAVolume {
             store: path.to_path_buf(),
@@ -143,6 +145,7 @@ impl Place {
     /// was committed.
     pub(crate) fn opening(self, args: &KeyArgs) -> Result<Opening> {
         let (key, header) = self.unlock(args)?;
+        // The log goes on from the newest commit alone.
         let opening = if self.head.is_some_and(|head| head.root == self.root) {
             Opening::newest(self.store, key)
                 .and_then(|opening| opening.require_unlocked(&header).map(|()| opening))

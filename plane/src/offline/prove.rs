@@ -80,6 +80,8 @@ pub(crate) fn verify_proof(args: &VerifyProofArgs, out: &Output) -> Result<()> {
     let read = file.take(PROOF_BYTES_MAX + 1).read_to_end(&mut encoded);
     read.map_err(Error::at("read", path))?;
     let proof = Proof::decode(&encoded).map_err(|error| refused(path, &error))?;
+    // First: the root is all that the reader trusts. A proof under another one may hold, and shows
+    // nothing.
     if proof.root != args.root {
         return Err(Error::OtherRoot {
             what: format!(
@@ -91,6 +93,7 @@ pub(crate) fn verify_proof(args: &VerifyProofArgs, out: &Output) -> Result<()> {
         });
     }
     let finding = cairn_fs::verify_proof(&proof).map_err(|error| refused(path, &error))?;
+    // Nothing of the content is written before the proof holds.
     if let Some(output) = &args.output {
         write_content(output, &finding)?;
     }

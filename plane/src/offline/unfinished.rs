@@ -84,6 +84,8 @@ impl UnfinishedFile {
             .flush()
             .and_then(|()| self.file.sync_all())
             .map_err(|error| writing(&path, error))?;
+        // The bytes are durable before the name is there, and the name before this returns. A
+        // power cut in between leaves no file, or the whole one.
         let named = match &self.part {
             None => {
                 let open = format!("/proc/self/fd/{}", self.file.as_raw_fd());

@@ -46,8 +46,8 @@ pub(crate) fn open_store(path: &Path, purpose: For, options: &StoreOptions) -> R
     opened.map(Arc::new).map_err(|error| store_error(path, &error))
 }
 
-/// Like [`open_store`], but waits for a daemon that is on its way out: umount(8) returns before the
-/// daemon has committed, and what follows it should not fail for that.
+/// Like [`open_store`], but waits for a daemon that is on its way out. umount(8) returns before
+/// the daemon has committed, and what follows it should not fail for that.
 pub(crate) fn open_store_patiently(
     path: &Path,
     purpose: For,
@@ -56,6 +56,8 @@ pub(crate) fn open_store_patiently(
     let start = Instant::now();
     loop {
         match open_store(path, purpose, options) {
+            // Asked anew each time: the mount may go meanwhile, and its record with the end of the
+            // commit.
             Err(Error::Busy(_)) if start.elapsed() < patience(path) => {
                 std::thread::sleep(Duration::from_millis(20));
             }
@@ -64,8 +66,8 @@ pub(crate) fn open_store_patiently(
     }
 }
 
-/// How long to wait for the process that has the store open: one that serves a mount goes on, one
-/// whose mount is gone commits and ends, and one without a record is just ending, or starting.
+/// How long to wait for the process that has the store open. One that serves a mount goes on. One
+/// whose mount is gone commits and ends. One without a record is just ending, or starting.
 fn patience(store: &Path) -> Duration {
     match crate::mount::state::Record::find(store).ok().flatten() {
         Some(record) if crate::mount::mountpoint::serves(&record) || lives_elsewhere(&record) => {
@@ -169,6 +171,8 @@ pub(crate) fn with<T>(
     };
     let store = open_store_patiently(path, purpose, &StoreOptions::default())?;
     let opening = opening(store, path, args)?;
+    // As in a mount: the lock of the store, then the name of the volume, then the first write.
+    // While a copy is mounted for writing this is refused, with an anchor or without.
     let _instance = match purpose {
         For::Reading => None,
         For::Writing => Some(Instance::claim(&opening.volume_id(), Beside::Refuse)?),
@@ -179,12 +183,15 @@ pub(crate) fn with<T>(
             "cairn: note: this volume is anchored ({anchored} or later), and no anchor was asked: it may be an old copy"
         );
     }
+    // After recovery, which finds the loss, and before the command. From here on every way leads
+    // through the close.
     let result = match purpose {
         For::Reading => Ok(()),
         For::Writing => lost::refuse_writing(&engine, path),
     };
     let result = result.and_then(|()| run(&engine));
     let closed = engine.close().map_err(|error| explain(path, "", error));
+    // The failure of the command goes first: that of the close is often its consequence.
     result.and_then(|value| closed.map(|()| value))
 }
 

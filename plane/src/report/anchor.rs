@@ -180,6 +180,7 @@ impl WindowReport {
                 schedule.publications, schedule.closed_late_ms_max, schedule.handed_late_ms_max
             ));
         }
+        // Last, where it is seen: the window grows until this is mended.
         if let Some(error) = &self.error {
             text.push_str(&format!("\npublishing  FAILED: {error}"));
         }

@@ -123,6 +123,8 @@ impl DamageReport {
                 "\nDAMAGED     {blocks} blocks ({bytes}) are kept, for no list can take them"
             );
         }
+        // The mount names the first of each kind, as it met them. Only a check looks at
+        // everything.
         if !text.is_empty() {
             text.push_str("\n`cairn check` names the paths of all that is damaged");
         }

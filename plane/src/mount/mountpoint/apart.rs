@@ -5,8 +5,8 @@
 //!                                                       itself in the kernel, where no signal reaches it
 //! ```
 //!
-//! Places are compared as the kernel knows them, by device and inode and by the directory within
-//! their filesystem: names lie, through symbolic links and bind mounts, and a mount spreads to all
+//! Places are compared as the kernel knows them: by device and inode, and by the directory within
+//! their filesystem. Names lie, through symbolic links and bind mounts, and a mount spreads to all
 //! names of its directory.
 
 use super::table::{self, Entry};

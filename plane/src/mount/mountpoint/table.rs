@@ -5,9 +5,9 @@
 //! id parent device root  at      options  ... kind source
 //! ```
 //!
-//! The number of a mount tells it from all others of the machine, whichever namespace it is in; the
-//! device is the same for all copies of one. A path alone says nothing: another mount may lie over
-//! it.
+//! The number of a mount tells it from all others of the machine, whichever namespace it is in.
+//! The device is the same for all copies of one. A path alone says nothing: another mount may lie
+//! over it.
 
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use std::ffi::OsString;
