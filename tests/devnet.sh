@@ -25,6 +25,8 @@ up() {
 	[[ ! -e $dir ]] || { echo "$dir exists: tests/devnet.sh down $dir, and delete it" >&2; exit 1; }
 	mkdir -p "$dir/mnt"
 	anvil=$(tests/anvil.sh)
+	# Here, for what follows may look at it before anvil's shell has opened it.
+	: >"$dir/anvil.log"
 	setsid "$anvil" --port 0 --block-time 1 --slots-in-an-epoch 1 >"$dir/anvil.log" 2>&1 </dev/null &
 	echo $! >"$dir/anvil.pid"
 	trap 'echo "the devnet did not come up: see $dir/anvil.log" >&2; down' ERR

@@ -31,10 +31,13 @@ for k in '$1'.split('.'): r=r[k]
 print(r)"; }
 attribute() { python3 -c "import os,sys; print(os.getxattr(sys.argv[1], sys.argv[2]).decode())" "$1" "$2"; }
 
+# told COMMAND...: keeps what it says.
+told() { "$@" >"$work/told" 2>&1; }
+
 ok "create" "$cairn" create "$store" --key-file "$key"
 code 2 "an anchor is written as KIND:PLACE" up --anchor nonsense
-ok "a new volume goes with a new anchor" up
-ok "the mount warns of an anchor that is a file" grep -q "for trying out" <(up 2>&1)
+ok "a new volume goes with a new anchor" told up
+ok "the mount warns of an anchor that is a file" grep -q "for trying out" "$work/told"
 echo one >"$mnt/file"
 ok "sync --anchored" "$cairn" sync --anchored --timeout 2m "$mnt"
 same "everything is anchored" 0 "$(field freshness.window.epochs)"
