@@ -44,7 +44,7 @@ impl Engine {
     /// meanwhile. With nothing to do, does nothing.
     ///
     /// # Errors
-    /// [`Error::ReadOnly`], [`Error::NoSpace`], a store that fails: then the volume is as it was.
+    /// [`crate::Error::ReadOnly`], [`crate::Error::NoSpace`], a store that fails: then the volume is as it was.
     pub fn repair(&self, now: Time, progress: &dyn Fn(CheckProgress)) -> Result<RepairReport> {
         let mut state = self.state.lock();
         self.await_commit(&mut state);

@@ -32,7 +32,7 @@ pub struct MountOptions {
     /// Source shown by `mount` and `df`: any bytes.
     pub fsname: OsString,
     /// Threads that take requests, and answer those that need not wait. One that polls
-    /// ([`super::linger`]) answers faster than two that wake each other: measured on two
+    /// (`fuse::linger`) answers faster than two that wake each other: measured on two
     /// processors, 1.3 times as many creates and 1.5 times the stream. More are for many
     /// processors, as sealing a stream takes one.
     pub threads: usize,

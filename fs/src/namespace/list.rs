@@ -7,7 +7,7 @@
 //!
 //! **Invariant:** a name that is there from start to end is listed exactly once, whatever comes and
 //! goes meanwhile: its place depends on nothing but itself, and where it shares that with others,
-//! [`crate::slots`] tells them apart.
+//! [`crate::namespace::slots`] tells them apart.
 
 use crate::engine::Engine;
 use crate::namespace::inode::{Child, Home, Inode, Names};

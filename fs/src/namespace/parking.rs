@@ -8,7 +8,7 @@
 //!
 //! The kernel keeps inodes as long as it has memory, and the daemon must know each of them until it
 //! is forgotten: a million files would take 800 MB. Every operation enters through
-//! [`Engine::enter`], which parks a few of the inodes that came first and brings the one it is
+//! `Engine::enter`, which parks a few of the inodes that came first and brings the one it is
 //! about back.
 //!
 //! **Invariant:** a parked inode is what the last commit holds of it. It counts among its parent's

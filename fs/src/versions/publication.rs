@@ -11,7 +11,7 @@
 //! crash at any point leaves a head whose commit names the version, whatever became of it on the
 //! anchor (`cairn_merkle::decide`).
 //!
-//! Every version that is anchored or submitted is held ([`crate::held`]), and so is a pinned one.
+//! Every version that is anchored or submitted is held ([`crate::commit::held`]), and so is a pinned one.
 
 use crate::engine::{Engine, Guard};
 use crate::namespace::attr::VERSION_XATTRS;

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! A publication is small: the number of a commit and the hash of its block ([`Version`]).
-//! [`decide`] tells a stale store from a fresh one: it is the table of `docs/threat-model.md`.
+//! [`decide()`] tells a stale store from a fresh one: it is the table of `docs/threat-model.md`.
 //!
 //! **Invariant:** nothing here knows the make of an anchor, has a key or reads the clock. An
 //! anchor's answer is believed only as far as its implementation can prove it. An unproven answer

@@ -1,5 +1,5 @@
 //! The cipher of AWS-LC. Its assembly keeps the stream and the authenticator of a block in flight
-//! together, and so takes half the time of [`super::portable`]. The copy of the key inside it is
+//! together, and so takes half the time of `portable`. The copy of the key inside it is
 //! wiped when it is freed.
 
 use super::tag::TAG_LEN;
