@@ -57,7 +57,7 @@ fn main() -> ExitCode {
             if !told {
                 out.fail(&error);
             }
-            ExitCode::from(error.code())
+            ExitCode::from(error.exit() as u8)
         }
     }
 }

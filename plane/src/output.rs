@@ -62,8 +62,9 @@ impl Output {
     /// Prints a failure; its exit code is the caller's.
     pub(crate) fn fail(&self, error: &Error) {
         if self.json {
+            let exit = error.exit();
             let value =
-                serde_json::json!({ "error": error.to_string(), "exit": error.code(), "kind": error.kind() });
+                serde_json::json!({ "error": error.to_string(), "exit": exit as u8, "kind": exit.kind() });
             let _ = self.show(&value, String::new);
         } else {
             eprintln!("cairn: {error}");
