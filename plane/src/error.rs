@@ -179,6 +179,9 @@ pub(crate) enum Error {
         /// Both roots.
         what: String,
     },
+    /// What reads standard output has ended.
+    #[error("the reader of standard output has ended")]
+    NoReader,
     /// The store refused.
     #[error("the store {}: {what}", store.display())]
     Store {
@@ -259,7 +262,9 @@ impl Error {
             Self::Fs(cairn_fs::Error::NoSpace) => Exit::Store,
             Self::Fs(cairn_fs::Error::Merkle(error)) => merkle_exit(error),
             Self::Chain(error) if error.is_passing() => Exit::Unreachable,
-            Self::Fs(_) | Self::Io { .. } | Self::Chain(_) | Self::Interrupted(_) => Exit::Other,
+            Self::NoReader | Self::Fs(_) | Self::Io { .. } | Self::Chain(_) | Self::Interrupted(_) => {
+                Exit::Other
+            }
             Self::Remote { exit, .. } | Self::Anchor { exit, .. } => *exit,
         }
     }
