@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! one final block:  head, record, challenges, balance of the gas account --> Standing
-//!                   what its owner tolerates (Limits)   --> [Trouble], the worst first --> exit code
+//!                   what its owner tolerates (Limits)   --> [Trouble], the worst first
 //! Watch: the same again and again, plus: is what was seen before still part of the chain?
 //! ```
 
@@ -130,20 +130,6 @@ pub enum Trouble {
 }
 
 impl Trouble {
-    /// The exit code of the publisher's commands for it. The numbers never change their meaning.
-    pub fn exit(&self) -> u8 {
-        match self {
-            Self::Reorganised { .. } | Self::Unpaid { .. } | Self::Leaving { .. } | Self::LowGas { .. } => 8,
-            Self::Stale { .. } => 3,
-            Self::Challenged { .. } | Self::Missed { .. } | Self::Frozen { .. } => 4,
-            Self::Slashed | Self::Closed => 5,
-            Self::Forked { .. } => 6,
-            Self::Unreachable { .. } => 7,
-            Self::Altered { .. } => 9,
-            Self::Incomplete { .. } => 10,
-        }
-    }
-
     /// The lower, the worse; of several troubles the worst gives the exit code.
     pub fn rank(&self) -> u8 {
         match self {

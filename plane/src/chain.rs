@@ -23,7 +23,7 @@ mod verify;
 mod watch;
 
 use crate::cli::chain::{ChainCommand, VerifyArgs};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::output::Output;
 
 /// `cairn chain`.
@@ -62,27 +62,13 @@ pub(crate) fn run(command: &ChainCommand, out: &Output) -> Result<()> {
             config,
             place,
             limits,
-        } => apart(watch::status(config, place.as_deref(), limits, out)),
-        ChainCommand::History { config } => apart(history::history(config, out)),
-        ChainCommand::Watch(args) => apart(watch::watch(args, out)),
+        } => watch::status(config, place.as_deref(), limits, out),
+        ChainCommand::History { config } => history::history(config, out),
+        ChainCommand::Watch(args) => watch::watch(args, out),
     }
 }
 
 /// `cairn verify`.
 pub(crate) fn verify(args: &VerifyArgs, out: &Output) -> Result<()> {
-    apart(verify::verify(args, out))
-}
-
-/// The publisher's checks have a table of codes of their own: a key that is wrong is not a volume
-/// that is stale.
-fn apart<T>(result: Result<T>) -> Result<T> {
-    result.map_err(|error| match error {
-        error @ (Error::Trouble { .. } | Error::Usage(_)) => error,
-        error if error.code() == 7 && matches!(error, Error::Chain(_)) => error,
-        error => Error::Trouble {
-            code: 1,
-            kind: "other",
-            message: error.to_string(),
-        },
-    })
+    verify::verify(args, out)
 }

@@ -12,25 +12,14 @@ use crate::cli::key::KeyArgs;
 use crate::cli::mount::{MountArgs, UmountArgs};
 use crate::cli::values::{Limit, limit, size, time};
 use crate::cli::verify::{AuditArgs, ExportArgs, ImportArgs, ProveArgs, VerifyProofArgs, VersionArgs};
+use crate::error::Exit;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::time::Duration;
 
-const EXIT_CODES: &str = "\
-Exit codes:
-  0  done                               5  no Cairn volume, or of an unknown version
-  1  any other failure                  6  in use: another process has the volume open, or files are open
-  2  the command line makes no sense    7  the store is full or failed
-  3  wrong key                          8  create: the place is not empty
-  4  damaged or altered                 9  nothing is mounted there, or its daemon is gone
- 10  stale: older than what is anchored 11  forked from what is anchored
- 12  the anchor fails, or is not trusted 13  fenced: another instance has taken over
- 14  anchored before: name the anchor   15  a block is missing
- 16  the proof is under another root    17  the intent log lost what was synced";
-
 /// A filesystem whose every byte is sealed, and verified against one root.
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXIT_CODES, propagate_version = true, max_term_width = 110)]
+#[command(version, after_help = Exit::table(), propagate_version = true, max_term_width = 110)]
 pub(crate) struct Cli {
     /// Answer and fail in JSON, one object on standard output
     #[arg(long, global = true)]
@@ -163,7 +152,7 @@ pub(crate) enum Command {
     /// and link, with one every path
     #[command(after_help = "Examples:\n  cairn verify /srv/store --config chain.toml\n  \
         cairn verify backup.car --config chain.toml --key-file /etc/cairn/volume.key\n\n\
-        Ends with the codes of `cairn chain status`, 9 if something was altered and 10 if a block is missing.")]
+        Ends with the codes of `cairn chain status`: 4 if something was altered, 15 if a block is missing.")]
     Verify(crate::cli::chain::VerifyArgs),
     /// Stake, publish and watch on chain
     #[command(subcommand)]

@@ -1,50 +1,122 @@
 //! What a command can fail with, and the exit code each failure has.
 //!
-//! **Invariant:** every message names the thing concerned and, where there is one, the remedy. The
-//! codes are part of the command's contract: `docs/operations.md` lists them, scripts rely on them.
+//! **Invariants:** every message names the thing concerned and, where there is one, the remedy. All
+//! commands share one table of codes, and each number in it has one meaning. The codes are part of
+//! the command's contract: `docs/operations.md` lists them, scripts rely on them.
 
+use cairn_chain::Trouble;
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// How a command ended. The numbers never change their meaning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+///
+/// `--help` prints the first line of each comment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
 pub(crate) enum Exit {
-    /// Anything without a code of its own.
+    /// Any other failure.
     Other = 1,
-    /// The command line makes no sense (the number clap uses too).
+    /// The command line makes no sense.
+    ///
+    /// The number is clap's, too.
     Usage = 2,
-    /// The key or passphrase opens no key slot of the volume.
+    /// The key or passphrase opens no key slot.
     WrongKey = 3,
-    /// A block, head, header or log record is missing or is not what was written.
+    /// A block, head, header or log record is altered or missing.
     Damaged = 4,
-    /// There is no Cairn volume, or one of a version this program does not know.
+    /// No Cairn volume, or one of an unknown version.
     NotAVolume = 5,
     /// Another process has the volume open, or the mount is in use.
     Busy = 6,
     /// The store, or the disk below it, is full or failed.
     Store = 7,
-    /// `create` found something where it was to make a volume.
+    /// The place for a new volume is not empty.
     NotEmpty = 8,
-    /// No daemon serves what was named.
+    /// Nothing is mounted there, or its daemon is gone.
     NotMounted = 9,
-    /// The volume is older than what its anchor names.
+    /// Older than what is anchored.
     Stale = 10,
-    /// The volume does not go on from what its anchor names.
+    /// Does not go on from what is anchored.
     Forked = 11,
-    /// The anchor cannot be reached, cannot be trusted, or refuses.
-    AnchorUnreachable = 12,
-    /// Another instance of the volume has taken over.
+    /// The anchor or chain fails, refuses or is not trusted.
+    Unreachable = 12,
+    /// Another instance has taken over.
     Fenced = 13,
-    /// The volume has been anchored, and was to be mounted without its anchor.
+    /// Anchored before: name the anchor.
     Unanchored = 14,
-    /// A block is missing, and none that is there was altered.
+    /// A block is missing, and none was altered.
     Incomplete = 15,
-    /// A proof is under another root than the one to be trusted.
+    /// The proof is under another root.
     OtherRoot = 16,
-    /// The intent log lost what was synced; a mount serves what was there before, read-only.
+    /// The store lost what was synced.
     LogDamaged = 17,
+    /// A challenge is open or was missed, or the volume is frozen.
+    Challenged = 18,
+    /// The volume has ended on chain.
+    Slashed = 19,
+    /// A reorganisation, low gas, unpaid, or the provider leaves.
+    Warning = 20,
+}
+
+impl Exit {
+    /// Its word in `--json`.
+    pub(crate) fn kind(self) -> String {
+        (self.to_possible_value()).map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+
+    /// The table, for `--help`.
+    pub(crate) fn table() -> String {
+        let head = "Exit codes, with the word of --json:\n  0  done".to_owned();
+        Self::value_variants()
+            .iter()
+            .fold(head, |table, exit| format!("{table}\n{}", exit.line()))
+    }
+
+    /// What the publisher's checks end with, the worst first, for their `--help`.
+    pub(crate) fn checks() -> String {
+        let worst_first = [
+            Self::Slashed,
+            Self::Forked,
+            Self::Unreachable,
+            Self::Damaged,
+            Self::Incomplete,
+            Self::Challenged,
+            Self::Stale,
+            Self::Warning,
+        ];
+        let head = "Exit codes, the worst first; `cairn --help` has all:\n  0  fresh".to_owned();
+        worst_first
+            .iter()
+            .fold(head, |table, exit| format!("{table}\n{}", exit.line()))
+    }
+
+    fn line(self) -> String {
+        let value = self.to_possible_value();
+        let help = value.as_ref().and_then(|value| value.get_help());
+        let help = help.map_or_else(String::new, ToString::to_string);
+        format!("{:>3}  {:<12}  {help}", self as u8, self.kind())
+    }
+}
+
+impl From<&Trouble> for Exit {
+    fn from(trouble: &Trouble) -> Self {
+        match trouble {
+            Trouble::Slashed | Trouble::Closed => Self::Slashed,
+            Trouble::Forked { .. } => Self::Forked,
+            Trouble::Unreachable { .. } => Self::Unreachable,
+            Trouble::Altered { .. } => Self::Damaged,
+            Trouble::Incomplete { .. } => Self::Incomplete,
+            Trouble::Missed { .. } | Trouble::Challenged { .. } | Trouble::Frozen { .. } => Self::Challenged,
+            Trouble::Stale { .. } => Self::Stale,
+            Trouble::Reorganised { .. }
+            | Trouble::Unpaid { .. }
+            | Trouble::Leaving { .. }
+            | Trouble::LowGas { .. } => Self::Warning,
+        }
+    }
 }
 
 /// A command's failure.
@@ -107,6 +179,9 @@ pub(crate) enum Error {
         /// Both roots.
         what: String,
     },
+    /// What reads standard output has ended.
+    #[error("the reader of standard output has ended")]
+    NoReader,
     /// The store refused.
     #[error("the store {}: {what}", store.display())]
     Store {
@@ -121,27 +196,17 @@ pub(crate) enum Error {
     /// No daemon there to talk to.
     #[error("{0}")]
     NotMounted(String),
-    /// The volume is not what its anchor says, or the anchor says nothing.
+    /// The volume is not what its anchor or the chain says, or these say nothing or bad news.
     #[error("{what}")]
     Anchor {
         /// What does not fit, and with which anchor.
         what: String,
-        /// Which of the anchor's codes.
+        /// The code for it.
         exit: Exit,
     },
     /// The chain, or the way to it.
     #[error(transparent)]
     Chain(#[from] cairn_chain::Error),
-    /// What a publisher's check found; its code is of their own table.
-    #[error("{message}")]
-    Trouble {
-        /// The code.
-        code: u8,
-        /// Its word.
-        kind: &'static str,
-        /// What it is.
-        message: String,
-    },
     /// The filesystem refused.
     #[error(transparent)]
     Fs(#[from] cairn_fs::Error),
@@ -180,25 +245,7 @@ impl Error {
         move |source| Self::io(format!("cannot {verb} {}", path.display()), source)
     }
 
-    /// The number the process ends with. The publisher's checks have a table of their own.
-    pub(crate) fn code(&self) -> u8 {
-        match self {
-            Self::Trouble { code, .. } => *code,
-            Self::Chain(error) if error.is_passing() => 7,
-            _ => self.exit() as u8,
-        }
-    }
-
-    /// The word for it.
-    pub(crate) fn kind(&self) -> serde_json::Value {
-        match self {
-            Self::Trouble { kind, .. } => serde_json::json!(kind),
-            Self::Chain(error) if error.is_passing() => serde_json::json!("unreachable"),
-            _ => serde_json::json!(self.exit()),
-        }
-    }
-
-    /// The code the process ends with, of all commands but the publisher's checks.
+    /// The code the process ends with.
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) => Exit::Usage,
@@ -214,7 +261,8 @@ impl Error {
             Self::NotMounted(_) => Exit::NotMounted,
             Self::Fs(cairn_fs::Error::NoSpace) => Exit::Store,
             Self::Fs(cairn_fs::Error::Merkle(error)) => merkle_exit(error),
-            Self::Fs(_) | Self::Io { .. } | Self::Chain(_) | Self::Trouble { .. } | Self::Interrupted(_) => {
+            Self::Chain(error) if error.is_passing() => Exit::Unreachable,
+            Self::NoReader | Self::Fs(_) | Self::Io { .. } | Self::Chain(_) | Self::Interrupted(_) => {
                 Exit::Other
             }
             Self::Remote { exit, .. } | Self::Anchor { exit, .. } => *exit,
@@ -236,5 +284,45 @@ fn merkle_exit(error: &cairn_merkle::Error) -> Exit {
         Merkle::UnknownVersion { .. } => Exit::NotAVolume,
         Merkle::Store(cairn_merkle::StoreError::HeadMoved) => Exit::Busy,
         Merkle::Store(cairn_merkle::StoreError::Io { .. }) => Exit::Store,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    /// Number and word of each row, as in `| 3 | `wrong_key` | ...`.
+    fn rows(text: &str) -> Vec<(u8, String)> {
+        let row = |line: &str| {
+            let mut cells = line.strip_prefix("| ")?.split(" | ");
+            let number = cells.next()?.parse().ok()?;
+            let word = cells.next()?.strip_prefix('`')?.strip_suffix('`')?;
+            Some((number, word.to_owned()))
+        };
+        text.lines().filter_map(row).collect()
+    }
+
+    #[test]
+    fn the_document_has_one_table_and_it_lists_each_exit_code_by_number_and_name() {
+        let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operations.md");
+        let listed = rows(&std::fs::read_to_string(document).unwrap());
+        let known = Exit::value_variants().iter();
+        let known: Vec<_> = known.map(|exit| (*exit as u8, exit.kind())).collect();
+        assert_eq!(listed, known);
+    }
+
+    #[test]
+    fn the_word_of_a_code_is_the_same_everywhere_and_the_help_lists_it() {
+        let table = Exit::table();
+        for exit in Exit::value_variants() {
+            assert_eq!(serde_json::json!(exit), exit.kind());
+            let listed = |line: &&str| {
+                let mut words = line.split_whitespace();
+                let number = words.next() == Some(&(*exit as u8).to_string());
+                number && words.next() == Some(&exit.kind()) && words.next().is_some()
+            };
+            assert_eq!(table.lines().filter(listed).count(), 1, "{exit:?}");
+        }
     }
 }

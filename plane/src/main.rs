@@ -33,14 +33,18 @@ mod sample;
 use clap::Parser;
 use cli::helper::Line;
 use cli::{Cli, Command};
-use error::{Exit, Result};
+use error::{Error, Exit, Result};
 use output::Output;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 #[cfg(not(cairn_fuzz))]
 fn main() -> ExitCode {
     let cli = match cli::helper::read(std::env::args_os()) {
-        Ok(Line::Cairn(line)) => Cli::parse_from(line),
+        Ok(Line::Cairn(line)) => match Cli::try_parse_from(&line) {
+            Ok(cli) => cli,
+            Err(error) => return refused(&line, &error),
+        },
         Ok(Line::Nothing) => return ExitCode::SUCCESS,
         Err(why) => {
             eprintln!("mount.cairn: {why}");
@@ -51,15 +55,34 @@ fn main() -> ExitCode {
     mount::daemon::harden();
     match run(&cli.command, &out) {
         Ok(()) => ExitCode::SUCCESS,
+        // As a program that SIGPIPE ends: `cairn cat ... | head` prints nothing of its own.
+        Err(Error::NoReader) => ExitCode::from(SIGPIPE_CODE),
         Err(error) => {
             // The parent prints a daemon's failure: it has been told.
             let told = matches!(&cli.command, Command::Mount(args) if args.daemon_child);
             if !told {
                 out.fail(&error);
             }
-            ExitCode::from(error.code())
+            ExitCode::from(error.exit() as u8)
         }
     }
+}
+
+/// What the shell reports of a program that SIGPIPE ended.
+const SIGPIPE_CODE: u8 = 128 + 13;
+
+/// Ends a command whose line clap did not take, or with the help that was asked for.
+fn refused(line: &[OsString], error: &clap::Error) -> ExitCode {
+    // Without a parsed line the word itself is looked for; behind `--` it is a path.
+    let options = line.iter().take_while(|word| *word != "--");
+    if !error.use_stderr() || !options.into_iter().any(|word| word == "--json") {
+        error.exit();
+    }
+    let text = error.render().to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
+    let error = Error::Usage(text.to_owned());
+    Output { json: true }.fail(&error);
+    ExitCode::from(error.exit() as u8)
 }
 
 fn run(command: &Command, out: &Output) -> Result<()> {

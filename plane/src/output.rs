@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -43,7 +43,11 @@ impl Output {
         if text.is_empty() {
             return Ok(());
         }
-        writeln!(std::io::stdout(), "{text}").map_err(|error| Error::io("cannot print the answer", error))
+        match writeln!(std::io::stdout(), "{text}") {
+            // `| head` has seen enough: the work goes on, and its exit code tells how it went.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            printed => printed.map_err(|error| Error::io("cannot print the answer", error)),
+        }
     }
 
     /// For commands that have nothing to tell but that it is done: silent for people's scripts, an
@@ -62,11 +66,13 @@ impl Output {
     /// Prints a failure; its exit code is the caller's.
     pub(crate) fn fail(&self, error: &Error) {
         if self.json {
+            let exit = error.exit();
             let value =
-                serde_json::json!({ "error": error.to_string(), "exit": error.code(), "kind": error.kind() });
+                serde_json::json!({ "error": error.to_string(), "exit": exit as u8, "kind": exit.kind() });
             let _ = self.show(&value, String::new);
         } else {
-            eprintln!("cairn: {error}");
+            // `eprintln` would panic where standard error is a pipe that was closed.
+            let _ = writeln!(std::io::stderr(), "cairn: {error}");
         }
     }
 }

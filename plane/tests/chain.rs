@@ -120,7 +120,7 @@ fn missed(place: &Place, by_publisher: &str, by_provider: &str) {
     let (code, challenged) = place.standing();
     assert_eq!(
         (code, &challenged["troubles"][0]["kind"]),
-        (4, &"presence".into()),
+        (18, &"presence".into()),
         "{challenged}"
     );
     let (early, _) = place.run(&["claim", "--key-file", by_provider]);
@@ -129,11 +129,11 @@ fn missed(place: &Place, by_publisher: &str, by_provider: &str) {
     let (code, missed) = place.run(&["watch", "--once"]);
     assert_eq!(
         (code, &missed["troubles"][0]["trouble"]),
-        (4, &"missed".into()),
+        (18, &"missed".into()),
         "{missed}"
     );
     place.done(&["claim", "--key-file", by_publisher]);
-    assert_eq!(place.standing().0, 5);
+    assert_eq!(place.standing().0, 19);
     let withdrawn = place.done(&["withdraw", "--key-file", by_publisher]);
     assert_eq!(withdrawn["done"], "withdrew 1001000", "stake and bond");
     let history = place.done(&["history"]);
@@ -150,7 +150,7 @@ fn missed(place: &Place, by_publisher: &str, by_provider: &str) {
 }
 
 #[test]
-fn a_chain_that_cannot_be_asked_has_an_exit_code_of_its_own() {
+fn a_chain_that_cannot_be_asked_ends_with_the_code_of_an_anchor_that_is_unreachable() {
     let place = Place::new();
     let dead = Anvil::start();
     let url = dead.url().to_owned();
@@ -162,5 +162,9 @@ fn a_chain_that_cannot_be_asked_has_an_exit_code_of_its_own() {
     );
     std::fs::write(place.path("chain.toml"), text).unwrap();
     let (code, answer) = place.standing();
-    assert_eq!((code, &answer["verdict"]), (7, &"unreachable".into()), "{answer}");
+    assert_eq!(
+        (code, &answer["verdict"]),
+        (12, &"unreachable".into()),
+        "{answer}"
+    );
 }

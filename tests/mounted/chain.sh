@@ -105,10 +105,10 @@ ok "mount" up
 echo unpaid >"$mnt/unpaid"
 ok "publish" publish
 ok "anyone starts the grace period of who has not paid" by provider grace start
-code 8 "the publisher is warned" status
+code 20 "the publisher is warned" status
 ok "of that" grep -q "unpaid" "$work/said"
 ok "data stays, and can be asked for" by publisher challenge --retrieval
-code 4 "which is a challenge" status
+code 18 "which is a challenge" status
 ok "umount" down
 same "it is read without the mount" unpaid "$("$cairn" cat "$store" /unpaid --key-file "$key")"
 ok "the publisher's receipt closes it" by publisher acknowledge
@@ -147,9 +147,9 @@ mv "$store" "$work/newest"
 cp -a "$work/exact" "$store"
 code 10 "an older copy of the store is refused as stale" up
 ok "with the number of epochs" grep -qE "STALE by [0-9]+ epochs" "$work/said"
-code 3 "verify says stale" "$cairn" verify "$store"
+code 10 "verify says stale" "$cairn" verify "$store"
 ok "with both epochs" grep -qE "it holds epoch [0-9]+, and epoch [0-9]+ was published" "$work/said"
-code 3 "with the key too" "$cairn" verify "$store" --key-file "$key"
+code 10 "with the key too" "$cairn" verify "$store" --key-file "$key"
 rm -rf "$store"
 cp -a "$work/newest" "$store"
 ok "the published version exactly, it mounts" up
@@ -164,21 +164,21 @@ ok "verify a CAR" "$cairn" verify "$work/whole.car"
 ok "verify a CAR with the key" "$cairn" verify "$work/whole.car" --key-file "$key"
 cp "$work/whole.car" "$work/altered.car"
 printf 'xyz' | dd of="$work/altered.car" bs=1 seek=4000000 conv=notrunc status=none
-code 9 "an altered byte" "$cairn" verify "$work/altered.car"
+code 4 "an altered byte" "$cairn" verify "$work/altered.car"
 ok "names the block" grep -qE "altered: block b[a-z2-7]+ is not what was written" "$work/said"
-code 9 "and with the key" "$cairn" verify "$work/altered.car" --key-file "$key"
+code 4 "and with the key" "$cairn" verify "$work/altered.car" --key-file "$key"
 ok "the path" grep -q "/large" "$work/said"
 ok "mount" up
 echo more >"$mnt/more"
 ok "publish" publish
 ok "umount" down
 ok "export what is new" "$cairn" export "$store" --car "$work/new.car" --root "$(published)" --since "$work/whole.car"
-code 10 "a block that is missing" "$cairn" verify "$work/new.car"
+code 15 "a block that is missing" "$cairn" verify "$work/new.car"
 ok "is named" grep -qE "incomplete: block b[a-z2-7]+ is missing" "$work/said"
-code 10 "and with the key" "$cairn" verify "$work/new.car" --key-file "$key"
+code 15 "and with the key" "$cairn" verify "$work/new.car" --key-file "$key"
 ok "with its base it is whole" "$cairn" verify "$work/new.car" --base "$work/whole.car"
-code 3 "the older CAR alone is stale" "$cairn" verify "$work/whole.car"
-code 1 "a key that does not open" "$cairn" verify "$store" --key-file "$work/gas.key"
+code 10 "the older CAR alone is stale" "$cairn" verify "$work/whole.car"
+code 3 "a key that does not open" "$cairn" verify "$store" --key-file "$work/gas.key"
 
 # --- two instances from one copied state ------------------------------------------------------------------------
 
@@ -246,8 +246,8 @@ set_line contract "$contract"
 set_line deadline_secs 1
 kill -STOP $anvil_pid
 code 12 "an endpoint that is silent: refused" up
-code 7 "status calls it unreachable" chain status
-code 7 "and so does verify" "$cairn" verify "$store"
+code 12 "status calls it unreachable" chain status
+code 12 "and so does verify" "$cairn" verify "$store"
 up --anchor-policy wait >"$work/waited" 2>&1 &
 waiting=$!
 kill -CONT $anvil_pid
@@ -270,7 +270,7 @@ dd if=/dev/urandom of="$pack" bs=64K count=1 seek=48 conv=notrunc status=none
 ok "a block is corrupted, and the publisher challenges" by publisher challenge
 fault() { [[ $(json troubles.0.kind status) == fault ]]; }
 until_ok "the mount reports the fault" fault
-code 4 "which is an open challenge" chain status
+code 18 "which is an open challenge" chain status
 ok "the log names the path" grep -q "the published version is damaged.*/large" "$work"/run/*.log
 dd if="$work/good" of="$pack" bs=64K count=1 seek=48 conv=notrunc status=none
 until_ok "the good block put back, it is healed" challenges
@@ -300,9 +300,9 @@ ok "shows all versions, without forks" grep -qE "^[0-9]+ versions, [0-9]+ gaps, 
 pass 61
 ok "challenge" by publisher challenge
 pass 3601
-code 4 "it was missed" chain watch --once
+code 18 "it was missed" chain watch --once
 ok "claim" by publisher claim
-code 5 "the volume is slashed" status
+code 19 "the volume is slashed" status
 code 0 "the stake is paid out" by publisher withdraw
 paid=$(grep -o "withdrew [0-9]*" "$work/said" | cut -d " " -f 2)
 ok "all of it, and the bond" test "$paid" -ge 1001000

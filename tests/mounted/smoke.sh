@@ -26,6 +26,8 @@ gone() { for _ in $(seq 200); do kill -0 "$1" 2>/dev/null || return 0; sleep 0.0
 
 code 5 "a missing store is no volume" up
 code 2 "create wants a key" "$cairn" create "$store"
+code 2 "a line that makes no sense, in JSON" "$cairn" --json create "$store" --bogus
+ok "has the shape of other failures" python3 -c 'import json, sys; a = json.load(sys.stdin); sys.exit((a["exit"], a["kind"]) != (2, "usage") or "--bogus" not in a["error"])' <"$work/said"
 mkdir -m 755 "$store"
 ok "create" "$cairn" create "$store" --key-file "$key"
 ok "nobody else looks into a store, also where the directory was there" test "$(stat -c %a "$store")" = 700
@@ -115,6 +117,15 @@ ok "the new key opens" "$cairn" ls "$store" / --key-file "$key"
 echo "correct horse" >"$work/words" && chmod 600 "$work/words"
 ok "rekey to a passphrase" "$cairn" rekey "$store" --key-file "$key" --new-passphrase-file "$work/words"
 ok "the passphrase opens" "$cairn" ls "$store" / --passphrase-file "$work/words"
+# unread CODE COMMAND...: with a reader of its output that has ended, as after `| head`; it must say nothing.
+unread() { python3 -c 'import os, subprocess, sys
+there, here = os.pipe()
+os.close(there)
+done = subprocess.run(sys.argv[2:], stdout=here, stderr=subprocess.PIPE)
+sys.exit(f"{done}" if (done.returncode, done.stderr) != (int(sys.argv[1]), b"") else 0)' "$@"; }
+ok "ls without a reader" unread 0 "$cairn" ls "$store" / --passphrase-file "$work/words"
+ok "status in JSON without a reader" unread 0 "$cairn" --json status "$store"
+ok "help without a reader" unread 0 "$cairn" --help
 ok "the passphrase mounts, from standard input" bash -c "echo 'correct horse' | '$cairn' mount '$store' '$mnt' --passphrase"
 ok "umount" "$cairn" umount "$mnt"
 code 3 "a wrong passphrase" bash -c "echo battery | '$cairn' ls '$store' / --passphrase"

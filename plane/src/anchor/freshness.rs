@@ -59,7 +59,7 @@ impl Freshness {
             Some(publisher) => publisher.sync(timeout),
             None => Err(Error::Anchor {
                 what: "this mount publishes nothing: it has no anchor, or is read-only".into(),
-                exit: Exit::AnchorUnreachable,
+                exit: Exit::Unreachable,
             }),
         }
     }
@@ -166,7 +166,7 @@ fn ask<T>(
                 if cancel.wait(pause) {
                     return Err(Error::Anchor {
                         what: format!("{anchor}: {why}; the wait was ended"),
-                        exit: Exit::AnchorUnreachable,
+                        exit: Exit::Unreachable,
                     });
                 }
                 pause = (pause * 2).min(PAUSE_MAX);
@@ -182,7 +182,7 @@ pub(crate) fn failed(anchor: &dyn Anchor, error: &AnchorError) -> Error {
         AnchorError::Unreachable { .. }
         | AnchorError::Untrustworthy { .. }
         | AnchorError::Refused { .. }
-        | AnchorError::Cancelled => Exit::AnchorUnreachable,
+        | AnchorError::Cancelled => Exit::Unreachable,
     };
     Error::Anchor {
         what: format!("{}: {}", anchor.describe(), explain(error)),

@@ -213,10 +213,7 @@ impl Publisher {
                 return Err(self.refused(FENCED.into(), Exit::Fenced));
             }
             if self.cancel.is_cancelled() {
-                return Err(self.refused(
-                    format!("the volume is being unmounted: {why}"),
-                    Exit::AnchorUnreachable,
-                ));
+                return Err(self.refused(format!("the volume is being unmounted: {why}"), Exit::Unreachable));
             }
             if state.rounds != round {
                 continue;
@@ -231,7 +228,7 @@ impl Publisher {
             if late {
                 return Err(self.refused(
                     format!("everything is committed, but not anchored in time: {why}"),
-                    Exit::AnchorUnreachable,
+                    Exit::Unreachable,
                 ));
             }
         }

@@ -1,7 +1,7 @@
 //! Every version ever published of a volume, with what does not fit.
 
 use crate::cli::chain::ConfigArgs;
-use crate::error::{Error, Result};
+use crate::error::{Error, Exit, Result};
 use crate::output::{Output, Progress};
 use cairn_chain::bindings::StorageStakingEvents as Event;
 use cairn_chain::history::{Found, Range, events};
@@ -129,10 +129,8 @@ pub(super) fn history(args: &ConfigArgs, out: &Output) -> Result<()> {
     if history.forks == 0 {
         return Ok(());
     }
-    let message = format!("{} forks in the history", history.forks);
-    Err(Error::Trouble {
-        code: 6,
-        kind: "forked",
-        message,
+    Err(Error::Anchor {
+        what: format!("{} forks in the history", history.forks),
+        exit: Exit::Forked,
     })
 }

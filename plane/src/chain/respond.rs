@@ -1,10 +1,11 @@
 //! Answers a challenge for a volume that is not mounted. A mounted one answers by itself.
 
 use super::place::{PATIENCE, within};
+use crate::anchor::freshness;
 use crate::cli::chain::ConfigArgs;
 use crate::cli::key::KeyArgs;
 use crate::cli::verify::VersionArgs;
-use crate::error::{Error, Result};
+use crate::error::{Error, Exit, Result};
 use crate::offline::Place;
 use crate::output::{Output, Progress};
 use cairn_chain::Config;
@@ -16,8 +17,9 @@ use std::path::Path;
 /// since.
 pub(super) fn respond(config: &ConfigArgs, store: &Path, key: &KeyArgs, out: &Output) -> Result<()> {
     let anchor = Config::read(&config.config)?.anchor()?;
-    let waiting = anchor.pending_challenge().map_err(refused)?;
-    let (Some(challenge), Some(published)) = (waiting, anchor.latest().map_err(refused)?) else {
+    let refused = |error| freshness::failed(&anchor, &error);
+    let waiting = anchor.pending_challenge().map_err(&refused)?;
+    let (Some(challenge), Some(published)) = (waiting, anchor.latest().map_err(&refused)?) else {
         return out.show(&serde_json::json!({ "answered": null }), || {
             "no challenge waits for an answer".into()
         });
@@ -29,17 +31,16 @@ pub(super) fn respond(config: &ConfigArgs, store: &Path, key: &KeyArgs, out: &Ou
     rand::rng().fill_bytes(&mut nonce);
     let cancel = within(PATIENCE);
     let progress = Progress::spinner(out, "waiting until the chain has settled it");
-    let stood = anchor.boot(nonce, &cancel).map_err(refused)?;
+    let stood = anchor.boot(nonce, &cancel).map_err(&refused)?;
     if stood != Some(published) {
-        return Err(Error::Trouble {
-            code: 3,
-            kind: "stale",
-            message: format!(
+        return Err(Error::Anchor {
+            what: format!(
                 "{published} was checked, and meanwhile another version was published: run it again"
             ),
+            exit: Exit::Stale,
         });
     }
-    anchor.answer(&challenge, published, &cancel).map_err(refused)?;
+    anchor.answer(&challenge, published, &cancel).map_err(&refused)?;
     progress.finish();
     out.show(&serde_json::json!({ "answered": published.epoch.0 }), || {
         format!("answered with {published}")
@@ -58,13 +59,5 @@ fn check(store: &Path, published: Version, key: &KeyArgs, out: &Output) -> Resul
             store: store.into(),
             what: format!("{}: {}", first.path, first.what),
         }),
-    }
-}
-
-fn refused(error: cairn_merkle::AnchorError) -> Error {
-    Error::Trouble {
-        code: 7,
-        kind: "unreachable",
-        message: error.to_string(),
     }
 }

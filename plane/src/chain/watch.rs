@@ -2,7 +2,7 @@
 
 use super::place::Local;
 use crate::cli::chain::{ConfigArgs, LimitArgs, WatchArgs};
-use crate::error::{Error, Result};
+use crate::error::{Error, Exit, Result};
 use crate::output::Output;
 use cairn_chain::{Config, Limits, Standing, Trouble, Watch};
 use cairn_merkle::Cancel;
@@ -19,7 +19,7 @@ const WEBHOOK_DEADLINE: Duration = Duration::from_secs(10);
 /// What is told of one look.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Report {
-    verdict: &'static str,
+    verdict: String,
     exit: u8,
     troubles: Vec<Trouble>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -97,10 +97,10 @@ impl Report {
             troubles.extend(local.troubles(standing));
         }
         troubles.sort_by_key(Trouble::rank);
-        let exit = troubles.first().map_or(0, Trouble::exit);
+        let worst = troubles.first().map(Exit::from);
         Self {
-            verdict: verdict(exit),
-            exit,
+            verdict: worst.map_or("fresh".into(), Exit::kind),
+            exit: worst.map_or(0, |exit| exit as u8),
             troubles,
             chain: standing.map(OnChain::new),
             lag_epochs: standing.zip(local).map(|(standing, local)| local.lag(standing)),
@@ -109,7 +109,7 @@ impl Report {
     }
 
     pub(super) fn words(&self) -> String {
-        let mut lines = vec![self.verdict.to_owned()];
+        let mut lines = vec![self.verdict.clone()];
         lines.extend(self.troubles.iter().map(|trouble| format!("  {trouble}")));
         if let Some(chain) = &self.chain {
             let root = chain.root.as_deref().unwrap_or("nothing published");
@@ -150,26 +150,10 @@ impl Report {
         let Some(worst) = self.troubles.first() else {
             return Ok(());
         };
-        Err(Error::Trouble {
-            code: self.exit,
-            kind: self.verdict,
-            message: worst.to_string(),
+        Err(Error::Anchor {
+            what: worst.to_string(),
+            exit: Exit::from(worst),
         })
-    }
-}
-
-/// The word for an exit code of these commands.
-pub(crate) fn verdict(exit: u8) -> &'static str {
-    match exit {
-        0 => "fresh",
-        3 => "stale",
-        4 => "challenged",
-        5 => "slashed",
-        6 => "forked",
-        7 => "unreachable",
-        9 => "altered",
-        10 => "incomplete",
-        _ => "warning",
     }
 }
 

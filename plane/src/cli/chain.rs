@@ -1,21 +1,14 @@
 //! The command line of `cairn chain`.
 
+use crate::error::Exit;
 use clap::{Args, Subcommand, ValueEnum};
 use ethers_core::types::{Address, Bytes, H256};
 use std::path::PathBuf;
 use std::time::Duration;
 
-const CODES: &str = "\
-Exit codes of status, history and watch, and of `cairn verify`:
-  0  fresh                               6  forked: the store is not what the chain names
-  3  stale                               7  unreachable: the chain cannot be asked or not be believed
-  4  challenged, missed or frozen        8  other trouble: a reorganisation, low gas, unpaid, leaving
-  5  slashed or closed                   9  altered, 10  a block is missing (`cairn verify` alone)
-  1  any other failure                   2  the command line makes no sense";
-
 /// `cairn chain`: the parties' side of the staking contract.
 #[derive(Debug, Subcommand)]
-#[command(after_help = CODES)]
+#[command(after_help = Exit::checks())]
 pub(crate) enum ChainCommand {
     /// Make a key file with mode 0600, for an account or for the signer, and print its address
     Key {
@@ -148,7 +141,7 @@ pub(crate) enum ChainCommand {
         new_signer: PathBuf,
     },
     /// How the volume stands on chain, and beside it the volume itself
-    #[command(after_help = CODES)]
+    #[command(after_help = Exit::checks())]
     Status {
         #[command(flatten)]
         config: ConfigArgs,
@@ -158,7 +151,7 @@ pub(crate) enum ChainCommand {
         limits: LimitArgs,
     },
     /// Every version ever published, gaps and forks
-    #[command(after_help = CODES)]
+    #[command(after_help = Exit::checks())]
     History {
         #[command(flatten)]
         config: ConfigArgs,

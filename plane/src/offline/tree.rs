@@ -4,7 +4,7 @@ use crate::clock;
 use crate::error::{Error, Result};
 use cairn_fs::{Attr, DirCookie, DirEntry, Engine, InodeNo, Kind, Name, Operations};
 use serde::Serialize;
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path};
 
@@ -117,12 +117,17 @@ pub(crate) fn copy(engine: &Engine, path: &Path, out: &mut dyn Write) -> Result<
         if bytes.is_empty() {
             break;
         }
-        out.write_all(&bytes)
-            .map_err(|error| Error::io("cannot write to standard output", error))?;
+        out.write_all(&bytes).map_err(written)?;
         offset += bytes.len() as u64;
     }
-    out.flush()
-        .map_err(|error| Error::io("cannot write to standard output", error))
+    out.flush().map_err(written)
+}
+
+fn written(error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => Error::NoReader,
+        _ => Error::io("cannot write to standard output", error),
+    }
 }
 
 /// From the root down. Symbolic links are not followed: what they lead to may lie outside the

@@ -155,7 +155,7 @@ fn an_anchor_that_does_not_answer_or_lies_is_met_as_the_policy_says() {
         publish(&sample, &anchor);
         anchor.answer_with(mood);
         let refused = admit_as(&sample.store, &anchor, Policy::Refuse, Access::ReadWrite);
-        assert_eq!(exit_of(refused).0, Exit::AnchorUnreachable);
+        assert_eq!(exit_of(refused).0, Exit::Unreachable);
         let (trust, _) = admit_as(&sample.store, &anchor, Policy::ReadOnly, Access::ReadWrite).unwrap();
         assert_eq!(trust, Trust::Unverified);
         let cancel = Cancel::new();
@@ -171,7 +171,7 @@ fn an_anchor_that_does_not_answer_or_lies_is_met_as_the_policy_says() {
                 )
             });
             cancel.cancel();
-            assert_eq!(exit_of(waiting.join().unwrap()).0, Exit::AnchorUnreachable);
+            assert_eq!(exit_of(waiting.join().unwrap()).0, Exit::Unreachable);
         });
         anchor.answer_with(Mood::Well);
         let (trust, _) = admit_as(&sample.store, &anchor, Policy::Wait, Access::ReadWrite).unwrap();

@@ -65,7 +65,7 @@ fn writers_go_on_while_the_anchor_takes_for_ever_and_the_unmount_gives_it_up() {
     }
     assert!(anchor.published().is_empty());
     let late = publisher.sync(Some(Duration::from_millis(1)));
-    assert_eq!(exit_of(late), Exit::AnchorUnreachable);
+    assert_eq!(exit_of(late), Exit::Unreachable);
     let epoch = sample.engine.standing().submitted[0].epoch;
     assert!(epoch < sample.engine.standing().head.epoch, "commits went on");
     publisher.finish(Duration::from_millis(1));
@@ -122,7 +122,7 @@ fn a_publication_whose_answer_is_lost_is_repeated_until_it_is_known() {
     let publisher = publisher(&sample.engine, &anchor);
     let arrived = anchor.await_published(|published| !published.is_empty());
     let lost = publisher.sync(Some(Duration::from_millis(1)));
-    assert_eq!(exit_of(lost), Exit::AnchorUnreachable);
+    assert_eq!(exit_of(lost), Exit::Unreachable);
     assert_eq!(sample.engine.standing().anchored, None);
     anchor.answer_with(Mood::Well);
     sample.put("file", b"more");
