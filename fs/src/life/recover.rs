@@ -5,12 +5,15 @@ use crate::engine::Engine;
 use crate::life::replay::Outcome;
 use crate::namespace::inode::{Home, Inode};
 use crate::state::State;
-use crate::stored::record::Record;
+use crate::stored::record::{Record, Xattrs};
 use crate::versions::snapshots::CHECK_NAME;
 use crate::{LogLoss, Name, Result};
 use cairn_merkle::{Cid, Epoch, LogKey, btree};
 use rustc_hash::FxHashSet;
+use std::ops::Bound;
 
+/// Unlinked inodes read at once.
+const ORPHANS_BATCH: usize = 64;
 /// Stranded names asked for at once.
 const FRESH_BATCH: usize = 4096;
 
@@ -92,33 +95,39 @@ impl Engine {
     /// them dead. Those in a damaged block stay in the table, unknown: their space is not given
     /// back before a repair.
     fn load_orphans(&self, state: &mut State) -> Result<()> {
-        let mut damaged = false;
-        let orphans = btree::range_past(
-            &self.blocks,
-            state.volume.trees.orphans.as_ref(),
-            std::ops::Bound::Unbounded,
-            usize::MAX,
-            &mut |_, error| {
-                damaged = true;
-                self.damage.table(Table::Orphans, &(&error).into());
-                Ok(())
-            },
-        )?;
-        if damaged {
-            state.inodes.parking_mut().lose_orphans();
+        let root = state.volume.trees.orphans.clone();
+        let mut after = None;
+        loop {
+            let mut damaged = false;
+            let orphans = btree::range_past(
+                &self.blocks,
+                root.as_ref(),
+                after.as_deref().map_or(Bound::Unbounded, Bound::Excluded),
+                ORPHANS_BATCH,
+                &mut |_, error| {
+                    damaged = true;
+                    self.damage.table(Table::Orphans, &(&error).into());
+                    Ok(())
+                },
+            )?;
+            if damaged {
+                state.inodes.parking_mut().lose_orphans();
+            }
+            let ended = orphans.len() < ORPHANS_BATCH;
+            after = orphans.last().map(|entry| entry.key.clone());
+            for entry in orphans {
+                let record = Record::decode(&entry.value, &entry.links)?;
+                let ino = record.meta.ino;
+                // Dead, as no process has it open: nothing asks for its attributes any more.
+                // With them, what a user left open before a crash would not fit in memory.
+                let dead = Inode::new(record.meta, Xattrs::default(), record.stored, Home::Orphan);
+                state.inodes.insert(dead);
+                state.inodes.change(ino)?;
+            }
+            if ended {
+                return Ok(());
+            }
         }
-        for entry in orphans {
-            let record = Record::decode(&entry.value, &entry.links)?;
-            let ino = record.meta.ino;
-            state.inodes.insert(Inode::new(
-                record.meta,
-                record.xattrs,
-                record.stored,
-                Home::Orphan,
-            ));
-            state.inodes.change(ino)?;
-        }
-        Ok(())
     }
 
     /// Blocks that were put after the last commit and that the log does not name.
