@@ -97,31 +97,16 @@ impl Packs {
         File::open(store)?.sync_all()
     }
 
-    /// Opens the packs, and begins a new one with the first put.
-    pub(crate) fn open(store: &Path, index: Index) -> io::Result<Self> {
+    /// Opens the packs, and begins a new one with the first put. Where they are only read, what a
+    /// clean close knew stays where it is.
+    pub(crate) fn open(store: &Path, index: Index, access: Access) -> io::Result<Self> {
         let dir = store.join(DIR);
         let numbers = file::numbers(&dir)?;
-        // Taken before the writer starts: what it says is of packs that no longer grow.
-        let garbage = Garbage::take(&dir, numbers.len())?;
-        Self::with(dir, &numbers, garbage, index, Access::Write)
-    }
-
-    /// Opens the packs to be read. Nothing may be put, and what a clean close knew stays where it is.
-    pub(crate) fn open_read(store: &Path) -> io::Result<Self> {
-        let dir = store.join(DIR);
-        let numbers = file::numbers(&dir)?;
-        let garbage = Garbage::look(&dir, numbers.len())?;
-        let refuse = |_: &[Written]| Err(io::ErrorKind::ReadOnlyFilesystem.into());
-        Self::with(dir, &numbers, garbage, Box::new(refuse), Access::Read)
-    }
-
-    fn with(
-        dir: PathBuf,
-        numbers: &[u32],
-        garbage: Garbage,
-        index: Index,
-        access: Access,
-    ) -> io::Result<Self> {
+        let garbage = match access {
+            // Taken before the writer starts: what it says is of packs that no longer grow.
+            Access::Write => Garbage::take(&dir, numbers.len())?,
+            Access::Read => Garbage::look(&dir, numbers.len())?,
+        };
         // Never an old pack: after a crash its end is not known, and a place must not get other
         // bytes.
         let next = numbers.last().map_or(0, |last| last + 1);

@@ -13,7 +13,7 @@ use crate::state::State;
 use crate::stored::name::DirKey;
 use crate::stored::record::{Dentry, Record};
 use crate::{Access, Attr, Error, InodeNo, Name, Result};
-use cairn_merkle::btree;
+use cairn_merkle::{Link, btree};
 
 impl Engine {
     /// Finds what `key` leads to in a directory, and has its inode in memory if it is not in the
@@ -80,16 +80,7 @@ impl Engine {
             0 => state.volume.trees.table.clone(),
             _ => state.snapshots.by_id(view).ok_or(Error::NoEntry)?.table.clone(),
         };
-        let key = in_view(ino, 0).0.to_be_bytes();
-        let entry = btree::get(&self.blocks, table.as_ref(), &key)?.ok_or(Error::NoEntry)?;
-        let Record {
-            mut meta,
-            xattrs,
-            stored,
-        } = Record::decode(&entry.value, &entry.links)?;
-        meta.ino = ino;
-        state.inodes.insert(Inode::new(meta, xattrs, stored, Home::Table));
-        Ok(())
+        self.load_row(state, table.as_ref(), ino, Home::Table)
     }
 
     /// Has an unlinked inode in memory.
@@ -97,16 +88,20 @@ impl Engine {
         if state.inodes.has(ino) {
             return Ok(());
         }
-        let key = ino.0.to_be_bytes();
-        let entry = btree::get(&self.blocks, state.volume.trees.orphans.as_ref(), &key)?;
-        let entry = entry.ok_or(Error::NoEntry)?;
-        let record = Record::decode(&entry.value, &entry.links)?;
-        state.inodes.insert(Inode::new(
-            record.meta,
-            record.xattrs,
-            record.stored,
-            Home::Orphan,
-        ));
+        let orphans = state.volume.trees.orphans.clone();
+        self.load_row(state, orphans.as_ref(), ino, Home::Orphan)
+    }
+
+    /// Brings an inode into memory from a table of records by number.
+    fn load_row(&self, state: &mut State, table: Option<&Link>, ino: InodeNo, home: Home) -> Result<()> {
+        let key = in_view(ino, 0).0.to_be_bytes();
+        let entry = btree::get(&self.blocks, table, &key)?.ok_or(Error::NoEntry)?;
+        let mut record = Record::decode(&entry.value, &entry.links)?;
+        // A snapshot's table has the number without the view.
+        record.meta.ino = ino;
+        state
+            .inodes
+            .insert(Inode::new(record.meta, record.xattrs, record.stored, home));
         Ok(())
     }
 

@@ -23,7 +23,7 @@ fn neighbours_are_read_together_and_others_apart() {
 fn garbage_is_known_after_a_clean_close_and_unknown_after_any_other() {
     let dir = tempfile::tempdir().unwrap();
     Packs::create(dir.path()).unwrap();
-    let open = || Packs::open(dir.path(), Box::new(|_| Ok(()))).unwrap();
+    let open = || Packs::open(dir.path(), Box::new(|_| Ok(())), Access::Write).unwrap();
     let packs = open();
     assert!(!packs.garbage().is_unknown());
     fs::write(dir.path().join(DIR).join("00000005"), "").unwrap();
@@ -62,7 +62,7 @@ impl Gated {
             learn.lock().extend(written.iter().map(|written| written.place));
             Ok(())
         };
-        let packs = Packs::open(dir.path(), Box::new(learn)).unwrap();
+        let packs = Packs::open(dir.path(), Box::new(learn), Access::Write).unwrap();
         Self {
             packs,
             gate,

@@ -4,6 +4,7 @@
 use super::intent::{self, IntentLog, Soon, Use};
 use super::keys;
 use super::reached::Reached;
+use crate::own::Access;
 use crate::pack::{Place, fuzzing as pack};
 use crate::twin::fuzzing as twin;
 use bytes::Bytes;
@@ -117,7 +118,7 @@ fn log_segment(data: &[u8]) {
     }
     STORE.with(|dir| {
         fs::write(intent::segment_path(dir.path(), 0), &segment).expect("a file can be written");
-        let log = IntentLog::open(dir.path(), None, Use::FIRST).expect("a file can be read");
+        let log = IntentLog::open(dir.path(), None, Use::FIRST, Access::Write).expect("a file can be read");
         let first = LogPos {
             epoch: Epoch(0),
             seq: 0,
@@ -144,7 +145,7 @@ fn index_key_seeds() -> Vec<Vec<u8>> {
 fn log_segment_seeds() -> Vec<Vec<u8>> {
     let dir = TempDir::new().expect("a temporary directory can be made");
     IntentLog::create(dir.path()).expect("it takes a directory");
-    let mut log = IntentLog::open(dir.path(), None, Use::FIRST).expect("it was just made");
+    let mut log = IntentLog::open(dir.path(), None, Use::FIRST, Access::Write).expect("it was just made");
     let record = |seq, bytes| (LogPos { epoch: Epoch(5), seq }, Bytes::from_static(bytes));
     let written = log.write(&[record(0, b"first"), record(1, b"second")], Soon::Later);
     written.expect("there is room for two records");

@@ -99,22 +99,9 @@ impl IntentLog {
         File::open(store)?.sync_all()
     }
 
-    /// Opens the log and finds its records above `settled`, of uses from `floor` on.
-    pub(super) fn open(store: &Path, settled: Option<Epoch>, floor: Use) -> io::Result<Self> {
-        let mut log = Self::read_all(store, settled, floor, Access::Write)?;
-        if let Some(settled) = settled {
-            // After all segments are read: those whose records are all settled become free.
-            log.trim(settled);
-        }
-        Ok(log)
-    }
-
-    /// As [`Self::open`], to be read alone: no segment becomes free, and none is removed.
-    pub(super) fn open_read(store: &Path, settled: Option<Epoch>, floor: Use) -> io::Result<Self> {
-        Self::read_all(store, settled, floor, Access::Read)
-    }
-
-    fn read_all(store: &Path, settled: Option<Epoch>, floor: Use, access: Access) -> io::Result<Self> {
+    /// Opens the log and finds its records above `settled`, of uses from `floor` on. Where it is
+    /// only read, no segment becomes free, and none is removed.
+    pub(super) fn open(store: &Path, settled: Option<Epoch>, floor: Use, access: Access) -> io::Result<Self> {
         let mut log = Self {
             dir: store.join(DIR),
             active: None,
@@ -146,6 +133,10 @@ impl IntentLog {
             log.broken
                 .extend(segment.broken.map(|at| format!("{DIR}/{slot:05} at byte {at}")));
             log.full.push(segment);
+        }
+        if let Some(settled) = settled.filter(|_| access.writes()) {
+            // After all segments are read: those whose records are all settled become free.
+            log.trim(settled);
         }
         Ok(log)
     }

@@ -125,33 +125,40 @@ impl RocksStore {
 
     fn start(path: &Path, options: &StoreOptions, lock: DirLock, create: bool) -> Result<Self, OpenError> {
         let database = |error| OpenError::database(path.to_owned(), error);
-        let cache = options::cache(options);
-        let families = [
-            ColumnFamilyDescriptor::new(DEFAULT_COLUMN_FAMILY_NAME, options::journal(options, &cache)),
-            ColumnFamilyDescriptor::new(BLOCKS, options::blocks(options, &cache)),
-        ];
-        let db = DB::open_cf_descriptors(&options::database(create).map_err(database)?, path, families);
-        let db = db.map_err(database)?;
+        let settings = options::database(create).map_err(database)?;
+        let db = DB::open_cf_descriptors(&settings, path, families(options)).map_err(database)?;
+        let store = Self::over(path, options, db, lock, Access::Write)?;
+        store
+            .db
+            .set_options_cf(store.blocks(), &options::MEMTABLE_TUNING)
+            .map_err(database)?;
+        Ok(store)
+    }
+
+    /// The store with its log, its marks and its packs, over a database that is open.
+    pub(super) fn over(
+        path: &Path,
+        options: &StoreOptions,
+        db: DB,
+        lock: DirLock,
+        access: Access,
+    ) -> Result<Self, OpenError> {
+        let failed = |path: PathBuf| move |source| OpenError::Io { path, source };
         // Before log and twins are looked at: it says which of them count.
-        let reached = Reached::read(&db).map_err(|error| OpenError::Io {
-            path: path.to_owned(),
-            source: io::Error::other(error),
-        })?;
+        let reached = Reached::read(&db).map_err(|error| failed(path.to_owned())(io::Error::other(error)))?;
         let log_dir = path.join(intent::DIR);
-        let log_failed = |source| OpenError::Io {
-            path: log_dir.clone(),
-            source,
-        };
-        let intent = IntentLog::open(path, reached.settled, reached.log_floor).map_err(log_failed)?;
-        let marks = Marks::open(&log_dir).map_err(log_failed)?;
+        let intent = IntentLog::open(path, reached.settled, reached.log_floor, access);
+        let intent = intent.map_err(failed(log_dir.clone()))?;
+        let marks = Marks::open(&log_dir, access).map_err(failed(log_dir))?;
         let db = Arc::new(db);
         let blocks = Arc::clone(&db);
-        let packs = Packs::open(path, Box::new(move |written| index::learn(&blocks, written)));
-        let packs = packs.map_err(|source| OpenError::Io {
-            path: path.join(pack::DIR),
-            source,
-        })?;
-        let store = Self {
+        let packs = Packs::open(
+            path,
+            Box::new(move |written| index::learn(&blocks, written)),
+            access,
+        );
+        let packs = packs.map_err(failed(path.join(pack::DIR)))?;
+        Ok(Self {
             packs,
             path: path.to_owned(),
             db,
@@ -166,15 +173,19 @@ impl RocksStore {
             doomed: Mutex::default(),
             stats: Mutex::new(None),
             failed: AtomicBool::new(false),
-            access: Access::Write,
+            access,
             _lock: lock,
-        };
-        store
-            .db
-            .set_options_cf(store.blocks(), &options::MEMTABLE_TUNING)
-            .map_err(database)?;
-        Ok(store)
+        })
     }
+}
+
+/// Both column families, over one cache.
+pub(super) fn families(options: &StoreOptions) -> [ColumnFamilyDescriptor; 2] {
+    let cache = options::cache(options);
+    [
+        ColumnFamilyDescriptor::new(DEFAULT_COLUMN_FAMILY_NAME, options::journal(options, &cache)),
+        ColumnFamilyDescriptor::new(BLOCKS, options::blocks(options, &cache)),
+    ]
 }
 
 /// Looks whether a store of ours lies in `path`, and locks it. Writes nothing.

@@ -9,24 +9,14 @@
 //! not whole. Opening for writing then begins a new log behind it. What a later tool, or a mended disk, could still read
 //! there is gone then, so a command that only reads must not do it.
 
-use super::ahead::Ahead;
 use super::base::RocksStore;
-use super::index::BLOCKS;
-use super::intent::{self, IntentLog, Marks};
-use super::open::find;
+use super::open::{families, find};
 use super::options::{self, StoreOptions};
-use super::reached::Reached;
-use super::space::Space;
 use crate::error::OpenError;
 use crate::lock::DirLock;
 use crate::own::Access;
-use crate::pack::{self, Packs};
-use parking_lot::Mutex;
-use rocksdb::{ColumnFamilyDescriptor, DB, DEFAULT_COLUMN_FAMILY_NAME};
-use std::io;
+use rocksdb::DB;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
 
 impl RocksStore {
     /// Opens the store in `path` to be read. Writes nothing, there or elsewhere, and refuses every change. Any number of
@@ -36,58 +26,13 @@ impl RocksStore {
     /// As [`Self::open`].
     pub fn open_read_only(path: &Path, options: &StoreOptions) -> Result<Self, OpenError> {
         let lock = find(path, DirLock::share)?;
-        Self::start_read(path, options, lock)?.of_known_format()
+        let failed = |error| OpenError::database(path.to_owned(), error);
+        let settings = options::database(false).map_err(failed)?;
+        // A log that is there is no error: after a crash it holds the newest head.
+        let db = DB::open_cf_descriptors_read_only(&settings, path, families(options), false);
+        let store = Self::over(path, options, db.map_err(failed)?, lock, Access::Read)?;
+        store.of_known_format()
     }
-
-    fn start_read(path: &Path, options: &StoreOptions, lock: DirLock) -> Result<Self, OpenError> {
-        let db = Arc::new(database(path, options)?);
-        let io = |source| OpenError::Io {
-            path: path.to_owned(),
-            source,
-        };
-        let reached = Reached::read(&db).map_err(|error| io(io::Error::other(error)))?;
-        let log_dir = path.join(intent::DIR);
-        let log_failed = |source| OpenError::Io {
-            path: log_dir.clone(),
-            source,
-        };
-        let intent = IntentLog::open_read(path, reached.settled, reached.log_floor).map_err(log_failed)?;
-        let marks = Marks::open_read(&log_dir).map_err(log_failed)?;
-        let packs = Packs::open_read(path).map_err(|source| OpenError::Io {
-            path: path.join(pack::DIR),
-            source,
-        })?;
-        Ok(Self {
-            packs,
-            path: path.to_owned(),
-            db,
-            ahead: Ahead::new(path, options.memory_bytes as u64),
-            space: Space::new(path, options.reserve_bytes),
-            intent_bytes: AtomicU64::new(intent.used_bytes()),
-            intent: Mutex::new(intent),
-            marks: Mutex::new(marks),
-            syncing: Mutex::new(()),
-            reclaiming: Mutex::new(()),
-            reached: Mutex::new(reached),
-            doomed: Mutex::default(),
-            stats: Mutex::new(None),
-            failed: AtomicBool::new(false),
-            access: Access::Read,
-            _lock: lock,
-        })
-    }
-}
-
-fn database(path: &Path, options: &StoreOptions) -> Result<DB, OpenError> {
-    let failed = |error| OpenError::database(path.to_owned(), error);
-    let cache = options::cache(options);
-    let families = [
-        ColumnFamilyDescriptor::new(DEFAULT_COLUMN_FAMILY_NAME, options::journal(options, &cache)),
-        ColumnFamilyDescriptor::new(BLOCKS, options::blocks(options, &cache)),
-    ];
-    let settings = options::database(false).map_err(failed)?;
-    // A log that is there is no error: after a crash it holds the newest head.
-    DB::open_cf_descriptors_read_only(&settings, path, families, false).map_err(failed)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use crate::commit::open::Pending;
 use crate::fixture::caller;
 use crate::fixture::stored::{
     Event, Store, at, blocks, config, is_read_only, key_of, name, open, pattern, require_clean, tree,
-    try_open, until_one_waits, view, volume,
+    try_open, until_destroyed, until_one_waits, view, volume,
 };
 use crate::namespace::inode::{Content, Inode};
 use crate::{Access, Config, Engine, Error, InodeNo, Kind, Operations, Quota, RenameMode, XattrMode};
@@ -141,18 +141,14 @@ fn what_was_removed_is_gone_from_the_store() {
     furnish(&engine);
     clear(&engine);
     engine.commit().unwrap();
-    while engine.status().destroying > 0 {
-        engine.commit().unwrap();
-    }
+    until_destroyed(&engine);
     holds_nothing_else(&store, &engine);
     furnish(&engine);
     engine.commit().unwrap();
     assert!(names(&store) > 20);
     clear(&engine);
     engine.commit().unwrap();
-    while engine.status().destroying > 0 {
-        engine.commit().unwrap();
-    }
+    until_destroyed(&engine);
     holds_nothing_else(&store, &engine);
     require_clean(&engine);
 }
@@ -536,16 +532,12 @@ fn a_file_that_was_unlinked_while_open_is_there_until_it_is_closed_or_the_volume
     // A mount after a crash gives its space back, over several commits.
     let found = Arc::new(Store::over(copied(&store)));
     let again = open(found.clone());
-    while again.status().destroying > 0 {
-        again.commit().unwrap();
-    }
+    until_destroyed(&again);
     assert!(again.state.lock().volume.trees.orphans.is_none());
     holds_nothing_else(&found, &again);
     engine.release(ino);
     engine.commit().unwrap();
-    while engine.status().destroying > 0 {
-        engine.commit().unwrap();
-    }
+    until_destroyed(&engine);
     holds_nothing_else(&store, &engine);
     assert!(
         engine.state.lock().inodes.numbers().eq([ROOT]),

@@ -1,7 +1,8 @@
 //! Versions that stay whole: published, pinned, and let go of.
 
 use crate::fixture::stored::{
-    Event, Store, at, blocks, config, key_of, name, open, pattern, require_clean, tree, volume,
+    Event, Store, at, blocks, config, key_of, name, open, pattern, require_clean, tree, until_destroyed,
+    volume,
 };
 use crate::{Engine, Error, InodeNo, Opening, Operations, RenameMode, Table};
 use cairn_merkle::testing::{Op, Tamper};
@@ -54,9 +55,7 @@ fn empty(engine: &Engine) {
         }
     }
     engine.commit().unwrap();
-    while engine.status().destroying > 0 {
-        engine.commit().unwrap();
-    }
+    until_destroyed(engine);
 }
 
 #[test]

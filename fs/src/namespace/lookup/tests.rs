@@ -1,6 +1,7 @@
 //! References, handles and parents: what stays in memory, and what is found again.
 
 use super::*;
+use crate::fixture::stored::until_destroyed;
 use crate::fixture::tree::{ROOT, Tree, at, bytes, config, name};
 use crate::{Config, DirCookie, Kind, Operations, Quota};
 use cairn_merkle::MemoryStore;
@@ -334,9 +335,7 @@ fn an_unlinked_inode_is_parked_and_destroyed_with_its_last_reference() {
         assert!(in_memory(&tree, file), "the next commit destroys it");
     }
     tree.engine.commit().unwrap();
-    while tree.engine.status().destroying > 0 {
-        tree.engine.commit().unwrap();
-    }
+    until_destroyed(&tree.engine);
     assert!(!orphans());
     tree.is_whole();
 }

@@ -2,7 +2,7 @@
 
 use crate::fixture::stored::{
     Event, Store, at, blocks, is_read_only, name, open, pattern, require_clean, tree, tree_below,
-    until_one_waits, view, volume,
+    until_destroyed, until_one_waits, view, volume,
 };
 use crate::{Engine, Error, InodeNo, Operations, Time};
 use cairn_merkle::testing::{Op, Tamper};
@@ -74,9 +74,7 @@ fn empty(engine: &Engine) {
         }
     }
     engine.commit().unwrap();
-    while engine.status().destroying > 0 {
-        engine.commit().unwrap();
-    }
+    until_destroyed(engine);
 }
 
 #[test]
@@ -156,9 +154,7 @@ fn what_came_and_went_between_two_snapshots_is_freed_at_once() {
     engine.commit().unwrap();
     engine.t_remove(ROOT, b"file");
     engine.commit().unwrap();
-    while engine.status().destroying > 0 {
-        engine.commit().unwrap();
-    }
+    until_destroyed(&engine);
     // The directory's new node, and the dead list that has the old one.
     assert!(blocks(&*store).len() <= before + 2);
     require_clean(&engine);

@@ -38,16 +38,7 @@ impl Marks {
     /// Opens the file in the log's directory, if it is there. Whatever else lies in its place, a
     /// link to elsewhere, a file with another name, a pipe, is no file of marks: the next mark
     /// makes one.
-    pub(crate) fn open(dir: &Path) -> io::Result<Self> {
-        Self::with(dir, Access::Write)
-    }
-
-    /// As [`Self::open`], to be read alone.
-    pub(crate) fn open_read(dir: &Path) -> io::Result<Self> {
-        Self::with(dir, Access::Read)
-    }
-
-    fn with(dir: &Path, access: Access) -> io::Result<Self> {
+    pub(crate) fn open(dir: &Path, access: Access) -> io::Result<Self> {
         let file = match own::open(&dir.join(NAME), access.writes()) {
             Ok(file) => Some(file).filter(own::is_ours),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(error),
@@ -119,11 +110,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (elsewhere, marks) = (dir.path().join("elsewhere"), dir.path().join(NAME));
         let replaced = |what: &str| {
-            let mut file = Marks::open(dir.path()).unwrap();
+            let mut file = Marks::open(dir.path(), Access::Write).unwrap();
             assert!(file.read().unwrap().is_empty(), "{what}");
             file.write(b"mark").unwrap();
             assert_eq!(fs::read(&elsewhere).unwrap(), [7; 2 * PAGE], "{what}");
-            let again = Marks::open(dir.path()).unwrap();
+            let again = Marks::open(dir.path(), Access::Write).unwrap();
             assert_eq!(again.read().unwrap(), [Bytes::from_static(b"mark")], "{what}");
             fs::remove_file(&marks).unwrap();
         };

@@ -18,7 +18,7 @@ fn log() -> (tempfile::TempDir, IntentLog) {
 }
 
 fn reopen(dir: &tempfile::TempDir) -> IntentLog {
-    IntentLog::open(dir.path(), None, Use::FIRST).unwrap()
+    IntentLog::open(dir.path(), None, Use::FIRST, Access::Write).unwrap()
 }
 
 fn all(log: &IntentLog) -> Vec<(LogPos, Bytes)> {
@@ -72,7 +72,7 @@ fn records_come_back_after_a_reopen_whatever_their_size() {
     assert_eq!(all(&log), records);
     let again = reopen(&dir);
     assert_eq!(all(&again), records);
-    assert!(all(&IntentLog::open(dir.path(), Some(Epoch(3)), Use::FIRST).unwrap()).is_empty());
+    assert!(all(&IntentLog::open(dir.path(), Some(Epoch(3)), Use::FIRST, Access::Write).unwrap()).is_empty());
 }
 
 /// Three records of 100 bytes, in one append.
@@ -122,7 +122,7 @@ fn a_log_that_was_replayed_is_past_for_good() {
     assert!(all(&log).is_empty() && log.broken().is_empty());
     // Neither what it had comes back, nor what of it lies behind the new records.
     log.write(&three()[..1], Soon::Now).unwrap();
-    let again = IntentLog::open(dir.path(), None, floor).unwrap();
+    let again = IntentLog::open(dir.path(), None, floor, Access::Write).unwrap();
     assert_eq!(all(&again), three()[..1]);
     assert!(again.broken().is_empty());
     assert!(again.next_use() > floor);
@@ -138,7 +138,7 @@ fn a_broken_head_is_told_once_whatever_use_it_claims() {
         assert_eq!(log.broken().len(), 1, "byte {byte}");
         let floor = log.next_use();
         log.restart(floor);
-        let again = IntentLog::open(dir.path(), None, floor).unwrap();
+        let again = IntentLog::open(dir.path(), None, floor, Access::Write).unwrap();
         assert!(again.broken().is_empty(), "byte {byte}");
     }
 }
@@ -147,16 +147,16 @@ fn a_broken_head_is_told_once_whatever_use_it_claims() {
 fn of_two_marks_the_last_ones_come_back() {
     let (dir, _) = log();
     let dir = dir.path().join(DIR);
-    let mut marks = Marks::open(&dir).unwrap();
+    let mut marks = Marks::open(&dir, Access::Write).unwrap();
     assert!(marks.read().unwrap().is_empty());
     for mark in [b"one", b"two", b"six"] {
         marks.write(mark).unwrap();
     }
-    let read = Marks::open(&dir).unwrap().read().unwrap();
+    let read = Marks::open(&dir, Access::Write).unwrap().read().unwrap();
     assert_eq!(read, [&b"six"[..], b"two"]);
     // It is made again where it is gone, and a length that is none costs nothing.
     fs::remove_file(dir.join("marks")).unwrap();
-    let mut marks = Marks::open(&dir).unwrap();
+    let mut marks = Marks::open(&dir, Access::Write).unwrap();
     marks.write(b"new").unwrap();
     marks.write(b"old").unwrap();
     let file = File::options().write(true).open(dir.join("marks")).unwrap();
@@ -178,7 +178,7 @@ fn segments_are_used_again_and_hold_nothing_of_before() {
     assert!(files(&dir) <= 4, "{} files", files(&dir));
     assert!(all(&log).is_empty());
     log.write(&[big(21, 0)], Soon::Now).unwrap();
-    let again = IntentLog::open(dir.path(), Some(Epoch(20)), Use::FIRST).unwrap();
+    let again = IntentLog::open(dir.path(), Some(Epoch(20)), Use::FIRST, Access::Write).unwrap();
     assert_eq!(all(&again), [big(21, 0)]);
     let again = reopen(&dir);
     assert!(
@@ -280,7 +280,7 @@ fn a_forged_use_does_not_end_the_numbers() {
         assert!(floor < Use(1 << 33), "{floor:?}");
         log.restart(floor);
         log.write(&three()[1..], Soon::Now).unwrap();
-        let again = IntentLog::open(dir.path(), None, floor).unwrap();
+        let again = IntentLog::open(dir.path(), None, floor, Access::Write).unwrap();
         assert_eq!(all(&again), three()[1..], "what is written after it comes back");
     }
 }
@@ -292,7 +292,7 @@ fn what_is_no_file_of_the_log_is_not_written_to() {
     drop(log);
     let (path, victim) = (path_of(&dir.path().join(DIR), 0), dir.path().join("victim"));
     fs::write(&victim, vec![7; SEGMENT_BYTES as usize]).unwrap();
-    let open = || IntentLog::open(dir.path(), None, Use::FIRST).map(drop);
+    let open = || IntentLog::open(dir.path(), None, Use::FIRST, Access::Write).map(drop);
     for put in [
         (|victim: &Path, path: &Path| std::os::unix::fs::symlink(victim, path))
             as fn(&Path, &Path) -> io::Result<()>,
