@@ -1,23 +1,32 @@
 #!/usr/bin/env bash
-# Builds librocksdb.a once and keeps it, so that a clean build of Cairn takes seconds instead of a quarter of an hour.
+# Builds librocksdb.a once and keeps it, so that a clean build of Cairn takes seconds instead of a
+# quarter of an hour.
 #
-#   .ci/rocksdb.sh                    builds it; plain `cargo build` finds it from then on (.cargo/config.toml)
+#   .ci/rocksdb.sh                    builds it; plain `cargo build` finds it from then on
+#                                     (.cargo/config.toml)
 #   eval "$(.ci/rocksdb.sh)"          the same for this shell, whatever CAIRN_CACHE says later
 #
-# The source is the one bundled with the librocksdb-sys crate that Cargo.lock names. Several of its files are compiled
-# as one unit, and clang parses the headers that most of them share once for all: together that takes a third of the
-# time. A unit whose files clash is halved until it compiles. Flags and defines follow the crate's
-# build.rs, without its optional codecs. Progress goes to stderr; stdout carries nothing but the
-# lines to eval. Needs a C++20 compiler (CXX, else clang++, else c++) and libclang (for the
-# crate's bindgen, which still runs and reads the crate's own headers).
+# The source is the one bundled with the librocksdb-sys crate that Cargo.lock names. Several of its
+# files are compiled as one unit, and clang parses the headers that most of them share once for all:
+# together that takes a third of the time. Files that Cairn runs never, or once while it opens a
+# store, are not optimised, which takes a quarter off the rest. A unit whose files clash is halved
+# until it compiles. Flags and defines follow the crate's build.rs, without its optional codecs.
+# Progress goes to stderr; stdout carries nothing but the lines to eval. Needs a C++20 compiler
+# (CXX, else clang++, else c++) and libclang (for the crate's bindgen, which still runs and reads
+# the crate's own headers).
 set -euo pipefail
 
 # Fewer, larger units are faster, until a unit's failure or memory costs more.
 unit_files=7
 # What most files include; clang keeps it parsed, with the templates that it instantiates.
 shared_headers=(db/db_impl/db_impl.h table/block_based/block_based_table_reader.h
-    table/block_based/block_based_table_builder.h rocksdb/utilities/options_type.h rocksdb/utilities/object_registry.h
-    rocksdb/convenience.h iomanip iostream sstream unordered_set)
+    table/block_based/block_based_table_builder.h rocksdb/utilities/options_type.h
+    rocksdb/utilities/object_registry.h rocksdb/convenience.h
+    iomanip iostream sstream unordered_set)
+
+# Options, tracing, transactions, backups, blobs, other formats of tables.
+cold='^(options|trace_replay|utilities|db/blob|table/(plain|cuckoo)'
+cold+='|monitoring/(histogram|in_mem|persist|perf|stat|thread))'
 
 say() { echo "rocksdb: $*" >&2; }
 
@@ -33,7 +42,7 @@ if [[ -z ${CXX:-} ]]; then
     CXX=$(command -v clang++ || command -v c++) || { say "no C++ compiler: install clang"; exit 1; }
 fi
 arch=$(uname -m)
-flags=(-std=c++20 -O2 -g0 -fPIC -ffunction-sections -fdata-sections -w -include cstdint
+flags=(-std=c++20 -g0 -fPIC -ffunction-sections -fdata-sections -w -include cstdint
     -DNDEBUG -DHAVE_ALIGNED_NEW -DHAVE_UINT128_EXTENSION
     -DOS_LINUX -DROCKSDB_PLATFORM_POSIX -DROCKSDB_LIB_IO_POSIX -DROCKSDB_SUPPORT_THREAD_LOCAL
     -DROCKSDB_NO_DYNAMIC_EXTENSION -DROCKSDB_SCHED_GETCPU_PRESENT -DROCKSDB_AUXV_GETAUXVAL_PRESENT
@@ -48,7 +57,8 @@ export flags_line="${flags[*]}"
 
 cache=${CAIRN_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/cairn}
 out=$cache/rocksdb-$version
-recipe="$("$CXX" --version | head -n 1) $arch $flags_line, no paths, $(cksum <"$root/.ci/rocksdb-unused")"
+recipe="$("$CXX" --version | head -n 1) $arch $flags_line, no paths, cold $cold"
+recipe+=", $(cksum <"$root/.ci/rocksdb-unused")"
 
 # The link is the path that cargo's configuration names. With a cache of its own (CI), the cache's
 # path is the same for each clone, and nothing is built anew.
@@ -72,28 +82,34 @@ work=$(mktemp -d "$cache/rocksdb-build.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 export work
 
+# cxx hot|cold ARGUMENT...
 cxx() {
-    # Where the crate lies is this machine's business: lines of RocksDB's log name files below it.
+    local level=-O2
+    [[ $1 == cold ]] && level=-O0
+    shift
+    # Lines of RocksDB's log name source files; where the crate lies is this machine's business.
     # shellcheck disable=SC2086 # the flags hold no spaces of their own
-    "$CXX" $flags_line -I"$crate/rocksdb/include" -I"$crate/rocksdb" -I"$crate" "-ffile-prefix-map=$crate/=" "$@"
+    "$CXX" $flags_line $level -I"$crate/rocksdb/include" -I"$crate/rocksdb" -I"$crate" \
+        "-ffile-prefix-map=$crate/=" "$@"
 }
 export -f cxx
 
-# Without it, each unit parses the headers itself, as another compiler than clang does.
+# parse_shared hot|cold. Without it, each unit parses the headers itself, as it does with another
+# compiler than clang.
 parse_shared() {
-    printf '#include <%s>\n' "${shared_headers[@]}" >"$work/shared.h"
-    cxx -x c++-header -fpch-instantiate-templates "$work/shared.h" -o "$work/shared.pch" 2>"$work/shared.err" ||
-        rm -f "$work/shared.pch"
+    cxx "$1" -x c++-header -fpch-instantiate-templates "$work/shared.h" -o "$work/$1.pch" \
+        2>"$work/$1.err" || rm -f "$work/$1.pch"
 }
 
-# compile NAME FILE...: one unit, or its halves if its files clash.
+# compile NAME FILE...: one unit, or its halves if its files clash. NAME begins with hot or cold.
 compile() {
-    local name=$1 unit=$work/$1.cc
+    local name=$1 unit=$work/$1.cc kind=hot
     shift
+    [[ $name == cold* ]] && kind=cold
     printf '#include "%s"\n' "$@" >"$unit"
     local parsed=()
-    [[ -f $work/shared.pch ]] && parsed=(-include-pch "$work/shared.pch")
-    if cxx "${parsed[@]}" -c "$unit" -o "$work/$name.o" 2>"$work/$name.err"; then
+    [[ -f $work/$kind.pch ]] && parsed=(-include-pch "$work/$kind.pch")
+    if cxx "$kind" "${parsed[@]}" -c "$unit" -o "$work/$name.o" 2>"$work/$name.err"; then
         echo "rocksdb: $name of $units ($# files), $(($(date +%s) - began)) s" >&2
     elif (($# == 1)); then
         echo "rocksdb: $1 does not compile" >&2
@@ -110,26 +126,35 @@ export -f compile
 began=$(date +%s)
 export began
 say "building $version into $out: two to five minutes of two processors, once"
-parse_shared
+printf '#include <%s>\n' "${shared_headers[@]}" >"$work/shared.h"
+parse_shared hot &
+parse_shared cold
+wait
+# A file too many costs seconds; one that is missed here fails to link.
+grep -vxF -e util/build_version.cc -f "$root/.ci/rocksdb-unused" \
+    "$crate/rocksdb_lib_sources.txt" >"$work/sources"
 {
-    # A file too many costs seconds; one that is missed here fails to link.
-    grep -vxF -e util/build_version.cc -f "$root/.ci/rocksdb-unused" "$crate/rocksdb_lib_sources.txt" |
-        sed "s|^|$crate/rocksdb/|"
+    grep -vE "$cold" "$work/sources" | sed "s|^|$crate/rocksdb/|"
     echo "$crate/build_version.cc"
-} >"$work/sources"
-split -l "$unit_files" -d -a 3 "$work/sources" "$work/list."
+} >"$work/hot"
+grep -E "$cold" "$work/sources" | sed "s|^|$crate/rocksdb/|" >"$work/cold"
+for kind in hot cold; do split -l "$unit_files" -d -a 3 "$work/$kind" "$work/list.$kind"; done
 units=$(find "$work" -name 'list.*' | wc -l)
 export units
 compile_list() {
     local files
     mapfile -t files <"$1"
-    compile "unit${1##*.}" "${files[@]}"
+    compile "${1##*.}" "${files[@]}"
 }
 export -f compile_list
-printf '%s\0' "$work"/list.* | xargs -0 -P "$(nproc)" -n 1 bash -c 'compile_list "$1"' compile_list 9>&-
+printf '%s\0' "$work"/list.hot* "$work"/list.cold* |
+    xargs -0 -P "$(nproc)" -n 1 bash -c 'compile_list "$1"' compile_list 9>&-
 
 mkdir "$work/done"
-ar crs "$work/done/librocksdb.a" "$work"/*.o
+# One object, so that it is linked first: of a template that both kinds have, the linker takes the
+# optimised one.
+"$CXX" -r -nostdlib -o "$work/optimised.o" "$work"/hot*.o
+ar crs "$work/done/librocksdb.a" "$work/optimised.o" "$work"/cold*.o
 echo "$recipe" >"$work/done/recipe"
 # A rename is all or nothing; a library of another recipe steps aside first.
 rm -rf "$out"
