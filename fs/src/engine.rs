@@ -11,8 +11,8 @@
 //! read inside, from a cache.
 //!
 //! **Invariant:** the engine never reads the time of day; times come with each call, so a log
-//! replays to the same tree. It measures how long things take, to pace itself; nothing that is
-//! stored depends on that.
+//! replays to the same tree. Its clock, an argument as its random bytes are ([`crate::Machine`]),
+//! measures how long things take, to pace commits; nothing that is stored depends on that.
 
 use crate::blocks::Blocks;
 use crate::damage::{DamageRecord, KnownDamage};
@@ -22,6 +22,7 @@ use crate::{Config, Error, InodeNo, LogLoss, Result};
 use crate::state::State;
 use cairn_merkle::{Epoch, LogKey, Twin, VolumeKey};
 use parking_lot::{Condvar, Mutex, MutexGuard};
+use std::time::Instant;
 
 /// A mounted volume's filesystem.
 pub struct Engine {
@@ -64,6 +65,11 @@ pub(crate) struct Signals {
 pub(crate) type Guard<'a> = MutexGuard<'a, State>;
 
 impl Engine {
+    /// The engine's clock.
+    pub(crate) fn now(&self) -> Instant {
+        self.blocks.machine.now()
+    }
+
     /// What this mount has met that is damaged.
     pub fn damage(&self) -> KnownDamage {
         self.damage.known()

@@ -5,6 +5,7 @@ pub(crate) mod tree;
 
 use crate::{Caller, SetIdBits, Time};
 use cairn_merkle::{Compression, Header, HeaderParams, Kek, SlotKey, SlotKind, VolumeKey};
+use rand::CryptoRng;
 
 /// Root, at the first moment.
 pub(crate) fn caller() -> Caller {
@@ -25,6 +26,15 @@ pub(crate) fn header() -> (Header, VolumeKey) {
 
 /// The same with records of this size.
 pub(crate) fn header_of(record_size: u32) -> (Header, VolumeKey) {
+    header_from(&mut rand::rng(), record_size)
+}
+
+/// The same with keys from these random bytes.
+pub(crate) fn header_with(rng: &mut impl CryptoRng) -> (Header, VolumeKey) {
+    header_from(rng, 4096)
+}
+
+fn header_from(rng: &mut impl CryptoRng, record_size: u32) -> (Header, VolumeKey) {
     let slot = SlotKey {
         kind: SlotKind::KeyFile,
         kek: Kek::from_bytes([1; 32]),
@@ -33,5 +43,5 @@ pub(crate) fn header_of(record_size: u32) -> (Header, VolumeKey) {
         record_size,
         compression: Compression::None,
     };
-    Header::create(&mut rand::rng(), params, &[slot]).unwrap()
+    Header::create(rng, params, &[slot]).unwrap()
 }

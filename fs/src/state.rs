@@ -17,6 +17,7 @@ use crate::commit::open::{HeaderBlock, OpenEpoch, Pending};
 use crate::commit::phase::Commits;
 use crate::data::puts::PutGate;
 use crate::log::buffer::LogBuffer;
+use crate::machine::Machine;
 use crate::namespace::inode::Home;
 use crate::namespace::inodes::Inodes;
 use crate::namespace::parking::Parking;
@@ -54,9 +55,10 @@ impl State {
         committed: Committed,
         header: HeaderBlock,
         parking: Parking,
+        machine: &Machine,
     ) -> Self {
         Self {
-            inodes: Inodes::new(parking),
+            inodes: Inodes::new(parking, machine.clone()),
             open: OpenEpoch::new(committed.epoch().next(), header),
             pending: Pending::default(),
             puts: PutGate::default(),
@@ -65,7 +67,7 @@ impl State {
             volume,
             snapshots,
             pins: Vec::new(),
-            log: LogBuffer::default(),
+            log: LogBuffer::new(machine.clone()),
             life: Life::default(),
         }
     }

@@ -2,6 +2,7 @@
 
 use super::ahead::Ahead;
 use super::cache::{Opened, OpenedCache, Weight, keep_node, read_missing};
+use crate::machine::Machine;
 use bytes::Bytes;
 use cairn_merkle::group::Part;
 use cairn_merkle::{BlockStore, Cid, Error, Link, Node, NodeSource, PartHint, Result, open_leaf, open_node};
@@ -15,18 +16,20 @@ const GROUP: usize = 16;
 /// The store, behind verification and a cache.
 pub(crate) struct Blocks {
     pub(crate) store: Arc<dyn BlockStore>,
+    pub(crate) machine: Machine,
     pub(super) cache: Arc<OpenedCache>,
     ahead: Ahead,
 }
 
 impl Blocks {
     /// Keeps up to `cache_bytes` of nodes and leaves, whichever are asked for.
-    pub(crate) fn new(store: Arc<dyn BlockStore>, cache_bytes: u64) -> Self {
+    pub(crate) fn new(store: Arc<dyn BlockStore>, cache_bytes: u64, machine: Machine) -> Self {
         let count = usize::try_from(cache_bytes / 16384).unwrap_or(1024);
         let cache = Arc::new(Cache::with_weighter(count, cache_bytes, Weight));
         Self {
             ahead: Ahead::start(Arc::clone(&store), Arc::clone(&cache)),
             store,
+            machine,
             cache,
         }
     }
@@ -161,7 +164,7 @@ mod tests {
         };
         let (sealed, links): (Vec<_>, Vec<_>) = (0..count).map(seal).unzip();
         store.put(Epoch(1), &sealed, PutHint::Small).unwrap();
-        let blocks = Blocks::new(store.clone(), 1 << 20);
+        let blocks = Blocks::new(store.clone(), 1 << 20, Machine::default());
         (store, blocks, links)
     }
 

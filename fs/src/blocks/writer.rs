@@ -43,7 +43,7 @@ impl<'a> Writer<'a> {
 
     /// Seals `plain` and queues it.
     pub(crate) fn put_leaf(&self, plain: &[u8]) -> Result<Link> {
-        let (sealed, link) = seal_leaf(&mut rand::rng(), self.epoch, plain);
+        let (sealed, link) = seal_leaf(&mut self.blocks.machine.rng(), self.epoch, plain);
         self.put(sealed)?;
         Ok(link)
     }
@@ -108,7 +108,7 @@ impl<'a> Writer<'a> {
 
 impl NodeSink for Writer<'_> {
     fn put_node(&self, node: Node) -> Result<Link> {
-        let (sealed, link) = seal_node(&mut rand::rng(), self.epoch, &node);
+        let (sealed, link) = seal_node(&mut self.blocks.machine.rng(), self.epoch, &node);
         self.put(sealed)?;
         self.blocks.cache.insert(link.cid, Opened::Node(Arc::new(node)));
         Ok(link)
@@ -123,12 +123,13 @@ impl NodeSink for Writer<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::Machine;
     use cairn_merkle::testing::{FaultStore, Op};
     use cairn_merkle::{Blocks as _, Error, MemoryStore, NodeSource};
 
     fn blocks() -> (Arc<FaultStore<MemoryStore>>, Blocks) {
         let store = Arc::new(FaultStore::new(MemoryStore::new()));
-        let blocks = Blocks::new(store.clone(), 64 << 20);
+        let blocks = Blocks::new(store.clone(), 64 << 20, Machine::default());
         (store, blocks)
     }
 

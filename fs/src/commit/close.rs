@@ -113,7 +113,7 @@ impl Engine {
                 // Last before the freeze: no record can hold the bytes of a frozen layer, and an
                 // fsync would wait for the commit.
                 self.log_for_syncs(state);
-                Box::new(freeze(state))
+                Box::new(freeze(state, self.now()))
             }
         };
         // Not as of the freeze: an epoch that waited for room must name what was submitted
@@ -295,7 +295,7 @@ impl Engine {
             header_hash: frozen.header.hash,
             body,
         };
-        let sealed = commit.seal(&mut rand::rng(), &self.key);
+        let sealed = commit.seal(&mut self.blocks.machine.rng(), &self.key);
         let (root, block) = (sealed.cid, sealed.bytes.clone());
         // The last block, and a sync behind all: no head may name a block that is not durable. Few
         // small blocks need none, for the step of the head makes them durable.

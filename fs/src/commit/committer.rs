@@ -20,7 +20,7 @@ impl Engine {
     /// what may be a few bytes of each, so fewer write less. But nothing that the log lacks waits
     /// for longer than the interval.
     fn may_wait(&self, state: &State, committed: Instant) -> Option<Instant> {
-        let (now, interval) = (Instant::now(), self.config.commit_interval);
+        let (now, interval) = (self.now(), self.config.commit_interval);
         let oldest = state.volatile_since().unwrap_or(now);
         let until = (oldest + interval).min(committed + interval * LOGGED_INTERVALS);
         (until > now && !state.asks_for_commit()).then_some(until)
@@ -38,18 +38,20 @@ impl Engine {
     /// nothing to do.
     pub(crate) fn run_committer(&self) {
         let mut state = self.state.lock();
-        let (mut committed, mut waits) = (Instant::now(), None);
+        let (mut committed, mut waits) = (self.now(), None);
         while !state.life.is_closing() {
             // Space of a huge file is given back soon, and writers get their turn in between.
             let interval = match state.commits.destroying() {
                 0 => self.config.commit_interval,
                 _ => self.config.commit_interval / DESTROY_PACE,
             };
-            let due = waits.take().unwrap_or_else(|| Instant::now() + interval);
+            let due = waits.take().unwrap_or_else(|| self.now() + interval);
             while !state.life.is_closing() && !state.commits.is_wanted() {
-                if self.signals.wake.wait_until(&mut state, due).timed_out() {
+                let left = due.saturating_duration_since(self.now());
+                if left.is_zero() {
                     break;
                 }
+                self.signals.wake.wait_for(&mut state, left);
             }
             if state.life.is_closing() {
                 return;
@@ -61,7 +63,7 @@ impl Engine {
                     continue;
                 }
             }
-            committed = Instant::now();
+            committed = self.now();
             if state.life.read_only().is_none() && (state.commits.is_under_way() || state.has_changes()) {
                 // Callers get the error from the log, or from a commit of their own.
                 match self.commit_locked(&mut state) {
@@ -83,21 +85,12 @@ impl Engine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixture::stored::{Event, Store, config, copy, formatted, open, try_open, volume};
+    use crate::fixture::stored::{Event, Store, config, copy, formatted, open, try_open, volume, wait_for};
     use crate::{Config, InodeNo, Quota};
     use cairn_merkle::StoreStats;
     use cairn_merkle::testing::{CrashStore, Op};
     use std::sync::Arc;
-    use std::sync::mpsc::channel;
     use std::time::Duration;
-
-    /// Blocks until the store is asked for this.
-    fn wait_for(store: &Store, which: fn(&Event) -> bool, begin: impl FnOnce()) {
-        let (done, told) = channel();
-        store.before(which, move || done.send(()).unwrap());
-        begin();
-        told.recv().unwrap();
-    }
 
     #[test]
     fn it_commits_when_it_is_asked() {

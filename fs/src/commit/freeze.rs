@@ -20,7 +20,7 @@ use std::time::Instant;
 
 /// Closes the open epoch, between puts ([`crate::engine::Engine::await_puts`]): those that ended
 /// belong to it.
-pub(super) fn freeze(state: &mut State) -> Frozen {
+pub(super) fn freeze(state: &mut State, now: Instant) -> Frozen {
     debug_assert!(
         !state.puts.is_busy(),
         "a put belongs to the epoch in which it began"
@@ -44,7 +44,7 @@ pub(super) fn freeze(state: &mut State) -> Frozen {
     Frozen {
         epoch,
         closed: Closed {
-            at: Instant::now(),
+            at: now,
             written_bytes,
         },
         previous: (

@@ -53,7 +53,11 @@ impl Engine {
         let start = recno * u64::from(self.record_size);
         let plan = self.plan(put.state, ino, start, self.record_size as usize)?;
         let sealed = MutexGuard::unlocked(put.state, || -> Result<_> {
-            let (block, link) = seal_leaf(&mut rand::rng(), put.epoch, &plan.run(&self.blocks)?);
+            let (block, link) = seal_leaf(
+                &mut self.blocks.machine.rng(),
+                put.epoch,
+                &plan.run(&self.blocks)?,
+            );
             self.blocks.store.put(put.epoch, &[block], PutHint::Bulk)?;
             Ok(link)
         });

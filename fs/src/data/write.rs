@@ -119,7 +119,7 @@ impl Engine {
             let part = &bytes[at..at + (to - from) as usize];
             at += part.len();
             if part.len() == self.record_size as usize {
-                let (block, link) = seal_leaf(&mut rand::rng(), epoch, part);
+                let (block, link) = seal_leaf(&mut self.blocks.machine.rng(), epoch, part);
                 sealed.push(block);
                 chunks.push((recno, Chunk::Whole(link)));
             } else {

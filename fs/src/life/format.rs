@@ -3,6 +3,7 @@
 use crate::commit::open::HeaderBlock;
 use crate::engine::Engine;
 use crate::life::open::Opening;
+use crate::machine::Machine;
 use crate::stored::record::{Meta, Record, Stored, Xattrs};
 use crate::stored::volume::{Trees, Volume};
 use crate::{Caller, Config, Error, InodeNo, Kind, Quota, Result};
@@ -22,12 +23,27 @@ pub fn format(
     quota: Quota,
     owner: Caller,
 ) -> Result<()> {
+    format_on(store, header, key, quota, owner, &Machine::default())
+}
+
+/// As [`format`], with these random bytes.
+///
+/// # Errors
+/// As [`format`].
+pub fn format_on(
+    store: &dyn BlockStore,
+    header: &Header,
+    key: &VolumeKey,
+    quota: Quota,
+    owner: Caller,
+    machine: &Machine,
+) -> Result<()> {
     // Either of the two tells of a volume, whose key slots a new header would replace.
     if store.head()?.is_some() || store.header()?.is_some() {
         return Err(Error::Exists);
     }
     let epoch = Epoch(1);
-    let (body, links) = empty(quota, owner).encode();
+    let (body, links) = empty(quota, owner, machine).encode();
     let commit = Commit {
         volume_id: header.volume_id,
         epoch,
@@ -36,7 +52,7 @@ pub fn format(
         header_hash: header.hash(),
         body,
     };
-    let sealed = commit.seal(&mut rand::rng(), key);
+    let sealed = commit.seal(&mut machine.rng(), key);
     let head = Head {
         volume_id: header.volume_id,
         epoch,
@@ -59,10 +75,10 @@ pub fn format(
     Ok(())
 }
 
-fn empty(quota: Quota, owner: Caller) -> Volume {
+fn empty(quota: Quota, owner: Caller, machine: &Machine) -> Volume {
     let secret = || {
         let mut bytes = [0; 32];
-        rand::rng().fill_bytes(&mut bytes);
+        machine.rng().fill_bytes(&mut bytes);
         bytes
     };
     let meta = Meta {

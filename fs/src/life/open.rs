@@ -21,6 +21,7 @@ use crate::commit::open::HeaderBlock;
 use crate::damage::{DamageRecord, KnownDamage, Table};
 use crate::engine::{Engine, Signals};
 use crate::life::newest::{Found, Newest, nothing};
+use crate::machine::Machine;
 use crate::namespace::parking::Parking;
 use rand::Rng;
 
@@ -38,7 +39,6 @@ use cairn_merkle::{
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Instant;
 
 /// A volume whose newest commit, or an older one, was found and verified. Nothing is written yet.
 /// Between [`Opening::newest`] and [`Opening::open`] the caller judges whether it is the newest,
@@ -194,13 +194,21 @@ impl Opening {
     ///
     /// # Errors
     /// What is wrong with the log, by name; what the store failed with.
-    pub fn open(mut self, mut config: Config) -> Result<Arc<Engine>> {
+    pub fn open(self, config: Config) -> Result<Arc<Engine>> {
+        self.open_on(config, Machine::default())
+    }
+
+    /// As [`Self::open`], with this clock and these random bytes.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_on(mut self, mut config: Config, machine: Machine) -> Result<Arc<Engine>> {
         config.read_only |= self.past;
         if !config.read_only && !self.settled {
             // No anchor was asked, and this version may be on its way there: it is held.
             self.volume.publication.go_on(self.version);
         }
-        let blocks = Blocks::new(self.store, config.memory_bytes / CACHE_SHARE);
+        let blocks = Blocks::new(self.store, config.memory_bytes / CACHE_SHARE, machine);
         let twin = |copy: &DamagedCopy| copy.part == Part::Head && copy.side == Side::Second;
         let twin_doubted = self.damage.copies.iter().any(twin);
         let damage = DamageRecord::new(self.damage);
@@ -215,12 +223,12 @@ impl Opening {
         let old_log = LogKey::new(&self.key, self.volume.log_salt);
         // Positions of the old log may come again: under its salt they would use a nonce twice.
         let mut salt = [0; 32];
-        rand::rng().fill_bytes(&mut salt);
+        blocks.machine.rng().fill_bytes(&mut salt);
         let committed = Committed {
             version: self.version,
             root_len: self.root_len,
             closed: Closed {
-                at: Instant::now(),
+                at: blocks.machine.now(),
                 written_bytes: 0,
             },
             inodes: self.volume.inodes,
@@ -243,6 +251,7 @@ impl Opening {
                 committed,
                 header,
                 Parking::new(config.inodes_max, config.memory_bytes / INODES_SHARE),
+                &blocks.machine,
             )),
             blocks,
             key: self.key,

@@ -11,6 +11,7 @@
 use crate::Time;
 use crate::log::op::{Op, encode_record};
 use crate::log::reach::Reach;
+use crate::machine::Machine;
 use crate::operations::SyncDone;
 use crate::stored::codec::Encoder;
 use bytes::Bytes;
@@ -28,6 +29,7 @@ pub(crate) struct Waiter {
 /// Operations that wait for an fsync or for the commit that makes them superfluous.
 #[derive(Default)]
 pub(crate) struct LogBuffer {
+    machine: Machine,
     /// Unwritten operations by epoch: at most the frozen one and the open one.
     parts: VecDeque<Part>,
     /// Memory that these take.
@@ -94,6 +96,13 @@ impl NextMark {
 const RECORD_BYTES_MAX: usize = 1 << 20;
 
 impl LogBuffer {
+    pub(crate) fn new(machine: Machine) -> Self {
+        Self {
+            machine,
+            ..Self::default()
+        }
+    }
+
     /// Bytes of memory that operations and records take which are not in the store's log.
     pub(crate) fn bytes(&self) -> u64 {
         let unwritten = self.unwritten.iter().map(|(_, stored)| stored.len());
@@ -128,7 +137,7 @@ impl LogBuffer {
             self.pushed += (ops.0.len() - before) as u64;
             *newest = self.newest;
         }
-        self.volatile_since.get_or_insert_with(Instant::now);
+        self.volatile_since.get_or_insert_with(|| self.machine.now());
     }
 
     /// Everything up to `upto` is durable; what was pushed behind it was pushed after `since`.

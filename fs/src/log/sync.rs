@@ -17,7 +17,6 @@ use crate::log::buffer::Waiter;
 use crate::operations::SyncDone;
 use crate::{Error, InodeNo, Result};
 use parking_lot::MutexGuard;
-use std::time::Instant;
 
 /// This much log asks for a commit, however few bytes are dirty: it takes room, and time when it
 /// is replayed.
@@ -38,7 +37,7 @@ impl Engine {
                 continue;
             }
             state.log.leader = true;
-            let begun = Instant::now();
+            let begun = self.now();
             // Under one hold of the lock: these records say all up to `upto`, and each leaf that
             // they name has landed.
             let upto = state.log.pushed;
@@ -93,7 +92,7 @@ impl Engine {
         if !state.log.has_logger || self.config.mark_delay.is_zero() {
             self.write_mark(state);
         } else if state.log.mark_due.is_none() {
-            state.log.mark_due = Some(Instant::now() + self.config.mark_delay);
+            state.log.mark_due = Some(self.now() + self.config.mark_delay);
             self.signals.log_wanted.notify_one();
         }
     }
@@ -136,7 +135,7 @@ impl Engine {
     pub(crate) fn run_logger(&self) {
         let mut state = self.state.lock();
         loop {
-            if state.log.mark_due.is_some_and(|due| due <= Instant::now()) {
+            if state.log.mark_due.is_some_and(|due| due <= self.now()) {
                 self.write_mark(&mut state);
             } else if !state.log.waiting.is_empty() {
                 let flushed = self.flush_log(&mut state);
@@ -149,7 +148,8 @@ impl Engine {
             } else if state.life.is_closing() {
                 return;
             } else if let Some(due) = state.log.mark_due {
-                self.signals.log_wanted.wait_until(&mut state, due);
+                let left = due.saturating_duration_since(self.now());
+                self.signals.log_wanted.wait_for(&mut state, left);
             } else {
                 self.signals.log_wanted.wait(&mut state);
             }

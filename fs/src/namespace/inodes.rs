@@ -18,6 +18,7 @@
 //! from blocks here.
 
 use crate::config::INODE_BYTES;
+use crate::machine::Machine;
 use crate::namespace::inode::{Home, Inode, RECORD_COPIES};
 use crate::namespace::parking::Parking;
 use crate::{Error, InodeNo, Result};
@@ -26,6 +27,7 @@ use std::time::Instant;
 
 /// All inodes in memory.
 pub(crate) struct Inodes {
+    machine: Machine,
     map: FxHashMap<InodeNo, Inode>,
     parking: Parking,
     /// Inodes changed in the open epoch.
@@ -48,8 +50,9 @@ pub(crate) struct Changed {
 }
 
 impl Inodes {
-    pub(crate) fn new(parking: Parking) -> Self {
+    pub(crate) fn new(parking: Parking, machine: Machine) -> Self {
         Self {
+            machine,
             map: FxHashMap::default(),
             parking,
             dirty: FxHashSet::default(),
@@ -95,7 +98,7 @@ impl Inodes {
         }
         debug_assert!(self.dirty.contains(&ino), "a dirty inode is in the open epoch");
         if let Ok(file) = inode.file_mut() {
-            file.unlogged.since.get_or_insert_with(Instant::now);
+            file.unlogged.since.get_or_insert_with(|| self.machine.now());
         }
         Ok(inode)
     }

@@ -58,7 +58,7 @@ fn a_new_volume_is_an_empty_directory_of_its_owner() {
 
 #[test]
 fn secrets_differ_from_volume_to_volume() {
-    let volume = || empty(Quota::default(), caller());
+    let volume = || empty(Quota::default(), caller(), &Machine::default());
     let (one, other) = (volume(), volume());
     assert!(one.dir_key != other.dir_key && one.log_salt != other.log_salt && one.dir_key != one.log_salt);
 }
