@@ -46,6 +46,7 @@ impl Engine {
         let listed = self.list_blocks()?;
         let (pin, volume) = self.pin_newest()?;
         let mut walk = Walk::new(self, &volume, listed.len(), progress);
+        walk.report.suite = self.blocks.suite();
         walk.report.damaged = copies;
         walk.newest(pin.version(), &volume)?;
         if self.config.read_only && !self.past {

@@ -42,6 +42,7 @@ fn of_merkle(error: &MerkleError) -> Errno {
         | MerkleError::Corrupt { .. }
         | MerkleError::WrongKey
         | MerkleError::Header { .. }
+        | MerkleError::UnknownSuite { .. }
         | MerkleError::UnknownVersion { .. }
         | MerkleError::HeadForged
         | MerkleError::HeaderMismatch
@@ -98,6 +99,7 @@ mod tests {
             MerkleError::Store(StoreError::HeadMoved),
             MerkleError::WrongKey,
             MerkleError::Header { why: "test" },
+            MerkleError::UnknownSuite { number: 9 },
             MerkleError::UnknownVersion {
                 what: "test",
                 version: 9,

@@ -4,7 +4,7 @@ pub(crate) mod stored;
 pub(crate) mod tree;
 
 use crate::{Caller, SetIdBits, Time};
-use cairn_merkle::{Compression, Header, HeaderParams, Kek, SlotKey, SlotKind, VolumeKey};
+use cairn_merkle::{Compression, Header, HeaderParams, Kek, SlotKey, SlotKind, Suite, VolumeKey};
 use rand::CryptoRng;
 
 /// Root, at the first moment.
@@ -42,6 +42,7 @@ fn header_from(rng: &mut impl CryptoRng, record_size: u32) -> (Header, VolumeKey
     let params = HeaderParams {
         record_size,
         compression: Compression::None,
+        suite: Suite::default(),
     };
     Header::create(rng, params, &[slot]).unwrap()
 }

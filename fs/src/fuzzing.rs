@@ -16,7 +16,7 @@ use crate::{InodeNo, Kind, Name, RenameMode, Time};
 use cairn_merkle::btree::Entry;
 use cairn_merkle::fuzzing::{Target, entry, entry_bytes, forge_proof, join, links, parts, tree_node};
 use cairn_merkle::index::IndexRoot;
-use cairn_merkle::{Cid, Codec, Epoch, Link, LogPos, Version};
+use cairn_merkle::{Cid, Codec, Epoch, Link, LogPos, Suite, Version};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -138,7 +138,7 @@ fn dead(birth: Epoch, cid: Cid, len: u32) -> Link {
 }
 
 fn log_operations(data: &[u8]) {
-    if let Ok(record) = decode_record(data) {
+    if let Ok(record) = decode_record(Suite::default(), data) {
         let mut out = Encoder::default();
         let operations = record.ops.iter();
         operations.for_each(|operation| logged(operation, &mut out));

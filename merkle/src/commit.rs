@@ -61,7 +61,7 @@ impl Commit {
             self.previous.map(|cid| ByteArray::new(cid.to_bytes())),
             ByteArray::new(salt),
         );
-        aead::seal_block(keys.body.as_bytes(), &stored.associated_data(), &mut sealed);
+        aead::seal_block(keys.body.aead(), &stored.associated_data(), &mut sealed);
         stored.3 = serde_bytes::Bytes::new(&sealed);
         let stored = clear::encode(&stored);
         assert!(
@@ -86,7 +86,7 @@ impl Commit {
     pub(crate) fn open_body(cid: &Cid, parsed: &StoredCommit<'_>, key: &BodyKey) -> Result<(Self, Vec<Cid>)> {
         let corrupt = || Error::Corrupt { cid: *cid };
         let mut plain = parsed.3.to_vec();
-        aead::open_block(key.as_bytes(), &parsed.associated_data(), &mut plain).ok_or_else(corrupt)?;
+        aead::open_block(key.aead(), &parsed.associated_data(), &mut plain).ok_or_else(corrupt)?;
         let header_hash = *plain.first_chunk::<HEADER_HASH_LEN>().ok_or_else(corrupt)?;
         plain.drain(..HEADER_HASH_LEN);
         let commit = Self {
@@ -128,12 +128,14 @@ fn keys(parsed: &StoredCommit<'_>, key: &VolumeKey) -> NodeKeys {
 mod tests {
     use super::*;
     use crate::testing::TestRng;
-    use crate::{HeaderParams, Kek, SlotKey, SlotKind, node_links, seal_leaf};
+    use crate::{HeaderParams, Kek, SlotKey, SlotKind, Suite, node_links, seal_leaf};
 
-    fn commit(previous: Option<Cid>) -> (Commit, VolumeKey, Sealed) {
+    fn commit(suite: Suite, previous: Option<Cid>) -> (Commit, VolumeKey, Sealed) {
         let mut rng = TestRng::new(5);
-        let key = VolumeKey::random(&mut rng);
-        let links = (0..2).map(|_| seal_leaf(&mut rng, Epoch(8), b"leaf").1).collect();
+        let key = VolumeKey::random(suite, &mut rng);
+        let links = (0..2)
+            .map(|_| seal_leaf(suite, &mut rng, Epoch(8), b"leaf").1)
+            .collect();
         let body = b"next inode, counters".to_vec();
         let commit = Commit {
             volume_id: [3; 16],
@@ -149,8 +151,9 @@ mod tests {
 
     #[test]
     fn a_commit_opens_to_what_was_sealed() {
-        for previous in [None, Some(Cid::of(Codec::Node, b"older"))] {
-            let (commit, key, sealed) = commit(previous);
+        let older = Some(Cid::of(Codec::Node, b"older"));
+        for (suite, previous) in [(0, None), (0, older), (1, None), (1, older)] {
+            let (commit, key, sealed) = commit(Suite::ALL[suite], previous);
             assert_eq!(
                 Commit::open(&sealed.cid, sealed.bytes.clone(), &key).unwrap(),
                 commit
@@ -162,22 +165,38 @@ mod tests {
     }
 
     #[test]
-    fn any_altered_bit_any_other_length_and_any_other_key_are_refused() {
-        let (_, key, sealed) = commit(Some(Cid::of(Codec::Node, b"older")));
+    fn any_altered_bit_any_other_length_and_any_other_key_or_cipher_are_refused() {
+        for (suite, other) in [(0, 1), (1, 0)] {
+            let older = Some(Cid::of(Codec::Node, b"older"));
+            let (_, key, sealed) = commit(Suite::ALL[suite], older);
+            let mixed = VolumeKey::from_bytes(Suite::ALL[other], *key.as_bytes());
+            assert!(Commit::open(&sealed.cid, sealed.bytes.clone(), &mixed).is_err());
+            require_whole(&key, sealed);
+        }
+    }
+
+    fn require_whole(key: &VolumeKey, sealed: Sealed) {
         for bit in 0..sealed.bytes.len() * 8 {
             let mut stored = sealed.bytes.to_vec();
             stored[bit / 8] ^= 1 << (bit % 8);
             assert!(
-                Commit::open(&Cid::of(Codec::Node, &stored), stored.clone().into(), &key).is_err(),
+                Commit::open(&Cid::of(Codec::Node, &stored), stored.clone().into(), key).is_err(),
                 "bit {bit}"
             );
-            assert!(Commit::open(&sealed.cid, stored.into(), &key).is_err());
+            assert!(Commit::open(&sealed.cid, stored.into(), key).is_err());
         }
         for len in 0..sealed.bytes.len() {
             let stored = sealed.bytes.slice(..len);
-            assert!(Commit::open(&Cid::of(Codec::Node, &stored), stored, &key).is_err());
+            assert!(Commit::open(&Cid::of(Codec::Node, &stored), stored, key).is_err());
         }
-        assert!(Commit::open(&sealed.cid, sealed.bytes, &VolumeKey::from_bytes([0; 32])).is_err());
+        assert!(
+            Commit::open(
+                &sealed.cid,
+                sealed.bytes,
+                &VolumeKey::from_bytes(key.suite(), [0; 32])
+            )
+            .is_err()
+        );
     }
 
     #[test]
@@ -192,9 +211,10 @@ mod tests {
         let params = HeaderParams {
             record_size: 128 << 10,
             compression: Default::default(),
+            suite: Suite::default(),
         };
         let (header, key) = Header::create(&mut rng, params, &slot()).unwrap();
-        let (mut commit, ..) = commit(None);
+        let (mut commit, ..) = commit(Suite::default(), None);
         commit.volume_id = header.volume_id;
         commit.header_hash = header.hash();
         commit.require_header(&header).unwrap();

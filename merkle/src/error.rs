@@ -29,6 +29,14 @@ pub enum Error {
         /// The rule it breaks.
         why: &'static str,
     },
+    /// The volume is sealed with a cipher this build does not know.
+    #[error(
+        "the volume is sealed with cipher number {number}: this build of cairn does not know it, a newer one may"
+    )]
+    UnknownSuite {
+        /// Its number in the format.
+        number: u8,
+    },
     /// A structure carries a version this build does not know.
     #[error("this {what} has version {version}, which this build of cairn does not know")]
     UnknownVersion {
@@ -80,7 +88,7 @@ impl Error {
         match self {
             Self::Missing { .. } | Self::Corrupt { .. } => true,
             Self::UnknownVersion { .. } | Self::Malformed { .. } | Self::TooLarge { .. } => true,
-            Self::Store(_) | Self::WrongKey | Self::Header { .. } => false,
+            Self::Store(_) | Self::WrongKey | Self::Header { .. } | Self::UnknownSuite { .. } => false,
             Self::HeadForged | Self::HeaderMismatch | Self::Log { .. } => false,
         }
     }
@@ -92,7 +100,7 @@ impl Error {
         match self {
             Self::Missing { cid } | Self::Corrupt { cid } => Some(*cid),
             Self::UnknownVersion { .. } | Self::Malformed { .. } | Self::TooLarge { .. } => None,
-            Self::Store(_) | Self::WrongKey | Self::Header { .. } => None,
+            Self::Store(_) | Self::WrongKey | Self::Header { .. } | Self::UnknownSuite { .. } => None,
             Self::HeadForged | Self::HeaderMismatch | Self::Log { .. } => None,
         }
     }

@@ -78,7 +78,7 @@ pub const TARGETS: &[Target] = &[
 ];
 
 fn key() -> VolumeKey {
-    VolumeKey::from_bytes([2; 32])
+    VolumeKey::from_bytes(Suite::default(), [2; 32])
 }
 
 fn header(data: &[u8]) {
@@ -86,11 +86,12 @@ fn header(data: &[u8]) {
         assert_eq!(header.encode(), data);
         assert_eq!(header.parts().hash(), header.hash());
         assert_eq!(header.parts().record_size().ok(), Some(header.record_size));
+        assert_eq!(header.parts().suite().ok(), Some(header.suite));
     }
     if let Some(bytes) = data.first_chunk() {
         let parts = HeaderParts::from_bytes(bytes);
         assert_eq!(parts.to_bytes(), *bytes);
-        let _ = parts.record_size();
+        let _ = (parts.record_size(), parts.suite());
     }
 }
 
@@ -140,7 +141,7 @@ fn link_secrets(data: &[u8]) {
         .iter()
         .map(|link| link.cid)
         .collect();
-    if let Some(links) = Link::join_secrets(cids, data) {
+    if let Some(links) = Link::join_secrets(Suite::default(), cids, data) {
         let mut again = Vec::new();
         links.iter().for_each(|link| link.encode_secret(&mut again));
         assert_eq!(again, data);
@@ -205,6 +206,7 @@ fn new_volume() -> (Header, VolumeKey) {
     let params = HeaderParams {
         record_size: 4096,
         compression: Compression::None,
+        suite: Suite::default(),
     };
     Header::create(&mut TestRng::new(1), params, &slots).expect("these slots are valid")
 }
@@ -221,7 +223,7 @@ fn head_seeds() -> Vec<Vec<u8>> {
         root,
     };
     // Under another key than the target's: one that proves itself is no forgery.
-    vec![head.encode(&VolumeKey::from_bytes([9; 32]))]
+    vec![head.encode(&VolumeKey::from_bytes(Suite::default(), [9; 32]))]
 }
 
 fn node_seeds() -> Vec<Vec<u8>> {
@@ -230,7 +232,7 @@ fn node_seeds() -> Vec<Vec<u8>> {
         body: b"body".to_vec(),
     };
     let sealed = |count| {
-        seal_node(&mut TestRng::new(2), Epoch(2), &node(count))
+        seal_node(Suite::default(), &mut TestRng::new(2), Epoch(2), &node(count))
             .0
             .bytes
             .to_vec()
@@ -310,7 +312,7 @@ pub fn forge_proof(path: &[u8], body: &[u8], nodes: &[&[u8]]) -> Proof {
             links: links.iter().take(usize::from(*count)).cloned().collect(),
             body: body.to_vec(),
         };
-        let (sealed, link) = seal_node(&mut rng, Epoch(1), &node);
+        let (sealed, link) = seal_node(Suite::default(), &mut rng, Epoch(1), &node);
         store
             .put(Epoch(1), &[sealed], PutHint::Small)
             .expect("a store in memory takes all");

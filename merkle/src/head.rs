@@ -73,6 +73,7 @@ impl Head {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Suite;
     use proptest::prelude::*;
 
     fn head() -> (Head, VolumeKey) {
@@ -83,7 +84,7 @@ mod tests {
                 epoch: Epoch(7),
                 root,
             },
-            VolumeKey::from_bytes([2; 32]),
+            VolumeKey::from_bytes(Suite::default(), [2; 32]),
         )
     }
 
@@ -110,7 +111,7 @@ mod tests {
             ));
         }
         assert!(matches!(
-            Head::decode(&stored, &VolumeKey::from_bytes([3; 32])),
+            Head::decode(&stored, &VolumeKey::from_bytes(Suite::default(), [3; 32])),
             Err(Error::HeadForged)
         ));
         let mut newer = stored;

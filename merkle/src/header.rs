@@ -17,15 +17,15 @@ pub use slot::{Slot, SlotKey, SlotKind};
 
 use crate::aead::{self, ONE_TIME};
 use crate::key::leaving_no_trace;
-use crate::{Error, Kek, Result, VolumeKey};
+use crate::{Error, Kek, Result, Suite, VolumeKey};
 use rand::CryptoRng;
 use slot::{SLOT_LEN, WRAPPED_LEN, take};
 
 const MAGIC: [u8; 8] = *b"cairnvol";
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 const HASH_BLAKE3: u8 = 1;
-const AEAD_CHACHA20_POLY1305: u8 = 1;
 const FIXED_LEN: usize = 34;
+const SUITE_AT: usize = 32;
 
 /// How records are compressed before they are sealed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,6 +42,8 @@ pub struct HeaderParams {
     pub record_size: u32,
     /// How records are compressed.
     pub compression: Compression,
+    /// What everything in the volume is sealed with.
+    pub suite: Suite,
 }
 
 /// What a volume is, and the slots that hold its key.
@@ -53,6 +55,8 @@ pub struct Header {
     pub record_size: u32,
     /// How records are compressed.
     pub compression: Compression,
+    /// What everything in the volume is sealed with.
+    pub suite: Suite,
     /// One to eight ways to the volume key.
     pub slots: Vec<Slot>,
 }
@@ -75,15 +79,17 @@ impl Header {
     ) -> Result<(Self, VolumeKey)> {
         let mut volume_id = [0; 16];
         rng.fill_bytes(&mut volume_id);
-        let key = VolumeKey::random(rng);
         let HeaderParams {
             record_size,
             compression,
+            suite,
         } = params;
+        let key = VolumeKey::random(suite, rng);
         let bare = Self {
             volume_id,
             record_size,
             compression,
+            suite,
             slots: Vec::new(),
         };
         let header = bare.rekey(rng, &key, slots)?;
@@ -114,9 +120,9 @@ impl Header {
         header.require_valid()?;
         let aad = header.associated_data();
         for (slot, SlotKey { kek, .. }) in header.slots.iter_mut().zip(slots) {
-            let wrapping = kek.wrapping_key(&slot.salt);
+            let wrapping = kek.wrapping_key(self.suite, &slot.salt);
             let (plain, wrapped) = (key.as_bytes(), &mut slot.wrapped);
-            leaving_no_trace(|| aead::seal_into(wrapping.as_bytes(), ONE_TIME, &aad, plain, wrapped));
+            leaving_no_trace(|| aead::seal_into(wrapping.aead(), ONE_TIME, &aad, plain, wrapped));
         }
         Ok(header)
     }
@@ -127,9 +133,9 @@ impl Header {
         let aad = self.associated_data();
         for slot in &self.slots {
             let Some(kek) = kek_of(&slot.kind) else { continue };
-            let wrapping = kek.wrapping_key(&slot.salt);
-            let opened = VolumeKey::try_filled(|key| {
-                aead::open_into(wrapping.as_bytes(), ONE_TIME, &aad, &slot.wrapped, key).ok_or(())
+            let wrapping = kek.wrapping_key(self.suite, &slot.salt);
+            let opened = VolumeKey::try_filled(self.suite, |key| {
+                aead::open_into(wrapping.aead(), ONE_TIME, &aad, &slot.wrapped, key).ok_or(())
             });
             if let Ok(key) = opened {
                 return Ok(key);
@@ -166,7 +172,7 @@ impl Header {
         }
         let volume_id = take(&mut rest)?;
         let record_size = u32::from_le_bytes(take(&mut rest)?);
-        let [compression, hash, aead, slot_count] = take(&mut rest)?;
+        let [compression, hash, suite, slot_count] = take(&mut rest)?;
         let compression = match compression {
             0 => Compression::None,
             _ => {
@@ -175,11 +181,12 @@ impl Header {
                 });
             }
         };
-        if (hash, aead) != (HASH_BLAKE3, AEAD_CHACHA20_POLY1305) {
+        if hash != HASH_BLAKE3 {
             return Err(Error::Header {
-                why: "this build does not know its hash or cipher",
+                why: "this build does not know its hash",
             });
         }
+        let suite = suite_of(suite)?;
         if rest.len() != usize::from(slot_count) * SLOT_LEN {
             return Err(Error::Header {
                 why: "its length does not fit its number of slots",
@@ -193,6 +200,7 @@ impl Header {
             volume_id,
             record_size,
             compression,
+            suite,
             slots,
         };
         header.require_valid()?;
@@ -246,7 +254,7 @@ impl Header {
         stored.extend_from_slice(&self.record_size.to_le_bytes());
         let Compression::None = self.compression;
         let slot_count = u8::try_from(self.slots.len()).unwrap_or(u8::MAX);
-        stored.extend_from_slice(&[0, HASH_BLAKE3, AEAD_CHACHA20_POLY1305, slot_count]);
+        stored.extend_from_slice(&[0, HASH_BLAKE3, self.suite.number(), slot_count]);
         stored
     }
 }
@@ -288,6 +296,13 @@ impl HeaderParts {
         *hasher.finalize().as_bytes()
     }
 
+    /// What everything in the volume is sealed with.
+    pub fn suite(&self) -> Result<Suite> {
+        // Before the rest is believed or even known: it says how the commit block is opened that
+        // proves it.
+        suite_of(self.fixed[SUITE_AT])
+    }
+
     /// The unit a file's bytes are cut into.
     pub fn record_size(&self) -> Result<u32> {
         let mut rest = &self.fixed[..];
@@ -304,6 +319,10 @@ impl HeaderParts {
             })
         }
     }
+}
+
+fn suite_of(number: u8) -> Result<Suite> {
+    Suite::from_number(number).ok_or(Error::UnknownSuite { number })
 }
 
 #[cfg(test)]

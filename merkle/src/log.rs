@@ -16,7 +16,7 @@
 
 use crate::aead::{self, TAG_LEN};
 use crate::key::Locked;
-use crate::{Error, LogPos, Result, SubKey, VolumeKey};
+use crate::{Error, LogPos, Result, SubKey, Suite, VolumeKey};
 use bytes::Bytes;
 
 const CONTEXT: &str = "cairn 2026-11 intent log";
@@ -27,7 +27,10 @@ const PREFIX_LEN: usize = 1 + TAG_LEN;
 
 /// Seals and opens the intent log of one mount.
 #[derive(Debug)]
-pub struct LogKey(Locked);
+pub struct LogKey {
+    locked: Locked,
+    suite: Suite,
+}
 
 /// A record that was opened.
 #[derive(Debug, PartialEq, Eq)]
@@ -43,7 +46,15 @@ pub struct Opened {
 impl LogKey {
     /// The key of the mount that drew `salt`.
     pub fn new(key: &VolumeKey, salt: [u8; 32]) -> Self {
-        Self(key.derive_locked(CONTEXT, &salt))
+        Self {
+            locked: key.derive_locked(CONTEXT, &salt),
+            suite: key.suite(),
+        }
+    }
+
+    /// The cipher of the volume, which the links in a record are for as well.
+    pub fn suite(&self) -> Suite {
+        self.suite
     }
 
     /// Seals a record that follows the one with the tag `prev`; zeros for the first one of a mount.
@@ -52,7 +63,7 @@ impl LogKey {
         let mut sealed = Vec::with_capacity(plain.len() + TAG_LEN);
         sealed.extend_from_slice(plain);
         aead::seal(
-            self.epoch_key(pos).as_bytes(),
+            self.epoch_key(pos).aead(),
             nonce(pos.seq),
             &associated_data(pos, &prev),
             &mut sealed,
@@ -86,7 +97,7 @@ impl LogKey {
         let tag = *sealed.last_chunk().ok_or_else(|| refuse("it is cut short"))?;
         let mut plain = sealed.to_vec();
         aead::open(
-            self.epoch_key(pos).as_bytes(),
+            self.epoch_key(pos).aead(),
             nonce(pos.seq),
             &associated_data(pos, previous),
             &mut plain,
@@ -103,7 +114,7 @@ impl LogKey {
     pub fn seal_mark(&self, number: u64, plain: &[u8]) -> Vec<u8> {
         let mut sealed = plain.to_vec();
         aead::seal(
-            self.mark_key().as_bytes(),
+            self.mark_key().aead(),
             nonce(number),
             &mark_data(number),
             &mut sealed,
@@ -117,7 +128,7 @@ impl LogKey {
         let number = u64::from_le_bytes(*number);
         let mut plain = sealed.to_vec();
         aead::open(
-            self.mark_key().as_bytes(),
+            self.mark_key().aead(),
             nonce(number),
             &mark_data(number),
             &mut plain,
@@ -126,11 +137,12 @@ impl LogKey {
     }
 
     fn mark_key(&self) -> SubKey {
-        self.0.derive(CONTEXT_MARK, &[])
+        self.locked.derive(self.suite, CONTEXT_MARK, &[])
     }
 
     fn epoch_key(&self, pos: LogPos) -> SubKey {
-        self.0.derive(CONTEXT_EPOCH, &pos.epoch.0.to_le_bytes())
+        self.locked
+            .derive(self.suite, CONTEXT_EPOCH, &pos.epoch.0.to_le_bytes())
     }
 }
 
@@ -170,20 +182,38 @@ mod tests {
     };
 
     fn log() -> LogKey {
-        LogKey::new(&VolumeKey::from_bytes([1; 32]), [2; 32])
+        sealed_with(Suite::default())
+    }
+
+    fn sealed_with(suite: Suite) -> LogKey {
+        LogKey::new(&VolumeKey::from_bytes(suite, [1; 32]), [2; 32])
     }
 
     #[test]
     fn records_open_at_their_place_and_name_the_one_before() {
-        let (first, tag) = log().seal(FIRST, [0; 16], b"first");
-        let (second, last) = log().seal(SECOND, tag, b"second");
         let opened = |plain: &[u8], previous, tag| Opened {
             plain: plain.to_vec(),
             previous,
             tag,
         };
-        assert_eq!(log().open(FIRST, &first).unwrap(), opened(b"first", [0; 16], tag));
-        assert_eq!(log().open(SECOND, &second).unwrap(), opened(b"second", tag, last));
+        for log in Suite::ALL.map(sealed_with) {
+            let (first, tag) = log.seal(FIRST, [0; 16], b"first");
+            let (second, last) = log.seal(SECOND, tag, b"second");
+            assert_eq!(log.open(FIRST, &first).unwrap(), opened(b"first", [0; 16], tag));
+            assert_eq!(log.open(SECOND, &second).unwrap(), opened(b"second", tag, last));
+        }
+    }
+
+    #[test]
+    fn records_and_marks_of_the_other_cipher_are_refused() {
+        for (suite, other) in [(0, 1), (1, 0)] {
+            let (log, other) = (sealed_with(Suite::ALL[suite]), sealed_with(Suite::ALL[other]));
+            let (record, _) = log.seal(FIRST, [0; 16], b"first");
+            assert!(other.open(FIRST, &record).is_err());
+            let mark = log.seal_mark(7, b"so far");
+            assert_eq!(log.open_mark(&mark).as_deref(), Some(&b"so far"[..]));
+            assert_eq!(other.open_mark(&mark), None);
+        }
     }
 
     #[test]
@@ -196,7 +226,7 @@ mod tests {
         for pos in [SECOND, elsewhere] {
             assert!(log().open(pos, &first).is_err());
         }
-        let other_mount = LogKey::new(&VolumeKey::from_bytes([1; 32]), [3; 32]);
+        let other_mount = LogKey::new(&VolumeKey::from_bytes(Suite::default(), [1; 32]), [3; 32]);
         assert!(other_mount.open(FIRST, &first).is_err());
     }
 
@@ -212,7 +242,7 @@ mod tests {
         for len in 0..mark.len() {
             assert_eq!(log().open_mark(&mark[..len]), None);
         }
-        let other_mount = LogKey::new(&VolumeKey::from_bytes([1; 32]), [3; 32]);
+        let other_mount = LogKey::new(&VolumeKey::from_bytes(Suite::default(), [1; 32]), [3; 32]);
         assert_eq!(other_mount.open_mark(&mark), None);
         // Neither passes for the other.
         let (record, _) = log().seal(

@@ -19,7 +19,7 @@
 use crate::clear::{self, ClearLink, StoredNode};
 use crate::{
     BlockKey, BlockStore, BodyKey, Cid, Codec, Commit, Epoch, Error, Header, HeaderParts, Link, MAX_STORED,
-    Node, NodeSource, Result, VolumeKey, aead, open_leaf, open_node,
+    Node, NodeSource, Result, Suite, VolumeKey, aead, open_leaf, open_node,
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -115,6 +115,8 @@ impl Proof {
         let StoredProof(_, root, path, with_content, header, stored) =
             serde_ipld_dagcbor::from_slice(encoded)
                 .map_err(|_| malformed("it is not the dag-cbor array it should be"))?;
+        let header = HeaderParts::from_bytes(&header);
+        let suite = header.suite()?;
         let mut blocks = BTreeMap::new();
         for StoredBlock(codec, key, bytes) in stored {
             if bytes.len() > MAX_STORED {
@@ -124,11 +126,11 @@ impl Proof {
             let (cid, block) = match codec {
                 crate::CODEC_DAG_CBOR => (
                     Cid::of(Codec::Node, &bytes),
-                    Disclosed::Body(BodyKey::from_bytes(*key), bytes),
+                    Disclosed::Body(BodyKey::from_bytes(suite, *key), bytes),
                 ),
                 crate::CODEC_RAW => (
                     Cid::of(Codec::Leaf, &bytes),
-                    Disclosed::Leaf(BlockKey::from_bytes(*key), bytes),
+                    Disclosed::Leaf(BlockKey::from_bytes(suite, *key), bytes),
                 ),
                 _ => return Err(malformed("a block is neither node nor leaf")),
             };
@@ -138,7 +140,7 @@ impl Proof {
             root: root.0,
             path: path.to_vec(),
             with_content,
-            header: HeaderParts::from_bytes(&header),
+            header,
             blocks,
         };
         // Order, repetition and every length of the encoding in one comparison.
@@ -179,11 +181,11 @@ impl Proof {
     }
 }
 
-/// A link without its secret: enough to follow it through a proof.
+/// A link without its secret, whatever its cipher: enough to follow it through a proof.
 fn hollow(cid: Cid) -> Link {
     Link {
         cid,
-        key: BlockKey::from_bytes([0; 32]),
+        key: BlockKey::from_bytes(Suite::default(), [0; 32]),
         birth: Epoch(0),
         len: 0,
     }
@@ -195,7 +197,7 @@ impl NodeSource for Proof {
         let corrupt = || Error::Corrupt { cid: link.cid };
         let parsed = StoredNode::parse(stored).map_err(clear::unreadable(link.cid))?;
         let mut body = parsed.3.to_vec();
-        aead::open_block(key.as_bytes(), &parsed.associated_data(), &mut body).ok_or_else(corrupt)?;
+        aead::open_block(key.aead(), &parsed.associated_data(), &mut body).ok_or_else(corrupt)?;
         let links = clear::names(parsed.1).into_iter().map(hollow).collect();
         Ok(Arc::new(Node { links, body }))
     }

@@ -61,7 +61,7 @@ pub(crate) mod tests {
     //! dropped.
 
     use super::*;
-    use crate::{BlockKey, Cid, Codec, Epoch};
+    use crate::{BlockKey, Cid, Codec, Epoch, Suite};
     use parking_lot::Mutex;
     use std::collections::{BTreeSet, HashMap};
 
@@ -157,7 +157,7 @@ pub(crate) mod tests {
     pub(crate) fn link(codec: Codec, number: u64) -> Link {
         Link {
             cid: Cid::of(codec, &number.to_le_bytes()),
-            key: BlockKey::from_bytes([number as u8; 32]),
+            key: BlockKey::from_bytes(Suite::default(), [number as u8; 32]),
             birth: Epoch(number),
             len: 100,
         }

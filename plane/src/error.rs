@@ -281,7 +281,7 @@ fn merkle_exit(error: &cairn_merkle::Error) -> Exit {
             Exit::Damaged
         }
         Merkle::WrongKey => Exit::WrongKey,
-        Merkle::UnknownVersion { .. } => Exit::NotAVolume,
+        Merkle::UnknownVersion { .. } | Merkle::UnknownSuite { .. } => Exit::NotAVolume,
         Merkle::Store(cairn_merkle::StoreError::HeadMoved) => Exit::Busy,
         Merkle::Store(cairn_merkle::StoreError::Io { .. }) => Exit::Store,
     }

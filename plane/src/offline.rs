@@ -13,6 +13,7 @@
 
 mod audit;
 pub(crate) mod check;
+pub(crate) mod cipher;
 pub(crate) mod commands;
 mod create;
 mod export;

@@ -29,6 +29,8 @@ pub(crate) struct MountReport {
     pub(crate) mountpoint: PathBuf,
     /// The volume's name.
     pub(crate) volume_id: String,
+    /// What everything in it is sealed with.
+    pub(crate) cipher: String,
     /// Number of the newest commit.
     pub(crate) epoch: u64,
     /// CID of the newest commit.
@@ -87,6 +89,7 @@ impl MountReport {
             store: record.store.clone(),
             mountpoint: record.mountpoint.clone(),
             volume_id: hex(&status.volume_id),
+            cipher: status.suite.name().to_owned(),
             epoch: status.epoch.0,
             root: status.root.to_string(),
             dirty_bytes: status.dirty_bytes,
@@ -124,6 +127,7 @@ impl From<CheckReport> for CheckOutcome {
             names: damage.names,
         });
         Self {
+            cipher: report.suite.name().to_owned(),
             blocks: report.blocks,
             bytes: report.bytes,
             logged_blocks: report.logged_blocks,

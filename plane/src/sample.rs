@@ -4,7 +4,7 @@ use cairn_fs::{Caller, Config, Engine, InodeNo, Kind, Name, Opening, Operations,
 use cairn_merkle::testing::TestRng;
 use cairn_merkle::{
     Blocks, Cid, Compression, Epoch, HeadSwap, Header, HeaderParams, Heads, Kek, MemoryStore, PutHint,
-    Sealed, SlotKey, SlotKind, VolumeKey,
+    Sealed, SlotKey, SlotKind, Suite, VolumeKey,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,6 +77,7 @@ impl Sample {
         let params = HeaderParams {
             record_size: 128 << 10,
             compression: Compression::None,
+            suite: Suite::default(),
         };
         let slots = [SlotKey {
             kind: SlotKind::KeyFile,

@@ -9,6 +9,7 @@ use crate::volume::{self, Copy, root_at};
 use cairn_fs::{
     Access, Caller, Engine, Error, InodeNo, Kind, Name, Operations, Quota, Result, SetAttr, Time,
 };
+use cairn_merkle::Suite;
 use cairn_merkle::testing::{CrashStore, FaultStore};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -54,8 +55,18 @@ impl Runner {
 
     /// A new volume with records of `record_size` bytes.
     pub fn with_record_size(record_size: u32) -> Self {
+        Self::of(Suite::default(), record_size)
+    }
+
+    /// A new volume that is sealed with `suite`.
+    pub fn sealed_with(suite: Suite) -> Self {
+        Self::of(suite, volume::RECORD_SIZE)
+    }
+
+    fn of(suite: Suite, record_size: u32) -> Self {
         let store = Arc::new(FaultStore::new(CrashStore::new()));
-        volume::create_with(&*store, Quota::default(), record_size).expect("an empty store takes a volume");
+        volume::create_of(suite, &*store, Quota::default(), record_size)
+            .expect("an empty store takes a volume");
         let engine = volume::open(store.clone(), 2).expect("a new volume opens");
         let model = Model::new(Time(1));
         let history = History::new(&model);

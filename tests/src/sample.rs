@@ -8,8 +8,8 @@
 
 use crate::tree::list;
 use crate::volume::{self, Copy, root_at};
-use cairn_fs::{Attr, Engine, InodeNo, Kind, Name, Operations, Result, Time, XattrMode};
-use cairn_merkle::MemoryStore;
+use cairn_fs::{Attr, Engine, InodeNo, Kind, Name, Operations, Quota, Result, Time, XattrMode};
+use cairn_merkle::{MemoryStore, Suite};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -43,8 +43,14 @@ pub fn paths() -> Vec<String> {
 
 /// The sample, closed.
 pub fn closed() -> Copy {
+    closed_of(Suite::default())
+}
+
+/// The same, sealed with `suite`.
+pub fn closed_of(suite: Suite) -> Copy {
     let store = Arc::new(MemoryStore::new());
-    let engine = volume::create_and_open(store.clone()).expect("a new volume opens");
+    volume::create_of(suite, &*store, Quota::default(), volume::RECORD_SIZE).expect("memory takes a volume");
+    let engine = volume::open(store.clone(), 2).expect("a new volume opens");
     fill(&engine).expect("a healthy store takes the sample");
     engine.close().expect("a healthy store closes");
     Copy::of(&*store)

@@ -6,7 +6,7 @@ use cairn_merkle::clear::HeadClaim;
 use cairn_merkle::testing::{CrashStore, TestRng};
 use cairn_merkle::{
     BlockStore, Cid, Codec, Compression, Epoch, HeadSwap, Header, HeaderParams, Kek, LogPos, PutHint, Sealed,
-    SlotKey, SlotKind, VolumeKey,
+    SlotKey, SlotKind, Suite, VolumeKey,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -49,9 +49,15 @@ pub fn create(store: &dyn BlockStore, quota: Quota) -> Result<()> {
 
 /// Makes an empty volume with records of `record_size` bytes in `store`.
 pub fn create_with(store: &dyn BlockStore, quota: Quota, record_size: u32) -> Result<()> {
+    create_of(Suite::default(), store, quota, record_size)
+}
+
+/// The same, sealed with `suite`.
+pub fn create_of(suite: Suite, store: &dyn BlockStore, quota: Quota, record_size: u32) -> Result<()> {
     let params = HeaderParams {
         record_size,
         compression: Compression::None,
+        suite,
     };
     let slots = [SlotKey {
         kind: SlotKind::KeyFile,

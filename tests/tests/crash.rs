@@ -8,7 +8,7 @@
 
 use cairn_fs::{Engine, InodeNo, Kind, Name, Operations, Time};
 use cairn_merkle::testing::{CrashImage, CrashStore, TestRng};
-use cairn_merkle::{Header, Heads, Kek, MemoryStore, SlotKey, SlotKind};
+use cairn_merkle::{Header, Heads, Kek, MemoryStore, SlotKey, SlotKind, Suite};
 use cairn_tests::op::{Dice, Op, Target};
 use cairn_tests::run::Runner;
 use cairn_tests::script::{self, create, fsync, write};
@@ -24,8 +24,10 @@ const SEEDS: [u64; 4] = [0, u64::MAX, 1, 2];
 
 #[test]
 fn a_cut_at_any_write_leaves_the_last_commit_and_a_prefix_of_the_log() {
-    let cuts = cut_everywhere(Runner::new(), &script::everything());
-    assert!(cuts > 60, "the workload writes a lot: {cuts}");
+    for suite in Suite::ALL {
+        let cuts = cut_everywhere(Runner::sealed_with(suite), &script::everything());
+        assert!(cuts > 60, "the workload writes a lot: {cuts}");
+    }
 }
 
 /// A commit of more than 4 MiB is put in several batches and synced before the head; an fsync of
@@ -58,7 +60,8 @@ fn a_cut_at_any_write_of_random_operations_leaves_what_history_allows() {
             .filter(|op| !matches!(op, Op::Crash(_)))
             .take(150)
             .collect();
-        cut_everywhere(Runner::new(), &ops);
+        let suite = Suite::ALL[usize::from(seed % 2 == 1)];
+        cut_everywhere(Runner::sealed_with(suite), &ops);
     }
 }
 

@@ -381,6 +381,7 @@ fn a_repair_frees_blocks_that_nothing_names() {
     let strays: Vec<_> = (0..5_u8)
         .map(|n| {
             cairn_merkle::seal_leaf(
+                Default::default(),
                 &mut cairn_merkle::testing::TestRng::new(n.into()),
                 cairn_merkle::Epoch(1),
                 &[n; 500],

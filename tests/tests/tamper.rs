@@ -16,7 +16,7 @@ use cairn_fs::{Config, Engine, Error, InodeNo, Operations, Quota, RenameMode, Re
 use cairn_merkle::testing::TestRng;
 use cairn_merkle::{
     BlockStore, Cid, Codec, Compression, Head, Header, HeaderParams, Kek, MemoryStore, SlotKey, SlotKind,
-    VolumeKey,
+    Suite, VolumeKey,
 };
 use cairn_tests::sample::{self, LOGGED, Seen, name, put_file};
 use cairn_tests::volume::{self, Copy, config, root_at};
@@ -223,20 +223,24 @@ fn tamper_with_each_block(oracle: &Oracle) {
 
 #[test]
 fn a_block_of_a_closed_volume_costs_the_paths_that_need_it_and_no_others() {
-    let oracle = Oracle::new(sample::closed(), sample::paths());
-    assert!(
-        oracle.copy.blocks.len() > 20,
-        "{} blocks",
-        oracle.copy.blocks.len()
-    );
-    tamper_with_each_block(&oracle);
+    for suite in Suite::ALL {
+        let oracle = Oracle::new(sample::closed_of(suite), sample::paths());
+        assert!(
+            oracle.copy.blocks.len() > 20,
+            "{} blocks",
+            oracle.copy.blocks.len()
+        );
+        tamper_with_each_block(&oracle);
+    }
 }
 
 #[test]
 fn a_block_of_a_volume_with_a_log_costs_the_paths_that_need_it_and_no_others() {
     let paths = [sample::paths(), LOGGED.map(String::from).to_vec()].concat();
-    let oracle = Oracle::new(sample::crashed(&sample::closed()), paths);
-    tamper_with_each_block(&oracle);
+    for suite in Suite::ALL {
+        let oracle = Oracle::new(sample::crashed(&sample::closed_of(suite)), paths.clone());
+        tamper_with_each_block(&oracle);
+    }
 }
 
 #[test]
@@ -430,7 +434,7 @@ fn a_header_that_is_gone_altered_cut_foreign_or_old_is_refused() {
     version[8] += 1;
     let error = refused(with(Some(version)), "a newer header");
     assert!(
-        matches!(error, MerkleError::UnknownVersion { version: 2, .. }),
+        matches!(error, MerkleError::UnknownVersion { version: 3, .. }),
         "{error}"
     );
     let foreign = refused(with(other_volume().header), "the header of another volume");
@@ -447,7 +451,12 @@ fn a_header_that_is_gone_altered_cut_foreign_or_old_is_refused() {
 fn another_key_opens_nothing() {
     let copy = sample::closed();
     let store = sample_store(&copy);
-    let opened = Engine::open(store.clone(), VolumeKey::from_bytes([1; 32]), config(), Time(60));
+    let opened = Engine::open(
+        store.clone(),
+        VolumeKey::from_bytes(Suite::default(), [1; 32]),
+        config(),
+        Time(60),
+    );
     assert!(matches!(opened, Err(Error::Merkle(MerkleError::HeadForged))));
     unchanged(&copy, &*store).unwrap_or_else(|why| panic!("{why}"));
     let header = Header::decode(&copy.header.expect("the sample has a header")).expect("it is whole");
@@ -467,6 +476,7 @@ fn other_volume() -> Copy {
     let params = HeaderParams {
         record_size: volume::RECORD_SIZE,
         compression: Compression::None,
+        suite: Suite::default(),
     };
     let store = Arc::new(MemoryStore::new());
     let (header, key) = Header::create(&mut TestRng::new(2), params, &[slot()]).expect("one slot is allowed");

@@ -86,7 +86,7 @@ fn batches<'a>(links: &'a [&'a Link]) -> impl Iterator<Item = &'a [&'a Link]> {
 mod tests {
     use super::*;
     use cairn_merkle::testing::TestRng;
-    use cairn_merkle::{Epoch, seal_node};
+    use cairn_merkle::{Epoch, Suite, seal_node};
 
     #[test]
     fn large_nodes_are_not_fetched_all_at_once() {
@@ -94,7 +94,7 @@ mod tests {
             links: Vec::new(),
             body: Vec::new(),
         };
-        let (_, link) = seal_node(&mut TestRng::new(1), Epoch(1), &node);
+        let (_, link) = seal_node(Suite::default(), &mut TestRng::new(1), Epoch(1), &node);
         let sized = |len: u32| -> Vec<usize> {
             let links = vec![Link { len, ..link.clone() }; 40];
             let links: Vec<&Link> = links.iter().collect();

@@ -5,7 +5,10 @@ use super::cache::{Opened, OpenedCache, Weight, keep_node, read_missing};
 use crate::machine::Machine;
 use bytes::Bytes;
 use cairn_merkle::group::Part;
-use cairn_merkle::{BlockStore, Cid, Error, Link, Node, NodeSource, PartHint, Result, open_leaf, open_node};
+use cairn_merkle::{
+    BlockStore, Cid, Epoch, Error, Link, Node, NodeSource, PartHint, Result, Sealed, Suite, open_leaf,
+    open_node, seal_leaf, seal_node,
+};
 use quick_cache::sync::Cache;
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,21 +20,39 @@ const GROUP: usize = 16;
 pub(crate) struct Blocks {
     pub(crate) store: Arc<dyn BlockStore>,
     pub(crate) machine: Machine,
+    /// The volume's cipher. To open takes none beside the link, whose key has it.
+    suite: Suite,
     pub(super) cache: Arc<OpenedCache>,
     ahead: Ahead,
 }
 
 impl Blocks {
     /// Keeps up to `cache_bytes` of nodes and leaves, whichever are asked for.
-    pub(crate) fn new(store: Arc<dyn BlockStore>, cache_bytes: u64, machine: Machine) -> Self {
+    pub(crate) fn new(store: Arc<dyn BlockStore>, suite: Suite, cache_bytes: u64, machine: Machine) -> Self {
         let count = usize::try_from(cache_bytes / 16384).unwrap_or(1024);
         let cache = Arc::new(Cache::with_weighter(count, cache_bytes, Weight));
         Self {
             ahead: Ahead::start(Arc::clone(&store), Arc::clone(&cache)),
             store,
             machine,
+            suite,
             cache,
         }
+    }
+
+    /// The volume's cipher.
+    pub(crate) fn suite(&self) -> Suite {
+        self.suite
+    }
+
+    /// Seals a record of a file. The caller puts it.
+    pub(crate) fn seal_leaf(&self, birth: Epoch, plain: &[u8]) -> (Sealed, Link) {
+        seal_leaf(self.suite, &mut self.machine.rng(), birth, plain)
+    }
+
+    /// Seals a node of a tree. The caller puts it.
+    pub(super) fn seal_node(&self, birth: Epoch, node: &Node) -> (Sealed, Link) {
+        seal_node(self.suite, &mut self.machine.rng(), birth, node)
     }
 
     fn fetch(&self, cid: &Cid) -> Result<Bytes> {
@@ -150,7 +171,7 @@ impl NodeSource for Uncached<'_> {
 mod tests {
     use super::*;
     use cairn_merkle::testing::{FaultStore, Op, Tamper, TestRng};
-    use cairn_merkle::{Blocks as _, Epoch, MemoryStore, PutHint, seal_node};
+    use cairn_merkle::{Blocks as _, MemoryStore, PutHint};
 
     /// Nodes side by side, in a store, with nothing cached.
     fn siblings(count: u8) -> (Arc<FaultStore<MemoryStore>>, Blocks, Vec<Link>) {
@@ -160,11 +181,16 @@ mod tests {
                 links: Vec::new(),
                 body: vec![at],
             };
-            seal_node(&mut TestRng::new(u64::from(at)), Epoch(1), &node)
+            seal_node(
+                Suite::default(),
+                &mut TestRng::new(u64::from(at)),
+                Epoch(1),
+                &node,
+            )
         };
         let (sealed, links): (Vec<_>, Vec<_>) = (0..count).map(seal).unzip();
         store.put(Epoch(1), &sealed, PutHint::Small).unwrap();
-        let blocks = Blocks::new(store.clone(), 1 << 20, Machine::default());
+        let blocks = Blocks::new(store.clone(), Suite::default(), 1 << 20, Machine::default());
         (store, blocks, links)
     }
 
@@ -219,7 +245,7 @@ mod tests {
     /// A leaf and a node in a store.
     fn pair() -> (Arc<FaultStore<MemoryStore>>, Blocks, Link, Link) {
         let (store, blocks, links) = siblings(1);
-        let (sealed, leaf) = cairn_merkle::seal_leaf(&mut TestRng::new(9), Epoch(1), b"plain");
+        let (sealed, leaf) = seal_leaf(Suite::default(), &mut TestRng::new(9), Epoch(1), b"plain");
         store.put(Epoch(1), &[sealed], PutHint::Small).unwrap();
         (store, blocks, leaf, links[0].clone())
     }
@@ -292,9 +318,9 @@ mod tests {
     #[test]
     fn the_cache_is_bounded_in_bytes() {
         let (_, blocks, _) = siblings(0);
-        for seed in 0..200 {
+        for _ in 0..200 {
             let plain = vec![1; 20_000];
-            let (sealed, leaf) = cairn_merkle::seal_leaf(&mut TestRng::new(seed), Epoch(1), &plain);
+            let (sealed, leaf) = blocks.seal_leaf(Epoch(1), &plain);
             blocks.keep_leaf(&leaf, sealed.bytes).unwrap();
             assert!(blocks.cached_bytes() <= 1 << 20);
         }

@@ -2,9 +2,7 @@
 
 use super::cache::Opened;
 use super::reader::Blocks;
-use cairn_merkle::{
-    Cid, Epoch, Link, Node, NodeSink, PutHint, Result, Sealed, StoreError, seal_leaf, seal_node,
-};
+use cairn_merkle::{Cid, Epoch, Link, Node, NodeSink, PutHint, Result, Sealed, StoreError};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -43,7 +41,7 @@ impl<'a> Writer<'a> {
 
     /// Seals `plain` and queues it.
     pub(crate) fn put_leaf(&self, plain: &[u8]) -> Result<Link> {
-        let (sealed, link) = seal_leaf(&mut self.blocks.machine.rng(), self.epoch, plain);
+        let (sealed, link) = self.blocks.seal_leaf(self.epoch, plain);
         self.put(sealed)?;
         Ok(link)
     }
@@ -108,7 +106,7 @@ impl<'a> Writer<'a> {
 
 impl NodeSink for Writer<'_> {
     fn put_node(&self, node: Node) -> Result<Link> {
-        let (sealed, link) = seal_node(&mut self.blocks.machine.rng(), self.epoch, &node);
+        let (sealed, link) = self.blocks.seal_node(self.epoch, &node);
         self.put(sealed)?;
         self.blocks.cache.insert(link.cid, Opened::Node(Arc::new(node)));
         Ok(link)
@@ -125,11 +123,11 @@ mod tests {
     use super::*;
     use crate::machine::Machine;
     use cairn_merkle::testing::{FaultStore, Op};
-    use cairn_merkle::{Blocks as _, Error, MemoryStore, NodeSource};
+    use cairn_merkle::{Blocks as _, Error, MemoryStore, NodeSource, Suite};
 
     fn blocks() -> (Arc<FaultStore<MemoryStore>>, Blocks) {
         let store = Arc::new(FaultStore::new(MemoryStore::new()));
-        let blocks = Blocks::new(store.clone(), 64 << 20, Machine::default());
+        let blocks = Blocks::new(store.clone(), Suite::default(), 64 << 20, Machine::default());
         (store, blocks)
     }
 

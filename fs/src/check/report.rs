@@ -1,6 +1,8 @@
 //! What a check tells.
 
 use crate::stored::repairs::{Gone, Repaired};
+use cairn_merkle::Suite;
+
 /// How far a check is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CheckProgress {
@@ -27,6 +29,8 @@ pub struct Damage {
 /// What a check found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CheckReport {
+    /// What everything in the volume is sealed with.
+    pub suite: Suite,
     /// Blocks verified, each counted once.
     pub blocks: u64,
     /// Their stored bytes.

@@ -313,7 +313,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_a_layer_holds_is_what_its_records_hold(changes in prop::collection::vec(change(), 1..60)) {
-            let (_, link) = seal_leaf(&mut TestRng::new(1), Epoch(1), &[7; RECORD as usize]);
+            let (_, link) = seal_leaf(Default::default(), &mut TestRng::new(1), Epoch(1), &[7; RECORD as usize]);
             let (mut layer, mut dropped) = (Layer::default(), Vec::new());
             for change in changes {
                 match change {
@@ -331,7 +331,13 @@ mod tests {
     }
 
     fn link(seed: u64) -> Link {
-        seal_leaf(&mut TestRng::new(seed), Epoch(1), &[7; RECORD as usize]).1
+        seal_leaf(
+            Default::default(),
+            &mut TestRng::new(seed),
+            Epoch(1),
+            &[7; RECORD as usize],
+        )
+        .1
     }
 
     fn dirty(layer: &Layer, recno: u64) -> &Dirty {

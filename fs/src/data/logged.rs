@@ -14,7 +14,7 @@ use crate::namespace::inode::{Home, Unlogged};
 use crate::state::State;
 use crate::stored::record::Meta;
 use crate::{Error, InodeNo, Kind, Result};
-use cairn_merkle::{PutHint, seal_leaf};
+use cairn_merkle::PutHint;
 use parking_lot::MutexGuard;
 use std::collections::BTreeSet;
 
@@ -53,11 +53,7 @@ impl Engine {
         let start = recno * u64::from(self.record_size);
         let plan = self.plan(put.state, ino, start, self.record_size as usize)?;
         let sealed = MutexGuard::unlocked(put.state, || -> Result<_> {
-            let (block, link) = seal_leaf(
-                &mut self.blocks.machine.rng(),
-                put.epoch,
-                &plan.run(&self.blocks)?,
-            );
+            let (block, link) = self.blocks.seal_leaf(put.epoch, &plan.run(&self.blocks)?);
             self.blocks.store.put(put.epoch, &[block], PutHint::Bulk)?;
             Ok(link)
         });

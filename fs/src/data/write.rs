@@ -12,7 +12,7 @@ use crate::engine::{Engine, Guard};
 use crate::state::State;
 use crate::stored::record::Stored;
 use crate::{Caller, Error, InodeNo, Result};
-use cairn_merkle::{Link, PutHint, index, seal_leaf};
+use cairn_merkle::{Link, PutHint, index};
 use parking_lot::MutexGuard;
 
 /// Largest file: what a 64-bit offset of the kernel reaches.
@@ -119,7 +119,7 @@ impl Engine {
             let part = &bytes[at..at + (to - from) as usize];
             at += part.len();
             if part.len() == self.record_size as usize {
-                let (block, link) = seal_leaf(&mut self.blocks.machine.rng(), epoch, part);
+                let (block, link) = self.blocks.seal_leaf(epoch, part);
                 sealed.push(block);
                 chunks.push((recno, Chunk::Whole(link)));
             } else {

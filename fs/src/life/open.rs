@@ -208,7 +208,8 @@ impl Opening {
             // No anchor was asked, and this version may be on its way there: it is held.
             self.volume.publication.go_on(self.version);
         }
-        let blocks = Blocks::new(self.store, config.memory_bytes / CACHE_SHARE, machine);
+        let cache_bytes = config.memory_bytes / CACHE_SHARE;
+        let blocks = Blocks::new(self.store, self.key.suite(), cache_bytes, machine);
         let twin = |copy: &DamagedCopy| copy.part == Part::Head && copy.side == Side::Second;
         let twin_doubted = self.damage.copies.iter().any(twin);
         let damage = DamageRecord::new(self.damage);

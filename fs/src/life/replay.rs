@@ -146,7 +146,7 @@ impl<'a> Walk<'a> {
             newest,
             durable,
             ops,
-        } = decode_record(&opened.plain)?;
+        } = decode_record(self.key.suite(), &opened.plain)?;
         // Also behind the end: it opened, so what it says of earlier records was true.
         self.durable.merge(&durable);
         let follows = match (before, self.last) {

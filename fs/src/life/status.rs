@@ -2,7 +2,7 @@
 
 use crate::engine::Engine;
 use crate::{LogLoss, Quota, Result, StatFs};
-use cairn_merkle::{Cid, Epoch};
+use cairn_merkle::{Cid, Epoch, Suite};
 
 /// Inodes that `statfs` reports when there is no limit.
 const INODES_UNLIMITED: u64 = 1 << 40;
@@ -12,6 +12,8 @@ const INODES_UNLIMITED: u64 = 1 << 40;
 pub struct Status {
     /// The volume's name.
     pub volume_id: [u8; 16],
+    /// What everything in it is sealed with.
+    pub suite: Suite,
     /// The newest commit.
     pub epoch: Epoch,
     /// Its block.
@@ -46,6 +48,7 @@ impl Engine {
         let dirty_bytes = state.dirty_bytes();
         Status {
             volume_id: self.volume_id,
+            suite: self.blocks.suite(),
             epoch: state.committed.epoch(),
             root: state.committed.version.root,
             dirty_bytes,

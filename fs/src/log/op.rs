@@ -16,7 +16,7 @@ use crate::log::reach::Reach;
 use crate::stored::codec::{Decoder, Encoder};
 use crate::stored::record::{Meta, Record, Xattrs};
 use crate::{Error, InodeNo, Name, RenameMode, Result, Time};
-use cairn_merkle::{Cid, Epoch, Link, LogPos, SECRET_LEN};
+use cairn_merkle::{Cid, Epoch, Link, LogPos, SECRET_LEN, Suite};
 
 /// One part of [`Op::Content`].
 #[derive(Debug)]
@@ -91,12 +91,13 @@ fn encode_link(out: &mut Encoder, link: Option<&Link>) {
     }
 }
 
-fn decode_link(from: &mut Decoder<'_>) -> cairn_merkle::Result<Option<Link>> {
+fn decode_link(suite: Suite, from: &mut Decoder<'_>) -> cairn_merkle::Result<Option<Link>> {
     if !from.flag()? {
         return Ok(None);
     }
     let cid = Cid::from_bytes(from.raw(Cid::LEN)?).ok_or(from.error("a link's name is none of ours"))?;
-    Ok(Some(Link::decode_secret(cid, &from.array::<SECRET_LEN>()?)))
+    let secret = from.array::<SECRET_LEN>()?;
+    Ok(Some(Link::decode_secret(suite, cid, &secret)))
 }
 
 impl Op<'_> {
@@ -253,7 +254,7 @@ pub(crate) fn time(from: &mut Decoder<'_>) -> Result<Time> {
 }
 
 impl Replayed {
-    fn decode(from: &mut Decoder<'_>) -> Result<Self> {
+    fn decode(suite: Suite, from: &mut Decoder<'_>) -> Result<Self> {
         Ok(match from.u8()? {
             1 => Self::Locate {
                 ino: ino(from)?,
@@ -292,14 +293,14 @@ impl Replayed {
                 meta: Meta::decode(from)?,
                 xattrs: crate::stored::record::decode_xattrs(from)?,
             },
-            8 => decode_content(from)?,
+            8 => decode_content(suite, from)?,
             // Not passed over: those behind it were made for the tree that it leaves.
             _ => return Err(from.error("an operation is unknown").into()),
         })
     }
 }
 
-fn decode_content(from: &mut Decoder<'_>) -> Result<Replayed> {
+fn decode_content(suite: Suite, from: &mut Decoder<'_>) -> Result<Replayed> {
     let meta = Meta::decode(from)?;
     let low = Some(from.u64()?).filter(|low| *low != u64::MAX);
     let count = from.u32()?;
@@ -310,7 +311,7 @@ fn decode_content(from: &mut Decoder<'_>) -> Result<Replayed> {
             0 => ReplayedPart::Base {
                 recno: from.u64()?,
                 keep: from.u32()?,
-                link: decode_link(from)?,
+                link: decode_link(suite, from)?,
             },
             1 => ReplayedPart::Bytes {
                 recno: from.u64()?,
@@ -352,7 +353,8 @@ pub(crate) fn encode_record(
     plain.0
 }
 
-pub(crate) fn decode_record(plain: &[u8]) -> Result<LogRecord> {
+/// Reads a record of a volume of this cipher.
+pub(crate) fn decode_record(suite: Suite, plain: &[u8]) -> Result<LogRecord> {
     let mut from = Decoder::new("log record", plain);
     let before = match from.flag()? {
         false => None,
@@ -365,7 +367,7 @@ pub(crate) fn decode_record(plain: &[u8]) -> Result<LogRecord> {
     let durable = Reach::decode(&mut from)?;
     let mut ops = Vec::new();
     while !from.is_empty() {
-        ops.push(Replayed::decode(&mut from)?);
+        ops.push(Replayed::decode(suite, &mut from)?);
     }
     Ok(LogRecord {
         before,

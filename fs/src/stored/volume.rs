@@ -162,7 +162,7 @@ mod tests {
 
     fn volume() -> Volume {
         let mut rng = TestRng::new(7);
-        let mut link = || Some(seal_leaf(&mut rng, Epoch(3), b"node").1);
+        let mut link = || Some(seal_leaf(Default::default(), &mut rng, Epoch(3), b"node").1);
         Volume {
             next_ino: 17,
             inodes: 2,

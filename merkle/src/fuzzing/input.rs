@@ -7,7 +7,7 @@ use crate::*;
 pub fn links(count: usize) -> Vec<Link> {
     let link = |n: usize| Link {
         cid: Cid::of(Codec::Leaf, &n.to_le_bytes()),
-        key: BlockKey::from_bytes([n as u8; 32]),
+        key: BlockKey::from_bytes(Suite::default(), [n as u8; 32]),
         birth: Epoch(n as u64),
         len: 100 + n as u32,
     };

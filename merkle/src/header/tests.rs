@@ -6,6 +6,7 @@ use proptest::prelude::*;
 const PARAMS: HeaderParams = HeaderParams {
     record_size: 128 << 10,
     compression: Compression::None,
+    suite: Suite::Aes256Gcm,
 };
 #[test]
 fn the_parts_of_a_header_tell_its_hash_and_record_size_and_nothing_of_its_slots() {
@@ -21,6 +22,7 @@ fn the_parts_of_a_header_tell_its_hash_and_record_size_and_nothing_of_its_slots(
         (parts.hash(), parts.record_size().unwrap()),
         (header.hash(), 128 << 10)
     );
+    assert_eq!(parts.suite().unwrap(), Suite::Aes256Gcm);
     assert_eq!(bytes[..FIXED_LEN], header.encode()[..FIXED_LEN]);
     for at in 0..bytes.len() {
         let mut altered = bytes;
@@ -71,6 +73,28 @@ fn each_slot_opens_to_the_same_key_and_no_other_key_opens_any() {
         Err(Error::WrongKey)
     ));
     assert!(matches!(header.unlock(|_| None), Err(Error::WrongKey)));
+}
+
+#[test]
+fn the_cipher_is_named_and_neither_the_other_one_nor_none_opens_anything() {
+    for (suite, other) in [(0, 1), (1, 0)] {
+        let params = HeaderParams {
+            suite: Suite::ALL[suite],
+            ..PARAMS
+        };
+        let (header, key) = Header::create(&mut TestRng::new(4), params, &slots()).unwrap();
+        assert_eq!((header.suite, key.suite()), (params.suite, params.suite));
+        let mut stored = header.encode();
+        assert_eq!(Header::decode(&stored).unwrap(), header);
+        stored[SUITE_AT] = Suite::ALL[other].number();
+        let mixed = Header::decode(&stored).unwrap();
+        assert!(matches!(mixed.unlock(key_file), Err(Error::WrongKey)));
+        assert!(matches!(mixed.unlock(passphrase), Err(Error::WrongKey)));
+        assert_ne!(mixed.hash(), header.hash());
+        stored[SUITE_AT] = 3;
+        let unknown = Header::decode(&stored);
+        assert!(matches!(unknown, Err(Error::UnknownSuite { number: 3 })));
+    }
 }
 
 #[test]
@@ -156,10 +180,10 @@ fn truncated_and_newer_headers_are_refused() {
     for len in 0..stored.len() {
         assert!(Header::decode(&stored[..len]).is_err());
     }
-    stored[8] = 2;
+    stored[8] = 9;
     assert!(matches!(
         Header::decode(&stored),
-        Err(Error::UnknownVersion { version: 2, .. })
+        Err(Error::UnknownVersion { version: 9, .. })
     ));
 }
 

@@ -12,12 +12,12 @@ struct Volume {
     header: Header,
 }
 
-struct Sink<'a>(&'a MemoryStore, Mutex<TestRng>);
+struct Sink<'a>(Suite, &'a MemoryStore, Mutex<TestRng>);
 
 impl crate::NodeSink for Sink<'_> {
     fn put_node(&self, node: Node) -> Result<Link> {
-        let (sealed, link) = seal_node(&mut *self.1.lock(), Epoch(1), &node);
-        put(self.0, sealed);
+        let (sealed, link) = seal_node(self.0, &mut *self.2.lock(), Epoch(1), &node);
+        put(self.1, sealed);
         Ok(link)
     }
 
@@ -35,11 +35,15 @@ fn key(number: u64) -> Vec<u8> {
 }
 
 fn volume(count: u64) -> Volume {
+    sealed_with(Suite::default(), count)
+}
+
+fn sealed_with(suite: Suite, count: u64) -> Volume {
     let store = MemoryStore::new();
     let mut rng = TestRng::new(11);
     let entries = (0..count)
         .map(|number| {
-            let (sealed, link) = seal_leaf(&mut rng, Epoch(1), &key(number));
+            let (sealed, link) = seal_leaf(suite, &mut rng, Epoch(1), &key(number));
             put(&store, sealed);
             let entry = Entry {
                 key: key(number),
@@ -50,7 +54,7 @@ fn volume(count: u64) -> Volume {
         })
         .collect();
     let recorder = Recorder::new(&store);
-    let sink = Sink(&store, Mutex::new(TestRng::new(12)));
+    let sink = Sink(suite, &store, Mutex::new(TestRng::new(12)));
     let tree = btree::apply(&recorder, &sink, None, entries, &mut |_, error, _| Err(error))
         .unwrap()
         .unwrap();
@@ -61,6 +65,7 @@ fn volume(count: u64) -> Volume {
     let params = crate::HeaderParams {
         record_size: 4096,
         compression: Default::default(),
+        suite,
     };
     let (header, volume_key) = Header::create(&mut rng, params, &[slot]).unwrap();
     let commit = Commit {
@@ -105,16 +110,38 @@ fn verify(proof: &Proof) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
 
 #[test]
 fn a_proof_shows_what_is_there_and_what_is_not() {
-    let volume = volume(1000);
-    for number in [0, 1, 499, 999] {
-        let proof = Proof::decode(&prove(&volume, &key(number)).encode()).unwrap();
-        assert_eq!(proof.root, volume.root);
-        let found = verify(&proof).unwrap();
-        assert_eq!(found, Some((vec![number as u8; 100], key(number))));
+    for suite in Suite::ALL {
+        let volume = sealed_with(suite, 1000);
+        for number in [0, 1, 499, 999] {
+            let proof = Proof::decode(&prove(&volume, &key(number)).encode()).unwrap();
+            assert_eq!(proof.root, volume.root);
+            let found = verify(&proof).unwrap();
+            assert_eq!(found, Some((vec![number as u8; 100], key(number))));
+        }
+        for absent in [&b"a"[..], b"key 000499a", b"z", b""] {
+            let proof = Proof::decode(&prove(&volume, absent).encode()).unwrap();
+            assert_eq!(verify(&proof).unwrap(), None);
+        }
     }
-    for absent in [&b"a"[..], b"key 000499a", b"z", b""] {
-        let proof = Proof::decode(&prove(&volume, absent).encode()).unwrap();
-        assert_eq!(verify(&proof).unwrap(), None);
+}
+
+/// The header of a proof names the cipher before anything has proven the header.
+#[test]
+fn a_proof_that_names_the_other_cipher_or_none_proves_nothing() {
+    for (suite, other) in [(0, 1), (1, 0)] {
+        let proof = prove(&sealed_with(Suite::ALL[suite], 10), &key(3));
+        let header = proof.header.to_bytes();
+        let named = |number| {
+            let (mut header, mut encoded) = (header, proof.encode());
+            let at = encoded.windows(header.len()).position(|window| window == header);
+            header[32] = number;
+            encoded[at.unwrap()..][..header.len()].copy_from_slice(&header);
+            Proof::decode(&encoded)
+        };
+        let mixed = named(Suite::ALL[other].number()).unwrap();
+        assert!(matches!(verify(&mixed), Err(Error::Corrupt { cid }) if cid == proof.root));
+        assert!(matches!(named(9), Err(Error::UnknownSuite { number: 9 })));
+        assert_eq!(named(Suite::ALL[suite].number()).unwrap(), proof);
     }
 }
 
@@ -145,7 +172,7 @@ fn a_proof_holds_no_key_of_what_lies_beside_its_path() {
     for (cid, block) in &proof.blocks {
         if let (Disclosed::Body(key, stored), true) = (block, *cid != volume.root) {
             let link = Link {
-                key: BlockKey::from_bytes(*key.as_bytes()),
+                key: BlockKey::from_bytes(Suite::default(), *key.as_bytes()),
                 len: stored.len() as u32,
                 ..hollow(*cid)
             };
@@ -201,7 +228,7 @@ fn a_path_that_leaves_a_node_out_proves_nothing() {
         links: top.links.iter().rev().cloned().collect(),
         body: top.body.clone(),
     };
-    let (sealed, link) = seal_node(&mut TestRng::new(5), Epoch(1), &swapped);
+    let (sealed, link) = seal_node(Suite::default(), &mut TestRng::new(5), Epoch(1), &swapped);
     put(&volume.store, sealed);
     let sought = btree::get_proven(&recorder, Some(&link), &key(3), &mut Shown::new());
     assert!(matches!(sought, Err(Error::Malformed { .. })), "{sought:?}");

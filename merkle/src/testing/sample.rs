@@ -4,7 +4,7 @@
 use super::TestRng;
 use crate::{
     Blocks, Cid, Commit, Epoch, HeadSwap, Header, HeaderParams, Heads, Kek, Link, MemoryStore, Node, PutHint,
-    Sealed, SlotKey, SlotKind, VolumeKey, seal_leaf, seal_node,
+    Sealed, SlotKey, SlotKind, Suite, VolumeKey, seal_leaf, seal_node,
 };
 
 /// A volume of one commit, and what there is to know of it.
@@ -33,6 +33,7 @@ impl Sample {
         let params = HeaderParams {
             record_size: 128 << 10,
             compression: Default::default(),
+            suite: Suite::default(),
         };
         let (header, key) = Header::create(&mut rng, params, &[slot]).expect("one slot is allowed");
         let mut sample = Self {
@@ -61,7 +62,7 @@ impl Sample {
 
     /// Seals a leaf and puts it.
     pub fn leaf(&mut self, plain: &[u8]) -> Link {
-        let (sealed, link) = seal_leaf(&mut self.rng, Epoch(1), plain);
+        let (sealed, link) = seal_leaf(Suite::default(), &mut self.rng, Epoch(1), plain);
         self.put(sealed);
         link
     }
@@ -72,7 +73,7 @@ impl Sample {
             links,
             body: b"body".to_vec(),
         };
-        let (sealed, link) = seal_node(&mut self.rng, Epoch(1), &node);
+        let (sealed, link) = seal_node(Suite::default(), &mut self.rng, Epoch(1), &node);
         self.put(sealed);
         link
     }

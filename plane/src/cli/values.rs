@@ -1,6 +1,7 @@
 //! Values as people type them: sizes, times, limits, words of mount(8).
 
 use cairn_fs::MountFlag;
+use cairn_merkle::Suite;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -135,6 +136,14 @@ fn is_for_others(text: &str) -> bool {
     whole.contains(&text) || begins.iter().any(|begin| text.starts_with(begin))
 }
 
+/// A cipher by its name.
+pub(crate) fn cipher(text: &str) -> Result<Suite, String> {
+    Suite::from_name(text).ok_or_else(|| {
+        let names = Suite::ALL.map(Suite::name).join(" or ");
+        format!("`{text}` is no cipher Cairn knows: write {names}")
+    })
+}
+
 /// A size that a daemon can live with.
 pub(crate) fn memory(text: &str) -> Result<u64, String> {
     const LEAST: u64 = 256 << 20;
@@ -201,6 +210,12 @@ mod tests {
         );
         assert!(mount_word("user_xattr").is_err() && mount_word("remount").is_err());
         assert!(mount_word("x-systemd.automount").is_ok_and(|word| word.means.is_none()));
+        assert_eq!(cipher("aes-256-gcm"), Ok(Suite::Aes256Gcm));
+        assert!(
+            cipher("aes-128-gcm")
+                .unwrap_err()
+                .contains("chacha20-poly1305 or aes-256-gcm")
+        );
         assert_eq!(memory("256M"), Ok(256 << 20));
         assert!(memory("255M").is_err());
         assert_eq!(time("500ms"), Ok(Duration::from_millis(500)));

@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::output::Output;
 
 use crate::text::{hex, human};
+use cairn_merkle::Suite;
 use cairn_merkle::audit::AuditReport;
 use cairn_merkle::walk::Flaw;
 use serde::Serialize;
@@ -23,6 +24,8 @@ pub(crate) struct AuditOutcome {
     pub(crate) root: String,
     /// What the commit block says, if it is whole.
     pub(crate) volume_id: Option<String>,
+    /// What the volume is sealed with, as its header says: only the key proves a header.
+    pub(crate) cipher: Option<&'static str>,
     /// Its number.
     pub(crate) epoch: Option<u64>,
     /// Whether the head of the place names it.
@@ -80,6 +83,7 @@ impl AuditOutcome {
             whole: report.fault_count == 0,
             root: report.root.to_string(),
             volume_id: report.commit.as_ref().map(|commit| hex(&commit.volume_id)),
+            cipher: place.cipher().map(Suite::name),
             epoch: report.commit.as_ref().map(|commit| commit.epoch.0),
             newest: place.head.is_some_and(|head| head.root == report.root),
             leaves: report.leaves,
@@ -111,6 +115,11 @@ pub(crate) fn audit_words(outcome: &AuditOutcome) -> String {
         let newest = if outcome.newest { ", the newest here" } else { "" };
         lines.push(format!("volume  {id}, epoch {epoch}{newest}"));
     }
+    lines.extend(
+        outcome
+            .cipher
+            .map(|cipher| format!("cipher  {cipher}, by its header")),
+    );
     let AuditOutcome { leaves, nodes, .. } = outcome;
     let verdict = if outcome.whole { "whole" } else { "NOT WHOLE" };
     let each = if outcome.distinct {

@@ -193,6 +193,7 @@ pub(crate) fn text(found: &CheckOutcome) -> String {
         lines.push(format!("damaged: {} more", found.damaged_more));
     }
     let CheckOutcome {
+        cipher,
         blocks,
         bytes,
         inodes,
@@ -212,7 +213,7 @@ pub(crate) fn text(found: &CheckOutcome) -> String {
         String::new()
     };
     lines.push(format!(
-        "{verdict}: {blocks} blocks{logged}, {}, {inodes} inodes{leaked}",
+        "{verdict}: {blocks} blocks{logged}, {}, {inodes} inodes{leaked}, sealed with {cipher}",
         human(*bytes)
     ));
     lines.extend(found.repaired.as_ref().map(|repaired| repaired.words()));

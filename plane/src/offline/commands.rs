@@ -9,6 +9,7 @@ use crate::mount::control::{self, Answer, Client, Request};
 use crate::mount::state::{self, Record};
 use crate::mount::{lost, mountpoint};
 use crate::offline;
+use crate::offline::cipher::Speeds;
 use crate::offline::create;
 use crate::offline::key::{self, IfAbsent};
 use crate::offline::tree;
@@ -25,7 +26,16 @@ use std::time::Duration;
 pub(crate) fn create(args: &crate::cli::CreateArgs, out: &Output) -> Result<()> {
     let header = create::create(args)?;
     let id = hex(&header.volume_id);
-    out.show(&serde_json::json!({ "store": crate::path::json(&args.store), "volume_id": id, "record_size": header.record_size }), || {
+    // After the volume is there: a measurement is no reason for it to be late or not to be.
+    let speeds = Speeds::measure();
+    if let Some(advice) = speeds.advice(header.suite).filter(|_| !out.json) {
+        eprintln!("cairn: note: {advice}");
+    }
+    let json = serde_json::json!({
+        "store": crate::path::json(&args.store), "volume_id": id, "record_size": header.record_size,
+        "cipher": header.suite.name(), "bytes_per_s": speeds.by_name(), "advice": speeds.advice(header.suite),
+    });
+    out.show(&json, || {
         let store = args.store.display();
         let key = args.key.key_file.as_ref().map_or("the passphrase".into(), |path| path.display().to_string());
         format!(
@@ -45,13 +55,13 @@ pub(crate) fn status(place: &Path, out: &Output) -> Result<()> {
     };
     out.show(&report, || {
         let state = report.read_only.as_ref().map_or("read-write".into(), |why| format!("read-only: {why}"));
-        let Report { pid, store, mountpoint, volume_id, epoch, root, .. } = report.as_ref();
+        let Report { pid, store, mountpoint, volume_id, cipher, epoch, root, .. } = report.as_ref();
         let repaired = report.repaired.as_ref().map(|repaired| format!("\n{}", repaired.words()));
         let repaired = repaired.unwrap_or_default();
         let (used, dirty, memory) =
             (human(report.used_bytes), human(report.dirty_bytes), human(report.memory_bytes));
         format!(
-            "volume      {volume_id}\nstore       {}\nmounted at  {} by pid {pid}, {state}\nepoch       {epoch}\n\
+            "volume      {volume_id}\nsealed with {cipher}\nstore       {}\nmounted at  {} by pid {pid}, {state}\nepoch       {epoch}\n\
              root        {root}\nholds       {used} in {} inodes\nnot yet committed {dirty}, memory {memory}\n{}{}{}",
             store.display(),
             mountpoint.display(),
@@ -84,15 +94,18 @@ fn store_status(path: &Path, out: &Output) -> Result<()> {
     let slots: Vec<_> = header.slots.iter().map(|found| slot(&found.kind)).collect();
     let id = hex(&header.volume_id);
     let json = serde_json::json!({
-        "store": crate::path::json(path), "volume_id": id, "record_size": header.record_size, "key_slots": slots, "mounted": false,
+        "store": crate::path::json(path), "volume_id": id, "record_size": header.record_size,
+        "cipher": header.suite.name(), "key_slots": slots, "mounted": false,
         "used_bytes": stats.used_bytes, "garbage_bytes": stats.garbage_bytes, "available_bytes": stats.available_bytes,
     });
     out.show(&json, || {
         let (used, garbage) = (human(stats.used_bytes), human(stats.garbage_bytes));
         format!(
-            "volume      {id}\nstore       {}, not mounted\nrecord size {}\nopens with  {}\noccupies    {used}, of which {garbage} to be given back",
+            "volume      {id}\nstore       {}, not mounted\nrecord size {}\nsealed with {}\nopens with  {}\n\
+             occupies    {used}, of which {garbage} to be given back",
             path.display(),
             human(header.record_size.into()),
+            header.suite.name(),
             slots.join(", "),
         )
     })

@@ -30,6 +30,7 @@ pub(crate) fn create(args: &CreateArgs) -> Result<Header> {
     let params = HeaderParams {
         record_size,
         compression: Compression::None,
+        suite: args.cipher,
     };
     // From the system itself: a generator in this process keeps what it has drawn.
     let (header, key) =

@@ -14,7 +14,7 @@ use cairn_merkle::car::{CarStore, Layers};
 use cairn_merkle::clear::HeadClaim;
 use cairn_merkle::twin::Part;
 use cairn_merkle::walk::commit_of;
-use cairn_merkle::{BlockStore, Cid, Copies, Epoch, Header, LogPos, Version, VolumeKey};
+use cairn_merkle::{BlockStore, Cid, Copies, Epoch, Header, LogPos, Suite, Version, VolumeKey};
 use cairn_store::StoreOptions;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -120,6 +120,12 @@ impl Place {
                 store: self.path.clone(),
                 what: "it has no header".into(),
             })
+    }
+
+    /// What the volume is sealed with, as the header says.
+    pub(crate) fn cipher(&self) -> Option<Suite> {
+        let header = Header::decode(&self.header().ok()?);
+        header.ok().map(|header| header.suite)
     }
 
     /// The head, as it is stored, if there is one.

@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::mount::instance::{Beside, Instance};
 use crate::mount::lost;
 use crate::mount::whereabouts::{lives_elsewhere, whereabouts};
+use crate::offline::cipher;
 use crate::offline::key::{self, IfAbsent, KeyProvider};
 use crate::output;
 use cairn_fs::{Config, Engine, Opening};
@@ -138,6 +139,9 @@ fn unlock_one(header: &Header, path: &Path, provider: &dyn KeyProvider) -> Resul
                 output::warn(
                     "the volume's key may be swapped out: the limit of locked memory (ulimit -l) is used up",
                 );
+            }
+            if let Some(slow) = cipher::slow_here(key.suite(), key.suite().is_fast_here()) {
+                output::warn(&slow);
             }
             Ok(key)
         }

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 /// What `check` found.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct CheckOutcome {
+    /// What everything in the volume is sealed with.
+    pub(crate) cipher: String,
     /// Blocks verified.
     pub(crate) blocks: u64,
     /// Their bytes.

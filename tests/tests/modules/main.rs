@@ -120,13 +120,16 @@ fn the_untrusted_sides_are_built_without_a_key_and_the_store_without_a_cipher() 
     let ciphers = [
         "chacha20",
         "chacha20poly1305",
+        "aes",
+        "aes-gcm",
+        "ctr",
         "aws-lc-rs",
         "argon2",
         "aead",
         "cipher",
     ];
     let sealing = lock.below("cairn-merkle");
-    for cipher in ["chacha20poly1305", "aws-lc-rs"] {
+    for cipher in ["chacha20poly1305", "aes-gcm", "aws-lc-rs"] {
         assert!(
             sealing.contains(cipher),
             "where cairn-merkle seals, {cipher} would be seen"

@@ -213,7 +213,7 @@ fn logged_bytes_that_leave_their_record_are_refused() {
 }
 
 fn leaf() -> Link {
-    seal_leaf(&mut rand::rng(), Epoch(1), &[1; RECORD]).1
+    cairn_merkle::seal_leaf(Default::default(), &mut rand::rng(), Epoch(1), &[1; RECORD]).1
 }
 
 /// Whether a part is a base: what it keeps, and whether of a leaf.

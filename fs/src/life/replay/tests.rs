@@ -218,7 +218,7 @@ fn a_replay_writes_nothing_where_the_volume_is_read_only() {
 }
 
 fn key() -> LogKey {
-    LogKey::new(&VolumeKey::from_bytes([1; 32]), [2; 32])
+    LogKey::new(&VolumeKey::from_bytes(Default::default(), [1; 32]), [2; 32])
 }
 
 fn at_pos(epoch: u64, seq: u64) -> LogPos {

@@ -2,11 +2,11 @@
 
 use super::*;
 use crate::InodeNo;
-use cairn_merkle::VolumeKey;
+use cairn_merkle::{Suite, VolumeKey};
 
 #[test]
 fn what_is_written_during_a_commit_counts_towards_the_next() {
-    let key = LogKey::new(&VolumeKey::from_bytes([1; 32]), [2; 32]);
+    let key = LogKey::new(&VolumeKey::from_bytes(Suite::default(), [1; 32]), [2; 32]);
     let mut log = LogBuffer::default();
     let write = |log: &mut LogBuffer, epoch, ops| {
         (0..ops).for_each(|_| log.push(Epoch(epoch), &Op::LocateLinked { ino: InodeNo(7) }));
@@ -22,7 +22,7 @@ fn what_is_written_during_a_commit_counts_towards_the_next() {
 }
 
 fn key() -> LogKey {
-    LogKey::new(&VolumeKey::from_bytes([1; 32]), [2; 32])
+    LogKey::new(&VolumeKey::from_bytes(Suite::default(), [1; 32]), [2; 32])
 }
 
 fn note(log: &mut LogBuffer, epoch: u64, now: i64) {
@@ -57,7 +57,7 @@ fn records_are_numbered_within_their_epoch_and_chained_across_epochs() {
     let mut last: Option<(LogPos, [u8; 16])> = None;
     for ((pos, stored), (newest, ops)) in all.iter().zip([(5, 1), (5, 2), (9, 1)]) {
         let opened = key.open(*pos, stored).unwrap();
-        let record = crate::log::op::decode_record(&opened.plain).unwrap();
+        let record = crate::log::op::decode_record(key.suite(), &opened.plain).unwrap();
         assert_eq!(record.before, last.map(|(pos, _)| pos));
         assert_eq!(opened.previous, last.map_or([0; 16], |(_, tag)| tag));
         assert_eq!((record.newest, record.ops.len()), (Time(newest), ops));
@@ -71,7 +71,7 @@ fn a_record_and_a_mark_name_as_durable_what_was_synced_before() {
     let (key, mut log) = (key(), LogBuffer::default());
     let durable = |records: &[(LogPos, Bytes)]| {
         let (pos, stored) = records.first().unwrap();
-        crate::log::op::decode_record(&key.open(*pos, stored).unwrap().plain)
+        crate::log::op::decode_record(key.suite(), &key.open(*pos, stored).unwrap().plain)
             .unwrap()
             .durable
     };

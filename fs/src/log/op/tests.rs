@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::stored::record::{Stored, tests::meta};
-use cairn_merkle::seal_leaf;
 use cairn_merkle::testing::TestRng;
+use cairn_merkle::{Suite, seal_leaf};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ fn name(bytes: &[u8]) -> Name {
 }
 
 fn link() -> Link {
-    seal_leaf(&mut TestRng::new(3), Epoch(5), b"leaf").1
+    seal_leaf(Suite::default(), &mut TestRng::new(3), Epoch(5), b"leaf").1
 }
 
 fn xattrs() -> Xattrs {
@@ -70,7 +70,7 @@ fn encoded(op: &Op<'_>) -> Vec<u8> {
 
 fn decoded(bytes: &[u8]) -> Result<Replayed> {
     let mut from = Decoder::new("log record", bytes);
-    let op = Replayed::decode(&mut from)?;
+    let op = Replayed::decode(Suite::default(), &mut from)?;
     from.finish()?;
     Ok(op)
 }
@@ -203,7 +203,7 @@ fn a_record_says_what_came_before_it_and_holds_its_operations_in_order() {
     };
     for before in [None, Some(pos)] {
         let plain = encode_record(before, Time(8), &durable, &operations);
-        let read = decode_record(&plain).unwrap();
+        let read = decode_record(Suite::default(), &plain).unwrap();
         assert_eq!(
             (read.before, read.newest, &read.durable),
             (before, Time(8), &durable)
@@ -215,11 +215,11 @@ fn a_record_says_what_came_before_it_and_holds_its_operations_in_order() {
                 Replayed::LocateLinked { ino: B }
             ]
         ));
-        assert!(decode_record(&plain[..plain.len() - 1]).is_err());
+        assert!(decode_record(Suite::default(), &plain[..plain.len() - 1]).is_err());
     }
-    assert!(decode_record(&[]).is_err());
+    assert!(decode_record(Suite::default(), &[]).is_err());
     assert!(
-        decode_record(&encode_record(None, Time(8), &durable, &[]))
+        decode_record(Suite::default(), &encode_record(None, Time(8), &durable, &[]))
             .unwrap()
             .ops
             .is_empty()

@@ -20,7 +20,7 @@ const ROOT: InodeNo = InodeNo::ROOT;
 fn logged(store: &Store, engine: &Engine) -> Vec<(LogPos, Vec<Replayed>)> {
     let opened = log_of(store).into_iter().map(|(pos, stored)| {
         let plain = engine.log_key.open(pos, &stored).unwrap().plain;
-        (pos, decode_record(&plain).unwrap().ops)
+        (pos, decode_record(engine.log_key.suite(), &plain).unwrap().ops)
     });
     opened.collect()
 }

@@ -48,7 +48,7 @@ fn only_what_the_last_commit_holds_and_nobody_uses_is_parked() {
         |inode| inode.lost = true,
         |inode| inode.home = Home::Root,
         |inode| {
-            let (_, link) = cairn_merkle::seal_leaf(&mut rand::rng(), Epoch(1), b"");
+            let (_, link) = cairn_merkle::seal_leaf(Default::default(), &mut rand::rng(), Epoch(1), b"");
             inode.dir_mut().unwrap().unread = Some(link);
         },
     ];

@@ -8,7 +8,7 @@ use cairn_merkle::seal_leaf;
 use cairn_merkle::testing::TestRng;
 
 fn link(seed: u64) -> Link {
-    seal_leaf(&mut TestRng::new(seed), Epoch(seed), &[1; 10]).1
+    seal_leaf(Default::default(), &mut TestRng::new(seed), Epoch(seed), &[1; 10]).1
 }
 
 fn snapshot(tree: Option<Link>, table: Option<Link>, dead: Option<Link>) -> Snapshot {

@@ -14,7 +14,7 @@ fn volume() -> (Arc<MemoryStore>, Cid) {
     let wrapped = header.rekey(&mut rand::rng(), &key, &[]);
     assert!(wrapped.is_err(), "a header without slots");
     // The key is fixed, so that tests can open the volume again.
-    let key = VolumeKey::from_bytes(KEY);
+    let key = VolumeKey::from_bytes(Default::default(), KEY);
     crate::format(store.as_ref(), &header, &key, Quota::default(), caller()).unwrap();
     let engine = Engine::open(store.clone(), key, Config::default(), Time(1)).unwrap();
     let name = |name: &str| Name::new(name.as_bytes()).unwrap();
@@ -65,7 +65,7 @@ fn large() -> Vec<u8> {
 }
 
 fn shown(store: &MemoryStore, root: Cid, path: &str, with_content: bool) -> (Proof, Finding) {
-    let key = VolumeKey::from_bytes(KEY);
+    let key = VolumeKey::from_bytes(Default::default(), KEY);
     let (proof, finding) = prove(store, &key, root, path.as_bytes(), with_content).unwrap();
     let carried = Proof::decode(&proof.encode()).unwrap();
     assert_eq!(verify_proof(&carried).unwrap(), finding, "{path}");
@@ -116,13 +116,13 @@ fn a_proof_shows_that_a_path_leads_to_nothing_and_where_it_ends() {
         assert_eq!(finding.outcome, Outcome::Absent { at, why }, "{path}");
     }
     for path in ["/dir//old", "/dir/../x", "/./x", "/.snapshots", "/nul\0"] {
-        let key = VolumeKey::from_bytes(KEY);
+        let key = VolumeKey::from_bytes(Default::default(), KEY);
         assert!(matches!(
             prove(store.as_ref(), &key, root, path.as_bytes(), false),
             Err(Error::Invalid(_))
         ));
     }
-    let key = VolumeKey::from_bytes(KEY);
+    let key = VolumeKey::from_bytes(Default::default(), KEY);
     let sparse = prove(store.as_ref(), &key, root, b"/sparse", true);
     assert!(matches!(sparse, Err(Error::TooLarge)));
 }
