@@ -22,6 +22,7 @@
 
 mod apply;
 mod body;
+mod diff;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod salvage;
@@ -30,6 +31,7 @@ mod tests;
 
 pub use apply::{Change, LeftOut, apply};
 pub use body::{ENTRY_COST_MAX, Entry, HEIGHT_MAX, KEY_BYTES_MAX, NODE_COST_MAX};
+pub use diff::diff;
 pub use salvage::{Gap, prune, survey};
 
 use crate::tree::{Damaged, past, stop};
