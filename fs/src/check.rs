@@ -17,6 +17,7 @@ mod logged;
 mod published;
 mod reading;
 mod report;
+mod source;
 mod tables;
 mod walk;
 mod wounds;
@@ -41,12 +42,31 @@ impl Engine {
     /// Only what keeps it from checking: a store that fails, a volume that cannot be committed.
     /// Damage is in the report.
     pub fn check(&self, progress: &dyn Fn(CheckProgress)) -> Result<CheckReport> {
+        self.check_while(progress, &|| true)
+    }
+
+    /// As [`Self::check`], as long as it is `wanted`, which is asked before each block.
+    ///
+    /// # Errors
+    /// As [`Self::check`]; [`Error::GivenUp`] once it is not wanted any more.
+    pub fn check_while(
+        &self,
+        progress: &dyn Fn(CheckProgress),
+        wanted: &dyn Fn() -> bool,
+    ) -> Result<CheckReport> {
+        let found = self.check_all(progress, wanted);
+        // The walk ends with the error of its source, which speaks of the store.
+        found.map_err(|error| if wanted() { error } else { Error::GivenUp })
+    }
+
+    fn check_all(&self, progress: &dyn Fn(CheckProgress), wanted: &dyn Fn() -> bool) -> Result<CheckReport> {
         // Before the commit that the pin makes, which writes both anew.
         let copies = self.check_copies()?;
         let listed = self.list_blocks()?;
         let (pin, volume) = self.pin_newest()?;
         let mut walk = Walk::new(self, &volume, listed.len(), progress);
         walk.report.suite = self.blocks.suite();
+        walk.source.wanted = wanted;
         walk.report.damaged = copies;
         walk.newest(pin.version(), &volume)?;
         if self.config.read_only && !self.past {

@@ -27,6 +27,8 @@ impl From<&Error> for Errno {
             Error::Unsupported => Self::EOPNOTSUPP,
             Error::NoData => Self::ENXIO,
             Error::ReadOnly(_) | Error::LogDamaged(_) => Self::EROFS,
+            Error::GivenUp => Self::EINTR,
+            Error::Held(_) | Error::InUse => Self::EBUSY,
             Error::Damaged(_) => Self::EIO,
             Error::Merkle(error) => of_merkle(error),
         }
@@ -83,6 +85,9 @@ mod tests {
             (Error::NoData, libc::ENXIO),
             (Error::NoSpace, libc::ENOSPC),
             (Error::ReadOnly("test"), libc::EROFS),
+            (Error::GivenUp, libc::EINTR),
+            (Error::Held("test".into()), libc::EBUSY),
+            (Error::InUse, libc::EBUSY),
             (Error::Damaged("test"), libc::EIO),
         ];
         for (error, code) in cases {

@@ -57,6 +57,15 @@ pub enum Error {
     /// What was synced is lost, and it was not accepted that the volume goes on without it.
     #[error("what was synced is lost: {0}")]
     LogDamaged(Box<LogLoss>),
+    /// A snapshot that is held is not destroyed.
+    #[error("the snapshot is held ({0}): `cairn snapshot release` ends a hold")]
+    Held(String),
+    /// Files are open, or processes stand in the tree.
+    #[error("it is in use: files are open, or a process works in it")]
+    InUse,
+    /// The caller went away, or does not want it any more.
+    #[error("given up: what asked for it has gone away")]
+    GivenUp,
     /// A part of the volume that is needed cannot be read.
     #[error("{0}: `cairn status` and `cairn check` say what is damaged")]
     Damaged(&'static str),

@@ -8,12 +8,15 @@
 use crate::error::OpenError;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
-use std::fs::File;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// The right to use a store's directory, until it is dropped.
 pub(crate) struct DirLock {
-    _dir: Option<File>,
+    /// Locked, where the filesystem below has such locks.
+    dir: File,
 }
 
 impl DirLock {
@@ -28,6 +31,15 @@ impl DirLock {
         Self::with(path, FlockOperation::NonBlockingLockShared)
     }
 
+    /// Whether the directory that is locked is still the one at `path`.
+    ///
+    /// # Errors
+    /// When nothing can be seen there.
+    pub(crate) fn is_at(&self, path: &Path) -> io::Result<bool> {
+        let (there, ours) = (fs::metadata(path)?, self.dir.metadata()?);
+        Ok((there.dev(), there.ino()) == (ours.dev(), ours.ino()))
+    }
+
     fn with(path: &Path, operation: FlockOperation) -> Result<Self, OpenError> {
         let io = |source| OpenError::Io {
             path: path.to_owned(),
@@ -35,13 +47,13 @@ impl DirLock {
         };
         let dir = File::open(path).map_err(io)?;
         match flock(&dir, operation) {
-            Ok(()) => Ok(Self { _dir: Some(dir) }),
+            Ok(()) => Ok(Self { dir }),
             Err(Errno::WOULDBLOCK) => Err(OpenError::Locked {
                 path: path.to_owned(),
             }),
             Err(Errno::BADF | Errno::NOLCK | Errno::NOSYS | Errno::OPNOTSUPP | Errno::INVAL) => {
                 tracing::warn!("the filesystem of the store has no locks for directories");
-                Ok(Self { _dir: None })
+                Ok(Self { dir })
             }
             Err(error) => Err(io(error.into())),
         }

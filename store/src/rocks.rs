@@ -41,6 +41,7 @@ mod lookup;
 mod open;
 mod open_read;
 mod options;
+mod probe;
 mod reached;
 mod reclaim;
 mod space;

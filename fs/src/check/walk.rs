@@ -13,9 +13,9 @@
 
 use super::logged;
 use super::report::{CheckProgress, CheckReport, Damage};
+use super::source::Source;
 use super::wounds::Finding;
 use super::wounds::{Broken, DirWound, Wounds};
-use crate::blocks::Uncached;
 use crate::engine::Engine;
 use crate::stored::name::DirKey;
 use crate::stored::record::{Dentry, Record, Stored};
@@ -79,7 +79,7 @@ impl Dirs {
 
 /// A check under way.
 pub(crate) struct Walk<'a> {
-    pub(super) source: Uncached<'a>,
+    pub(super) source: Source<'a>,
     pub(super) record_size: u32,
     dir_key: [u8; 32],
     /// Blocks that were met.
@@ -107,7 +107,7 @@ impl<'a> Walk<'a> {
         progress: &'a dyn Fn(CheckProgress),
     ) -> Self {
         Self {
-            source: Uncached(&engine.blocks),
+            source: Source::new(&engine.blocks),
             record_size: engine.record_size,
             dir_key: volume.dir_key,
             seen: FxHashSet::default(),

@@ -1,6 +1,7 @@
 //! What a volume says about itself.
 
 use crate::engine::Engine;
+use crate::state::State;
 use crate::{LogLoss, Quota, Result, StatFs};
 use cairn_merkle::{Cid, Epoch, Suite};
 
@@ -32,6 +33,10 @@ pub struct Status {
     pub quota: Quota,
     /// Why the volume cannot be changed, if it cannot.
     pub read_only: Option<&'static str>,
+    /// It turned read-only by itself: something failed, or the store's head was moved.
+    pub stopped: bool,
+    /// A commit found the store full, and waits for room.
+    pub full: bool,
     /// What repairs took away.
     pub repaired: Option<crate::stored::repairs::Repaired>,
     /// What of the intent log was durable and is lost.
@@ -40,11 +45,35 @@ pub struct Status {
     pub log_torn: Option<String>,
 }
 
+fn quota_of(state: &State) -> Quota {
+    let limit = |limit: u64| Some(limit).filter(|limit| *limit != 0);
+    Quota {
+        bytes: limit(state.volume.quota_bytes),
+        inodes: limit(state.volume.quota_inodes),
+    }
+}
+
 impl Engine {
+    /// Looks on the medium whether the store is still there and answers. Takes no lock of the
+    /// engine: a device that hangs holds up the caller alone.
+    ///
+    /// # Errors
+    /// As [`cairn_merkle::Blocks::probe`].
+    pub fn probe_store(&self) -> Result<()> {
+        Ok(self.blocks.store.probe()?)
+    }
+
+    /// Whether the store has no room for more than what frees some.
+    ///
+    /// # Errors
+    /// When the store cannot say.
+    pub fn is_store_full(&self) -> Result<bool> {
+        Ok(!self.config.read_only && self.blocks.store.stats()?.available_bytes == 0)
+    }
+
     /// The volume's numbers.
     pub fn status(&self) -> Status {
         let state = self.state.lock();
-        let limit = |limit: u64| Some(limit).filter(|limit| *limit != 0);
         let dirty_bytes = state.dirty_bytes();
         Status {
             volume_id: self.volume_id,
@@ -56,11 +85,10 @@ impl Engine {
             used_bytes: state.volume.trees.bytes,
             inodes: state.volume.inodes,
             destroying: state.commits.destroying(),
-            quota: Quota {
-                bytes: limit(state.volume.quota_bytes),
-                inodes: limit(state.volume.quota_inodes),
-            },
+            quota: quota_of(&state),
             read_only: state.life.read_only(),
+            stopped: state.life.read_only().is_some() && !self.config.read_only && !state.life.is_closing(),
+            full: state.commits.is_full(),
             repaired: state.volume.repairs.summary.clone(),
             log_loss: self.log_loss.clone(),
             log_torn: self.log_torn.clone(),
@@ -96,8 +124,18 @@ impl Engine {
     /// # Errors
     /// As [`Self::commit`].
     pub fn set_quota(&self, quota: Quota) -> Result<()> {
+        self.change_quota(|limits| *limits = quota)
+    }
+
+    /// Changes the volume's limits as they are; durable on return.
+    ///
+    /// # Errors
+    /// As [`Self::commit`].
+    pub fn change_quota(&self, change: impl FnOnce(&mut Quota)) -> Result<()> {
         let mut state = self.state.lock();
         state.life.writable()?;
+        let mut quota = quota_of(&state);
+        change(&mut quota);
         state.volume.quota_bytes = quota.bytes.unwrap_or(0);
         state.volume.quota_inodes = quota.inodes.unwrap_or(0);
         state.volume.publication.changed = state.open.number();

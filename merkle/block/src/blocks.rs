@@ -113,6 +113,16 @@ pub trait Blocks: Send + Sync {
     /// Sizes; cheap enough to be called for each `statfs`.
     fn stats(&self) -> Result<StoreStats, StoreError>;
 
+    /// Looks on the medium, not in memory, whether the store is still there and answers. Writes
+    /// nothing.
+    ///
+    /// # Errors
+    /// The store was taken away or another thing put in its place; its device fails; an earlier
+    /// write failed.
+    fn probe(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Gives the space of deleted blocks back to the device, if enough has gathered. Slow; called
     /// when idle.
     fn reclaim(&self) -> Result<(), StoreError>;

@@ -55,6 +55,9 @@ pub trait Overlay: Send + Sync {
     fn stats(&self) -> Answer<StoreStats> {
         self.below().stats()
     }
+    fn probe(&self) -> Answer<()> {
+        self.below().probe()
+    }
     fn reclaim(&self) -> Answer<()> {
         self.below().reclaim()
     }
@@ -134,6 +137,9 @@ impl<T: Overlay> Blocks for T {
     }
     fn stats(&self) -> Answer<StoreStats> {
         Overlay::stats(self)
+    }
+    fn probe(&self) -> Answer<()> {
+        Overlay::probe(self)
     }
     fn reclaim(&self) -> Answer<()> {
         Overlay::reclaim(self)

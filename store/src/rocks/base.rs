@@ -52,7 +52,7 @@ pub struct RocksStore {
     /// Opened to be read alone: every change is refused.
     pub(super) access: Access,
     // Dropped last: until then nothing of the store may be another's.
-    pub(super) _lock: DirLock,
+    pub(super) lock: DirLock,
 }
 
 impl RocksStore {

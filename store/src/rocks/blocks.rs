@@ -9,6 +9,7 @@
 use super::base::RocksStore;
 use super::intent::IntentLog;
 use super::keys;
+use super::probe;
 use super::space::Claim;
 use crate::pack::{Packs, Place};
 use bytes::Bytes;
@@ -193,6 +194,10 @@ impl Blocks for RocksStore {
                 Ok(stats)
             }
         }
+    }
+
+    fn probe(&self) -> Result<(), StoreError> {
+        probe::probe(self)
     }
 
     fn reclaim(&self) -> Result<(), StoreError> {

@@ -174,7 +174,7 @@ impl RocksStore {
             stats: Mutex::new(None),
             failed: AtomicBool::new(false),
             access,
-            _lock: lock,
+            lock,
         })
     }
 }
