@@ -12,8 +12,10 @@
 
 mod ahead;
 mod cache;
+mod differ;
 mod reader;
 mod writer;
 
+pub(crate) use differ::differ;
 pub(crate) use reader::{Blocks, Cached, Uncached};
 pub(crate) use writer::Writer;

@@ -16,5 +16,6 @@ pub(crate) mod losses;
 mod moved;
 pub(crate) mod open;
 pub(crate) mod phase;
+mod rollback;
 pub(crate) mod room;
 pub(crate) mod trees;

@@ -36,6 +36,9 @@ pub struct Config {
     pub mark_delay: Duration,
     /// Refuse all changes; nothing at all is written to the store.
     pub read_only: bool,
+    /// `mkdir` and `rmdir` in `.snapshots` take and destroy snapshots. Without it they are refused:
+    /// what restores a tree would make snapshots of the volume it writes to.
+    pub snapshot_dirs: bool,
     /// If what was synced is lost, of the intent log or with a commit: go on, for writing too, with
     /// what comes before it. Otherwise the volume is read-only then.
     pub accept_log_loss: bool,
@@ -62,6 +65,7 @@ impl Config {
             // A busy log is marked a hundred times a second, at no cost that shows.
             mark_delay: Duration::from_millis(10),
             read_only: false,
+            snapshot_dirs: false,
             accept_log_loss: false,
         }
     }

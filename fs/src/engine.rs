@@ -39,6 +39,8 @@ pub struct Engine {
     /// follow.
     pub(crate) ahead: Option<Twin>,
     pub(crate) signals: Signals,
+    /// Held while snapshots are made, changed or destroyed: one of these at a time.
+    pub(crate) snapshotting: Mutex<()>,
     /// What replaying the log found: what it lost, and what at its end is no record.
     pub(crate) log_loss: Option<LogLoss>,
     pub(crate) log_torn: Option<String>,
@@ -60,6 +62,8 @@ pub(crate) struct Signals {
     pub(crate) wake: Condvar,
     /// An fsync waits for the log and no append is under way.
     pub(crate) log_wanted: Condvar,
+    /// The kernel refers to less.
+    pub(crate) forgotten: Condvar,
 }
 
 pub(crate) type Guard<'a> = MutexGuard<'a, State>;

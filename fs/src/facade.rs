@@ -68,6 +68,7 @@ impl Operations for Engine {
 
     fn mkdir(&self, parent: InodeNo, name: &Name, mode: u32, caller: Caller) -> Result<Attr> {
         if parent == InodeNo::SNAPSHOTS {
+            self.snapshots_by_name()?;
             self.snapshot_create(name, caller.now)?;
             return self.snapshot_root(name);
         }
@@ -90,7 +91,9 @@ impl Operations for Engine {
 
     fn rmdir(&self, parent: InodeNo, name: &Name, caller: Caller) -> Result<()> {
         match parent {
-            InodeNo::SNAPSHOTS => self.snapshot_destroy(name),
+            InodeNo::SNAPSHOTS => self
+                .snapshots_by_name()
+                .and_then(|()| self.snapshot_destroy(name)),
             _ => self.remove_dir(parent, name, caller),
         }
     }

@@ -34,6 +34,7 @@ mod options;
 mod pace;
 mod part;
 mod pool;
+mod refresh;
 mod reply;
 mod rights;
 mod room;
@@ -43,3 +44,4 @@ mod writers;
 
 pub use mount::{Mount, Unmounter, mount};
 pub use options::{MountFlag, MountOptions};
+pub use refresh::{KernelMemory, Watchful};

@@ -269,4 +269,15 @@ pub struct SnapshotInfo {
     pub inodes: u64,
     /// Bytes its files refer to.
     pub bytes: u64,
+    /// What keeps it from being destroyed, by tag.
+    pub holds: Vec<Hold>,
+}
+
+/// A reason to keep a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// What it is called.
+    pub tag: Name,
+    /// Since when.
+    pub since: Time,
 }

@@ -41,7 +41,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::BTreeMap;
 
 /// What a commit wrote, before the head names it.
-struct Written {
+pub(super) struct Written {
     root: Cid,
     root_block: Bytes,
     volume: Volume,
@@ -128,6 +128,17 @@ impl Engine {
         // blocks that the next mount frees.
         let written = MutexGuard::unlocked(state, || self.write_epoch(&frozen, &writer));
         let done = written.and_then(|written| self.install(state, &frozen, written));
+        self.end_commit(state, frozen, writer, done)
+    }
+
+    /// What follows a commit, done or not.
+    pub(super) fn end_commit(
+        &self,
+        state: &mut Guard<'_>,
+        mut frozen: Box<Frozen>,
+        writer: Writer<'_>,
+        done: Result<()>,
+    ) -> Result<()> {
         if done.is_err() {
             // The head of the next try deletes them. What was deleted may come back in a power
             // cut. What this head was to name cannot be deleted now: a head that failed may be in
@@ -161,7 +172,7 @@ impl Engine {
     }
 
     /// Writes all that the head will name, and syncs it.
-    fn write_epoch(&self, frozen: &Frozen, writer: &Writer<'_>) -> Result<Written> {
+    pub(super) fn write_epoch(&self, frozen: &Frozen, writer: &Writer<'_>) -> Result<Written> {
         // Its blocks are taken back after a failure: an epoch without room may wait long, and must
         // not fill the store meanwhile.
         let written = self.write_tree(frozen, writer);
@@ -261,8 +272,13 @@ impl Engine {
         // In this order (docs/format.md 14). What only a destroyed snapshot named needs no place
         // on a list then. A new one takes the dead list, with what this commit drops.
         ledger.destroy(frozen.epoch)?;
+        ledger.alter(frozen.epoch)?;
         ledger.drop_blocks(held)?;
         ledger.create(frozen.epoch, volume)?;
+        // Last: it goes back from the tree that this commit has written.
+        if let Some(rollback) = &frozen.rollback {
+            ledger.roll_back(rollback, volume)?;
+        }
         volume.trees.snapshots = ledger.finish(frozen.epoch)?;
         volume.trees.dead = ledger.dead.take();
         let Ledger {
@@ -308,7 +324,7 @@ impl Engine {
     }
 
     /// Moves the head, and lets the inodes know where their bytes are now.
-    fn install(&self, state: &mut Guard<'_>, frozen: &Frozen, written: Written) -> Result<()> {
+    pub(super) fn install(&self, state: &mut Guard<'_>, frozen: &Frozen, written: Written) -> Result<()> {
         let head = Head {
             volume_id: self.volume_id,
             epoch: frozen.epoch,

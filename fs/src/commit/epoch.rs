@@ -5,9 +5,11 @@ use crate::commit::open::HeaderBlock;
 use crate::data::layer::Layer;
 use crate::namespace::inode::{Home, Names};
 use crate::stored::record::{Meta, Record, Stored, Xattrs};
+use crate::stored::snapshot::Snapshot;
 use crate::stored::volume::Volume;
 use crate::versions::snapshots::Snapshots;
 use cairn_merkle::{Cid, Epoch, Link};
+use rustc_hash::FxHashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -73,9 +75,22 @@ pub(crate) struct Frozen {
     pub(crate) holds: Holds,
     pub(crate) held_before: Option<Holds>,
     pub(crate) header: HeaderBlock,
+    /// The live tree is to be that of a snapshot.
+    pub(crate) rollback: Option<Rollback>,
     /// Leaves put up to the freeze, and whether some of them were not synced then.
     pub(crate) landed: u64,
     pub(crate) unsynced: bool,
+}
+
+/// A way back to a snapshot.
+#[derive(Debug)]
+pub(crate) struct Rollback {
+    /// What the live tree becomes.
+    pub(crate) to: Snapshot,
+    /// Blocks that the live tree names now, and not then.
+    pub(crate) leave: Vec<Link>,
+    /// Blocks that it names then, and not now.
+    pub(crate) come: FxHashSet<Cid>,
 }
 
 /// Epochs of the versions that must stay whole.

@@ -60,6 +60,7 @@ pub(super) fn freeze(state: &mut State, now: Instant) -> Frozen {
         volume: state.volume.clone(),
         holds: Holds::default(),
         held_before: state.committed.held_for.clone(),
+        rollback: None,
         header,
         // As of now: leaves of the next epoch need no sync before this head.
         landed: state.puts.landed(),

@@ -59,14 +59,37 @@ impl Ledger<'_> {
             match after {
                 Some((mut later, after)) => {
                     later.dead = merged;
-                    let row = later.encode(&after);
-                    self.changes.insert(after.as_bytes().to_vec(), Some(row));
-                    self.snapshots.by_name.insert(after, later);
+                    self.row(after, later);
                 }
                 None => self.dead = merged,
             }
         }
         Ok(())
+    }
+
+    /// Renames, holds and releases those that were asked for.
+    pub(crate) fn alter(&mut self, epoch: Epoch) -> Result<()> {
+        for alteration in std::mem::take(&mut self.snapshots.to_alter) {
+            let [from, to] = alteration.names().map(Name::clone);
+            if !self.reach([&from, &to].into_iter(), epoch)? {
+                continue;
+            }
+            let Some(mut snapshot) = self.snapshots.by_name.remove(&from) else {
+                continue;
+            };
+            alteration.alter(&mut snapshot.holds);
+            // Both rows in one change of the table: after a crash it has one name or the other.
+            self.changes.insert(from.as_bytes().to_vec(), None);
+            self.row(to, snapshot);
+        }
+        Ok(())
+    }
+
+    /// Gives a snapshot this row.
+    pub(crate) fn row(&mut self, name: Name, snapshot: Snapshot) {
+        let row = snapshot.encode(&name);
+        self.changes.insert(name.as_bytes().to_vec(), Some(row));
+        self.snapshots.by_name.insert(name, snapshot);
     }
 
     /// Whether all are known and the rows of these can be changed. If not, nothing is destroyed or
@@ -147,7 +170,7 @@ impl Ledger<'_> {
     }
 
     /// Changes a dead list. What belongs into a damaged node of it is on no list.
-    fn list(
+    pub(crate) fn list(
         &self,
         list: Option<Link>,
         changes: BTreeMap<Vec<u8>, Option<btree::Entry>>,
@@ -196,11 +219,10 @@ impl Ledger<'_> {
                 table: volume.trees.table.clone(),
                 // The live tree goes on with an empty list: it names all that the snapshot names.
                 dead: self.dead.take(),
+                holds: Vec::new(),
             };
             volume.trees.next_snapshot += 1;
-            self.changes
-                .insert(name.as_bytes().to_vec(), Some(snapshot.encode(&name)));
-            self.snapshots.by_name.insert(name, snapshot);
+            self.row(name, snapshot);
         }
         Ok(())
     }

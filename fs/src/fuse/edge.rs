@@ -21,6 +21,7 @@ use super::{
     pace::Pace,
     part::Part,
     pool::Pool,
+    refresh::Turning,
     reply::{answer, done},
     told::{self, TTL},
     writers::Writers,
@@ -61,6 +62,7 @@ pub(super) struct Edge<O: ?Sized> {
     notifier: Arc<OnceLock<Notifier>>,
     writers: Arc<Writers>,
     filler: Arc<Filler>,
+    turning: Turning,
     agreed: Agreed,
     linger: Arc<Linger>,
     syncs: Pace,
@@ -80,6 +82,7 @@ impl<O: Operations + ?Sized> Edge<O> {
             filler: Arc::new(Filler::start(Arc::clone(&notifier), Arc::clone(&writers))?),
             notifier,
             writers,
+            turning: Turning::default(),
             agreed: Agreed::default(),
             linger: Arc::default(),
             syncs: Pace::default(),
@@ -95,6 +98,11 @@ impl<O: Operations + ?Sized> Edge<O> {
     /// Files open for writing. Their margin of room is known once the kernel has its dirty limit.
     pub(super) fn writers(&self) -> Arc<Writers> {
         Arc::clone(&self.writers)
+    }
+
+    /// Whether the whole tree is about to be another.
+    pub(super) fn turning(&self) -> Turning {
+        self.turning.clone()
     }
 
     /// Polls for the next request, once it has the connection.

@@ -7,6 +7,7 @@
 use super::attach::attach;
 use super::edge::Edge;
 use super::options::{MountOptions, processors};
+use super::refresh::KernelMemory;
 use super::room::MARGIN_MIN;
 use crate::operations::Operations;
 use fuser::{BackgroundSession, Session};
@@ -31,6 +32,7 @@ const ROOM_SHARE: u64 = 8;
 pub struct Mount {
     session: BackgroundSession,
     mountpoint: PathBuf,
+    memory: KernelMemory,
 }
 
 impl Mount {
@@ -56,6 +58,11 @@ impl Mount {
     /// for.
     pub fn unmounter(&self) -> Unmounter {
         unmounter(&self.mountpoint)
+    }
+
+    /// What the kernel remembers of it.
+    pub fn memory(&self) -> KernelMemory {
+        self.memory.clone()
     }
 
     /// Where it is mounted, as an absolute path.
@@ -125,6 +132,7 @@ pub fn mount<O: Operations + ?Sized>(
     let (threads, waiting) = (options.threads.max(1), options.threads_blocking);
     let edge = Edge::new(Arc::clone(&fs), threads, waiting)?;
     let (notifier, linger, writers) = (edge.notifier(), edge.linger(), edge.writers());
+    let turning = edge.turning();
     let device = attach(&mountpoint, options)?;
     let session = Session::from_fd(edge, device, options.acl(), options.config());
     // What does not serve must not stay: each call on it would wait.
@@ -142,7 +150,17 @@ pub fn mount<O: Operations + ?Sized>(
     let margin = options.full_margin_bytes;
     let margin = margin.unwrap_or_else(|| bound_dirty(&mountpoint, fs.room() / ROOM_SHARE));
     writers.room().set_margin(margin);
-    Ok(Mount { session, mountpoint })
+    let memory = KernelMemory {
+        device: fs::metadata(&mountpoint).ok().map(|mounted| mounted.dev()),
+        mountpoint: mountpoint.clone(),
+        notifier,
+        turning,
+    };
+    Ok(Mount {
+        session,
+        mountpoint,
+        memory,
+    })
 }
 
 /// Has the kernel hold no more than `bytes` of a mount's dirty pages, or [`MARGIN_MIN`]; answers

@@ -260,6 +260,7 @@ impl Opening {
             past: self.past,
             ahead: self.ahead,
             signals: Signals::default(),
+            snapshotting: Mutex::default(),
             log_loss: self.lost,
             log_torn: None,
             damage,

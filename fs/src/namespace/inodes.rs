@@ -21,6 +21,7 @@ use crate::config::INODE_BYTES;
 use crate::machine::Machine;
 use crate::namespace::inode::{Home, Inode, RECORD_COPIES};
 use crate::namespace::parking::Parking;
+use crate::namespace::view::view_of;
 use crate::{Error, InodeNo, Result};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::time::Instant;
@@ -226,6 +227,27 @@ impl Inodes {
                 }
             }
         }
+    }
+
+    /// Whether anything refers to an inode of the live tree, or has the root open. The root itself
+    /// is always referred to.
+    pub(crate) fn live_in_use(&self) -> bool {
+        let used = |(ino, inode): (&InodeNo, &Inode)| match *ino {
+            InodeNo::ROOT => inode.opens > 0,
+            ino => view_of(ino) == 0 && (inode.lookups > 0 || inode.opens > 0),
+        };
+        self.map.iter().any(used) || self.parking.has_live()
+    }
+
+    /// Gives the live tree another root, and forgets all else of it. Nothing of it is changed or
+    /// referred to, but for the root.
+    pub(crate) fn replace_live(&mut self, mut root: Inode) {
+        root.lookups = self.map.get(&InodeNo::ROOT).map_or(0, |before| before.lookups);
+        let gone: Vec<InodeNo> = self.numbers().filter(|ino| view_of(*ino) == 0).collect();
+        for ino in gone {
+            self.take(ino);
+        }
+        self.insert(root);
     }
 
     /// Those that are not in memory though the kernel refers to them.

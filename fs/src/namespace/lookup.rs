@@ -132,13 +132,13 @@ impl Engine {
     /// The kernel drops `count` references.
     pub fn forget(&self, ino: InodeNo, count: u64) {
         let mut state = self.state.lock();
-        if self.forget_parked(&mut state, ino, count, 0) {
-            return;
-        }
-        if let Ok(inode) = state.inodes.get_mut(ino) {
+        if !self.forget_parked(&mut state, ino, count, 0)
+            && let Ok(inode) = state.inodes.get_mut(ino)
+        {
             inode.lookups = inode.lookups.saturating_sub(count);
             state.evict_if_idle(ino);
         }
+        self.signals.forgotten.notify_all();
     }
 
     /// The directory that holds directory `ino`; the root's parent is the root.

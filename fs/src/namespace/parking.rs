@@ -16,6 +16,7 @@
 
 use crate::InodeNo;
 use crate::namespace::inode::{Home, Inode};
+use crate::namespace::view::view_of;
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 
@@ -157,6 +158,11 @@ impl Parking {
             return Some(None);
         }
         Some(self.parked.remove(&ino).map(|parked| parked.place))
+    }
+
+    /// Whether one of the live tree is parked.
+    pub(crate) fn has_live(&self) -> bool {
+        self.parked.keys().any(|ino| view_of(*ino) == 0)
     }
 
     /// Bytes all this takes.

@@ -110,16 +110,17 @@ impl Lists<'_> {
     fn snapshots(&self, mender: &mut Mender<'_>, kept: &mut [(Name, Snapshot)]) -> Result<()> {
         self.drop_old(mender)?;
         let live = Snapshot::of(self.volume);
-        let mut before: Option<Vec<Link>> = None;
-        for at in 0..=kept.len() {
+        // From the newest back: a block that a later one names is on no list before it, also where
+        // one in between does not name it. That is so after a rollback.
+        let mut later = Marks::default();
+        for at in (0..=kept.len()).rev() {
             let roots = roots_of(kept.get(at).map_or(&live, |(_, snapshot)| snapshot));
+            mark(&self.source(), roots, &mut later)?;
             // The oldest has none before it, so it has no dead list.
-            let dead = match before.replace(roots.clone()) {
+            let dead = match at.checked_sub(1).and_then(|before| kept.get(before)) {
                 None => None,
-                Some(older) => {
-                    let mut own = Marks::default();
-                    mark(&self.source(), roots, &mut own)?;
-                    let dead = difference(&self.source(), older, &own)?;
+                Some((_, older)) => {
+                    let dead = difference(&self.source(), roots_of(older), &later)?;
                     let rows = dead
                         .iter()
                         .map(dead_entry)

@@ -2,7 +2,7 @@
 
 use crate::stored::codec::{Decoder, Encoder};
 use crate::stored::record::Record;
-use crate::{Name, Result, Time};
+use crate::{Hold, Name, Result, Time};
 use cairn_merkle::{Cid, Epoch, Link, btree};
 
 /// One snapshot.
@@ -18,6 +18,8 @@ pub(crate) struct Snapshot {
     pub(crate) table: Option<Link>,
     /// What the snapshot before named and this one does not.
     pub(crate) dead: Option<Link>,
+    /// What keeps it from being destroyed, by tag.
+    pub(crate) holds: Vec<Hold>,
 }
 
 impl Snapshot {
@@ -32,6 +34,7 @@ impl Snapshot {
             root: volume.trees.root.clone(),
             table: volume.trees.table.clone(),
             dead: None,
+            holds: Vec::new(),
         }
     }
 
@@ -48,6 +51,10 @@ impl Snapshot {
         for tree in [&self.table, &self.dead] {
             out.u8(u8::from(tree.is_some()));
             links.extend(tree.clone());
+        }
+        out.u32(u32::try_from(self.holds.len()).expect("there are few holds"));
+        for hold in &self.holds {
+            out.bytes(hold.tag.as_bytes()).time(hold.since);
         }
         btree::Entry {
             key: name.as_bytes().to_vec(),
@@ -83,6 +90,7 @@ impl Snapshot {
             return Err(from.error("it has links that nothing names").into());
         }
         let root = Record::decode(root, own)?;
+        let holds = decode_holds(&mut from)?;
         from.finish()?;
         Ok((
             Name::new(&entry.key)?,
@@ -95,9 +103,25 @@ impl Snapshot {
                 root,
                 table,
                 dead,
+                holds,
             },
         ))
     }
+}
+
+fn decode_holds(from: &mut Decoder<'_>) -> Result<Vec<Hold>> {
+    let mut holds: Vec<Hold> = Vec::new();
+    for _ in 0..from.u32()? {
+        let hold = Hold {
+            tag: Name::new(from.bytes()?)?,
+            since: from.time()?,
+        };
+        if holds.last().is_some_and(|last| last.tag >= hold.tag) {
+            return Err(from.error("its holds are out of order").into());
+        }
+        holds.push(hold);
+    }
+    Ok(holds)
 }
 
 /// A block's row on a dead list.

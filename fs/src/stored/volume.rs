@@ -9,7 +9,7 @@ use crate::stored::record::Record;
 use crate::stored::repairs::Repairs;
 use cairn_merkle::{Error, Link};
 
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 
 /// Everything that a commit says about the filesystem.
 #[derive(Clone, Debug)]
@@ -219,7 +219,7 @@ mod tests {
         body[0] = VERSION + 1;
         assert!(matches!(
             Volume::decode(&body, &links),
-            Err(Error::UnknownVersion { version: 4, .. })
+            Err(Error::UnknownVersion { version: 5, .. })
         ));
     }
 }

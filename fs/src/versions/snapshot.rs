@@ -15,13 +15,14 @@ const MEMORY_SHARE: u64 = 8;
 /// through.
 const SNAPSHOTS_MAX: u32 = (1 << 24) - 1;
 
-fn info(name: &Name, snapshot: &Snapshot) -> SnapshotInfo {
+pub(super) fn info(name: &Name, snapshot: &Snapshot) -> SnapshotInfo {
     SnapshotInfo {
         name: name.clone(),
         epoch: snapshot.epoch.0,
         created: snapshot.created,
         inodes: snapshot.inodes,
         bytes: snapshot.bytes,
+        holds: snapshot.holds.clone(),
     }
 }
 
@@ -35,6 +36,17 @@ impl Engine {
     /// Up to `count_max` snapshots after `after`, in the order in which they were taken.
     pub(crate) fn snapshots_listed(&self, after: DirCookie, count_max: usize) -> Result<Vec<DirEntry>> {
         self.state.lock().snapshots.list_dir(after, count_max)
+    }
+
+    /// Refuses to take or destroy a snapshot by its name in `.snapshots`, unless the mount has that.
+    pub(crate) fn snapshots_by_name(&self) -> Result<()> {
+        self.state.lock().life.writable()?;
+        match self.config.snapshot_dirs {
+            true => Ok(()),
+            false => Err(Error::NotPermitted(
+                "`cairn snapshot` makes and destroys snapshots; with --snapshot-dirs mkdir and rmdir do, too",
+            )),
+        }
     }
 
     /// The root of a snapshot; the kernel holds one more reference to it.
@@ -67,6 +79,12 @@ impl Engine {
     /// [`Error::Exists`], [`Error::ReadOnly`], [`Error::NoSpace`], [`Error::Damaged`] if not all
     /// snapshots are known.
     pub fn snapshot_create(&self, name: &Name, now: Time) -> Result<SnapshotInfo> {
+        let _one = self.snapshotting.lock();
+        self.take_snapshot(name, now)
+    }
+
+    /// [`Self::snapshot_create`], under the lock of those that deal with snapshots.
+    pub(super) fn take_snapshot(&self, name: &Name, now: Time) -> Result<SnapshotInfo> {
         if name.as_bytes() == CHECK_NAME {
             return Err(Error::Invalid(
                 "`.check` is the name of the snapshots that checks used to hold",
@@ -122,13 +140,28 @@ impl Engine {
     /// Gives up a snapshot; its space is free on return.
     ///
     /// # Errors
-    /// [`Error::NoEntry`], [`Error::ReadOnly`], [`Error::Damaged`] if not all snapshots are known.
+    /// [`Error::NoEntry`], [`Error::ReadOnly`], [`Error::Held`], [`Error::Damaged`] if not all
+    /// snapshots are known.
     pub fn snapshot_destroy(&self, name: &Name) -> Result<()> {
+        let _one = self.snapshotting.lock();
+        self.give_up_snapshot(name)
+    }
+
+    /// [`Self::snapshot_destroy`], under the lock of those that deal with snapshots.
+    pub(super) fn give_up_snapshot(&self, name: &Name) -> Result<()> {
         {
             let mut state = self.state.lock();
             state.life.writable()?;
             state.snapshots.all_known()?;
-            let id = state.snapshots.by_name.get(name).ok_or(Error::NoEntry)?.id;
+            let snapshot = state.snapshots.by_name.get(name).ok_or(Error::NoEntry)?;
+            if !snapshot.holds.is_empty() {
+                let tags = snapshot
+                    .holds
+                    .iter()
+                    .map(|hold| String::from_utf8_lossy(hold.tag.as_bytes()));
+                return Err(Error::Held(tags.collect::<Vec<_>>().join(", ")));
+            }
+            let id = snapshot.id;
             state.snapshots.to_destroy.push(name.clone());
             // Open files of it answer EIO from now on, as for any block that is gone.
             let gone: Vec<InodeNo> = state.inodes.numbers().filter(|ino| view_of(*ino) == id).collect();

@@ -13,7 +13,7 @@ use crate::namespace::inode::Inode;
 use crate::namespace::view::in_view;
 
 use crate::stored::snapshot::Snapshot;
-use crate::{Attr, DirCookie, DirEntry, Error, InodeNo, Kind, Name, Result, Time};
+use crate::{Attr, DirCookie, DirEntry, Error, Hold, InodeNo, Kind, Name, Result, Time};
 use cairn_merkle::{Epoch, Link, btree};
 use std::collections::BTreeMap;
 
@@ -30,6 +30,8 @@ pub(crate) fn is_dir(parent: InodeNo, name: &Name) -> bool {
 pub(crate) const CHECK_NAME: &[u8] = b".check";
 /// What a snapshot takes in memory with its name, twice while a commit is under way.
 const SNAPSHOT_BYTES: u64 = 1280;
+/// What a hold takes, with the longest tag, twice.
+const HOLD_BYTES: u64 = 640;
 
 /// All snapshots, and what the next commit is to do about them.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +42,60 @@ pub(crate) struct Snapshots {
     pub(crate) unread: Option<Epoch>,
     pub(crate) to_create: Vec<(Name, Time)>,
     pub(crate) to_destroy: Vec<Name>,
+    pub(crate) to_alter: Vec<Alteration>,
+}
+
+/// A change of a snapshot's row that leaves what the snapshot holds as it is.
+#[derive(Clone, Debug)]
+pub(crate) enum Alteration {
+    /// It has another name.
+    Rename {
+        from: Name,
+        to: Name,
+    },
+    Hold {
+        name: Name,
+        hold: Hold,
+    },
+    Release {
+        name: Name,
+        tag: Name,
+    },
+}
+
+impl Alteration {
+    /// The snapshot's name before, and after.
+    pub(crate) fn names(&self) -> [&Name; 2] {
+        match self {
+            Self::Rename { from, to } => [from, to],
+            Self::Hold { name, .. } | Self::Release { name, .. } => [name, name],
+        }
+    }
+
+    /// Does to the holds what it says.
+    pub(crate) fn alter(self, holds: &mut Vec<Hold>) {
+        match self {
+            Self::Rename { .. } => {}
+            Self::Hold { hold, .. } => {
+                holds.push(hold);
+                holds.sort_by(|a, b| a.tag.cmp(&b.tag));
+            }
+            Self::Release { tag, .. } => holds.retain(|hold| hold.tag != tag),
+        }
+    }
+
+    /// Whether it is done.
+    fn is_in(&self, snapshots: &BTreeMap<Name, Snapshot>) -> bool {
+        let tagged = |name: &Name, tag: &Name| {
+            let snapshot = snapshots.get(name)?;
+            Some(snapshot.holds.iter().any(|hold| hold.tag == *tag))
+        };
+        match self {
+            Self::Rename { from, to } => snapshots.contains_key(to) && !snapshots.contains_key(from),
+            Self::Hold { name, hold } => tagged(name, &hold.tag) == Some(true),
+            Self::Release { name, tag } => tagged(name, tag) == Some(false),
+        }
+    }
 }
 
 impl Snapshots {
@@ -72,17 +128,19 @@ impl Snapshots {
 
     /// Bytes of memory they take.
     pub(crate) fn bytes(&self) -> u64 {
-        self.by_name.len() as u64 * SNAPSHOT_BYTES
+        let holds: usize = self.by_name.values().map(|snapshot| snapshot.holds.len()).sum();
+        self.by_name.len() as u64 * SNAPSHOT_BYTES + holds as u64 * HOLD_BYTES
     }
 
     /// Whether the next commit has something to do here.
     pub(crate) fn has_requests(&self) -> bool {
-        !self.to_create.is_empty() || !self.to_destroy.is_empty()
+        !self.to_create.is_empty() || !self.to_destroy.is_empty() || !self.to_alter.is_empty()
     }
 
     /// Whether a user asked for some of that; what a check does for itself does not count.
     pub(crate) fn has_user_requests(&self) -> bool {
-        let created = self.to_create.iter().map(|(name, _)| name);
+        let altered = self.to_alter.iter().flat_map(Alteration::names);
+        let created = self.to_create.iter().map(|(name, _)| name).chain(altered);
         created
             .chain(&self.to_destroy)
             .any(|name| name.as_bytes() != CHECK_NAME)
@@ -97,11 +155,17 @@ impl Snapshots {
             // twice.
             to_create: std::mem::take(&mut self.to_create),
             to_destroy: std::mem::take(&mut self.to_destroy),
+            to_alter: std::mem::take(&mut self.to_alter),
         }
     }
 
     pub(crate) fn withdraw(&mut self, name: &Name) {
         self.to_create.retain(|(other, _)| other != name);
+    }
+
+    /// Whether this was done.
+    pub(crate) fn have(&self, alteration: &Alteration) -> bool {
+        alteration.is_in(&self.by_name)
     }
 
     /// Takes over what a commit made of [`Self::take_requests`].
@@ -220,6 +284,7 @@ mod tests {
             },
             table: None,
             dead: None,
+            holds: Vec::new(),
         }
     }
 

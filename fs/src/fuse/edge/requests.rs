@@ -39,7 +39,7 @@ impl<O: Operations + ?Sized> Filesystem for Edge<O> {
             // Inode 0 with a lifetime: the kernel remembers that the name is absent.
             Err(Error::NoEntry) => {
                 reply.entry(
-                    &names_ttl(parent),
+                    &names_ttl(parent).min(self.turning.absent_ttl()),
                     &convert::bare_attr(InodeNo(0), Kind::Directory),
                     GENERATION,
                 );

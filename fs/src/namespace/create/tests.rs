@@ -186,6 +186,21 @@ fn a_directory_made_among_the_snapshots_is_one() {
 }
 
 #[test]
+fn what_restores_a_tree_makes_and_destroys_no_snapshot_unless_the_mount_has_that() {
+    let config = crate::Config {
+        snapshot_dirs: false,
+        ..crate::fixture::tree::config()
+    };
+    let tree = Tree::with(config, crate::Quota::default());
+    tree.engine.snapshot_create(&name("old"), crate::Time(1)).unwrap();
+    let refused = tree.try_make(InodeNo::SNAPSHOTS, "daily", Kind::Directory);
+    assert!(matches!(refused, Err(Error::NotPermitted(_))), "{refused:?}");
+    let refused = tree.rmdir(InodeNo::SNAPSHOTS, "old");
+    assert!(matches!(refused, Err(Error::NotPermitted(_))), "{refused:?}");
+    assert_eq!(tree.engine.snapshot_list().len(), 1);
+}
+
+#[test]
 fn numbers_of_inodes_end_where_those_of_snapshots_begin() {
     let tree = Tree::new();
     tree.engine.state.lock().volume.next_ino = (1 << 40) - 1;

@@ -30,6 +30,14 @@ fn snapshot(tree: Option<Link>, table: Option<Link>, dead: Option<Link>) -> Snap
         },
         table,
         dead,
+        holds: vec![hold("backup"), hold("lawyer")],
+    }
+}
+
+fn hold(tag: &str) -> Hold {
+    Hold {
+        tag: name(tag),
+        since: Time::new(8, 9),
     }
 }
 
@@ -49,6 +57,16 @@ fn a_snapshot_comes_back_with_whatever_trees_it_has() {
         );
         assert_eq!((back.inodes, back.bytes, back.root), (7, 1 << 50, snapshot.root));
         assert_eq!((back.table, back.dead), (snapshot.table, snapshot.dead));
+        assert_eq!(back.holds, snapshot.holds);
+    }
+}
+
+#[test]
+fn holds_that_are_out_of_order_or_twice_are_refused() {
+    for tags in [["b", "a"], ["a", "a"]] {
+        let mut snapshot = snapshot(None, None, None);
+        snapshot.holds = tags.map(hold).to_vec();
+        assert!(Snapshot::decode(&snapshot.encode(&name("old"))).is_err());
     }
 }
 
@@ -64,7 +82,10 @@ fn a_row_that_is_cut_or_goes_on_is_no_snapshot() {
     longer.value.push(0);
     assert!(Snapshot::decode(&longer).is_err());
     let mut flag = entry.clone();
-    *flag.value.last_mut().unwrap() = 2;
+    // Behind it are two holds, of a tag of six bytes and a time each.
+    let at = flag.value.len() - (4 + 2 * (4 + 6 + 12)) - 1;
+    assert_eq!(flag.value[at], 1, "there is a dead list");
+    flag.value[at] = 2;
     assert!(Snapshot::decode(&flag).is_err());
     for links in [&entry.links[..1], &entry.links[..0], &[link(1), link(2), link(3)]] {
         let mut other = entry.clone();
