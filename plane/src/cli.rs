@@ -5,12 +5,16 @@ pub(crate) mod chain;
 pub(crate) mod helper;
 pub(crate) mod key;
 pub(crate) mod mount;
+pub(crate) mod see;
+pub(crate) mod snapshot;
 pub(crate) mod values;
 pub(crate) mod verify;
 
 use crate::cli::key::KeyArgs;
 use crate::cli::mount::{MountArgs, UmountArgs};
-use crate::cli::values::{Limit, cipher, limit, size, time};
+use crate::cli::see::{ListArgs, QuotaArgs, StatusArgs};
+use crate::cli::snapshot::SnapshotCommand;
+use crate::cli::values::{cipher, size, time};
 use crate::cli::verify::{AuditArgs, ExportArgs, ImportArgs, ProveArgs, VerifyProofArgs, VersionArgs};
 use crate::error::Exit;
 use cairn_merkle::Suite;
@@ -60,12 +64,17 @@ pub(crate) enum Command {
         that are open here it ends with 6 at once."
     )]
     Umount(UmountArgs),
-    /// Show a mount, or what a store tells without a key
-    #[command(after_help = "Examples:\n  cairn status /mnt/data\n  cairn --json status /srv/store")]
-    Status {
-        /// Mount point or store
-        place: PathBuf,
-    },
+    /// Show a mount and whether it is well, or what a store tells without a key
+    #[command(
+        after_help = "Examples:\n  cairn status /mnt/data\n  cairn --json status /srv/store\n  \
+        cairn status --timeout 3s /mnt/data\n\n\
+        Of a mount it ends with 0 only if all is well, so it serves as a liveness probe: 7 if the store is gone, fails or\n\
+        is full, 9 if the daemon is gone, 21 if it does not answer, 13 if another instance has taken over."
+    )]
+    Status(StatusArgs),
+    /// List the mounts of this user (of root: all), with what each holds and whether it answers
+    #[command(after_help = "Examples:\n  cairn list\n  cairn --json list --timeout 1s")]
+    List(ListArgs),
     /// Make everything written so far durable (sync(2) does not reach a FUSE filesystem)
     #[command(
         after_help = "Examples:\n  cairn sync /mnt/data\n  cairn sync --anchored --timeout 5m /mnt/data"
@@ -80,7 +89,8 @@ pub(crate) enum Command {
         #[arg(long, value_name = "TIME", value_parser = time, requires = "anchored")]
         timeout: Option<Duration>,
     },
-    /// Create, list and destroy snapshots; they are browsable under .snapshots
+    /// Create, list, compare, hold, go back to and destroy snapshots; they are browsable under
+    /// .snapshots
     #[command(subcommand)]
     Snapshot(SnapshotCommand),
     /// Verify every block the volume names, and name the damaged paths
@@ -95,18 +105,12 @@ pub(crate) enum Command {
         cairn rekey /srv/store --key-file old --new-passphrase"
     )]
     Rekey(RekeyArgs),
-    /// Show or change how much a mounted volume may hold
-    #[command(after_help = "Example:\n  cairn quota /mnt/data --bytes 20G --inodes none")]
-    Quota {
-        /// Where the volume is mounted
-        dir: PathBuf,
-        /// Bytes, or `none`
-        #[arg(long, value_parser = limit)]
-        bytes: Option<Limit>,
-        /// Files and directories, or `none`
-        #[arg(long, value_parser = limit)]
-        inodes: Option<Limit>,
-    },
+    /// Show or change how much a volume may hold
+    #[command(
+        after_help = "Examples:\n  cairn quota /mnt/data\n  cairn quota /mnt/data --bytes 20G\n  \
+        cairn quota /srv/store --inodes none --key-file /etc/cairn/volume.key"
+    )]
+    Quota(QuotaArgs),
     /// List a directory of a volume that is not mounted
     #[command(after_help = "Example:\n  cairn ls /srv/store / --key-file /etc/cairn/volume.key --long")]
     Ls {
@@ -247,36 +251,6 @@ pub(crate) struct RekeyArgs {
     /// File with the new passphrase
     #[arg(long, value_name = "FILE", group = "new")]
     pub(crate) new_passphrase_file: Option<PathBuf>,
-}
-
-/// `snapshot`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum SnapshotCommand {
-    /// Hold the volume as it is now
-    #[command(
-        after_help = "Examples:\n  cairn snapshot create /mnt/data before-upgrade\n  \
-        cairn snapshot create /srv/store nightly --key-file /etc/cairn/volume.key"
-    )]
-    Create {
-        #[command(flatten)]
-        place: PlaceArgs,
-        /// Name of the snapshot
-        name: String,
-    },
-    /// List the snapshots
-    #[command(after_help = "Example:\n  cairn --json snapshot list /mnt/data")]
-    List {
-        #[command(flatten)]
-        place: PlaceArgs,
-    },
-    /// Give a snapshot's space back
-    #[command(after_help = "Example:\n  cairn snapshot destroy /mnt/data before-upgrade")]
-    Destroy {
-        #[command(flatten)]
-        place: PlaceArgs,
-        /// Name of the snapshot
-        name: String,
-    },
 }
 
 #[cfg(test)]

@@ -59,6 +59,8 @@ pub(crate) enum Exit {
     Slashed = 19,
     /// A reorganisation, low gas, unpaid, or the provider leaves.
     Warning = 20,
+    /// The daemon does not answer in time.
+    NotAnswering = 21,
 }
 
 impl Exit {
@@ -196,6 +198,9 @@ pub(crate) enum Error {
     /// No daemon there to talk to.
     #[error("{0}")]
     NotMounted(String),
+    /// There is a daemon, and it does not say anything.
+    #[error("{0}")]
+    NotAnswering(String),
     /// The volume is not what its anchor or the chain says, or these say nothing or bad news.
     #[error("{what}")]
     Anchor {
@@ -259,7 +264,9 @@ impl Error {
             Self::Store { .. } => Exit::Store,
             Self::NotEmpty(_) => Exit::NotEmpty,
             Self::NotMounted(_) => Exit::NotMounted,
+            Self::NotAnswering(_) => Exit::NotAnswering,
             Self::Fs(cairn_fs::Error::NoSpace) => Exit::Store,
+            Self::Fs(cairn_fs::Error::Held(_) | cairn_fs::Error::InUse) => Exit::Busy,
             Self::Fs(cairn_fs::Error::Merkle(error)) => merkle_exit(error),
             Self::Chain(error) if error.is_passing() => Exit::Unreachable,
             Self::NoReader | Self::Fs(_) | Self::Io { .. } | Self::Chain(_) | Self::Interrupted(_) => {

@@ -2,7 +2,7 @@
 //! [`cairn_merkle::fuzzing`]). A build by that script is the fuzzer itself: nothing can use a
 //! command from outside.
 
-use crate::mount::control::{Answer, Request};
+use crate::mount::control::{Answer, Request, SnapshotAsk};
 use crate::mount::state::Record;
 use crate::offline::key;
 use crate::{anchor, chain};
@@ -74,11 +74,19 @@ fn key_file(data: &[u8]) {
 
 fn request_seeds() -> Vec<Vec<u8>> {
     let name = || "monday".to_owned();
+    let snapshot = |what| Request::Snapshot { what };
     let requests = [
         Request::Status,
         Request::SyncAnchored { timeout_ms: Some(5) },
-        Request::SnapshotCreate { name: name() },
-        Request::SnapshotDestroy { name: name() },
+        snapshot(SnapshotAsk::Create { name: name() }),
+        snapshot(SnapshotAsk::Hold {
+            name: name(),
+            tag: name(),
+        }),
+        snapshot(SnapshotAsk::Diff {
+            from: name(),
+            to: None,
+        }),
         Request::Quota {
             bytes: None,
             inodes: Some(7),

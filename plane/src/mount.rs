@@ -9,6 +9,7 @@ pub(crate) mod control;
 pub(crate) mod daemon;
 mod handover;
 pub(crate) mod instance;
+pub(crate) mod list;
 mod logging;
 pub(crate) mod lost;
 pub(crate) mod memory;

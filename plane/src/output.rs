@@ -50,6 +50,23 @@ impl Output {
         }
     }
 
+    /// One of many lines: behind `| head`, which has seen enough, there is no reason to go on.
+    ///
+    /// # Errors
+    /// [`Error::NoReader`], or what standard output failed with.
+    pub(crate) fn line<T: Serialize>(&self, value: &T, words: impl FnOnce() -> String) -> Result<()> {
+        let text = match self.json {
+            true => {
+                serde_json::to_string(value).map_err(|error| Error::io("cannot print the answer", error))?
+            }
+            false => words(),
+        };
+        writeln!(std::io::stdout(), "{text}").map_err(|error| match error.kind() {
+            ErrorKind::BrokenPipe => Error::NoReader,
+            _ => Error::io("cannot print the answer", error),
+        })
+    }
+
     /// For commands that have nothing to tell but that it is done: silent for people's scripts, an
     /// object for others.
     pub(crate) fn done(&self, what: &str, place: &Path) -> Result<()> {

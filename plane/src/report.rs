@@ -4,16 +4,21 @@
 mod anchor;
 mod check;
 mod damage;
+mod quota;
 mod repair;
+mod snapshot;
 
+use crate::error::Exit;
 use crate::mount::lost::LostReport;
 use crate::text::hex;
 pub(crate) use anchor::AnchorReport;
 use cairn_fs::{CheckReport, KnownDamage, SnapshotInfo, Status};
 pub(crate) use check::{CheckOutcome, DamagedPath, RepairOutcome};
 pub(crate) use damage::DamageReport;
+pub(crate) use quota::QuotaReport;
 pub(crate) use repair::{GoneReport, RepairedReport};
 use serde::{Deserialize, Serialize};
+pub(crate) use snapshot::{DifferenceReport, HoldReport};
 use std::path::PathBuf;
 
 /// `status` of a mount.
@@ -43,6 +48,11 @@ pub(crate) struct MountReport {
     pub(crate) used_bytes: u64,
     /// Files and directories.
     pub(crate) inodes: u64,
+    /// Limits, and what counts towards them.
+    pub(crate) quota: QuotaReport,
+    /// The worst that is wrong with the mount, if anything is; `status` ends with its code.
+    #[serde(default)]
+    pub(crate) trouble: Option<Trouble>,
     /// Why the volume cannot be changed, if it cannot.
     pub(crate) read_only: Option<String>,
     /// What of the intent log was durable and is lost.
@@ -61,6 +71,15 @@ pub(crate) struct MountReport {
     pub(crate) damage: DamageReport,
 }
 
+/// Why a mount is not well.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Trouble {
+    /// In words, with the remedy.
+    pub(crate) message: String,
+    /// The code for it.
+    pub(crate) exit: Exit,
+}
+
 /// One snapshot.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct SnapshotReport {
@@ -74,6 +93,9 @@ pub(crate) struct SnapshotReport {
     pub(crate) inodes: u64,
     /// Bytes its files refer to.
     pub(crate) bytes: u64,
+    /// What keeps it from being destroyed.
+    #[serde(default)]
+    pub(crate) holds: Vec<HoldReport>,
 }
 
 impl MountReport {
@@ -96,6 +118,8 @@ impl MountReport {
             memory_bytes: status.memory_bytes,
             used_bytes: status.used_bytes,
             inodes: status.inodes,
+            quota: QuotaReport::from(status),
+            trouble: None,
             read_only: status.read_only.map(str::to_owned),
             log_lost: status.log_loss.as_ref().map(LostReport::from),
             log_torn: status.log_torn.clone(),
@@ -114,6 +138,7 @@ impl From<&SnapshotInfo> for SnapshotReport {
             created: info.created.parts().0,
             inodes: info.inodes,
             bytes: info.bytes,
+            holds: info.holds.iter().map(HoldReport::from).collect(),
         }
     }
 }

@@ -4,7 +4,7 @@
 source "$(dirname "${BASH_SOURCE[0]}")/volume.sh"
 count=${LONG_SNAPSHOTS:-1000}
 
-holds "mount" up
+holds "mount" up --snapshot-dirs
 dd if=/dev/urandom of="$mnt/large" bs=1M count=256 conv=fsync status=none
 mkdir "$mnt/small" && (cd "$mnt/small" && seq 2000 | xargs touch)
 "$cairn" sync "$mnt"

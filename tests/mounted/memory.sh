@@ -29,7 +29,7 @@ NAME = "n" * 100
 
 def mount():
     """A daemon for each loop. Commits that come in time would hide what is not admitted by what it holds."""
-    options = ["--key-file", f"{work}/key", "--memory", "256M", "--commit-interval", "10m"]
+    options = ["--key-file", f"{work}/key", "--memory", "256M", "--commit-interval", "10m", "--snapshot-dirs"]
     subprocess.run([cairn, "mount", f"{work}/store", mnt, *options], check=True)
 
 

@@ -51,6 +51,10 @@ pub(crate) struct MountArgs {
     /// Longest time until a change without an fsync is durable
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = time)]
     pub(crate) commit_interval: Duration,
+    /// Let mkdir and rmdir in .snapshots take and destroy snapshots. Not for a mount that backups
+    /// are restored to: what writes a `.snapshots` back would take a snapshot for each in it
+    #[arg(long)]
+    pub(crate) snapshot_dirs: bool,
     /// Only the user who mounts may look inside (otherwise every user, as permissions allow)
     #[arg(long)]
     pub(crate) no_allow_other: bool,
@@ -148,6 +152,7 @@ impl MountArgs {
             memory: _,
             full_margin: _,
             commit_interval: _,
+            snapshot_dirs: _,
             no_allow_other: _,
             anchor,
             threads: _,
@@ -185,7 +190,7 @@ mod tests {
     use std::os::unix::ffi::OsStrExt;
 
     /// Every option of `mount`, at another value than its default.
-    const OPTIONS: [(&str, Option<&[u8]>); 26] = [
+    const OPTIONS: [(&str, Option<&[u8]>); 27] = [
         ("key-file", Some(b"caf\xe9")),
         ("passphrase", None),
         ("passphrase-file", Some(b"words")),
@@ -198,6 +203,7 @@ mod tests {
         ("memory", Some(b"300M")),
         ("full-margin", Some(b"1M")),
         ("commit-interval", Some(b"1234ms")),
+        ("snapshot-dirs", None),
         ("no-allow-other", None),
         ("anchor", Some(b"file:caf\xe9")),
         ("no-anchor", None),

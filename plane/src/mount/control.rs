@@ -8,13 +8,17 @@
 //! The same user, or root, may administer the mount: the socket's mode says so from the moment
 //! others can reach it. Requests carry no key. **Invariant:** a client that hangs, lies or goes
 //! away costs the daemon one thread and nothing else.
+//! A check that has no client any more stops at the next block.
+
+mod deadline;
+mod health;
+mod snapshots;
 
 use crate::anchor::freshness::Freshness;
-use crate::clock;
 use crate::error::{Error, Exit, Result};
 use crate::mount::state::{self, Record};
-use crate::report::{AnchorReport, CheckOutcome, MountReport, SnapshotReport};
-use cairn_fs::{CheckProgress, Engine, Name, Quota};
+use crate::report::{AnchorReport, CheckOutcome, DifferenceReport, MountReport, QuotaReport, SnapshotReport};
+use cairn_fs::{CheckProgress, Engine, KernelMemory};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::{Deserialize, Serialize};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -23,6 +27,8 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+pub(crate) use snapshots::{SnapshotAsk, run as run_snapshot};
 
 /// The longest request: a snapshot's name and its frame.
 const REQUEST_BYTES_MAX: u64 = 4096;
@@ -42,21 +48,14 @@ pub(crate) enum Request {
         /// Longest wait.
         timeout_ms: Option<u64>,
     },
-    /// Take a snapshot.
-    SnapshotCreate {
-        /// Its name.
-        name: String,
-    },
-    /// Name all snapshots.
-    SnapshotList,
-    /// Give one back.
-    SnapshotDestroy {
-        /// Its name.
-        name: String,
+    /// Take, list, change, compare snapshots.
+    Snapshot {
+        /// Which of these.
+        what: SnapshotAsk,
     },
     /// Verify everything.
     Check,
-    /// Change limits.
+    /// Change limits: each that is given; 0 lifts it. Tells them in any case.
     Quota {
         /// Bytes.
         bytes: Option<u64>,
@@ -85,13 +84,20 @@ pub(crate) enum Answer {
     Done,
     /// To `Status`.
     Status(Box<MountReport>),
-    /// To `SnapshotCreate` and `SnapshotList`.
+    /// To `Snapshot`: one, all, or none to tell of.
     Snapshots {
         /// One, or all.
         snapshots: Vec<SnapshotReport>,
     },
+    /// Not the last line: some of what differs.
+    Differences {
+        /// As many as there were at once.
+        rows: Vec<DifferenceReport>,
+    },
     /// To `Check`.
     Checked(CheckOutcome),
+    /// To `Quota`.
+    Quota(QuotaReport),
     /// It failed.
     Failed {
         /// Why.
@@ -115,6 +121,7 @@ pub(crate) struct Server {
     engine: Arc<Engine>,
     record: Record,
     freshness: Freshness,
+    kernel: KernelMemory,
     end_mount: Box<dyn Fn() + Send + Sync>,
     end: Mutex<End>,
     changed: Condvar,
@@ -136,6 +143,7 @@ impl Server {
         engine: Arc<Engine>,
         record: Record,
         freshness: Freshness,
+        kernel: KernelMemory,
         end_mount: impl Fn() + Send + Sync + 'static,
     ) -> Result<Arc<Self>> {
         let listener = listen(&state::file(&record.mountpoint, "sock")?)?;
@@ -143,6 +151,7 @@ impl Server {
             engine,
             record,
             freshness,
+            kernel,
             end_mount: Box::new(end_mount),
             end: Mutex::default(),
             changed: Condvar::new(),
@@ -253,12 +262,14 @@ impl Server {
         Ok(match request {
             Request::Status => {
                 let freshness = AnchorReport::new(&self.engine.standing(), &self.freshness);
-                Answer::Status(Box::new(MountReport::new(
+                let mut report = MountReport::new(
                     &self.record,
                     &self.engine.status(),
                     freshness,
                     &self.engine.damage(),
-                )))
+                );
+                report.trouble = health::trouble(&self.engine, &self.freshness, &self.record.store);
+                Answer::Status(Box::new(report))
             }
             Request::SyncAnchored { timeout_ms } => {
                 self.freshness.sync(timeout_ms.map(Duration::from_millis))?;
@@ -269,29 +280,28 @@ impl Server {
                     let (done, total) = (progress.blocks_done, progress.blocks_total);
                     send(stream, &Answer::Progress { done, total });
                 };
-                Answer::Checked(check(&self.engine, &progress)?)
+                let wanted = || !deadline::has_gone(stream);
+                let found = self.engine.check_while(&progress, &wanted);
+                if matches!(found, Err(cairn_fs::Error::GivenUp)) {
+                    tracing::info!("a check was given up: its client has gone away");
+                }
+                Answer::Checked(found?.into())
             }
             Request::Sync => {
                 self.engine.sync()?;
                 Answer::Done
             }
-            Request::SnapshotCreate { name } => Answer::Snapshots {
-                snapshots: vec![snapshot_create(&self.engine, name)?],
-            },
-            Request::SnapshotList => Answer::Snapshots {
-                snapshots: snapshot_list(&self.engine)?,
-            },
-            Request::SnapshotDestroy { name } => {
-                self.engine.snapshot_destroy(&Name::new(name.as_bytes())?)?;
-                Answer::Done
+            Request::Snapshot { what } => {
+                let mut tell = |rows| {
+                    send(stream, &Answer::Differences { rows });
+                    !deadline::has_gone(stream)
+                };
+                let mount = Some((&self.kernel, self.record.mountpoint.as_path()));
+                Answer::Snapshots {
+                    snapshots: snapshots::run(&self.engine, what, mount, &mut tell)?,
+                }
             }
-            Request::Quota { bytes, inodes } => {
-                self.engine.set_quota(Quota {
-                    bytes: *bytes,
-                    inodes: *inodes,
-                })?;
-                Answer::Done
-            }
+            Request::Quota { bytes, inodes } => Answer::Quota(quota(&self.engine, *bytes, *inodes)?),
             Request::End => {
                 // Before the mount is taken away: if this fails, the mount stays, and its users
                 // can copy elsewhere what they have.
@@ -313,16 +323,16 @@ pub(crate) fn check(engine: &Engine, progress: &(dyn Fn(CheckProgress) + Sync)) 
     Ok(engine.check(progress)?.into())
 }
 
-/// Takes a snapshot; the same with and without a daemon.
-pub(crate) fn snapshot_create(engine: &Engine, name: &str) -> Result<SnapshotReport> {
-    Ok(SnapshotReport::from(
-        &engine.snapshot_create(&Name::new(name.as_bytes())?, clock::now())?,
-    ))
-}
-
-/// All snapshots; the same with and without a daemon.
-pub(crate) fn snapshot_list(engine: &Engine) -> Result<Vec<SnapshotReport>> {
-    Ok(engine.snapshot_list().iter().map(SnapshotReport::from).collect())
+/// Changes the limits that are given, and tells all; the same with and without a daemon.
+pub(crate) fn quota(engine: &Engine, bytes: Option<u64>, inodes: Option<u64>) -> Result<QuotaReport> {
+    let limit = |given: u64| Some(given).filter(|given| *given > 0);
+    if bytes.is_some() || inodes.is_some() {
+        engine.change_quota(|quota| {
+            quota.bytes = bytes.map_or(quota.bytes, limit);
+            quota.inodes = inodes.map_or(quota.inodes, limit);
+        })?;
+    }
+    Ok(QuotaReport::from(&engine.status()))
 }
 
 /// A socket at `path` that is private before it is there: it is made in a directory that no other
@@ -344,7 +354,8 @@ fn listen(path: &Path) -> Result<UnixListener> {
     Ok(listener)
 }
 
-/// A client that went away does not matter: what it asked for is done all the same.
+/// A client that went away does not matter here: what changes something is done all the same, and a
+/// check looks for its client.
 fn send(mut stream: &UnixStream, answer: &Answer) {
     if let Ok(mut line) = serde_json::to_vec(answer) {
         line.push(b'\n');
@@ -359,6 +370,16 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<()> {
         .map_err(|error| Error::io("cannot start a thread", error))
 }
 
+/// The record of the daemon that serves `place`.
+fn found(place: &Path) -> Result<Record> {
+    Record::find(place)?.ok_or_else(|| {
+        let at = place.display();
+        Error::NotMounted(format!(
+            "no daemon of yours serves {at}: mount the volume, or name the store of one that is not mounted"
+        ))
+    })
+}
+
 /// The command's side: one request, and answers until the last.
 pub(crate) struct Client {
     stream: BufReader<UnixStream>,
@@ -368,29 +389,28 @@ pub(crate) struct Client {
 impl Client {
     /// Reaches the daemon that serves `place`, or says that there is none.
     pub(crate) fn connect(place: &Path) -> Result<Self> {
-        let Some(record) = Record::find(place)? else {
-            let at = place.display();
-            return Err(Error::NotMounted(format!(
-                "no daemon of yours serves {at}: mount the volume, or name the store of one that is not mounted"
-            )));
-        };
-        Self::of(record)
+        Self::of(found(place)?)
     }
 
     /// Reaches the daemon with this record.
     pub(crate) fn of(record: Record) -> Result<Self> {
-        let path = state::file(&record.mountpoint, "sock")?;
-        let stream = UnixStream::connect(&path).map_err(|error| {
-            Error::NotMounted(format!(
-                "the daemon (pid {}) does not answer at {}: {error}",
-                record.pid,
-                path.display()
-            ))
-        })?;
-        Ok(Self {
-            stream: BufReader::new(stream),
-            record,
-        })
+        Self::reach(record, None)
+    }
+
+    /// As [`Self::connect`], for a daemon that may hang: each answer comes within `time`, or is
+    /// [`Error::NotAnswering`].
+    pub(crate) fn connect_within(place: &Path, time: Duration) -> Result<Self> {
+        Self::of_within(found(place)?, time)
+    }
+
+    /// As [`Self::of`], for a daemon that may hang.
+    pub(crate) fn of_within(record: Record, time: Duration) -> Result<Self> {
+        Self::reach(record, Some(time))
+    }
+
+    fn reach(record: Record, time: Option<Duration>) -> Result<Self> {
+        let stream = BufReader::new(deadline::reach(&record, time)?);
+        Ok(Self { stream, record })
     }
 
     /// The daemon's record.
@@ -426,6 +446,7 @@ impl Client {
         };
         let mut line = String::new();
         match self.stream.read_line(&mut line) {
+            Err(error) if deadline::is_over(&error) => return Err(deadline::silent(&self.record)),
             // A daemon that is killed closes its sockets: this wait ends with it.
             Ok(0) | Err(_) => return Err(gone()),
             Ok(_) => {}

@@ -40,6 +40,13 @@ pub(crate) fn is_cairn(path: &Path) -> bool {
     matches!(cairn_at(path), Ok(Some(_)))
 }
 
+/// All mounts of Cairn in this namespace, as far as they say that they are.
+pub(crate) fn all_of_cairn() -> Vec<Entry> {
+    let mut table = table::own();
+    table.retain(Entry::looks_like_cairn);
+    table
+}
+
 /// Whether a daemon's mount is in this namespace, be it below another one.
 pub(crate) fn serves(record: &Record) -> bool {
     let own = |entry: &Entry| entry.at == record.mountpoint && record.is_of(&entry.device);
@@ -205,13 +212,16 @@ fn unmount_as_user(dir: &Path, how: Unmount) -> Result<()> {
     })
 }
 
+/// What uses a mount, as words behind "in use".
+pub(crate) fn used_by(dir: &Path) -> String {
+    match users(dir) {
+        users if users.is_empty() => String::new(),
+        users => format!(" by {}", users.join(", ")),
+    }
+}
+
 fn busy(dir: &Path) -> Error {
-    let users = users(dir);
-    let who = if users.is_empty() {
-        String::new()
-    } else {
-        format!(" by {}", users.join(", "))
-    };
+    let who = used_by(dir);
     let dir = dir.display();
     Error::Busy(format!(
         "{dir} is in use{who}: end what uses it, detach it with `cairn umount --lazy {dir}`, or commit and end it \

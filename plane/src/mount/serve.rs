@@ -24,7 +24,7 @@ use crate::mount::whereabouts::lives_elsewhere;
 use crate::mount::{daemon, logging, memory};
 use crate::offline::volume::{self, For};
 use crate::{anchor, offline, output};
-use cairn_fs::{Config, Engine, Opening};
+use cairn_fs::{Config, Engine, KernelMemory, Opening};
 use cairn_merkle::Cancel;
 use cairn_store::StoreOptions;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -274,6 +274,7 @@ fn budget(args: &MountArgs) -> (StoreOptions, Config) {
     config.read_only = args.is_read_only();
     config.accept_log_loss = args.accept_log_loss;
     config.commit_interval = args.commit_interval;
+    config.snapshot_dirs = args.snapshot_dirs;
     if let Some(threads) = args.threads {
         config.workers = threads.into();
     }
@@ -301,14 +302,20 @@ fn attach(
     // between leaves the record of a process that is gone, which commands pass over.
     record.save()?;
     let ended = events.clone();
-    let session = mount(args, engine, ended).inspect_err(|_| record.remove())?;
+    let (session, kernel) = mount(args, engine, ended).inspect_err(|_| record.remove())?;
     // Only a mount has a device. It tells this mount from another one that is laid over it.
     record.device = mountpoint::device(&record.mountpoint);
     let end_mount = move || drop(events.send(Event::Asked));
     // The socket comes last: a client that reaches it finds a mount that serves.
-    let server = record
-        .save()
-        .and_then(|()| Server::start(Arc::clone(engine), record.clone(), freshness.clone(), end_mount));
+    let server = record.save().and_then(|()| {
+        Server::start(
+            Arc::clone(engine),
+            record.clone(),
+            freshness.clone(),
+            kernel,
+            end_mount,
+        )
+    });
     let server = server.inspect_err(|_| {
         record.remove();
         let _ = mountpoint::unmount_device(&record.mountpoint, record.device.as_deref(), Unmount::Lazy);
@@ -323,7 +330,11 @@ fn source(args: &MountArgs) -> OsString {
     args.fsname.clone().unwrap_or(of_store)
 }
 
-fn mount(args: &MountArgs, engine: &Arc<Engine>, events: Sender<Event>) -> Result<JoinHandle<()>> {
+fn mount(
+    args: &MountArgs,
+    engine: &Arc<Engine>,
+    events: Sender<Event>,
+) -> Result<(JoinHandle<()>, KernelMemory)> {
     let options = cairn_fs::MountOptions {
         fsname: source(args),
         allow_other: !args.no_allow_other,
@@ -336,6 +347,7 @@ fn mount(args: &MountArgs, engine: &Arc<Engine>, events: Sender<Event>) -> Resul
     let options = cairn_fs::MountOptions { threads, ..options };
     let mounted = cairn_fs::mount(Arc::clone(engine), &args.dir, &options);
     let mounted = mounted.map_err(|error| cannot_mount(&args.dir, error))?;
+    let kernel = mounted.memory();
     let wait = move || {
         if let Err(error) = mounted.join() {
             tracing::error!(%error, "the session with the kernel failed");
@@ -343,7 +355,8 @@ fn mount(args: &MountArgs, engine: &Arc<Engine>, events: Sender<Event>) -> Resul
         let _ = events.send(Event::SessionEnded);
     };
     let waiting = std::thread::Builder::new().name("session".into()).spawn(wait);
-    waiting.map_err(|error| Error::io("cannot start a thread", error))
+    let waiting = waiting.map_err(|error| Error::io("cannot start a thread", error))?;
+    Ok((waiting, kernel))
 }
 
 /// Why the kernel, or fusermount3 for a plain user, did not mount, with what helps.

@@ -1,11 +1,9 @@
 //! One function per command, from parsed arguments to printed answer.
 
 use crate::cli::key::KeyArgs;
-use crate::cli::values::Limit;
-use crate::cli::{PathArgs, PlaceArgs, RekeyArgs, SnapshotCommand};
-use crate::clock;
+use crate::cli::{PathArgs, PlaceArgs, RekeyArgs};
 use crate::error::{Error, Result};
-use crate::mount::control::{self, Answer, Client, Request};
+use crate::mount::control::{Client, Request};
 use crate::mount::state::{self, Record};
 use crate::mount::{lost, mountpoint};
 use crate::offline;
@@ -15,9 +13,7 @@ use crate::offline::key::{self, IfAbsent};
 use crate::offline::tree;
 use crate::offline::volume::{self, For};
 use crate::output::{Output, Progress};
-use crate::report::SnapshotReport;
-use crate::text::{hex, human};
-use cairn_merkle::{Blocks, SlotKind};
+use crate::text::hex;
 use cairn_store::StoreOptions;
 use std::path::Path;
 use std::time::Duration;
@@ -45,70 +41,8 @@ pub(crate) fn create(args: &crate::cli::CreateArgs, out: &Output) -> Result<()> 
     })
 }
 
-/// `status`.
-pub(crate) fn status(place: &Path, out: &Output) -> Result<()> {
-    if Record::find(place)?.is_none() && !mountpoint::is_cairn(place) {
-        return store_status(place, out);
-    }
-    let Answer::Status(report) = Client::connect(place)?.ask(&Request::Status, |_, _| {})? else {
-        return Err(unexpected());
-    };
-    out.show(&report, || {
-        let state = report.read_only.as_ref().map_or("read-write".into(), |why| format!("read-only: {why}"));
-        let Report { pid, store, mountpoint, volume_id, cipher, epoch, root, .. } = report.as_ref();
-        let repaired = report.repaired.as_ref().map(|repaired| format!("\n{}", repaired.words()));
-        let repaired = repaired.unwrap_or_default();
-        let (used, dirty, memory) =
-            (human(report.used_bytes), human(report.dirty_bytes), human(report.memory_bytes));
-        format!(
-            "volume      {volume_id}\nsealed with {cipher}\nstore       {}\nmounted at  {} by pid {pid}, {state}\nepoch       {epoch}\n\
-             root        {root}\nholds       {used} in {} inodes\nnot yet committed {dirty}, memory {memory}\n{}{}{}",
-            store.display(),
-            mountpoint.display(),
-            report.inodes,
-            report.freshness.words(),
-            lost::status_lines(report.log_lost.as_ref(), report.log_torn.as_deref()),
-            report.damage.words(),
-        ) + &repaired
-    })
-}
-
-use crate::report::MountReport as Report;
-
 pub(crate) fn unexpected() -> Error {
     Error::Usage("the daemon is of another version of cairn and answers something else".into())
-}
-
-/// What a store tells without a key.
-fn store_status(path: &Path, out: &Output) -> Result<()> {
-    let store = volume::open_store(path, For::Reading, &StoreOptions::default())?;
-    let headers = volume::headers(store.as_ref(), path)?;
-    let header = headers.first().ok_or_else(unexpected)?;
-    let stats = store
-        .stats()
-        .map_err(|error| volume::explain(path, "", error.into()))?;
-    let slot = |kind: &SlotKind| match kind {
-        SlotKind::KeyFile => "key file",
-        SlotKind::Argon2id { .. } => "passphrase",
-    };
-    let slots: Vec<_> = header.slots.iter().map(|found| slot(&found.kind)).collect();
-    let id = hex(&header.volume_id);
-    let json = serde_json::json!({
-        "store": crate::path::json(path), "volume_id": id, "record_size": header.record_size,
-        "cipher": header.suite.name(), "key_slots": slots, "mounted": false,
-        "used_bytes": stats.used_bytes, "garbage_bytes": stats.garbage_bytes, "available_bytes": stats.available_bytes,
-    });
-    out.show(&json, || {
-        let (used, garbage) = (human(stats.used_bytes), human(stats.garbage_bytes));
-        format!(
-            "volume      {id}\nstore       {}, not mounted\nrecord size {}\nsealed with {}\nopens with  {}\n\
-             occupies    {used}, of which {garbage} to be given back",
-            path.display(),
-            human(header.record_size.into()),
-            header.suite.name(),
-            slots.join(", "),
-        )
-    })
 }
 
 /// `sync`.
@@ -129,78 +63,6 @@ pub(crate) fn sync(dir: &Path, anchored: bool, timeout: Option<Duration>, out: &
     client.ask(&request, |_, _| {})?;
     progress.finish();
     out.done(done, dir)
-}
-
-/// `quota`.
-pub(crate) fn quota(dir: &Path, bytes: Option<Limit>, inodes: Option<Limit>, out: &Output) -> Result<()> {
-    let (Some(Limit(bytes)), Some(Limit(inodes))) = (bytes, inodes) else {
-        return Err(Error::Usage(
-            "give both --bytes and --inodes; `none` lifts a limit".into(),
-        ));
-    };
-    Client::connect(dir)?.ask(&Request::Quota { bytes, inodes }, |_, _| {})?;
-    out.done("quota set on", dir)
-}
-
-/// `snapshot`.
-pub(crate) fn snapshot(command: &SnapshotCommand, out: &Output) -> Result<()> {
-    match command {
-        SnapshotCommand::Create { place, name } => {
-            let made = match served(place)? {
-                Some(mut client) => {
-                    // A snapshot holds what the daemon has, so pages of the kernel go first.
-                    mountpoint::flush_kernel(&client.record().mountpoint)?;
-                    snapshots(client.ask(&Request::SnapshotCreate { name: name.clone() }, |_, _| {})?)?
-                }
-                None => volume::with(&place.place, &place.key, For::Writing, |engine| {
-                    control::snapshot_create(engine, name).map(|made| vec![made])
-                })?,
-            };
-            out.show(&made, || format!("created snapshot {name}"))
-        }
-        SnapshotCommand::List { place } => {
-            let list = match served(place)? {
-                Some(mut client) => snapshots(client.ask(&Request::SnapshotList, |_, _| {})?)?,
-                None => volume::with(&place.place, &place.key, For::Reading, control::snapshot_list)?,
-            };
-            out.show(&list, || table(&list))
-        }
-        SnapshotCommand::Destroy { place, name } => {
-            match served(place)? {
-                Some(mut client) => {
-                    client.ask(&Request::SnapshotDestroy { name: name.clone() }, |_, _| {})?;
-                }
-                None => volume::with(&place.place, &place.key, For::Writing, |engine| {
-                    Ok(engine.snapshot_destroy(&cairn_fs::Name::new(name.as_bytes())?)?)
-                })?,
-            }
-            out.show(&serde_json::json!({ "destroyed": name }), || {
-                format!("destroyed snapshot {name}")
-            })
-        }
-    }
-}
-
-fn snapshots(answer: Answer) -> Result<Vec<SnapshotReport>> {
-    if let Answer::Snapshots { snapshots } = answer {
-        Ok(snapshots)
-    } else {
-        Err(unexpected())
-    }
-}
-
-fn table(list: &[SnapshotReport]) -> String {
-    let row = |s: &SnapshotReport| {
-        format!(
-            "{}  epoch {:>8}  {:>12}  {:>9} inodes  {}",
-            clock::date(s.created),
-            s.epoch,
-            human(s.bytes),
-            s.inodes,
-            s.name
-        )
-    };
-    list.iter().map(row).collect::<Vec<_>>().join("\n")
 }
 
 /// The daemon, if one serves `place`; without one, a key must say how to open the store.

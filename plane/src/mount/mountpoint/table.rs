@@ -31,6 +31,10 @@ pub(crate) struct Entry {
     pub(crate) kind: String,
     /// What the mount says it is of.
     pub(crate) source: String,
+    /// Whether the filesystem takes no changes.
+    pub(crate) read_only: bool,
+    /// The user of a FUSE mount's daemon.
+    pub(crate) user: Option<u32>,
 }
 
 impl Entry {
@@ -45,6 +49,8 @@ impl Entry {
         let mut rest = fields.skip_while(|&field| field != b"-").skip(1);
         let kind = text(rest.next()?);
         let source = unescape(rest.next()?).to_string_lossy().into_owned();
+        let options = text(rest.next().unwrap_or_default());
+        let user = |word: &str| word.strip_prefix("user_id=").and_then(|user| user.parse().ok());
         Some(Self {
             id,
             parent,
@@ -53,6 +59,8 @@ impl Entry {
             at,
             kind,
             source,
+            read_only: options.split(',').any(|word| word == "ro"),
+            user: options.split(',').find_map(user),
         })
     }
 
@@ -195,6 +203,7 @@ mod tests {
                 (entry.kind.as_str(), entry.source.as_str()),
                 ("fuse", "cairn:/srv/s")
             );
+            assert_eq!((entry.read_only, entry.user), (false, Some(0)));
         }
         assert_eq!(Entry::parse(b"36 35 0:53 / /mnt rw"), None);
     }
@@ -209,6 +218,8 @@ mod tests {
             at: "/no/such/directory".into(),
             kind: "tmpfs".into(),
             source: "none".into(),
+            read_only: false,
+            user: None,
         };
         let table = [mount(7, 5), mount(5, 1)];
         assert_eq!(top(&table, Path::new("/no/such/directory")).unwrap().id, 7);
