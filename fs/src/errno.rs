@@ -45,6 +45,7 @@ fn of_merkle(error: &MerkleError) -> Errno {
         | MerkleError::WrongKey
         | MerkleError::Header { .. }
         | MerkleError::UnknownSuite { .. }
+        | MerkleError::UnknownFeature { .. }
         | MerkleError::UnknownVersion { .. }
         | MerkleError::HeadForged
         | MerkleError::HeaderMismatch

@@ -96,6 +96,8 @@ pub struct HeadClaim {
 }
 
 impl HeadClaim {
+    /// The version this build writes.
+    pub const VERSION: u8 = 1;
     /// Length of a stored head: version, volume id, epoch, root, MAC (docs/format.md, section 8).
     pub const HEAD_LEN: usize = 1 + 16 + 8 + Cid::LEN + 32;
 
@@ -103,7 +105,7 @@ impl HeadClaim {
     pub fn parse(stored: &[u8]) -> Result<Self> {
         let malformed = |why| Error::Malformed { what: "head", why };
         match stored.first() {
-            Some(1) => {}
+            Some(&Self::VERSION) => {}
             Some(&version) => {
                 let version = version.into();
                 return Err(Error::UnknownVersion {
@@ -207,7 +209,7 @@ fn decode<'a, T: Deserialize<'a>>(what: &'static str, array: u8, stored: &'a [u8
                 version: u64::from(*version),
             })
         }
-        [first, 1, ..] if *first == array => {
+        [first, version, ..] if (*first, u64::from(*version)) == (array, VERSION) => {
             serde_ipld_dagcbor::from_slice(stored).map_err(|_| Error::Malformed {
                 what,
                 why: "it is not the dag-cbor array it should be",

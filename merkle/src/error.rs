@@ -35,7 +35,15 @@ pub enum Error {
     )]
     UnknownSuite {
         /// Its number in the format.
-        number: u8,
+        number: u16,
+    },
+    /// The volume has a feature this build does not know.
+    #[error("to {what} this volume takes its feature `{name}`, which this build of cairn does not know")]
+    UnknownFeature {
+        /// Its name in the header.
+        name: String,
+        /// What it is needed for: to `read` or to `change`.
+        what: &'static str,
     },
     /// A structure carries a version this build does not know.
     #[error("this {what} has version {version}, which this build of cairn does not know")]
@@ -88,7 +96,8 @@ impl Error {
         match self {
             Self::Missing { .. } | Self::Corrupt { .. } => true,
             Self::UnknownVersion { .. } | Self::Malformed { .. } | Self::TooLarge { .. } => true,
-            Self::Store(_) | Self::WrongKey | Self::Header { .. } | Self::UnknownSuite { .. } => false,
+            Self::Store(_) | Self::WrongKey | Self::Header { .. } => false,
+            Self::UnknownSuite { .. } | Self::UnknownFeature { .. } => false,
             Self::HeadForged | Self::HeaderMismatch | Self::Log { .. } => false,
         }
     }
@@ -100,7 +109,8 @@ impl Error {
         match self {
             Self::Missing { cid } | Self::Corrupt { cid } => Some(*cid),
             Self::UnknownVersion { .. } | Self::Malformed { .. } | Self::TooLarge { .. } => None,
-            Self::Store(_) | Self::WrongKey | Self::Header { .. } | Self::UnknownSuite { .. } => None,
+            Self::Store(_) | Self::WrongKey | Self::Header { .. } => None,
+            Self::UnknownSuite { .. } | Self::UnknownFeature { .. } => None,
             Self::HeadForged | Self::HeaderMismatch | Self::Log { .. } => None,
         }
     }

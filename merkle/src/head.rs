@@ -3,11 +3,12 @@
 //! Its MAC tells the head of a holder of the volume key from any other. It cannot tell a new one
 //! from an old one: that is the anchor's task.
 
+use crate::clear::HeadClaim;
 use crate::{Cid, Codec, Epoch, Error, Result, VolumeKey};
 use subtle::ConstantTimeEq;
 
 const CONTEXT: &str = "cairn 2026-11 head";
-const VERSION: u8 = 1;
+const VERSION: u8 = HeadClaim::VERSION;
 const BODY_LEN: usize = 1 + 16 + 8 + Cid::LEN;
 
 /// Names the newest commit of a volume.

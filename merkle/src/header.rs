@@ -2,7 +2,7 @@
 //! holders.
 //!
 //! ```text
-//!  magic | version | volume id | record size | algorithms | slot count | slots
+//!  magic | version | volume id | record size | algorithms | room for more | features | lists | slots
 //!  slot: kind | Argon2id's parameters | salt | volume key, wrapped
 //!                                               `-- AAD: the whole header without any wrapped key
 //! ```
@@ -11,29 +11,26 @@
 //! The hash in each commit finds an older header that was put back whole
 //! ([`crate::Commit::require_header`]).
 
+mod feature;
+mod public;
 mod slot;
+mod take;
 
+pub use feature::{Feature, Need};
+pub use public::{Compression, HeaderParts};
 pub use slot::{Slot, SlotKey, SlotKind};
 
 use crate::aead::{self, ONE_TIME};
 use crate::key::leaving_no_trace;
 use crate::{Error, Kek, Result, Suite, VolumeKey};
+use public::{Public, VERSION};
 use rand::CryptoRng;
-use slot::{SLOT_LEN, WRAPPED_LEN, take};
+use slot::{SLOT_LEN, WRAPPED_LEN};
+use take::take_all;
 
-const MAGIC: [u8; 8] = *b"cairnvol";
-const VERSION: u16 = 2;
-const HASH_BLAKE3: u8 = 1;
-const FIXED_LEN: usize = 34;
-const SUITE_AT: usize = 32;
-
-/// How records are compressed before they are sealed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Compression {
-    /// Not at all.
-    #[default]
-    None,
-}
+/// Stored bytes of a replica's id, and of an older key: its epoch, salt, the key wrapped.
+const REPLICA_LEN: usize = 16;
+const OLDER_KEY_LEN: usize = 4 + 32 + WRAPPED_LEN;
 
 /// What is chosen when a volume is created, and stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,8 +54,35 @@ pub struct Header {
     pub compression: Compression,
     /// What everything in the volume is sealed with.
     pub suite: Suite,
+    /// What builds before it may not know, in the order of the names.
+    pub features: Vec<Feature>,
+    /// Room that this build has no use for.
+    reserved: Reserved,
     /// One to eight ways to the volume key.
     pub slots: Vec<Slot>,
+}
+
+/// Room in the header for what is to come. This build fills it with nothing, and keeps what a newer
+/// one put there under a feature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Reserved {
+    /// The version of another volume that this one began as: volume id, epoch, digest of the root.
+    origin: [u8; 56],
+    /// Number of the volume key that the slots hold.
+    key_epoch: u32,
+    /// Ids of the volume's replicas.
+    replicas: Vec<[u8; REPLICA_LEN]>,
+    /// Volume keys before this one, each wrapped under the next.
+    older_keys: Vec<[u8; OLDER_KEY_LEN]>,
+}
+
+impl Reserved {
+    const NOTHING: Self = Self {
+        origin: [0; 56],
+        key_epoch: 1,
+        replicas: Vec::new(),
+        older_keys: Vec::new(),
+    };
 }
 
 impl Header {
@@ -67,9 +91,9 @@ impl Header {
     /// The most slots a header has.
     pub const SLOTS_MAX: usize = 8;
     /// The smallest record.
-    pub const RECORD_SIZE_MIN: u32 = 4 << 10;
+    pub const RECORD_SIZE_MIN: u32 = public::RECORD_SIZE_MIN;
     /// The largest record.
-    pub const RECORD_SIZE_MAX: u32 = 1 << 20;
+    pub const RECORD_SIZE_MAX: u32 = public::RECORD_SIZE_MAX;
 
     /// A new volume: draws its id and its key, and wraps the key for each of `slots`.
     pub fn create(
@@ -90,6 +114,8 @@ impl Header {
             record_size,
             compression,
             suite,
+            features: Vec::new(),
+            reserved: Reserved::NOTHING,
             slots: Vec::new(),
         };
         let header = bare.rekey(rng, &key, slots)?;
@@ -144,63 +170,92 @@ impl Header {
         Err(Error::WrongKey)
     }
 
+    /// The feature that keeps this build from changing the volume, if there is one.
+    pub fn unknown_feature(&self) -> Option<&Feature> {
+        self.features.iter().find(|feature| !feature.is_known())
+    }
+
+    /// Refuses to change what a build must know more for.
+    ///
+    /// # Errors
+    /// [`Error::UnknownFeature`].
+    pub fn require_writable(&self) -> Result<()> {
+        match self.unknown_feature() {
+            None => Ok(()),
+            Some(feature) => Err(Error::UnknownFeature {
+                name: feature.name.clone(),
+                what: "change",
+            }),
+        }
+    }
+
     /// The stored form.
     pub fn encode(&self) -> Vec<u8> {
-        let mut stored = self.encode_fixed();
+        let mut stored = self.public().encode();
+        self.encode_rest(&mut stored);
+        stored
+    }
+
+    fn public(&self) -> Public {
+        let count = |len: usize| u8::try_from(len).unwrap_or(u8::MAX);
+        let Reserved {
+            origin,
+            key_epoch,
+            replicas,
+            older_keys,
+        } = &self.reserved;
+        Public {
+            volume_id: self.volume_id,
+            record_size: self.record_size,
+            compression: self.compression,
+            suite: self.suite,
+            origin: *origin,
+            key_epoch: *key_epoch,
+            features: self.features.clone(),
+            counts: [replicas.len(), older_keys.len(), self.slots.len()].map(count),
+        }
+    }
+
+    fn encode_rest(&self, stored: &mut Vec<u8>) {
+        self.encode_lists(stored);
         for slot in &self.slots {
-            slot.encode_clear(&mut stored);
+            slot.encode_clear(stored);
             stored.extend_from_slice(&slot.wrapped);
         }
-        stored
     }
 
     /// Parses the stored form strictly. Opens nothing: what it says is believed only after
     /// [`Self::unlock`].
+    ///
+    /// # Errors
+    /// [`Error::UnknownFeature`] and [`Error::UnknownSuite`] where a newer build can read the
+    /// volume; [`Error::UnknownVersion`]; else the rule that is broken.
     pub fn decode(stored: &[u8]) -> Result<Self> {
         let mut rest = stored;
-        if take(&mut rest)? != MAGIC {
+        let public = Public::decode(&mut rest)?;
+        let [replicas, older_keys, slots] = public.counts.map(usize::from);
+        if rest.len() != replicas * REPLICA_LEN + older_keys * OLDER_KEY_LEN + slots * SLOT_LEN {
             return Err(Error::Header {
-                why: "it does not begin with `cairnvol`",
+                why: "its length does not fit what it says is in it",
             });
         }
-        let version = u16::from_le_bytes(take(&mut rest)?);
-        if version != VERSION {
-            return Err(Error::UnknownVersion {
-                what: "volume header",
-                version: version.into(),
-            });
-        }
-        let volume_id = take(&mut rest)?;
-        let record_size = u32::from_le_bytes(take(&mut rest)?);
-        let [compression, hash, suite, slot_count] = take(&mut rest)?;
-        let compression = match compression {
-            0 => Compression::None,
-            _ => {
-                return Err(Error::Header {
-                    why: "this build does not know its compression",
-                });
-            }
+        let reserved = Reserved {
+            origin: public.origin,
+            key_epoch: public.key_epoch,
+            replicas: take_all(replicas, &mut rest)?,
+            older_keys: take_all(older_keys, &mut rest)?,
         };
-        if hash != HASH_BLAKE3 {
-            return Err(Error::Header {
-                why: "this build does not know its hash",
-            });
-        }
-        let suite = suite_of(suite)?;
-        if rest.len() != usize::from(slot_count) * SLOT_LEN {
-            return Err(Error::Header {
-                why: "its length does not fit its number of slots",
-            });
-        }
-        let mut slots = Vec::new();
-        while !rest.is_empty() && slots.len() <= Self::SLOTS_MAX {
-            slots.push(Slot::decode(&mut rest)?);
-        }
+        // The length was compared: at most 255.
+        let slots = (0..slots)
+            .map(|_| Slot::decode(&mut rest))
+            .collect::<Result<_>>()?;
         let header = Self {
-            volume_id,
-            record_size,
-            compression,
-            suite,
+            volume_id: public.volume_id,
+            record_size: public.record_size,
+            compression: public.compression,
+            suite: public.suite,
+            features: public.features,
+            reserved,
             slots,
         };
         header.require_valid()?;
@@ -214,115 +269,40 @@ impl Header {
 
     /// The public parts of the header.
     pub fn parts(&self) -> HeaderParts {
-        let stored = self.encode();
-        let (fixed, slots) = stored
-            .split_first_chunk()
-            .expect("a header begins with 34 fixed bytes");
-        HeaderParts {
-            fixed: *fixed,
-            slots_hash: *blake3::hash(slots).as_bytes(),
-        }
+        let mut rest = Vec::new();
+        self.encode_rest(&mut rest);
+        HeaderParts::new(&self.public(), &rest)
     }
 
     fn require_valid(&self) -> Result<()> {
-        let sizes = Self::RECORD_SIZE_MIN..=Self::RECORD_SIZE_MAX;
-        if !self.record_size.is_power_of_two() || !sizes.contains(&self.record_size) {
-            return Err(Error::Header {
-                why: "its record size is not a power of two from 4 KiB to 1 MiB",
-            });
-        }
+        public::require_record_size(self.record_size)?;
         if !(1..=Self::SLOTS_MAX).contains(&self.slots.len()) {
             return Err(Error::Header {
                 why: "it does not have one to eight key slots",
             });
         }
+        if self.features.is_empty() && self.reserved != Reserved::NOTHING {
+            return Err(Error::Header {
+                why: "room that is reserved is filled, and no feature says with what",
+            });
+        }
+        self.features.iter().try_for_each(Feature::require_valid)?;
         self.slots.iter().try_for_each(|slot| slot.kind.require_valid())
     }
 
     /// The stored form without any wrapped key.
     fn associated_data(&self) -> Vec<u8> {
-        let mut aad = self.encode_fixed();
+        let mut aad = self.public().encode();
+        self.encode_lists(&mut aad);
         self.slots.iter().for_each(|slot| slot.encode_clear(&mut aad));
         aad
     }
 
-    fn encode_fixed(&self) -> Vec<u8> {
-        let mut stored = Vec::with_capacity(FIXED_LEN + self.slots.len() * SLOT_LEN);
-        stored.extend_from_slice(&MAGIC);
-        stored.extend_from_slice(&VERSION.to_le_bytes());
-        stored.extend_from_slice(&self.volume_id);
-        stored.extend_from_slice(&self.record_size.to_le_bytes());
-        let Compression::None = self.compression;
-        let slot_count = u8::try_from(self.slots.len()).unwrap_or(u8::MAX);
-        stored.extend_from_slice(&[0, HASH_BLAKE3, self.suite.number(), slot_count]);
-        stored
+    /// What stands between the public part and the slots.
+    fn encode_lists(&self, stored: &mut Vec<u8>) {
+        stored.extend(self.reserved.replicas.iter().flatten());
+        stored.extend(self.reserved.older_keys.iter().flatten());
     }
-}
-
-/// A header without its key slots: a proof must not hand out what a passphrase can be guessed
-/// against.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HeaderParts {
-    fixed: [u8; FIXED_LEN],
-    slots_hash: [u8; 32],
-}
-
-impl HeaderParts {
-    /// Length of [`Self::to_bytes`].
-    pub const LEN: usize = FIXED_LEN + 32;
-
-    /// The first 34 bytes of the header, then the hash of its slots.
-    pub fn to_bytes(&self) -> [u8; Self::LEN] {
-        let mut bytes = [0; Self::LEN];
-        bytes[..FIXED_LEN].copy_from_slice(&self.fixed);
-        bytes[FIXED_LEN..].copy_from_slice(&self.slots_hash);
-        bytes
-    }
-
-    /// Splits [`Self::to_bytes`]. Nothing is believed before [`Self::hash`] is what a commit seals.
-    pub fn from_bytes(bytes: &[u8; Self::LEN]) -> Self {
-        let (fixed, slots_hash) = bytes.split_first_chunk().expect("66 bytes begin with 34");
-        Self {
-            fixed: *fixed,
-            slots_hash: *slots_hash.first_chunk().expect("the other 32 are left"),
-        }
-    }
-
-    /// [`Header::hash`] of the header.
-    pub fn hash(&self) -> [u8; 32] {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(blake3::hash(&self.fixed).as_bytes());
-        hasher.update(&self.slots_hash);
-        *hasher.finalize().as_bytes()
-    }
-
-    /// What everything in the volume is sealed with.
-    pub fn suite(&self) -> Result<Suite> {
-        // Before the rest is believed or even known: it says how the commit block is opened that
-        // proves it.
-        suite_of(self.fixed[SUITE_AT])
-    }
-
-    /// The unit a file's bytes are cut into.
-    pub fn record_size(&self) -> Result<u32> {
-        let mut rest = &self.fixed[..];
-        let (magic, version): ([u8; 8], [u8; 2]) = (take(&mut rest)?, take(&mut rest)?);
-        let _volume_id: [u8; 16] = take(&mut rest)?;
-        let record_size = u32::from_le_bytes(take(&mut rest)?);
-        let sizes = Header::RECORD_SIZE_MIN..=Header::RECORD_SIZE_MAX;
-        let known = (magic, u16::from_le_bytes(version)) == (MAGIC, VERSION);
-        if known && record_size.is_power_of_two() && sizes.contains(&record_size) {
-            Ok(record_size)
-        } else {
-            Err(Error::Header {
-                why: "it is of an unknown version, or its record size is none",
-            })
-        }
-    }
-}
-
-fn suite_of(number: u8) -> Result<Suite> {
-    Suite::from_number(number).ok_or(Error::UnknownSuite { number })
 }
 
 #[cfg(test)]

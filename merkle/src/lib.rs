@@ -50,7 +50,7 @@ pub use clear::node_links;
 pub use commit::Commit;
 pub use error::{Error, Result};
 pub use head::Head;
-pub use header::{Compression, Header, HeaderParams, HeaderParts, Slot, SlotKey, SlotKind};
+pub use header::{Compression, Feature, Header, HeaderParams, HeaderParts, Need, Slot, SlotKey, SlotKind};
 pub use key::{BlockKey, BodyKey, Kek, SubKey, VolumeKey};
 pub use leaf::{LEAF_OVERHEAD, open_leaf, open_leaf_into, open_leaf_part, part_for, seal_leaf, seal_trial};
 pub use link::{Link, SECRET_LEN};

@@ -28,7 +28,7 @@ use serde_bytes::ByteArray;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
 /// Where a search that is to be proven, or verified, reads.
 pub trait ProofSource: NodeSource {
@@ -66,7 +66,7 @@ struct StoredProof<'a>(
     ClearLink,
     #[serde(borrow)] &'a serde_bytes::Bytes,
     bool,
-    ByteArray<{ HeaderParts::LEN }>,
+    #[serde(borrow)] &'a serde_bytes::Bytes,
     #[serde(borrow)] Vec<StoredBlock<'a>>,
 );
 
@@ -94,7 +94,7 @@ impl Proof {
             ClearLink(self.root),
             serde_bytes::Bytes::new(&self.path),
             self.with_content,
-            ByteArray::new(self.header.to_bytes()),
+            serde_bytes::Bytes::new(&self.header.to_bytes()),
             blocks.collect(),
         ))
     }
@@ -103,7 +103,7 @@ impl Proof {
     pub fn decode(encoded: &[u8]) -> Result<Self> {
         let malformed = |why| Error::Malformed { what: "proof", why };
         match encoded {
-            [0x86, 1, ..] => {}
+            [0x86, version, ..] if u64::from(*version) == VERSION => {}
             [0x86, version @ 0..=0x17, ..] => {
                 return Err(Error::UnknownVersion {
                     what: "proof",
@@ -115,8 +115,8 @@ impl Proof {
         let StoredProof(_, root, path, with_content, header, stored) =
             serde_ipld_dagcbor::from_slice(encoded)
                 .map_err(|_| malformed("it is not the dag-cbor array it should be"))?;
-        let header = HeaderParts::from_bytes(&header);
-        let suite = header.suite()?;
+        let header = HeaderParts::from_bytes(header)?;
+        let suite = header.suite();
         let mut blocks = BTreeMap::new();
         for StoredBlock(codec, key, bytes) in stored {
             if bytes.len() > MAX_STORED {
@@ -163,7 +163,7 @@ impl Proof {
     /// The volume's record size, which `commit` binds.
     pub fn record_size(&self, commit: &Commit) -> Result<u32> {
         match self.header.hash() == commit.header_hash {
-            true => self.header.record_size(),
+            true => Ok(self.header.record_size()),
             false => Err(Error::HeaderMismatch),
         }
     }

@@ -19,7 +19,7 @@ impl Suite {
     pub const ALL: [Self; 2] = [Self::ChaCha20Poly1305, Self::Aes256Gcm];
 
     /// Its number in the format (docs/format.md, section 6).
-    pub const fn number(self) -> u8 {
+    pub const fn number(self) -> u16 {
         match self {
             Self::ChaCha20Poly1305 => 1,
             Self::Aes256Gcm => 2,
@@ -35,7 +35,7 @@ impl Suite {
     }
 
     /// The suite of this number.
-    pub fn from_number(number: u8) -> Option<Self> {
+    pub fn from_number(number: u16) -> Option<Self> {
         Self::ALL.into_iter().find(|suite| suite.number() == number)
     }
 

@@ -288,7 +288,9 @@ fn merkle_exit(error: &cairn_merkle::Error) -> Exit {
             Exit::Damaged
         }
         Merkle::WrongKey => Exit::WrongKey,
-        Merkle::UnknownVersion { .. } | Merkle::UnknownSuite { .. } => Exit::NotAVolume,
+        Merkle::UnknownVersion { .. } | Merkle::UnknownSuite { .. } | Merkle::UnknownFeature { .. } => {
+            Exit::NotAVolume
+        }
         Merkle::Store(cairn_merkle::StoreError::HeadMoved) => Exit::Busy,
         Merkle::Store(cairn_merkle::StoreError::Io { .. }) => Exit::Store,
     }

@@ -154,6 +154,59 @@ fn uses(dir: &str, word: &str, but: &str) -> Vec<String> {
     found
 }
 
+/// The numbers that a file of the code gives to versions.
+fn versions_in(path: &str) -> Vec<String> {
+    let source = fs::read_to_string(root().join(path)).unwrap();
+    let code = source.split("#[cfg(test)]").next().unwrap();
+    let number = |line: &str| {
+        let line = line
+            .trim()
+            .trim_start_matches("pub(crate) ")
+            .trim_start_matches("pub(super) ");
+        let (name, value) = line
+            .trim_start_matches("pub ")
+            .strip_prefix("const ")?
+            .split_once(" = ")?;
+        let is_one = name.starts_with("VERSION:") || name.starts_with("FORMAT: &str");
+        let digits: String = value.chars().filter(char::is_ascii_digit).collect();
+        (is_one && !digits.is_empty()).then_some(digits)
+    };
+    code.lines().filter_map(number).collect()
+}
+
+#[test]
+fn the_table_of_versions_says_what_the_code_says() {
+    let text = fs::read_to_string(root().join("docs/format.md")).unwrap();
+    let (_, table) = text.split_once("## 20. Numbers of versions").unwrap();
+    let mut told: BTreeSet<(String, String)> = BTreeSet::new();
+    for row in table
+        .lines()
+        .filter(|line| line.starts_with("| ") && line.contains('`'))
+    {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let path = quoted(cells[4]).next().unwrap();
+        assert!(versions_in(path).contains(&cells[3].to_owned()), "{row}");
+        told.insert((path.to_owned(), cells[3].to_owned()));
+    }
+    assert_eq!(
+        table.lines().filter(|line| line.starts_with("| ")).count(),
+        11,
+        "ten and the titles"
+    );
+    // None is forgotten.
+    for dir in ["merkle/src", "fs/src", "store/src"] {
+        for path in files(&root().join(dir), ".rs") {
+            let path = path.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
+            for version in versions_in(&path) {
+                assert!(
+                    told.contains(&(path.clone(), version.clone())),
+                    "{path}: {version}"
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn neither_merkle_nor_the_engine_reads_the_time_of_day() {
     for clock in ["SystemTime", "UNIX_EPOCH", "clock_gettime", "ClockId"] {

@@ -23,7 +23,7 @@ fn nothing_of_a_volume_of_one_cipher_opens_in_a_volume_of_the_other() {
             }
         };
         let mut header = own.header.clone().expect("the sample has a header");
-        let number = Suite::ALL[1 - at].number();
+        let number = Suite::ALL[1 - at].number() as u8;
         assert_ne!(std::mem::replace(&mut header[32], number), number);
         let renamed = Copy {
             header: Some(header),

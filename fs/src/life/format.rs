@@ -130,6 +130,7 @@ fn empty(quota: Quota, owner: Caller, machine: &Machine) -> Volume {
 pub fn rekey(store: Arc<dyn BlockStore>, key: VolumeKey, unlocked: &Header, renewed: &Header) -> Result<()> {
     let opening = Opening::newest(store, key)?;
     opening.require_unlocked(unlocked)?;
+    opening.require_writable()?;
     let engine = opening.open(Config::default())?;
     // An engine whose log lost something is read-only. Its commit does nothing and reports no
     // error: the old header would stay, and seem replaced.

@@ -177,6 +177,14 @@ impl Opening {
         }
     }
 
+    /// Refuses to change a volume of which this build does not know enough. It can be read.
+    ///
+    /// # Errors
+    /// [`cairn_merkle::Error::UnknownFeature`], by its name.
+    pub fn require_writable(&self) -> Result<()> {
+        Ok(self.header.require_writable()?)
+    }
+
     /// The volume's name.
     pub fn volume_id(&self) -> [u8; 16] {
         self.header.volume_id
@@ -190,7 +198,7 @@ impl Opening {
     }
 
     /// Recovers what was logged, commits that, and starts the committer. A past version is
-    /// read-only.
+    /// read-only, and so is what [`Self::require_writable`] refuses.
     ///
     /// # Errors
     /// What is wrong with the log, by name; what the store failed with.
@@ -203,7 +211,7 @@ impl Opening {
     /// # Errors
     /// As [`Self::open`].
     pub fn open_on(mut self, mut config: Config, machine: Machine) -> Result<Arc<Engine>> {
-        config.read_only |= self.past;
+        config.read_only |= self.past || self.require_writable().is_err();
         if !config.read_only && !self.settled {
             // No anchor was asked, and this version may be on its way there: it is held.
             self.volume.publication.go_on(self.version);

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::{ByteArray, Bytes as CborBytes};
 
 const VERSION: u64 = 1;
-/// Eight key slots take 930 bytes; newer headers may take more.
+/// Sixteen features and eight key slots take 1522 bytes; newer headers may take more.
 const HEADER_BYTES_MAX: usize = 64 << 10;
 
 /// What a CAR says of the volume whose blocks it carries.
@@ -53,7 +53,7 @@ impl CarVolume {
     /// Parses a block that was compared with its name. One volume block has one encoding.
     pub fn decode(stored: &[u8]) -> Result<Self> {
         match stored {
-            [0x85, 1, ..] if stored.len() <= MAX_STORED => {}
+            [0x85, version, ..] if u64::from(*version) == VERSION && stored.len() <= MAX_STORED => {}
             [0x85, version @ 0..=0x17, ..] => {
                 return Err(Error::UnknownVersion {
                     what: "CAR's volume block",

@@ -1,5 +1,6 @@
 //! Key slots: each holds the volume key, wrapped for one way to open it.
 
+use super::take::take;
 use crate::aead::TAG_LEN;
 use crate::{Error, Kek, Result};
 
@@ -111,13 +112,4 @@ impl Slot {
             wrapped: take(rest)?,
         })
     }
-}
-
-/// Takes the next `N` bytes off the front.
-pub(super) fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N]> {
-    let (bytes, after) = rest.split_first_chunk().ok_or(Error::Header {
-        why: "it is cut short",
-    })?;
-    *rest = after;
-    Ok(*bytes)
 }

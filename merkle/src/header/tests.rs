@@ -1,3 +1,4 @@
+use super::public::FIXED_LEN;
 use super::slot::{M_KIB_MAX, SLOT_CLEAR_LEN};
 use super::*;
 use crate::testing::TestRng;
@@ -8,6 +9,7 @@ const PARAMS: HeaderParams = HeaderParams {
     compression: Compression::None,
     suite: Suite::Aes256Gcm,
 };
+
 #[test]
 fn the_parts_of_a_header_tell_its_hash_and_record_size_and_nothing_of_its_slots() {
     let mut rng = TestRng::new(9);
@@ -17,23 +19,29 @@ fn the_parts_of_a_header_tell_its_hash_and_record_size_and_nothing_of_its_slots(
     };
     let (header, _) = Header::create(&mut rng, PARAMS, &[slot]).unwrap();
     let bytes = header.parts().to_bytes();
-    let parts = HeaderParts::from_bytes(&bytes);
-    assert_eq!(
-        (parts.hash(), parts.record_size().unwrap()),
-        (header.hash(), 128 << 10)
-    );
-    assert_eq!(parts.suite().unwrap(), Suite::Aes256Gcm);
-    assert_eq!(bytes[..FIXED_LEN], header.encode()[..FIXED_LEN]);
+    let parts = HeaderParts::from_bytes(&bytes).unwrap();
+    assert_eq!((parts.hash(), parts.record_size()), (header.hash(), 128 << 10));
+    assert_eq!(parts.suite(), Suite::Aes256Gcm);
+    assert_eq!(parts, header.parts());
+    let public = bytes.len() - 32;
+    assert_eq!(bytes[..public], header.encode()[..public]);
     for at in 0..bytes.len() {
-        let mut altered = bytes;
+        let mut altered = bytes.clone();
         altered[at] ^= 1;
-        assert_ne!(
-            HeaderParts::from_bytes(&altered).hash(),
-            header.hash(),
+        let altered = HeaderParts::from_bytes(&altered);
+        assert!(
+            !altered.is_ok_and(|parts| parts.hash() == header.hash()),
             "byte {at}"
         );
+        assert!(HeaderParts::from_bytes(&bytes[..at]).is_err());
     }
+    assert!(HeaderParts::from_bytes(&[&bytes[..], &[0]].concat()).is_err());
 }
+
+/// Offsets in the header.
+const SUITE_AT: usize = 32;
+const ORIGIN_AT: usize = 34;
+const COUNTS_AT: usize = 94;
 
 const PASSPHRASE: SlotKind = SlotKind::Argon2id {
     salt: [9; 16],
@@ -86,14 +94,14 @@ fn the_cipher_is_named_and_neither_the_other_one_nor_none_opens_anything() {
         assert_eq!((header.suite, key.suite()), (params.suite, params.suite));
         let mut stored = header.encode();
         assert_eq!(Header::decode(&stored).unwrap(), header);
-        stored[SUITE_AT] = Suite::ALL[other].number();
+        stored[SUITE_AT] = Suite::ALL[other].number() as u8;
         let mixed = Header::decode(&stored).unwrap();
         assert!(matches!(mixed.unlock(key_file), Err(Error::WrongKey)));
         assert!(matches!(mixed.unlock(passphrase), Err(Error::WrongKey)));
         assert_ne!(mixed.hash(), header.hash());
-        stored[SUITE_AT] = 3;
+        stored[SUITE_AT + 1] = 3;
         let unknown = Header::decode(&stored);
-        assert!(matches!(unknown, Err(Error::UnknownSuite { number: 3 })));
+        assert!(matches!(unknown, Err(Error::UnknownSuite { number }) if number > 0x300));
     }
 }
 
@@ -185,6 +193,109 @@ fn truncated_and_newer_headers_are_refused() {
         Header::decode(&stored),
         Err(Error::UnknownVersion { version: 9, .. })
     ));
+}
+
+fn with_features(features: &[(Need, &str)]) -> (Header, VolumeKey) {
+    let (mut header, key) = header();
+    let named = features.iter().map(|(need, name)| Feature {
+        need: *need,
+        name: (*name).into(),
+    });
+    header.features = named.collect();
+    // One with a name that is none cannot be sealed.
+    match header.rekey(&mut TestRng::new(6), &key, &slots()) {
+        Ok(sealed) => (sealed, key),
+        Err(_) => (header, key),
+    }
+}
+
+#[test]
+fn an_unknown_feature_is_refused_by_its_name_or_leaves_the_volume_to_be_read() {
+    let (plain, _) = header();
+    let (header, _) = with_features(&[(Need::Reading, "sharded")]);
+    let refused = Header::decode(&header.encode()).unwrap_err();
+    let words = "to read this volume takes its feature `sharded`";
+    assert!(refused.to_string().starts_with(words), "{refused}");
+    // Whatever follows the features may have another form.
+    let mut other = header.encode();
+    other.truncate(other.len() - 100);
+    assert!(matches!(Header::decode(&other), Err(Error::UnknownFeature { name, .. }) if name == "sharded"));
+    let (header, key) = with_features(&[(Need::Writing, "clones"), (Need::Writing, "x")]);
+    let decoded = Header::decode(&header.encode()).unwrap();
+    assert_eq!((decoded.unlock(key_file).unwrap(), &decoded), (key, &header));
+    assert_eq!(decoded.unknown_feature(), Some(&decoded.features[0]));
+    let refused = decoded.require_writable().unwrap_err();
+    assert!(
+        refused
+            .to_string()
+            .starts_with("to change this volume takes its feature `clones`")
+    );
+    plain.require_writable().unwrap();
+    assert_eq!(
+        HeaderParts::from_bytes(&header.parts().to_bytes())
+            .unwrap()
+            .hash(),
+        header.hash()
+    );
+}
+
+#[test]
+fn an_altered_feature_opens_nothing() {
+    let (header, _) = with_features(&[(Need::Writing, "clones")]);
+    let stored = header.encode();
+    for bit in COUNTS_AT * 8..(COUNTS_AT + 4 + feature::FEATURE_LEN) * 8 {
+        let mut altered = stored.clone();
+        altered[bit / 8] ^= 1 << (bit % 8);
+        let unlocked = Header::decode(&altered).and_then(|header| header.unlock(key_file));
+        assert!(unlocked.is_err(), "bit {bit}");
+    }
+}
+
+#[test]
+fn names_of_features_are_of_one_form_each_once_and_few() {
+    let writing = |names: &[&str]| {
+        let features: Vec<_> = names.iter().map(|name| (Need::Writing, *name)).collect();
+        Header::decode(&with_features(&features).0.encode()).map(drop)
+    };
+    writing(&["a-1", "b", "c"]).unwrap();
+    let terminal = "\u{1b}[2J";
+    for names in [&["b", "a"][..], &["a", "a"], &[""], &["A"], &["a b"], &[terminal]] {
+        assert!(matches!(writing(names), Err(Error::Header { .. })), "{names:?}");
+    }
+    let many: Vec<String> = (b'a'..=b'q')
+        .map(|letter| char::from(letter).to_string())
+        .collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    writing(&many[..16]).unwrap();
+    assert!(matches!(writing(&many), Err(Error::Header { .. })));
+}
+
+#[test]
+fn reserved_room_is_empty_or_a_features_which_leaves_it_as_it_is() {
+    let (plain, _) = header();
+    let (featured, key) = with_features(&[(Need::Writing, "clones")]);
+    let room = Reserved {
+        origin: [3; 56],
+        key_epoch: 7,
+        replicas: vec![[4; REPLICA_LEN]; 2],
+        older_keys: vec![[5; OLDER_KEY_LEN]; 6],
+    };
+    let mut stored = plain.encode();
+    stored[ORIGIN_AT] = 1;
+    assert!(matches!(Header::decode(&stored), Err(Error::Header { .. })));
+    let filled = |header: &Header| Header {
+        reserved: room.clone(),
+        ..header.clone()
+    };
+    assert!(Header::decode(&filled(&plain).encode()).is_err());
+    let sealed = filled(&featured)
+        .rekey(&mut TestRng::new(8), &key, &slots())
+        .unwrap();
+    let decoded = Header::decode(&sealed.encode()).unwrap();
+    assert_eq!((&decoded, decoded.unlock(key_file).unwrap()), (&sealed, key));
+    for len in 0..sealed.encode().len() {
+        assert!(Header::decode(&sealed.encode()[..len]).is_err());
+    }
 }
 
 proptest! {

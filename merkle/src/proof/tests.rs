@@ -132,9 +132,11 @@ fn a_proof_that_names_the_other_cipher_or_none_proves_nothing() {
         let proof = prove(&sealed_with(Suite::ALL[suite], 10), &key(3));
         let header = proof.header.to_bytes();
         let named = |number| {
-            let (mut header, mut encoded) = (header, proof.encode());
-            let at = encoded.windows(header.len()).position(|window| window == header);
-            header[32] = number;
+            let (mut header, mut encoded) = (header.clone(), proof.encode());
+            let at = encoded
+                .windows(header.len())
+                .position(|window| window == &header[..]);
+            header[32] = number as u8;
             encoded[at.unwrap()..][..header.len()].copy_from_slice(&header);
             Proof::decode(&encoded)
         };
@@ -238,7 +240,7 @@ proptest! {
     #[test]
     fn no_input_panics(encoded in proptest::collection::vec(any::<u8>(), 0..300)) {
         let _ = Proof::decode(&encoded);
-        let mut begun = vec![0x86, 1];
+        let mut begun = vec![0x86, 2];
         begun.extend_from_slice(&encoded);
         let _ = Proof::decode(&begun);
     }

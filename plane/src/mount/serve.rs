@@ -120,10 +120,14 @@ fn start(args: &MountArgs) -> Result<Mount> {
     // anchor. At any other point of the start it stays in the channel: the mount comes about, and
     // ends in order at once.
     watch_signals(sender.clone(), starting.clone())?;
-    let (options, config) = budget(args);
+    let (options, mut config) = budget(args);
     // The lock of the store guards all that follows against a writer in this directory. Nothing of
     // the volume changes yet: a crash up to the recovery below leaves it as it was.
     let opening = opening(args, &options)?;
+    if let (Err(error), false) = (opening.require_writable(), config.read_only) {
+        output::warn(&format!("{error}. It is mounted read-only"));
+        config.read_only = true;
+    }
     // Needs the id of the volume, so it follows the opening. A refusal comes before the boot and
     // fences no instance. A reader takes no name: it writes nothing that could diverge.
     let beside = match args.anchor.anchor {

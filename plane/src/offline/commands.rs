@@ -93,6 +93,8 @@ pub(crate) fn rekey(args: &RekeyArgs, out: &Output) -> Result<()> {
     let old = key::provider(&args.key, IfAbsent::Refuse)?;
     // The lock is held until the swap: no mount begins with the old header in between.
     let (key, header) = volume::unlock(headers, path, old.as_ref())?;
+    let writable = header.require_writable();
+    writable.map_err(|error| volume::explain(path, "", error.into()))?;
     // Only now, with the old key proven, is a new key file made.
     let slot = key::provider(&new, IfAbsent::Create)?.new_slot()?;
     let renewed = header

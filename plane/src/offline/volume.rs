@@ -175,6 +175,10 @@ pub(crate) fn with<T>(
     };
     let store = open_store_patiently(path, purpose, &StoreOptions::default())?;
     let opening = opening(store, path, args)?;
+    if purpose == For::Writing {
+        let writable = opening.require_writable();
+        writable.map_err(|error| explain(path, "", error))?;
+    }
     // As in a mount: the lock of the store, then the name of the volume, then the first write.
     // While a copy is mounted for writing this is refused, with an anchor or without.
     let _instance = match purpose {

@@ -3,12 +3,12 @@
 use super::*;
 use crate::Time;
 use crate::fixture::stored::{
-    Store, blocks, config, formatted, is_read_only, kek, key_of, name, open, require_clean, tree, view,
-    volume,
+    Event, Store, blocks, config, formatted, is_read_only, kek, key_of, name, open, require_clean, tree,
+    view, volume,
 };
 use crate::fixture::{caller, header};
 use cairn_merkle::testing::CrashStore;
-use cairn_merkle::{Blocks, Heads, Kek, SlotKey, SlotKind};
+use cairn_merkle::{Blocks, Feature, Heads, Kek, Need, SlotKey, SlotKind};
 
 const ROOT: InodeNo = InodeNo::ROOT;
 
@@ -150,6 +150,35 @@ fn the_header_of_another_volume_is_refused() {
     assert!(rekey(store.clone(), key_of(&*store), &unlocked, &foreign).is_err());
     let stored = Header::decode(&store.header().unwrap().unwrap()).unwrap();
     assert_eq!(stored.hash(), unlocked.hash());
+}
+
+#[test]
+fn a_volume_with_a_feature_that_is_unknown_is_read_and_never_changed() {
+    let (store, engine) = volume();
+    engine.t_write(engine.t_file(ROOT, b"file"), 0, b"bytes");
+    let (mut header, ..) = renewed(&store);
+    header.features = vec![Feature {
+        need: Need::Writing,
+        name: "clones".into(),
+    }];
+    let slot = SlotKey {
+        kind: SlotKind::KeyFile,
+        kek: kek(),
+    };
+    let featured = header.rekey(&mut rand::rng(), &key_of(&*store), &[slot]).unwrap();
+    engine.put_header(&featured).unwrap();
+    let before = tree(&engine);
+    engine.close().unwrap();
+    store.events();
+    let engine = open(store.clone());
+    assert!(engine.is_read_only());
+    assert_eq!(tree(&engine), before);
+    assert!(is_read_only(engine.unlink(ROOT, &name(b"file"), caller())));
+    engine.close().unwrap();
+    let refused = rekey(store.clone(), key_of(&*store), &featured, &featured).unwrap_err();
+    assert!(refused.to_string().contains("`clones`"), "{refused}");
+    let writes = |event: &Event| *event != Event::Close;
+    assert!(!store.events().iter().any(writes));
 }
 
 #[test]
