@@ -1,4 +1,5 @@
-//! Blocks behind each other in large files, *packs*: each written once, to its final place.
+//! Blocks behind each other in large files, *packs*: each written once, to its final place, with a
+//! label behind it that names it.
 //!
 //! ```text
 //!   put ----> append.rs: a thread writes whole pages past the page cache ----> index learns the place
@@ -23,6 +24,7 @@ mod append;
 pub(crate) mod buffer;
 mod file;
 mod garbage;
+mod label;
 mod live;
 mod place;
 

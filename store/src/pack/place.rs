@@ -1,10 +1,11 @@
 //! The place of a block: the index's entry for its name.
 
+use super::label::LABEL_LEN;
 use cairn_block::group::groups_len;
 use std::ops::Range;
 
-/// Blocks begin at multiples of this: what direct I/O asks of most devices. The rest of a block's
-/// last unit is zeros.
+/// Blocks begin at multiples of this: what direct I/O asks of most devices. A block's last unit ends
+/// in its label, with zeros before.
 pub(crate) const UNIT: u64 = 512;
 
 /// Where a block lies in the packs.
@@ -62,7 +63,7 @@ impl Place {
 
     /// Where the next block may begin.
     pub(crate) fn end(self) -> u64 {
-        (self.offset + u64::from(self.len)).next_multiple_of(UNIT)
+        (self.offset + u64::from(self.len) + LABEL_LEN as u64).next_multiple_of(UNIT)
     }
 }
 

@@ -6,8 +6,8 @@ use super::*;
 fn neighbours_are_read_together_and_others_apart() {
     let place = |pack, offset, len| Place { pack, offset, len };
     let places = [
-        place(1, 0, 500),
-        place(1, 512, 1000),
+        place(1, 0, 448),
+        place(1, 512, 960),
         place(1, 1536, 8),
         place(1, 4096, 8),
         place(2, 4608, 8),
@@ -143,4 +143,61 @@ fn what_dies_after_a_reclaim_began_is_left_to_the_next() {
     gated.packs.forget(&[place]);
     assert!(!garbage.suspects(0), "nothing was dead yet");
     assert!(gated.packs.garbage().suspects(0));
+}
+
+/// Reads packs as one who has lost the index, by docs/format.md alone.
+fn labelled(pack: &[u8]) -> Vec<(Epoch, Cid, u64, u32)> {
+    let mut found = Vec::new();
+    for end in (512..=pack.len()).step_by(512) {
+        let label = &pack[end - 64..end];
+        if !label.starts_with(b"cairnblk") || label[56..] != [0; 8] {
+            continue;
+        }
+        let epoch = u64::from_le_bytes(label[8..16].try_into().unwrap());
+        let len = u32::from_le_bytes(label[16..20].try_into().unwrap());
+        let cid = Cid::from_bytes(&label[20..56]).unwrap();
+        let begin = end - (len as usize + 64).next_multiple_of(512);
+        assert!(cid.names(&pack[begin..begin + len as usize]));
+        found.push((Epoch(epoch), cid, begin as u64, len));
+    }
+    found
+}
+
+#[test]
+fn every_block_of_a_pack_is_found_without_the_index() {
+    let dir = tempfile::tempdir().unwrap();
+    Packs::create(dir.path()).unwrap();
+    let index = Arc::<Mutex<Vec<_>>>::default();
+    let told = Arc::clone(&index);
+    let learn = move |written: &[Written]| {
+        let entry = |at: &Written| (at.epoch, at.cid, at.place.offset, at.place.len);
+        told.lock().extend(written.iter().map(entry));
+        Ok(())
+    };
+    let packs = Packs::open(dir.path(), Box::new(learn), Access::Write).unwrap();
+    let lens = [
+        0,
+        1,
+        447,
+        448,
+        449,
+        511,
+        512,
+        4144,
+        16_000,
+        131_120,
+        1 << 20,
+        2 << 20,
+    ];
+    for (n, len) in lens.into_iter().enumerate() {
+        let bytes: Vec<u8> = (0..len).map(|at: usize| (at / 7 + n) as u8).collect();
+        let codec = [cairn_block::Codec::Leaf, cairn_block::Codec::Node][n % 2];
+        let block = Sealed::new(Cid::of(codec, &bytes), bytes.into());
+        packs.put(Epoch(n as u64), &[block], &|_| Ok(())).unwrap();
+    }
+    packs.sync().unwrap();
+    let pack = fs::read(dir.path().join(DIR).join("00000000")).unwrap();
+    let told = index.lock().clone();
+    assert_eq!(told.len(), lens.len());
+    assert_eq!(labelled(&pack), told);
 }

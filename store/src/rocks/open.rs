@@ -30,7 +30,7 @@ use std::{
 };
 
 /// What a store of this version says of itself.
-pub(super) const FORMAT: &str = "cairn-store 4";
+pub(super) const FORMAT: &str = "cairn-store 5";
 
 impl RocksStore {
     /// Makes a new, empty store in `path`, which must not exist or be an empty directory.

@@ -39,10 +39,10 @@ fn open_refuses_an_unknown_format() {
     let (dir, store) = create();
     drop(store);
     let db = rocksdb::DB::open_cf(&rocksdb::Options::default(), dir.path(), ["blocks"]).unwrap();
-    db.put(b"mformat", "cairn-store 5").unwrap();
+    db.put(b"mformat", "cairn-store 9").unwrap();
     drop(db);
     let refused = open(dir.path()).map(drop);
-    assert!(matches!(refused, Err(OpenError::UnknownFormat { found, .. }) if found == "cairn-store 5"));
+    assert!(matches!(refused, Err(OpenError::UnknownFormat { found, .. }) if found == "cairn-store 9"));
 }
 
 #[test]

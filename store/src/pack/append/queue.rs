@@ -10,6 +10,7 @@
 
 use crate::pack::buffer::ALIGN;
 use crate::pack::file::{PACK_BYTES, Pack};
+use crate::pack::label::LABEL_LEN;
 use crate::pack::place::UNIT;
 use cairn_block::{Cid, Epoch, Sealed};
 use parking_lot::{Condvar, Mutex};
@@ -208,5 +209,5 @@ pub(super) fn reserve_of(block: &Sealed) -> u64 {
 }
 
 pub(super) fn units_of(block: &Sealed) -> usize {
-    block.bytes.len().max(1).next_multiple_of(UNIT as usize)
+    (block.bytes.len() + LABEL_LEN).next_multiple_of(UNIT as usize)
 }

@@ -7,6 +7,7 @@
 use super::queue::{Queued, Shared, WRITE_BYTES, units_of};
 use crate::pack::buffer::{ALIGN, Pool};
 use crate::pack::file::Pack;
+use crate::pack::label::Label;
 use crate::pack::place::Place;
 use cairn_block::{Cid, Epoch};
 use parking_lot::MutexGuard;
@@ -77,7 +78,16 @@ fn write_run(pool: &Arc<Pool>, pack: &Pack, offset: u64, run: &[Queued], index: 
         let (own, rest) = pages[at..].split_at_mut(block.bytes.len());
         own.copy_from_slice(&block.bytes);
         // The buffer has bytes of earlier blocks: none of them may reach the disk behind this one.
-        rest[..units_of(block) - own.len()].fill(0);
+        let (zeros, label) = rest[..units_of(block) - own.len()]
+            .split_last_chunk_mut()
+            .expect("units have room for a label");
+        zeros.fill(0);
+        let named = Label {
+            epoch: *epoch,
+            len: own.len() as u32,
+            cid: block.cid,
+        };
+        *label = named.encode();
         written.push(Written {
             epoch: *epoch,
             cid: block.cid,
