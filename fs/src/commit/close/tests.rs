@@ -6,7 +6,7 @@ mod freed;
 use crate::commit::open::Pending;
 use crate::fixture::caller;
 use crate::fixture::stored::{
-    Event, Store, at, blocks, config, is_read_only, key_of, name, open, pattern, require_clean, tree,
+    Event, Store, at, blocks, config, copy, is_read_only, key_of, name, open, pattern, require_clean, tree,
     try_open, until_destroyed, until_one_waits, view, volume,
 };
 use crate::namespace::inode::{Content, Inode};

@@ -33,7 +33,7 @@ fn a_file_that_was_unlinked_while_open_is_there_until_it_is_closed_or_the_volume
 
 fn copied(store: &Store) -> cairn_merkle::testing::CrashStore {
     let to = cairn_merkle::testing::CrashStore::new();
-    crate::fixture::stored::copy(&*store.killed(), &to, |_, record| Some(record));
+    copy(&*store.killed(), &to, |_, record| Some(record));
     to
 }
 
