@@ -13,5 +13,6 @@ mod pieces;
 pub(crate) mod plan;
 pub(crate) mod puts;
 mod read;
+mod seek;
 pub(crate) mod spread;
 mod write;

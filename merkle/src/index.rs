@@ -165,7 +165,8 @@ impl Scan<'_> {
     }
 }
 
-/// The first record from `from` on that is not there. Behind the last record all is hole.
+/// The first record from `from` on that is not there, or has holes in it. Behind the last record
+/// all is hole.
 pub fn next_hole(src: &dyn NodeSource, root: Option<&IndexRoot>, from: u64) -> Result<u64> {
     match root {
         Some(root) if covers(root.height, from) => hole_below(src, &root.link, root.height, 0, from),
@@ -173,7 +174,7 @@ pub fn next_hole(src: &dyn NodeSource, root: Option<&IndexRoot>, from: u64) -> R
     }
 }
 
-/// The first hole from `from` on, which this node covers; the record behind the node when it has
+/// The first such record from `from` on, which this node covers; the record behind the node when it has
 /// none.
 fn hole_below(src: &dyn NodeSource, link: &Link, height: u8, base: u64, from: u64) -> Result<u64> {
     let node = src.node(link)?;
@@ -184,6 +185,7 @@ fn hole_below(src: &dyn NodeSource, link: &Link, height: u8, base: u64, from: u6
         let last = last_of(base, height);
         match view.child(slot) {
             None => return Ok(from),
+            Some(leaf) if height == 1 && leaf.form.has_holes() => return Ok(from),
             Some(_) if height == 1 => from = last.saturating_add(1),
             Some(child) => {
                 let hole = hole_below(src, child, height - 1, base, from)?;

@@ -128,6 +128,13 @@ impl BlockKey {
     pub(crate) fn node_keys(&self) -> NodeKeys {
         node_keys(self.aead())
     }
+
+    /// The key of a leaf of extents that this is the key of.
+    pub(crate) fn extents_key(&self) -> SubKey {
+        let mut key = SubKey::zero(self.suite);
+        derive("cairn 2026-11 leaf of extents", &self.bytes, &[], &mut key.bytes);
+        key
+    }
 }
 
 impl BodyKey {

@@ -8,10 +8,11 @@
 //! A key seals one block only, so no nonce is ever used twice, whatever is cloned or rolled back.
 //! The hash behind the tag makes that key the only one that opens the block: `aead.rs` says why.
 
-use crate::aead;
+use crate::aead::{self, AeadKey};
 use crate::buffer::Buffer;
+use crate::form::{self, Packed};
 use crate::group::{self, Part};
-use crate::{BlockKey, Cid, Codec, Epoch, Error, Link, MAX_STORED, Result, Sealed, Suite};
+use crate::{BlockKey, Cid, Codec, Epoch, Error, Form, Link, MAX_STORED, Result, Sealed, Suite};
 use bytes::Bytes;
 use rand::CryptoRng;
 use std::ops::Range;
@@ -29,13 +30,29 @@ pub fn seal_leaf(
     birth: Epoch,
     plain: &[u8],
 ) -> (Sealed, Link) {
+    seal_leaf_as(Form::Plain, suite, rng, birth, plain)
+}
+
+/// Seals `plain`, which is a record in this form, under a fresh key.
+///
+/// # Panics
+/// As [`seal_leaf`].
+pub fn seal_leaf_as(
+    form: Form,
+    suite: Suite,
+    rng: &mut (impl CryptoRng + ?Sized),
+    birth: Epoch,
+    plain: &[u8],
+) -> (Sealed, Link) {
     let key = BlockKey::random(suite, rng);
     let mut stored = Buffer::stale(plain.len() + LEAF_OVERHEAD);
-    aead::seal_block_into(key.aead(), &[], plain, &mut stored);
+    with_key(&key, form, |key| {
+        aead::seal_block_into(key, &[], plain, &mut stored)
+    });
     let stored = Bytes::from_owner(stored);
     let (digest, groups) = group::hash(&stored);
     let (sealed, link) = finish(Cid::leaf(digest), key, birth, stored);
-    (Sealed { groups, ..sealed }, link)
+    (Sealed { groups, ..sealed }, Link { form, ..link })
 }
 
 /// Seals `plain` into `stored`, which is [`LEAF_OVERHEAD`] longer, as a leaf is sealed but under a
@@ -48,16 +65,45 @@ pub fn seal_trial(suite: Suite, plain: &[u8], stored: &mut [u8]) {
     aead::seal_block_into(key.aead(), &[], plain, stored);
 }
 
-/// Verifies and opens a leaf. Decrypts in place when `stored` is not shared.
-pub fn open_leaf(link: &Link, stored: Bytes) -> Result<Vec<u8>> {
-    verify(link, Codec::Leaf, &stored)?;
-    let mut plain = Vec::from(stored);
-    aead::open_block(link.key.aead(), &[], &mut plain).ok_or(Error::Corrupt { cid: link.cid })?;
-    Ok(plain)
+/// Seals a record without its holes, where they are half of it or more; `None` for a record that
+/// is all zeros, which needs no leaf.
+///
+/// # Panics
+/// As [`seal_leaf`].
+pub fn seal_sparse(
+    suite: Suite,
+    rng: &mut (impl CryptoRng + ?Sized),
+    birth: Epoch,
+    record: &[u8],
+) -> Option<(Sealed, Link)> {
+    Some(match form::pack(record) {
+        Packed::Zeros => return None,
+        Packed::Plain => seal_leaf(suite, rng, birth, record),
+        Packed::Extents(plain) => seal_leaf_as(Form::Extents, suite, rng, birth, &plain),
+    })
 }
 
-/// Verifies a leaf and opens it into `plain`, which must be as long as what was sealed; it holds
-/// zeros after an error.
+/// Runs with the key that a leaf of this form is sealed under. They differ, and a block commits to
+/// its own: a proof that discloses one cannot claim another form.
+fn with_key<T>(key: &BlockKey, form: Form, run: impl FnOnce(AeadKey<'_>) -> T) -> T {
+    match form {
+        Form::Plain => run(key.aead()),
+        Form::Extents => run(key.extents_key().aead()),
+    }
+}
+
+/// Verifies and opens a leaf; answers its record, up to where that ends in zeros. Decrypts in place
+/// when `stored` is not shared.
+pub fn open_leaf(link: &Link, stored: Bytes) -> Result<Vec<u8>> {
+    let corrupt = || Error::Corrupt { cid: link.cid };
+    verify(link, Codec::Leaf, &stored)?;
+    let mut plain = Vec::from(stored);
+    with_key(&link.key, link.form, |key| aead::open_block(key, &[], &mut plain)).ok_or_else(corrupt)?;
+    link.form.unpack(plain).map_err(|_| corrupt())
+}
+
+/// Verifies a leaf of the plain form and opens it into `plain`, which must be as long as what was
+/// sealed; it holds zeros after an error.
 pub fn open_leaf_into(link: &Link, stored: &[u8], plain: &mut [u8]) -> Result<()> {
     verify(link, Codec::Leaf, stored)
         .inspect_err(|_| plain.fill(0))
@@ -71,7 +117,9 @@ pub fn open_leaf_into(link: &Link, stored: &[u8], plain: &mut [u8]) -> Result<()
 pub fn part_for(link: &Link, range: &Range<usize>) -> Option<Range<usize>> {
     let stored_len = link.len as usize;
     let is_within = range.start < range.end && range.end + LEAF_OVERHEAD <= stored_len;
-    (is_within && group::groups_len(stored_len) > 0).then(|| group::groups_around(range, stored_len))
+    let is_plain = link.form == Form::Plain;
+    (is_plain && is_within && group::groups_len(stored_len) > 0)
+        .then(|| group::groups_around(range, stored_len))
 }
 
 /// Verifies a part of a leaf against the leaf's name. Opens as much of it as fills `plain`, which
@@ -108,6 +156,7 @@ pub(crate) fn finish(cid: Cid, key: BlockKey, birth: Epoch, stored: Bytes) -> (S
         key,
         birth,
         len: stored.len() as u32,
+        form: Form::Plain,
     };
     (Sealed::new(cid, stored), link)
 }
@@ -237,6 +286,48 @@ mod tests {
             ..link
         };
         assert!(open_leaf(&as_node, sealed.bytes).is_err());
+    }
+
+    #[test]
+    fn a_leaf_opens_in_the_form_it_was_sealed_in_and_in_no_other() {
+        let packed = [1, 0, 2, 0, 0, 0, 3, 0, 0, 0, 7, 8, 9];
+        let (sealed, link) = seal_leaf_as(
+            Form::Extents,
+            Suite::default(),
+            &mut TestRng::new(1),
+            Epoch(3),
+            &packed,
+        );
+        assert_eq!(open_leaf(&link, sealed.bytes.clone()).unwrap(), [0, 0, 7, 8, 9]);
+        let as_plain = Link {
+            form: Form::Plain,
+            ..link.clone()
+        };
+        assert!(open_leaf(&as_plain, sealed.bytes.clone()).is_err());
+        assert!(open_leaf_into(&as_plain, &sealed.bytes, &mut [1; 13]).is_err());
+        assert!(open_leaf_into(&link, &sealed.bytes, &mut [1; 13]).is_err());
+        let (plain, link) = seal_leaf(Suite::default(), &mut TestRng::new(1), Epoch(3), &packed);
+        let as_extents = Link {
+            form: Form::Extents,
+            ..link
+        };
+        assert!(open_leaf(&as_extents, plain.bytes).is_err());
+        let (sealed, link) = seal_leaf_as(
+            Form::Extents,
+            Suite::default(),
+            &mut TestRng::new(1),
+            Epoch(3),
+            &packed[1..],
+        );
+        assert!(open_leaf(&link, sealed.bytes).is_err(), "it is malformed");
+        let (_, large) = seal_leaf_as(
+            Form::Extents,
+            Suite::default(),
+            &mut TestRng::new(1),
+            Epoch(3),
+            &[0; 100_000],
+        );
+        assert_eq!(part_for(&large, &(0..10)), None);
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub mod car;
 pub mod clear;
 pub mod commit;
 pub mod error;
+pub mod form;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 pub mod head;
@@ -49,10 +50,14 @@ pub use cairn_block::{
 pub use clear::node_links;
 pub use commit::Commit;
 pub use error::{Error, Result};
+pub use form::Form;
 pub use head::Head;
 pub use header::{Compression, Feature, Header, HeaderParams, HeaderParts, Need, Slot, SlotKey, SlotKind};
 pub use key::{BlockKey, BodyKey, Kek, SubKey, VolumeKey};
-pub use leaf::{LEAF_OVERHEAD, open_leaf, open_leaf_into, open_leaf_part, part_for, seal_leaf, seal_trial};
+pub use leaf::{
+    LEAF_OVERHEAD, open_leaf, open_leaf_into, open_leaf_part, part_for, seal_leaf, seal_leaf_as, seal_sparse,
+    seal_trial,
+};
 pub use link::{Link, SECRET_LEN};
 pub use log::{LogKey, Opened};
 pub use node::{Node, open_node, seal_node};

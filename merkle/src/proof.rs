@@ -18,8 +18,8 @@
 
 use crate::clear::{self, ClearLink, StoredNode};
 use crate::{
-    BlockKey, BlockStore, BodyKey, Cid, Codec, Commit, Epoch, Error, Header, HeaderParts, Link, MAX_STORED,
-    Node, NodeSource, Result, Suite, VolumeKey, aead, open_leaf, open_node,
+    BlockKey, BlockStore, BodyKey, Cid, Codec, Commit, Epoch, Error, Form, Header, HeaderParts, Link,
+    MAX_STORED, Node, NodeSource, Result, Suite, VolumeKey, aead, open_leaf, open_node,
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -41,8 +41,8 @@ pub trait ProofSource: NodeSource {
 enum Disclosed {
     /// A node, or the commit block: what it says, without the secrets of its links.
     Body(BodyKey, Bytes),
-    /// A leaf.
-    Leaf(BlockKey, Bytes),
+    /// A leaf, and how it holds its record; it opens in no other form.
+    Leaf(BlockKey, Form, Bytes),
 }
 
 /// Blocks under one root, opened as far as one search needs.
@@ -70,7 +70,8 @@ struct StoredProof<'a>(
     #[serde(borrow)] Vec<StoredBlock<'a>>,
 );
 
-/// Key and stored bytes; the name is computed. The codec tells leaf from node.
+/// Kind, key and stored bytes; the name is computed. The kind is the codec, which tells leaf from
+/// node, and above it, times 256, the leaf's form.
 #[derive(Serialize, Deserialize)]
 struct StoredBlock<'a>(u64, ByteArray<32>, #[serde(borrow)] &'a serde_bytes::Bytes);
 
@@ -83,8 +84,8 @@ impl Proof {
                 ByteArray::new(*key.as_bytes()),
                 serde_bytes::Bytes::new(stored),
             ),
-            Disclosed::Leaf(key, stored) => StoredBlock(
-                crate::CODEC_RAW,
+            Disclosed::Leaf(key, form, stored) => StoredBlock(
+                crate::CODEC_RAW | u64::from(form.code()) << 8,
                 ByteArray::new(*key.as_bytes()),
                 serde_bytes::Bytes::new(stored),
             ),
@@ -118,21 +119,22 @@ impl Proof {
         let header = HeaderParts::from_bytes(header)?;
         let suite = header.suite();
         let mut blocks = BTreeMap::new();
-        for StoredBlock(codec, key, bytes) in stored {
+        for StoredBlock(kind, key, bytes) in stored {
             if bytes.len() > MAX_STORED {
                 return Err(malformed("a block is longer than the format allows"));
             }
             let bytes = Bytes::copy_from_slice(bytes);
-            let (cid, block) = match codec {
-                crate::CODEC_DAG_CBOR => (
+            let form = u8::try_from(kind >> 8).ok().and_then(Form::from_code);
+            let (cid, block) = match (kind & 0xff, form) {
+                (crate::CODEC_DAG_CBOR, Some(Form::Plain)) => (
                     Cid::of(Codec::Node, &bytes),
                     Disclosed::Body(BodyKey::from_bytes(suite, *key), bytes),
                 ),
-                crate::CODEC_RAW => (
+                (crate::CODEC_RAW, Some(form)) => (
                     Cid::of(Codec::Leaf, &bytes),
-                    Disclosed::Leaf(BlockKey::from_bytes(suite, *key), bytes),
+                    Disclosed::Leaf(BlockKey::from_bytes(suite, *key), form, bytes),
                 ),
-                _ => return Err(malformed("a block is neither node nor leaf")),
+                _ => return Err(malformed("a block is neither node nor leaf of a known form")),
             };
             blocks.insert(cid, block);
         }
@@ -188,6 +190,7 @@ fn hollow(cid: Cid) -> Link {
         key: BlockKey::from_bytes(Suite::default(), [0; 32]),
         birth: Epoch(0),
         len: 0,
+        form: Form::Plain,
     }
 }
 
@@ -205,11 +208,12 @@ impl NodeSource for Proof {
 
 impl ProofSource for Proof {
     fn leaf(&self, link: &Link) -> Result<Vec<u8>> {
-        let Some(Disclosed::Leaf(key, stored)) = self.blocks.get(&link.cid) else {
+        let Some(Disclosed::Leaf(key, form, stored)) = self.blocks.get(&link.cid) else {
             return Err(Error::Missing { cid: link.cid });
         };
         let link = Link {
             key: key.clone(),
+            form: *form,
             len: u32::try_from(stored.len()).map_err(|_| Error::Corrupt { cid: link.cid })?,
             ..link.clone()
         };
@@ -273,7 +277,7 @@ impl ProofSource for Recorder<'_> {
     fn leaf(&self, link: &Link) -> Result<Vec<u8>> {
         let stored = self.fetch(&link.cid)?;
         let plain = open_leaf(link, stored.clone())?;
-        let block = Disclosed::Leaf(link.key.clone(), stored);
+        let block = Disclosed::Leaf(link.key.clone(), link.form, stored);
         self.blocks.lock().insert(link.cid, block);
         Ok(plain)
     }

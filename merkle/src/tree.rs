@@ -61,7 +61,7 @@ pub(crate) mod tests {
     //! dropped.
 
     use super::*;
-    use crate::{BlockKey, Cid, Codec, Epoch, Suite};
+    use crate::{BlockKey, Cid, Codec, Epoch, Form, Suite};
     use parking_lot::Mutex;
     use std::collections::{BTreeSet, HashMap};
 
@@ -160,6 +160,7 @@ pub(crate) mod tests {
             key: BlockKey::from_bytes(Suite::default(), [number as u8; 32]),
             birth: Epoch(number),
             len: 100,
+            form: Form::Plain,
         }
     }
 }

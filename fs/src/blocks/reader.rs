@@ -7,7 +7,7 @@ use bytes::Bytes;
 use cairn_merkle::group::Part;
 use cairn_merkle::{
     BlockStore, Cid, Epoch, Error, Link, Node, NodeSource, PartHint, Result, Sealed, Suite, open_leaf,
-    open_node, seal_leaf, seal_node,
+    open_node, seal_leaf, seal_node, seal_sparse,
 };
 use quick_cache::sync::Cache;
 use std::ops::Range;
@@ -48,6 +48,12 @@ impl Blocks {
     /// Seals a record of a file. The caller puts it.
     pub(crate) fn seal_leaf(&self, birth: Epoch, plain: &[u8]) -> (Sealed, Link) {
         seal_leaf(self.suite, &mut self.machine.rng(), birth, plain)
+    }
+
+    /// Seals a record without its holes, if it has many; `None` for one of zeros. The caller puts
+    /// it.
+    pub(crate) fn seal_sparse(&self, birth: Epoch, record: &[u8]) -> Option<(Sealed, Link)> {
+        seal_sparse(self.suite, &mut self.machine.rng(), birth, record)
     }
 
     /// Seals a node of a tree. The caller puts it.

@@ -46,6 +46,15 @@ impl<'a> Writer<'a> {
         Ok(link)
     }
 
+    /// Seals a record without its holes, if it has many, and queues it; `None` for one of zeros.
+    pub(crate) fn put_sparse(&self, record: &[u8]) -> Result<Option<Link>> {
+        let Some((sealed, link)) = self.blocks.seal_sparse(self.epoch, record) else {
+            return Ok(None);
+        };
+        self.put(sealed)?;
+        Ok(Some(link))
+    }
+
     /// Queues a block.
     pub(crate) fn put(&self, sealed: Sealed) -> Result<()> {
         let full = {

@@ -140,6 +140,12 @@ impl<'a> File<'a> {
         matches!(rec, Some(Rec::Dirty(dirty)) if dirty.pieces.bytes() > 0)
     }
 
+    /// Whether all of a record was written.
+    fn is_whole(&self, recno: u64, len: u32) -> bool {
+        let rec = self.layer.records().get(&recno);
+        matches!(rec, Some(Rec::Dirty(dirty)) if dirty.is_whole(len))
+    }
+
     /// The leaf under a partly dirty record, if it is of the same epoch.
     fn under(&self, recno: u64) -> Option<&Link> {
         match self.layer.records().get(&recno)? {
@@ -169,8 +175,9 @@ impl Contents<'_> {
         let made = Mutex::new(MadeByFile::default());
         let seal = |(at, recno): &(usize, u64)| {
             let file = files[*at].as_ref().expect("only files have jobs");
-            let done = self.seal(file, *recno)?;
-            made.lock().entry(*at).or_default().insert(*recno, done);
+            if let Some(done) = self.seal(file, *recno)? {
+                made.lock().entry(*at).or_default().insert(*recno, done);
+            }
             Ok(())
         };
         // All leaves first, in any order and on all cores: an index needs the links of its file.
@@ -188,7 +195,8 @@ impl Contents<'_> {
         Ok(contents)
     }
 
-    fn seal(self, file: &File<'_>, recno: u64) -> Result<Made> {
+    /// What a record becomes; `None` for a hole.
+    fn seal(self, file: &File<'_>, recno: u64) -> Result<Option<Made>> {
         let len = file.len(recno, self.record_size);
         let bytes = match record_of(file.layer, file.stored, recno, len, self.blocks) {
             Err(Error::Merkle(error)) if error.damaged().is_some() => {
@@ -196,14 +204,19 @@ impl Contents<'_> {
                     true => self.losses.record(file.item.meta.ino, recno, &error),
                     false => self.losses.kept(file.item.meta.ino, &error),
                 }
-                return Ok(Made::Kept(file.under(recno).cloned()));
+                return Ok(Some(Made::Kept(file.under(recno).cloned())));
             }
             read => read?,
         };
         if file.single && file.item.meta.size <= INLINE_MAX {
-            return Ok(Made::Inline(Arc::from(&*bytes)));
+            return Ok(Some(Made::Inline(Arc::from(&*bytes))));
         }
-        Ok(Made::Leaf(self.writer.put_leaf(&bytes)?))
+        // What was written whole is stored whole, zeros or not: its place is not taken back.
+        let link = match file.is_whole(recno, len) {
+            true => Some(self.writer.put_leaf(&bytes)?),
+            false => self.writer.put_sparse(&bytes)?,
+        };
+        Ok(link.map(Made::Leaf))
     }
 
     /// What a dead file has is dropped, as far as `budget` leaves reach; the rest is left to the

@@ -1,14 +1,12 @@
-//! What changes where a file has data without writing any: fallocate, seeking holes.
+//! What changes where a file has data without writing any: fallocate.
 
 use crate::data::admit::Claim;
-use crate::data::layer::{Rec, Under, cut};
+use crate::data::layer::{Rec, cut};
+use crate::data::seek::Run;
 use crate::data::write::SIZE_MAX;
 use crate::engine::{Engine, Guard};
-use crate::namespace::inode::FileBody;
 use crate::state::State;
-use crate::stored::record::Stored;
-use crate::{Caller, Error, Fallocate, InodeNo, Result, Seek};
-use cairn_merkle::index;
+use crate::{Caller, Error, Fallocate, InodeNo, Result};
 
 /// Holes that are made at one go: each takes memory until it is committed.
 const HOLES_MAX: u64 = 1024;
@@ -100,9 +98,9 @@ impl Engine {
     fn make_holes(&self, state: &mut State, ino: InodeNo, from: u64, until: u64) -> Result<Option<u64>> {
         let (mut recno, mut left) = (from, HOLES_MAX);
         while recno < until {
-            let (is_data, next) = self.run(state.inodes.get(ino)?.file()?, recno)?;
+            let (run, next) = self.run(state.inodes.get(ino)?.file()?, recno)?;
             let mut next = next.min(until);
-            if is_data {
+            if run != Run::Hole {
                 next = next.min(recno + left);
                 for data in recno..next {
                     self.set_record(state, ino, data, Rec::Hole)?;
@@ -115,69 +113,6 @@ impl Engine {
             }
         }
         Ok(None)
-    }
-
-    /// The next data or hole, to the record.
-    ///
-    /// # Errors
-    /// [`Error::NoData`] at or past the end, or when there is no more data.
-    pub fn seek(&self, ino: InodeNo, offset: u64, whence: Seek) -> Result<u64> {
-        let state = self.begin_read(ino)?;
-        let inode = state.inode();
-        let size = inode.meta.size;
-        if offset >= size {
-            return Err(Error::NoData);
-        }
-        let record_size = u64::from(self.record_size);
-        let mut recno = offset / record_size;
-        while recno.saturating_mul(record_size) < size {
-            let (is_data, until) = self.run(inode.file()?, recno)?;
-            if is_data == (whence == Seek::Data) {
-                return Ok(offset.max(recno * record_size));
-            }
-            recno = until;
-        }
-        if whence == Seek::Hole {
-            Ok(size)
-        } else {
-            Err(Error::NoData)
-        }
-    }
-
-    /// Whether record `recno` is data, and a record up to which that is known to hold.
-    fn run(&self, file: &FileBody, recno: u64) -> Result<(bool, u64)> {
-        let layers = [Some(&file.open), file.frozen.as_deref()];
-        let mut until = u64::MAX;
-        for layer in layers.into_iter().flatten() {
-            match layer.records().get(&recno) {
-                Some(Rec::Hole) => return Ok((false, recno + 1)),
-                Some(Rec::Clean(_)) => return Ok((true, recno + 1)),
-                Some(Rec::Dirty(dirty)) if dirty.pieces.bytes() > 0 || dirty.under != Under::Below => {
-                    return Ok((true, recno + 1));
-                }
-                Some(Rec::Dirty(_)) => until = recno + 1,
-                None => {}
-            }
-            if let Some((next, _)) = layer.records().range(recno + 1..).next() {
-                until = until.min(*next);
-            }
-            if recno >= layer.floor {
-                return Ok((false, until));
-            }
-            until = until.min(layer.floor);
-        }
-        Ok(match &file.stored {
-            Stored::Index(root) => match index::next_data(&self.blocks, Some(root), recno)? {
-                Some(next) if next == recno => {
-                    let hole = index::next_hole(&self.blocks, Some(root), recno)?;
-                    (true, until.min(hole))
-                }
-                Some(next) => (false, until.min(next)),
-                None => (false, until),
-            },
-            Stored::None | Stored::Tree(_) => (false, until),
-            Stored::Inline(_) | Stored::Leaf(_) => (recno == 0, until.min(recno + 1)),
-        })
     }
 }
 

@@ -35,6 +35,23 @@ pub(crate) struct Dirty {
     pub(crate) version: u64,
 }
 
+impl Dirty {
+    /// Whether the first `len` bytes were written, all of them.
+    pub(crate) fn is_whole(&self, len: u32) -> bool {
+        self.pieces.bytes() >= len as usize
+    }
+
+    /// Bytes it takes once it is stored, over a hole: its pages, or all of it where these are more
+    /// than half ([`cairn_merkle::form`]).
+    fn will_take(&self, record_size: u32) -> u64 {
+        let pages = u64::from(self.pieces.pages());
+        match pages * 2 > u64::from(record_size) {
+            true => u64::from(record_size),
+            false => pages,
+        }
+    }
+}
+
 /// What a [`Dirty`] record lies over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Under {
@@ -70,8 +87,8 @@ impl Rec {
         }
     }
 
-    /// What it adds to its layer's [`Held`].
-    fn held(&self) -> Held {
+    /// What it adds to the [`Held`] of a layer of such records.
+    fn held(&self, record_size: u32) -> Held {
         match self {
             Self::Hole => Held::default(),
             Self::Clean(link) => Held {
@@ -79,7 +96,8 @@ impl Rec {
                 ..Held::default()
             },
             Self::Dirty(dirty) => Held {
-                dirty_records: 1,
+                dirty_bytes: dirty.will_take(record_size),
+                partial_records: usize::from(!dirty.is_whole(record_size)),
                 pieces: dirty.pieces.count(),
                 ..Held::default()
             },
@@ -91,21 +109,24 @@ impl Rec {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Held {
     sealed_bytes: u64,
-    /// Each is sealed as a whole, however little of it was written.
-    dirty_records: u64,
+    dirty_bytes: u64,
+    /// Dirty records of which a part was not written: what they take is a guess.
+    partial_records: usize,
     pieces: usize,
 }
 
 impl Held {
     fn add(&mut self, other: Self) {
         self.sealed_bytes += other.sealed_bytes;
-        self.dirty_records += other.dirty_records;
+        self.dirty_bytes += other.dirty_bytes;
+        self.partial_records += other.partial_records;
         self.pieces += other.pieces;
     }
 
     fn remove(&mut self, other: Self) {
         self.sealed_bytes -= other.sealed_bytes;
-        self.dirty_records -= other.dirty_records;
+        self.dirty_bytes -= other.dirty_bytes;
+        self.partial_records -= other.partial_records;
         self.pieces -= other.pieces;
     }
 }
@@ -145,8 +166,8 @@ impl Layer {
     }
 
     /// Bytes that a file of `size` bytes has in blocks once this layer is committed, over `below`
-    /// bytes in blocks below it: no fewer, as a record may lie over another. And whether no more
-    /// either.
+    /// bytes in blocks below it, and whether that is exact. It is not where a record may lie over
+    /// another, or has parts that were not written and may be a hole.
     pub(crate) fn bytes_held(&self, below: u64, size: u64) -> (u64, bool) {
         if self.is_empty() {
             return (below, true);
@@ -154,12 +175,13 @@ impl Layer {
         let record_size = u64::from(self.record_size);
         let below = below.min(self.floor.saturating_mul(record_size.max(1)));
         let tail = size.checked_div(record_size).unwrap_or(0);
-        let beyond_end = match self.records.get(&tail) {
-            Some(Rec::Dirty(_)) => record_size - size % record_size,
-            _ => 0,
-        };
-        let dirty = self.held.dirty_records * record_size - beyond_end;
-        (below + self.held.sealed_bytes + dirty, below == 0)
+        let (mut dirty, mut partial) = (self.held.dirty_bytes, self.held.partial_records);
+        if let Some(Rec::Dirty(last)) = self.records.get(&tail) {
+            let len = (size % record_size) as u32;
+            dirty -= last.will_take(self.record_size).saturating_sub(u64::from(len));
+            partial -= usize::from(last.is_whole(len) && !last.is_whole(self.record_size));
+        }
+        (below + self.held.sealed_bytes + dirty, below == 0 && partial == 0)
     }
 
     /// Bytes of memory it takes beside that data, until it is committed.
@@ -192,11 +214,12 @@ impl Layer {
             version: 0,
         };
         let rec = self.records.entry(recno).or_insert_with(|| {
-            self.held.dirty_records += 1;
-            Rec::Dirty(fresh(under))
+            let dirty = Rec::Dirty(fresh(under));
+            self.held.add(dirty.held(record_size));
+            dirty
         });
         self.record_size = record_size;
-        self.held.remove(rec.held());
+        self.held.remove(rec.held(record_size));
         match rec {
             Rec::Hole => *rec = Rec::Dirty(fresh(Under::Hole)),
             Rec::Clean(link) => *rec = Rec::Dirty(fresh(Under::Leaf(link.clone()))),
@@ -209,7 +232,7 @@ impl Layer {
             }
             Rec::Hole | Rec::Clean(_) => unreachable!("made dirty just above"),
         };
-        self.held.add(rec.held());
+        self.held.add(rec.held(record_size));
         self.assert_sum();
         changed
     }
@@ -219,7 +242,8 @@ impl Layer {
     fn assert_sum(&self) {
         let sum = || {
             let mut sum = Held::default();
-            self.records.values().for_each(|rec| sum.add(rec.held()));
+            let each = self.records.values().map(|rec| rec.held(self.record_size));
+            each.for_each(|held| sum.add(held));
             sum
         };
         debug_assert!(
@@ -230,9 +254,9 @@ impl Layer {
 
     /// Replaces a record; leaves that go are pushed to `dropped`.
     pub(crate) fn set(&mut self, recno: u64, rec: Rec, dropped: &mut Vec<Link>) {
-        self.held.add(rec.held());
+        self.held.add(rec.held(self.record_size));
         if let Some(replaced) = self.records.insert(recno, rec) {
-            self.held.remove(replaced.held());
+            self.held.remove(replaced.held(self.record_size));
             dropped.extend(replaced.into_link());
         }
         self.assert_sum();
@@ -243,7 +267,7 @@ impl Layer {
         self.record_size = record_size;
         let whole = size.div_ceil(u64::from(record_size));
         for (_, rec) in self.records.split_off(&whole) {
-            self.held.remove(rec.held());
+            self.held.remove(rec.held(record_size));
             dropped.extend(rec.into_link());
         }
         self.floor = self.floor.min(whole);
@@ -324,7 +348,7 @@ mod tests {
                     Change::Cut(size) => layer.cut(size, RECORD, &mut dropped),
                 }
                 let mut sum = Held::default();
-                layer.records().values().for_each(|rec| sum.add(rec.held()));
+                layer.records().values().for_each(|rec| sum.add(rec.held(RECORD)));
                 prop_assert_eq!(layer.held, sum);
             }
         }
@@ -409,7 +433,11 @@ mod tests {
         let record = u64::from(RECORD);
         assert_eq!(layer.bytes_held(500, 1000), (500, true));
         layer.write(0, RECORD, 3, vec![1]);
+        assert_eq!(layer.bytes_held(0, 4), (4, false), "it may be all zeros");
+        layer.write(0, RECORD, 0, vec![1; 3]);
         assert_eq!(layer.bytes_held(0, 4), (4, true));
+        assert_eq!(layer.bytes_held(0, 5 * record), (record, false));
+        layer.write(0, RECORD, 0, vec![1; RECORD as usize]);
         assert_eq!(layer.bytes_held(0, 5 * record), (record, true));
         assert_eq!(layer.bytes_held(100, 5 * record), (record + 100, false));
         layer.set(4, Rec::Clean(link(1)), &mut dropped);

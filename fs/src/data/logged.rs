@@ -47,18 +47,25 @@ impl Engine {
     /// Turns a dirty record into a leaf, unless it changes meanwhile.
     fn seal_record(&self, state: &mut Guard<'_>, ino: InodeNo, recno: u64) -> Result<()> {
         let put = self.begin_put(state);
-        let Some(version) = Self::dirty_version(put.state, ino, recno) else {
+        let Some((version, bytes)) = Self::dirty_version(put.state, ino, recno) else {
             return Ok(());
         };
         let start = recno * u64::from(self.record_size);
         let plan = self.plan(put.state, ino, start, self.record_size as usize)?;
         let sealed = MutexGuard::unlocked(put.state, || -> Result<_> {
-            let (block, link) = self.blocks.seal_leaf(put.epoch, &plan.run(&self.blocks)?);
+            let record = plan.run(&self.blocks)?;
+            let sealed = match bytes >= record.len() {
+                true => Some(self.blocks.seal_leaf(put.epoch, &record)),
+                false => self.blocks.seal_sparse(put.epoch, &record),
+            };
+            let Some((block, link)) = sealed else {
+                return Ok(Rec::Hole);
+            };
             self.blocks.store.put(put.epoch, &[block], PutHint::Bulk)?;
-            Ok(link)
+            Ok(Rec::Clean(link))
         });
         drop(put);
-        let link = match sealed {
+        let sealed = match sealed {
             // A commit freed what lay below; the record is as dirty as it was, and is logged as
             // bytes.
             Err(Error::Merkle(cairn_merkle::Error::Missing { .. })) => return Ok(()),
@@ -67,15 +74,17 @@ impl Engine {
         state.puts.land();
         // Looked at again: a write may have come while the lock was released. No layer has this
         // leaf then, and the commit frees it.
-        if Self::dirty_version(state, ino, recno) == Some(version) {
-            self.set_record(state, ino, recno, Rec::Clean(link))
-        } else {
-            state.open.drop_leaf(link);
-            Ok(())
+        if Self::dirty_version(state, ino, recno).is_some_and(|(now, _)| now == version) {
+            return self.set_record(state, ino, recno, sealed);
         }
+        if let Some(link) = sealed.into_link() {
+            state.open.drop_leaf(link);
+        }
+        Ok(())
     }
 
-    fn dirty_version(state: &State, ino: InodeNo, recno: u64) -> Option<u64> {
+    /// Which version of a dirty record there is, and how much of it was written.
+    fn dirty_version(state: &State, ino: InodeNo, recno: u64) -> Option<(u64, usize)> {
         match state
             .inodes
             .get(ino)
@@ -86,7 +95,7 @@ impl Engine {
             .records()
             .get(&recno)?
         {
-            Rec::Dirty(dirty) => Some(dirty.version),
+            Rec::Dirty(dirty) => Some((dirty.version, dirty.pieces.bytes())),
             _ => None,
         }
     }

@@ -10,6 +10,11 @@
 
 use std::collections::BTreeMap;
 
+/// What the kernel writes at least.
+const PAGE: u32 = 4096;
+/// Pieces whose pages are added up: it is asked at each write.
+const COUNTED_MAX: usize = 64;
+
 /// Non-overlapping, non-touching runs of bytes by offset within a record.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Pieces {
@@ -127,6 +132,21 @@ impl Pieces {
             let hi = end(start, piece).min(until);
             (lo < hi).then(|| (lo, &piece[(lo - start) as usize..(hi - start) as usize]))
         })
+    }
+
+    /// Bytes of the pages that the pieces touch; `u32::MAX` where there are many pieces.
+    pub(crate) fn pages(&self) -> u32 {
+        if self.runs.len() > COUNTED_MAX {
+            return u32::MAX;
+        }
+        let (mut bytes, mut behind) = (0, 0);
+        for (start, piece) in &self.runs {
+            // A page that two pieces touch counts once.
+            let from = (start / PAGE * PAGE).max(behind);
+            behind = end(*start, piece).next_multiple_of(PAGE).max(behind);
+            bytes += behind - from;
+        }
+        bytes
     }
 
     /// Bytes held.

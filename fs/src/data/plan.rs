@@ -18,7 +18,7 @@ use crate::namespace::inode::FileBody;
 use crate::stored::record::Stored;
 use bytes::Bytes;
 use cairn_merkle::buffer::Buffer;
-use cairn_merkle::{Link, NodeSource, PartHint, index, open_leaf_into, open_leaf_part, part_for};
+use cairn_merkle::{Form, Link, NodeSource, PartHint, index, open_leaf_into, open_leaf_part, part_for};
 use std::sync::Arc;
 
 /// Divisor of a leaf's length: a part up to this size is opened alone.
@@ -235,7 +235,9 @@ impl RecordPlan {
     /// Opens the leaf, or what was fetched of it, into `out`, whatever that held.
     fn open(&self, blocks: &Blocks, link: &Link, fetched: Option<Bytes>, out: &mut [u8]) -> Result<()> {
         let plain = match fetched {
-            Some(stored) if self.from == 0 && plain_len(link) == out.len() as u64 => {
+            Some(stored)
+                if self.from == 0 && link.form == Form::Plain && plain_len(link) == out.len() as u64 =>
+            {
                 return Ok(open_leaf_into(link, &stored, out)?);
             }
             Some(stored) => blocks.keep_leaf(link, stored)?,

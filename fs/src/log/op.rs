@@ -96,8 +96,9 @@ fn decode_link(suite: Suite, from: &mut Decoder<'_>) -> cairn_merkle::Result<Opt
         return Ok(None);
     }
     let cid = Cid::from_bytes(from.raw(Cid::LEN)?).ok_or(from.error("a link's name is none of ours"))?;
-    let secret = from.array::<SECRET_LEN>()?;
-    Ok(Some(Link::decode_secret(suite, cid, &secret)))
+    let link = Link::decode_secret(suite, cid, &from.array::<SECRET_LEN>()?);
+    link.map(Some)
+        .ok_or(from.error("a leaf has a form that this build does not know"))
 }
 
 impl Op<'_> {

@@ -274,7 +274,7 @@ impl Inode {
         }
     }
 
-    /// Bytes in blocks once everything is committed, or an upper bound, and whether it is exact.
+    /// Bytes in blocks once everything is committed, or a guess, and whether it is exact.
     /// Never more than the file could hold.
     fn bytes_held(&self) -> (u64, bool) {
         let Content::File(file) = &self.content else {

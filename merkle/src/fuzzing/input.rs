@@ -10,6 +10,7 @@ pub fn links(count: usize) -> Vec<Link> {
         key: BlockKey::from_bytes(Suite::default(), [n as u8; 32]),
         birth: Epoch(n as u64),
         len: 100 + n as u32,
+        form: Form::Plain,
     };
     (0..count).map(link).collect()
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::fixture::tree::{RECORD, ROOT, Tree, at, bytes, config};
-use crate::{Operations, Quota, SetAttr, Time};
+use crate::{Operations, Quota, Seek, SetAttr, Time};
 use cairn_merkle::MemoryStore;
 
 const R: u64 = RECORD as u64;
