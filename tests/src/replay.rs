@@ -10,18 +10,18 @@ const COMPARE_EVERY: usize = 16;
 /// How many shorter lists are tried before the shortest so far is printed.
 const SHRINKS_MAX: usize = 400;
 
-/// Does `ops` on a new volume that is sealed with `suite`, and panics with a short list of operations if engine and model
-/// differ.
+/// Does `ops` on a new volume of this `kind`, its cipher and the bytes of its records. Panics with a
+/// short list of operations if engine and model differ.
 ///
 /// # Panics
 /// If they differ: `origin` is printed with the index of the operation, so that it can be run
 /// again.
-pub fn replay(origin: &str, suite: Suite, ops: &[Op]) {
-    let Err((index, why)) = run(suite, ops) else {
+pub fn replay(origin: &str, kind: (Suite, u32), ops: &[Op]) {
+    let Err((index, why)) = run(kind, ops) else {
         return;
     };
-    let short = shrink(suite, ops[..=index].to_vec());
-    let why_short = run(suite, &short)
+    let short = shrink(kind, ops[..=index].to_vec());
+    let why_short = run(kind, &short)
         .err()
         .map_or("it does not fail again".into(), |(_, why)| why);
     panic!(
@@ -30,8 +30,8 @@ pub fn replay(origin: &str, suite: Suite, ops: &[Op]) {
     );
 }
 
-fn run(suite: Suite, ops: &[Op]) -> Result<(), (usize, String)> {
-    let mut runner = Runner::sealed_with(suite);
+fn run((suite, record_size): (Suite, u32), ops: &[Op]) -> Result<(), (usize, String)> {
+    let mut runner = Runner::of(suite, record_size);
     for (index, op) in ops.iter().enumerate() {
         let compares = index % COMPARE_EVERY == 0 || index + 1 == ops.len();
         // A panic of the engine is a failure as any other, and its list is made short as well.
@@ -46,7 +46,7 @@ fn run(suite: Suite, ops: &[Op]) -> Result<(), (usize, String)> {
 }
 
 /// Leaves out ever smaller runs of operations for as long as it still fails.
-fn shrink(suite: Suite, mut ops: Vec<Op>) -> Vec<Op> {
+fn shrink(kind: (Suite, u32), mut ops: Vec<Op>) -> Vec<Op> {
     let mut tries = 0;
     let mut width = ops.len() / 2;
     while width > 0 {
@@ -55,7 +55,7 @@ fn shrink(suite: Suite, mut ops: Vec<Op>) -> Vec<Op> {
             let mut shorter = ops.clone();
             shorter.drain(start..ops.len().min(start + width));
             tries += 1;
-            match run(suite, &shorter) {
+            match run(kind, &shorter) {
                 // What comes behind the failure is not needed.
                 Err((index, _)) => ops = shorter[..=index.min(shorter.len().saturating_sub(1))].to_vec(),
                 Ok(()) => start += width,

@@ -63,7 +63,8 @@ impl Runner {
         Self::of(suite, volume::RECORD_SIZE)
     }
 
-    fn of(suite: Suite, record_size: u32) -> Self {
+    /// A new volume of this cipher, with records of `record_size` bytes.
+    pub fn of(suite: Suite, record_size: u32) -> Self {
         let store = Arc::new(FaultStore::new(CrashStore::new()));
         volume::create_of(suite, &*store, Quota::default(), record_size)
             .expect("an empty store takes a volume");

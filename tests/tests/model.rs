@@ -20,9 +20,10 @@ fn setting(name: &str) -> Option<u64> {
 fn run(seed: u64) {
     let mut dice = Dice::new(seed);
     let ops: Vec<_> = (0..OPS_PER_VOLUME).map(|_| dice.op()).collect();
-    // Both ciphers, in turns.
+    // Both ciphers, and records of one page and of several, which may be stored without their holes.
     let suite = Suite::ALL[usize::from(seed % 2 == 1)];
-    replay(&format!("CAIRN_MODEL_SEED={seed}"), suite, &ops);
+    let record_size = [4096, 32_768][usize::from(seed % 4 > 1)];
+    replay(&format!("CAIRN_MODEL_SEED={seed}"), (suite, record_size), &ops);
 }
 
 #[test]
