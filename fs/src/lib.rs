@@ -55,6 +55,7 @@ pub use stored::repairs::{Gone, Loss, Repaired};
 pub use time::Time;
 pub use types::*;
 pub use versions::diff::{Difference, Differs};
+pub use versions::kept::Newest;
 pub use versions::proof::{Absence, Finding, Outcome, PROVEN_CONTENT_MAX, prove, verify_proof};
 pub use versions::publication::Pin;
 pub use versions::standing::{Prepared, Standing};

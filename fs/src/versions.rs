@@ -2,6 +2,7 @@
 
 mod alter;
 pub(crate) mod diff;
+pub(crate) mod kept;
 pub(crate) mod proof;
 pub(crate) mod publication;
 mod rollback;

@@ -26,6 +26,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteArray;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::sync::Arc;
 
 const VERSION: u64 = 2;
@@ -78,6 +79,18 @@ struct StoredBlock<'a>(u64, ByteArray<32>, #[serde(borrow)] &'a serde_bytes::Byt
 impl Proof {
     /// The bytes of the proof (docs/format.md, section 19).
     pub fn encode(&self) -> Vec<u8> {
+        clear::encode(&self.stored())
+    }
+
+    /// The same, written without being in memory once more.
+    ///
+    /// # Errors
+    /// What the writer failed with.
+    pub fn write(&self, to: impl io::Write) -> io::Result<()> {
+        serde_ipld_dagcbor::to_writer(to, &self.stored()).map_err(io::Error::other)
+    }
+
+    fn stored(&self) -> StoredProof<'_> {
         let blocks = self.blocks.values().map(|block| match block {
             Disclosed::Body(key, stored) => StoredBlock(
                 crate::CODEC_DAG_CBOR,
@@ -90,14 +103,14 @@ impl Proof {
                 serde_bytes::Bytes::new(stored),
             ),
         });
-        clear::encode(&StoredProof(
+        StoredProof(
             VERSION,
             ClearLink(self.root),
             serde_bytes::Bytes::new(&self.path),
             self.with_content,
             serde_bytes::Bytes::new(&self.header.to_bytes()),
             blocks.collect(),
-        ))
+        )
     }
 
     /// Parses a proof. One proof has one encoding; nothing is verified yet.

@@ -91,6 +91,31 @@ pub fn prove(
     path: &[u8],
     with_content: bool,
 ) -> Result<(Proof, Finding)> {
+    search(store, key, root, path, with_content, Content::Gathered)
+}
+
+/// The same without what it shows.
+///
+/// # Errors
+/// As there.
+pub(crate) fn prove_only(
+    store: &dyn BlockStore,
+    key: &VolumeKey,
+    root: Cid,
+    path: &[u8],
+    with_content: bool,
+) -> Result<Proof> {
+    search(store, key, root, path, with_content, Content::Passed).map(|(proof, _)| proof)
+}
+
+fn search(
+    store: &dyn BlockStore,
+    key: &VolumeKey,
+    root: Cid,
+    path: &[u8],
+    with_content: bool,
+    content: Content,
+) -> Result<(Proof, Finding)> {
     let names = components(path)?;
     let no_header = cairn_merkle::Error::Header { why: "there is none" };
     let recorder = Recorder::new(store);
@@ -102,6 +127,7 @@ pub fn prove(
     })?;
     let (header, _) = header.ok_or(no_header)?;
     let mut search = Search::new(&recorder, &commit, header.record_size)?;
+    search.gathers = content;
     let finding = search.run(root, &commit, &names, with_content)?;
     Ok((
         recorder.into_proof(root, &header, joined(&names), with_content),
@@ -149,11 +175,21 @@ fn joined(names: &[Name]) -> Vec<u8> {
     }
 }
 
+/// What a search does with the bytes of a file beside noting their blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Content {
+    /// It answers them.
+    Gathered,
+    /// Nothing: they would take as much memory once more.
+    Passed,
+}
+
 /// One search for one path.
 struct Search<'a> {
     source: &'a dyn ProofSource,
     volume: Volume,
     record_size: u32,
+    gathers: Content,
     shown: Shown,
     /// Keys the path itself asked for.
     asked: BTreeSet<Vec<u8>>,
@@ -165,6 +201,7 @@ impl<'a> Search<'a> {
             source,
             volume: Volume::decode(&commit.body, &commit.links)?,
             record_size,
+            gathers: Content::Gathered,
             shown: Shown::new(),
             asked: BTreeSet::new(),
         })
@@ -278,7 +315,11 @@ impl<'a> Search<'a> {
                 Ok(None)
             };
         }
-        let mut content = vec![0; usize::try_from(size).map_err(|_| Error::TooLarge)?];
+        let gathered = match self.gathers {
+            Content::Gathered => usize::try_from(size).map_err(|_| Error::TooLarge)?,
+            Content::Passed => 0,
+        };
+        let mut content = vec![0; gathered];
         let mut place = |at: u64, bytes: &[u8]| {
             let at = usize::try_from(at).unwrap_or(usize::MAX);
             let room = content.get_mut(at..).unwrap_or_default();

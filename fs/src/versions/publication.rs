@@ -204,12 +204,16 @@ impl Engine {
         if !whole.any(|held| *held == version) && version != state.head_version() {
             return Err(Error::NoEntry);
         }
+        Ok(self.pin_locked(&mut state, version))
+    }
+
+    /// Keeps a version from now on. No commit is under way.
+    pub(crate) fn pin_locked(&self, state: &mut State, version: Version) -> Pin<'_> {
         state.pins.push(version.epoch);
-        drop(state);
-        Ok(Pin {
+        Pin {
             engine: self,
             version,
-        })
+        }
     }
 
     /// What `cairn.*` attributes say, which every file has and no list shows: `None` for any other
@@ -234,18 +238,12 @@ impl Engine {
         // A commit under way decides by the holds it began with, as in `pin`.
         self.await_commit(&mut state);
         let version = state.head_version();
-        state.pins.push(version.epoch);
+        let pin = self.pin_locked(&mut state, version);
         let mut volume = state.volume.clone();
         // The state counts those of the open epoch.
         volume.inodes = state.committed.inodes;
         drop(state);
-        Ok((
-            Pin {
-                engine: self,
-                version,
-            },
-            volume,
-        ))
+        Ok((pin, volume))
     }
 
     /// Stops all writing for a reason that lies outside of the store.
