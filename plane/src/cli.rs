@@ -111,8 +111,12 @@ pub(crate) enum Command {
         cairn quota /srv/store --inodes none --key-file /etc/cairn/volume.key"
     )]
     Quota(QuotaArgs),
-    /// List a directory of a volume that is not mounted
-    #[command(after_help = "Example:\n  cairn ls /srv/store / --key-file /etc/cairn/volume.key --long")]
+    /// List a directory of a volume, mounted or not
+    #[command(
+        after_help = "Examples:\n  cairn ls /srv/store / --key-file /etc/cairn/volume.key --long\n  \
+        cairn ls /mnt/data /var/log\n\n\
+        The daemon of a mounted volume has the key: none is asked for, unless for an older version with --root."
+    )]
     Ls {
         #[command(flatten)]
         path: PathArgs,
@@ -120,21 +124,27 @@ pub(crate) enum Command {
         #[arg(short, long)]
         long: bool,
     },
-    /// Write a file of a volume that is not mounted to standard output
-    #[command(after_help = "Example:\n  cairn cat /srv/store /etc/motd --key-file /etc/cairn/volume.key")]
+    /// Write a file of a volume, mounted or not, to standard output
+    #[command(
+        after_help = "Examples:\n  cairn cat /srv/store /etc/motd --key-file /etc/cairn/volume.key\n  \
+        cairn cat /mnt/data /.snapshots/monday/etc/motd\n\n\
+        The daemon of a mounted volume has the key: none is asked for, unless for an older version with --root."
+    )]
     Cat(PathArgs),
     /// Verify every hash and every link of a version, without its key
     #[command(
-        after_help = "Examples:\n  cairn audit /srv/store\n  cairn --json audit backup.car\n  \
+        after_help = "Examples:\n  cairn audit /srv/store\n  cairn audit /mnt/data\n  cairn --json audit backup.car\n  \
         cairn audit monday.car --base sunday.car\n\n\
         Ends with 0 if everything is there and is what was written, 4 if a block was altered, 15 if blocks are missing.\n\
-        The root it prints is to be compared with the one on chain."
+        The root it prints is to be compared with the one on chain. A mounted volume is committed first."
     )]
     Audit(AuditArgs),
     /// Write a version into a CAR, which any IPLD tool reads; no key is needed
     #[command(after_help = "Examples:\n  cairn export /srv/store --car backup.car\n  \
+        cairn export /mnt/data --car backup.car\n  \
         cairn export /srv/store --car monday.car --since sunday.car\n  \
-        cairn export /srv/store --v1 --car - | ssh elsewhere 'cat > backup.car'")]
+        cairn export /srv/store --v1 --car - | ssh elsewhere 'cat > backup.car'\n\n\
+        A mounted volume is committed first, and its daemon keeps that version while it is written.")]
     Export(ExportArgs),
     /// Make a store of a CAR, verifying every block
     #[command(after_help = "Examples:\n  cairn import backup.car /srv/store\n  \
@@ -143,7 +153,9 @@ pub(crate) enum Command {
     /// Prove to a reader without the key what a path leads to, or that it leads to nothing
     #[command(
         after_help = "Examples:\n  cairn prove /srv/store /etc/motd --key-file /etc/cairn/volume.key -o motd.proof\n  \
-        cairn prove backup.car /var/log/app --content --key-file /etc/cairn/volume.key -o app.proof\n\n\
+        cairn prove backup.car /var/log/app --content --key-file /etc/cairn/volume.key -o app.proof\n  \
+        cairn prove /mnt/data /etc/motd -o motd.proof\n\n\
+        The daemon of a mounted volume has the key, and none is asked for.\n\
         A proof discloses the nodes on the path, and with them the names, the attributes and the contents of up to 2 KiB of\n\
         what else stands in these nodes. docs/threat-model.md says it in full."
     )]
@@ -154,9 +166,10 @@ pub(crate) enum Command {
         Ends with 0 if the proof holds, whichever of the two it proves; 4 if it does not; 16 if it is under another root."
     )]
     VerifyProof(VerifyProofArgs),
-    /// Verify the version that the chain names against a store or a CAR: without a key every hash
-    /// and link, with one every path
+    /// Verify the version that the chain names against a mount, a store or a CAR: without a key
+    /// every hash and link, with one every path
     #[command(after_help = "Examples:\n  cairn verify /srv/store --config chain.toml\n  \
+        cairn verify /mnt/data --config chain.toml\n  \
         cairn verify backup.car --config chain.toml --key-file /etc/cairn/volume.key\n\n\
         Ends with the codes of `cairn chain status`: 4 if something was altered, 15 if a block is missing.")]
     Verify(crate::cli::chain::VerifyArgs),
@@ -222,10 +235,10 @@ pub(crate) struct CheckArgs {
     pub(crate) force: bool,
 }
 
-/// A path within a volume that is not mounted.
+/// A path within a volume.
 #[derive(Debug, Args)]
 pub(crate) struct PathArgs {
-    /// Directory of the sealed blocks, or a CAR
+    /// Mount point, store, or a CAR
     pub(crate) store: PathBuf,
     /// Path from the volume's root; `/.snapshots/NAME/…` reads a snapshot
     pub(crate) path: PathBuf,

@@ -292,6 +292,12 @@ fn merkle_exit(error: &cairn_merkle::Error) -> Exit {
             Exit::NotAVolume
         }
         Merkle::Store(cairn_merkle::StoreError::HeadMoved) => Exit::Busy,
+        // What stands between this command and the store has ended.
+        Merkle::Store(cairn_merkle::StoreError::Io { source, .. })
+            if source.kind() == io::ErrorKind::ConnectionAborted =>
+        {
+            Exit::NotMounted
+        }
         Merkle::Store(cairn_merkle::StoreError::Io { .. }) => Exit::Store,
     }
 }

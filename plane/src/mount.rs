@@ -3,6 +3,7 @@
 //! ```text
 //!  cairn mount --daemon--> child --serve--> engine + FUSE session + control socket
 //!  cairn status, umount ... --control client~~socket~~> control server
+//!  cairn export, ls ... -----reads/client~~~~socket~~~> reads/server
 //! ```
 
 pub(crate) mod control;
@@ -14,6 +15,7 @@ mod logging;
 pub(crate) mod lost;
 pub(crate) mod memory;
 pub(crate) mod mountpoint;
+pub(crate) mod reads;
 pub(crate) mod serve;
 pub(crate) mod state;
 pub(crate) mod unmount;

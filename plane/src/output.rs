@@ -24,6 +24,14 @@ pub(crate) fn warn(text: &str) {
     }
 }
 
+/// Why bytes could not be written to standard output.
+pub(crate) fn written(error: std::io::Error) -> Error {
+    match error.kind() {
+        ErrorKind::BrokenPipe => Error::NoReader,
+        _ => Error::io("cannot write to standard output", error),
+    }
+}
+
 /// How to answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Output {

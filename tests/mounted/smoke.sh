@@ -51,7 +51,7 @@ ok "it is a mount" mountpoint -q "$mnt"
 ok "write" bash -c "seq 200000 > '$mnt/numbers' && mkdir '$mnt/dir' && ln '$mnt/numbers' '$mnt/dir/link' && ln -s numbers '$mnt/sym'"
 code 6 "a second mount is refused" "$cairn" mount "$store" "$work/second" --key-file "$key"
 code 6 "a mount over a mount is refused" up
-code 6 "ls of a mounted volume" "$cairn" ls "$store" / --key-file "$key"
+ok "ls of a mounted volume" "$cairn" ls "$store" /
 ok "status" "$cairn" status "$mnt"
 ok "status by store, as JSON" bash -c "'$cairn' --json status '$store' | grep -q '\"epoch\":'"
 ok "sync" "$cairn" sync "$mnt"

@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::mount::control::{Answer, Client, Request};
 use crate::mount::mountpoint;
 use crate::mount::state::Record;
+use crate::offline::Place;
 use crate::offline::volume::{self, For};
 use cairn_chain::{Standing, Trouble};
 use cairn_merkle::{Cancel, Cid, Copies, Epoch, Version};
@@ -59,15 +60,19 @@ impl Local {
             store: place.into(),
             what: "it has no head".into(),
         })?;
-        Ok(Self::not_mounted(head.epoch, head.root))
+        Ok(Self {
+            epoch: head.epoch,
+            root: head.root,
+            mounted: false,
+        })
     }
 
-    /// Of a place that is not mounted.
-    pub(super) fn not_mounted(epoch: Epoch, root: Cid) -> Self {
+    /// Of the version that a place was opened at.
+    pub(super) fn of_place(epoch: Epoch, place: &Place) -> Self {
         Self {
             epoch,
-            root,
-            mounted: false,
+            root: place.root,
+            mounted: place.daemon.is_some(),
         }
     }
 

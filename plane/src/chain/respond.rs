@@ -10,6 +10,7 @@ use crate::offline::Place;
 use crate::output::{Output, Progress};
 use cairn_chain::Config;
 use cairn_merkle::{Anchor, Version};
+use cairn_store::StoreOptions;
 use rand::Rng;
 use std::path::Path;
 
@@ -52,7 +53,9 @@ fn check(store: &Path, published: Version, key: &KeyArgs, out: &Output) -> Resul
         root: Some(published.root),
         base: Vec::new(),
     };
-    let report = Place::open(store, &version)?.check(key, out)?;
+    // Never through a daemon: the boot that follows would fence it.
+    let place = Place::open_with(store, &version, &StoreOptions::default())?;
+    let report = place.check(key, out)?;
     match report.damaged.first() {
         None => Ok(()),
         Some(first) => Err(Error::Damaged {

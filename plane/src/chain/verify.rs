@@ -85,16 +85,16 @@ fn held_against(standing: &Standing, args: &VerifyArgs, out: &Output) -> Result<
         root: None,
         base: args.base.clone(),
     };
-    let mut place = Place::open(&args.place, &version)?;
+    let place = Place::open(&args.place, &version)?;
     let newest = match commit_of(place.store.as_ref(), place.root) {
         Ok(commit) => commit,
         Err(error) => return Ok((None, flawed(error, &place)?.into())),
     };
-    let local = Local::not_mounted(newest.epoch, place.root);
+    let local = Local::of_place(newest.epoch, &place);
     if !local.may_hold(published) {
         return Ok((Some(local), Read::default()));
     }
-    place.root = published.root;
+    let place = place.at(published.root)?;
     let read = match commit_of(place.store.as_ref(), published.root) {
         Ok(commit) if commit.epoch == published.epoch => read(place, args, out)?,
         Ok(commit) => Trouble::Forked {

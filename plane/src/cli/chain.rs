@@ -243,7 +243,7 @@ pub(crate) enum GraceAct {
 /// `verify`.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
-    /// The store of a volume that is not mounted, or a CAR
+    /// Mount point, store, or a CAR
     pub(crate) place: PathBuf,
     #[command(flatten)]
     pub(crate) config: ConfigArgs,

@@ -40,7 +40,7 @@ impl VersionArgs {
 /// `audit`.
 #[derive(Debug, Args)]
 pub(crate) struct AuditArgs {
-    /// The store of a volume that is not mounted, or a CAR
+    /// Mount point, store, or a CAR
     pub(crate) place: PathBuf,
     #[command(flatten)]
     pub(crate) version: VersionArgs,
@@ -52,7 +52,7 @@ pub(crate) struct AuditArgs {
 /// `export`.
 #[derive(Debug, Args)]
 pub(crate) struct ExportArgs {
-    /// The store of a volume that is not mounted, or a CAR
+    /// Mount point, store, or a CAR
     pub(crate) place: PathBuf,
     /// The file to write, which must not exist; `-` is standard output, for a CARv1
     #[arg(long, value_name = "FILE")]
@@ -85,7 +85,7 @@ pub(crate) struct ImportArgs {
 /// `prove`.
 #[derive(Debug, Args)]
 pub(crate) struct ProveArgs {
-    /// The store of a volume that is not mounted, or a CAR
+    /// Mount point, store, or a CAR
     pub(crate) place: PathBuf,
     /// Path from the volume's root; `/.snapshots/NAME/…` is one in a snapshot
     pub(crate) path: PathBuf,

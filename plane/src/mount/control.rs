@@ -16,6 +16,7 @@ mod snapshots;
 
 use crate::anchor::freshness::Freshness;
 use crate::error::{Error, Exit, Result};
+use crate::mount::reads::{Wish, server};
 use crate::mount::state::{self, Record};
 use crate::report::{AnchorReport, CheckOutcome, DifferenceReport, MountReport, QuotaReport, SnapshotReport};
 use cairn_fs::{CheckProgress, Engine, KernelMemory};
@@ -30,8 +31,8 @@ use std::time::Duration;
 
 pub(crate) use snapshots::{SnapshotAsk, run as run_snapshot};
 
-/// The longest request: a snapshot's name and its frame.
-const REQUEST_BYTES_MAX: u64 = 4096;
+/// The longest request: a path of 4 KiB, of which each byte may stand as a number, and its frame.
+const REQUEST_BYTES_MAX: u64 = 32 << 10;
 /// A client says what it wants at once.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(5);
 
@@ -67,6 +68,8 @@ pub(crate) enum Request {
     AwaitEnd,
     /// Commit, and end although the mount is in use.
     End,
+    /// Read; frames come before the answer (`reads.rs`).
+    Read(Wish),
 }
 
 /// What the daemon says.
@@ -309,6 +312,10 @@ impl Server {
                 (self.end_mount)();
                 Answer::Done
             }
+            Request::Read(wish) => {
+                server::serve(&self.engine, &self.record, wish, stream)?;
+                Answer::Done
+            }
             Request::AwaitEnd => Answer::Done,
         })
     }
@@ -409,8 +416,13 @@ impl Client {
     }
 
     fn reach(record: Record, time: Option<Duration>) -> Result<Self> {
-        let stream = BufReader::new(deadline::reach(&record, time)?);
-        Ok(Self { stream, record })
+        Ok(Self::over(deadline::reach(&record, time)?, record))
+    }
+
+    /// Over a connection to the daemon with this record.
+    pub(crate) fn over(stream: UnixStream, record: Record) -> Self {
+        let stream = BufReader::new(stream);
+        Self { stream, record }
     }
 
     /// The daemon's record.
@@ -423,10 +435,20 @@ impl Client {
         let mut line =
             serde_json::to_vec(request).map_err(|error| Error::io("cannot ask the daemon", error))?;
         line.push(b'\n');
+        if line.len() as u64 > REQUEST_BYTES_MAX {
+            return Err(Error::Usage(
+                "a name or path is longer than a daemon can be asked for".into(),
+            ));
+        }
         self.stream
             .get_mut()
             .write_all(&line)
             .map_err(|error| Error::io("cannot ask the daemon", error))
+    }
+
+    /// The socket, for what is no line.
+    pub(crate) fn stream(&mut self) -> &mut BufReader<UnixStream> {
+        &mut self.stream
     }
 
     /// Whether the daemon says something within `time`.

@@ -4,13 +4,14 @@ use crate::cli::key::KeyArgs;
 use crate::cli::{PathArgs, PlaceArgs, RekeyArgs};
 use crate::error::{Error, Result};
 use crate::mount::control::{Client, Request};
-use crate::mount::state::{self, Record};
+use crate::mount::reads::client::{self, serving};
+use crate::mount::state::Record;
 use crate::mount::{lost, mountpoint};
 use crate::offline;
 use crate::offline::cipher::Speeds;
 use crate::offline::create;
 use crate::offline::key::{self, IfAbsent};
-use crate::offline::tree;
+use crate::offline::tree::{self, Listing};
 use crate::offline::volume::{self, For};
 use crate::output::{Output, Progress};
 use crate::text::hex;
@@ -109,42 +110,42 @@ pub(crate) fn rekey(args: &RekeyArgs, out: &Output) -> Result<()> {
 
 /// `ls`.
 pub(crate) fn ls(args: &PathArgs, long: bool, out: &Output) -> Result<()> {
-    require_unmounted(&args.store)?;
-    let (listing, lost) = offline::with_version(&args.store, &args.version, &args.key, |engine| {
-        Ok((
-            tree::list(engine, &args.path)?,
-            lost::after_reading(engine, &args.store),
-        ))
-    })?;
+    let listing = match served_as_it_is(args)? {
+        Some(record) => client::list(record, &args.path)?,
+        None => offline::with_version(&args.store, &args.version, &args.key, |engine| {
+            let mut listing = Listing::read(engine, &args.path)?;
+            listing.damage = listing
+                .damage
+                .or_else(|| lost::after_reading(engine, &args.store));
+            Ok(listing)
+        })?,
+    };
     let entries = listing.entries;
     let line = |entry: &tree::Entry| if long { entry.long() } else { entry.name.clone() };
     out.show(&entries, || {
         entries.iter().map(line).collect::<Vec<_>>().join("\n")
     })?;
     // After what can be listed, as `ls` of a mount does.
-    if let Some(error) = listing.damage {
-        return Err(error.into());
-    }
-    lost.map_or(Ok(()), Err)
+    listing.damage.map_or(Ok(()), Err)
 }
 
 /// `cat`.
 pub(crate) fn cat(args: &PathArgs) -> Result<()> {
-    require_unmounted(&args.store)?;
-    offline::with_version(&args.store, &args.version, &args.key, |engine| {
-        tree::copy(engine, &args.path, &mut std::io::stdout().lock())?;
-        lost::after_reading(engine, &args.store).map_or(Ok(()), Err)
-    })
+    let out = &mut std::io::stdout().lock();
+    match served_as_it_is(args)? {
+        Some(record) => client::copy(record, &args.path, out),
+        None => offline::with_version(&args.store, &args.version, &args.key, |engine| {
+            tree::copy(engine, &args.path, out)?;
+            lost::after_reading(engine, &args.store).map_or(Ok(()), Err)
+        }),
+    }
 }
 
-fn require_unmounted(store: &Path) -> Result<()> {
-    let Some(record) = Record::find(store)?.filter(|record| mountpoint::is_mounted(&record.mountpoint))
-    else {
-        return Ok(());
-    };
-    let (store, at) = (state::resolve(store), record.mountpoint.display().to_string());
-    Err(Error::Busy(format!(
-        "the volume in {} is mounted: read it at {at}",
-        store.display()
-    )))
+/// The daemon, if the volume is mounted and read as it is now. Another version needs the key here,
+/// and its blocks from the daemon.
+fn served_as_it_is(args: &PathArgs) -> Result<Option<Record>> {
+    match args.version.is_given() {
+        true => Ok(None),
+        false => serving(&args.store),
+    }
 }

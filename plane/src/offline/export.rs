@@ -29,7 +29,8 @@ pub(crate) fn export(args: &ExportArgs, out: &Output) -> Result<()> {
             "--json and the CAR cannot both have standard output".into(),
         ));
     }
-    // Holds the lock of a store to the end: no commit deletes a block under the walk.
+    // Holds the lock of a store, or has the daemon keep the version, to the end: no commit deletes
+    // a block under the walk.
     let place = Place::open(&args.place, &args.version)?;
     if place.has_log() {
         eprintln!(
@@ -115,13 +116,7 @@ fn older(place: &Place, since: &OsStr) -> Result<(Seen, Cid)> {
     } else {
         let root = cid(&since.to_string_lossy())
             .map_err(|_| Error::Usage(format!("`{said}` is neither a CAR nor the CID of a version")))?;
-        Place {
-            path: place.path.clone(),
-            store: place.store.clone(),
-            root,
-            head: None,
-            since: None,
-        }
+        place.at(root)?
     };
     if let Some(base) = older.since {
         return Err(Error::Usage(format!(

@@ -1,9 +1,12 @@
-//! Where blocks are read from: a store, or a CAR over other CARs; and which version.
+//! Where blocks are read from: a store, a CAR over other CARs, or the daemon that has the store
+//! open; and which version.
 
 use crate::cli::key::KeyArgs;
 use crate::cli::verify::VersionArgs;
 use crate::error::{Error, Result};
 use crate::mount::control;
+use crate::mount::reads::client::{ServedBlocks, serving};
+use crate::mount::state::Record;
 use crate::offline::key::{self, IfAbsent, KeyProvider};
 use crate::offline::volume::{self, For};
 use crate::output::{self, Bytes, Output, Progress};
@@ -33,22 +36,65 @@ pub(crate) struct Place {
     pub(crate) head: Option<HeadClaim>,
     /// The version that a CAR leaves out.
     pub(crate) since: Option<Cid>,
+    /// The daemon that the blocks come from, if one has the store open.
+    pub(crate) daemon: Option<Record>,
 }
 
 impl Place {
-    /// Opens a store directory that no other process has open, or a CAR.
+    /// Opens a store directory or a CAR; of a volume that is mounted, by its mount point or its
+    /// store, what its daemon reads.
     pub(crate) fn open(path: &Path, version: &VersionArgs) -> Result<Self> {
-        Self::open_with(path, version, &StoreOptions::default())
+        if let Some(record) = serving(path)? {
+            return Self::open_served(path, version, record);
+        }
+        match Self::open_with(path, version, &StoreOptions::default()) {
+            // Mounted since that look.
+            Err(Error::Busy(why)) => match serving(path)? {
+                Some(record) => Self::open_served(path, version, record),
+                None => Err(Error::Busy(why)),
+            },
+            opened => opened,
+        }
     }
 
+    /// Opens a store directory that no other process has open for writing, or a CAR.
     pub(crate) fn open_with(path: &Path, version: &VersionArgs, options: &StoreOptions) -> Result<Self> {
-        match path.is_file() {
-            true => Self::open_car(path, version),
-            false if version.base.is_empty() => Self::open_store(path, version, options),
-            false => Err(Error::Usage(
-                "--base goes with a CAR: a store has all blocks of its versions".into(),
-            )),
+        if path.is_file() {
+            return Self::open_car(path, version);
         }
+        refuse_base(version)?;
+        Self::open_store(path, version, options)
+    }
+
+    fn open_served(path: &Path, version: &VersionArgs, record: Record) -> Result<Self> {
+        refuse_base(version)?;
+        let blocks = ServedBlocks::open(record.clone(), version.root)?;
+        let head = blocks.stored_head().map(HeadClaim::parse).transpose();
+        Ok(Self {
+            path: path.to_path_buf(),
+            root: blocks.root(),
+            head: head.map_err(|error| volume::explain(path, "", error.into()))?,
+            store: Arc::new(blocks),
+            since: None,
+            daemon: Some(record),
+        })
+    }
+
+    /// The same place at another version.
+    pub(crate) fn at(&self, root: Cid) -> Result<Self> {
+        let store: Arc<dyn BlockStore> = match &self.daemon {
+            // A hold of its own: the daemon keeps a version for each that is read.
+            Some(record) => Arc::new(ServedBlocks::open(record.clone(), Some(root))?),
+            None => self.store.clone(),
+        };
+        Ok(Self {
+            path: self.path.clone(),
+            store,
+            root,
+            head: self.head,
+            since: None,
+            daemon: self.daemon.clone(),
+        })
     }
 
     fn open_store(path: &Path, version: &VersionArgs, options: &StoreOptions) -> Result<Self> {
@@ -79,6 +125,7 @@ impl Place {
             root,
             head,
             since: None,
+            daemon: None,
         })
     }
 
@@ -100,6 +147,7 @@ impl Place {
             root: version.root.unwrap_or(car.root),
             head: head.map_err(|error| volume::explain(path, "", error.into()))?,
             since: car.since,
+            daemon: None,
         })
     }
 
@@ -221,6 +269,16 @@ impl Place {
     }
 }
 
+/// Refuses `--base` with what is no CAR.
+pub(super) fn refuse_base(version: &VersionArgs) -> Result<()> {
+    match version.base.is_empty() {
+        true => Ok(()),
+        false => Err(Error::Usage(
+            "--base goes with a CAR: a store has all blocks of its versions".into(),
+        )),
+    }
+}
+
 /// As [`volume::explain`]; a block that is missing has a code of its own where no key is needed to
 /// tell.
 pub(super) fn explain(path: &Path, error: cairn_merkle::Error) -> Error {
@@ -239,8 +297,8 @@ pub(super) fn open_car(path: &Path) -> Result<CarStore> {
     CarStore::open(Box::new(file)).map_err(|error| explain(path, error))
 }
 
-/// Runs one command on the version asked for, from a store or a CAR. The newest version of a store
-/// is opened as ever.
+/// Runs one command on the version asked for, from a store, a CAR or a mounted volume. The newest
+/// version of a store is opened as ever.
 pub(crate) fn with_version<T>(
     path: &Path,
     version: &VersionArgs,

@@ -5,9 +5,10 @@ use super::Place;
 use super::unfinished::{UnfinishedFile, writing};
 use crate::cli::verify::{ProveArgs, VerifyProofArgs};
 use crate::error::{Error, Result};
+use crate::mount::reads::client::{self, serving};
+use crate::mount::state::Record;
+use crate::offline::{place, tree, volume};
 use crate::output::Output;
-
-use crate::offline::{tree, volume};
 use crate::text::{hex, human};
 use cairn_fs::{Absence, Attr, Finding, Outcome};
 use cairn_merkle::Proof;
@@ -47,12 +48,10 @@ struct Shown {
 
 /// `prove`.
 pub(crate) fn prove(args: &ProveArgs, out: &Output) -> Result<()> {
-    let place = Place::open(&args.place, &args.version)?;
-    let (key, _) = place.unlock(&args.key)?;
-    let path = args.path.as_os_str().as_bytes();
-    let (proof, finding) = cairn_fs::prove(place.store.as_ref(), &key, place.root, path, args.content)
-        .map_err(|error| named(&place.path, &args.path, error))?;
-    let encoded = proof.encode();
+    let (encoded, finding) = match serving(&args.place)? {
+        Some(record) => prove_served(record, args)?,
+        None => prove_here(args)?,
+    };
     let mut file = UnfinishedFile::create(&args.output, 0o666)?;
     file.file
         .write_all(&encoded)
@@ -70,6 +69,33 @@ pub(crate) fn prove(args: &ProveArgs, out: &Output) -> Result<()> {
         };
         format!("{}\nproof of {size} in {}{others}", shown.words(), args.output.display())
     })
+}
+
+/// With a key, over a store or a CAR.
+fn prove_here(args: &ProveArgs) -> Result<(Vec<u8>, Finding)> {
+    let place = Place::open(&args.place, &args.version)?;
+    let (key, _) = place.unlock(&args.key)?;
+    let path = args.path.as_os_str().as_bytes();
+    let proven = cairn_fs::prove(place.store.as_ref(), &key, place.root, path, args.content);
+    let (proof, finding) = proven.map_err(|error| match tree::unproven(&args.path, error) {
+        Error::Fs(error) => volume::explain(&place.path, "", error),
+        error => error,
+    })?;
+    Ok((proof.encode(), finding))
+}
+
+/// By the daemon, which has the key. What it proves is verified, and by that read.
+fn prove_served(record: Record, args: &ProveArgs) -> Result<(Vec<u8>, Finding)> {
+    place::refuse_base(&args.version)?;
+    let (path, version) = (&args.path, &args.version);
+    let (root, encoded) = client::prove(record, path, version.root, args.content, PROOF_BYTES_MAX)?;
+    let refused = |error: &dyn std::fmt::Display| refused(&args.place, error);
+    let proof = Proof::decode(&encoded).map_err(|error| refused(&error))?;
+    if proof.root != root {
+        return Err(refused(&"it is under another root than the daemon said"));
+    }
+    let finding = cairn_fs::verify_proof(&proof).map_err(|error| refused(&error))?;
+    Ok((encoded, finding))
 }
 
 /// `verify-proof`.
@@ -122,17 +148,6 @@ fn refused(path: &Path, error: &dyn std::fmt::Display) -> Error {
     Error::Damaged {
         store: path.to_path_buf(),
         what: format!("the proof does not hold: {error}"),
-    }
-}
-
-fn named(place: &Path, path: &Path, error: cairn_fs::Error) -> Error {
-    match error {
-        cairn_fs::Error::TooLarge => Error::Usage(format!(
-            "{} is above 64 MiB, which is more than a proof carries: prove it without --content",
-            path.display()
-        )),
-        cairn_fs::Error::Invalid(why) => Error::Usage(format!("{}: {why}", path.display())),
-        error => volume::explain(place, "", error),
     }
 }
 
