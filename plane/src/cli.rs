@@ -5,6 +5,7 @@ pub(crate) mod chain;
 pub(crate) mod helper;
 pub(crate) mod key;
 pub(crate) mod mount;
+pub(crate) mod place;
 pub(crate) mod see;
 pub(crate) mod snapshot;
 pub(crate) mod values;
@@ -12,6 +13,7 @@ pub(crate) mod verify;
 
 use crate::cli::key::KeyArgs;
 use crate::cli::mount::{MountArgs, UmountArgs};
+use crate::cli::place::PlaceArgs;
 use crate::cli::see::{ListArgs, QuotaArgs, StatusArgs};
 use crate::cli::snapshot::SnapshotCommand;
 use crate::cli::values::{cipher, size, time};
@@ -201,15 +203,6 @@ pub(crate) struct CreateArgs {
     /// Most files and directories the volume may hold
     #[arg(long, value_name = "COUNT", value_parser = size)]
     pub(crate) inodes: Option<u64>,
-}
-
-/// A mount, or a store with its key.
-#[derive(Debug, Args)]
-pub(crate) struct PlaceArgs {
-    /// Mount point, or the store (for some commands a CAR) of a volume that is not mounted
-    pub(crate) place: PathBuf,
-    #[command(flatten)]
-    pub(crate) key: KeyArgs,
 }
 
 /// `check`.

@@ -1,6 +1,6 @@
 //! What is asked of volumes and mounts to see how they are.
 
-use crate::cli::PlaceArgs;
+use crate::cli::place::PlaceArgs;
 use crate::cli::values::{Limit, limit, time};
 use clap::Args;
 use std::path::PathBuf;

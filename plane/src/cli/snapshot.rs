@@ -1,6 +1,6 @@
 //! What `snapshot` is asked.
 
-use crate::cli::PlaceArgs;
+use crate::cli::place::PlaceArgs;
 use clap::Subcommand;
 
 /// `snapshot`.

@@ -1,7 +1,8 @@
 //! One function per command, from parsed arguments to printed answer.
 
 use crate::cli::key::KeyArgs;
-use crate::cli::{PathArgs, PlaceArgs, RekeyArgs};
+use crate::cli::place::PlaceArgs;
+use crate::cli::{PathArgs, RekeyArgs};
 use crate::error::{Error, Result};
 use crate::mount::control::{Client, Request};
 use crate::mount::reads::client::{self, serving};

@@ -1,6 +1,6 @@
 //! `snapshot`, of a mount or of a store.
 
-use crate::cli::PlaceArgs;
+use crate::cli::place::PlaceArgs;
 use crate::cli::snapshot::SnapshotCommand as Command;
 use crate::clock;
 use crate::error::Result;
