@@ -79,7 +79,7 @@ struct StoredBlock<'a>(u64, ByteArray<32>, #[serde(borrow)] &'a serde_bytes::Byt
 impl Proof {
     /// The bytes of the proof (docs/format.md, section 19).
     pub fn encode(&self) -> Vec<u8> {
-        clear::encode(&self.stored())
+        clear::encode(&self.stored(&self.header.to_bytes()))
     }
 
     /// The same, written without being in memory once more.
@@ -87,10 +87,11 @@ impl Proof {
     /// # Errors
     /// What the writer failed with.
     pub fn write(&self, to: impl io::Write) -> io::Result<()> {
-        serde_ipld_dagcbor::to_writer(to, &self.stored()).map_err(io::Error::other)
+        serde_ipld_dagcbor::to_writer(to, &self.stored(&self.header.to_bytes())).map_err(io::Error::other)
     }
 
-    fn stored(&self) -> StoredProof<'_> {
+    /// `header` is what a proof holds of it.
+    fn stored<'a>(&'a self, header: &'a [u8]) -> StoredProof<'a> {
         let blocks = self.blocks.values().map(|block| match block {
             Disclosed::Body(key, stored) => StoredBlock(
                 crate::CODEC_DAG_CBOR,
@@ -108,7 +109,7 @@ impl Proof {
             ClearLink(self.root),
             serde_bytes::Bytes::new(&self.path),
             self.with_content,
-            serde_bytes::Bytes::new(&self.header.to_bytes()),
+            serde_bytes::Bytes::new(header),
             blocks.collect(),
         )
     }
