@@ -21,7 +21,6 @@
 //! This holds even if it is full, and grows no more, by the end of the walk.
 
 mod append;
-pub(crate) mod buffer;
 mod file;
 mod garbage;
 mod label;
@@ -38,9 +37,9 @@ pub(crate) use place::Place;
 
 use crate::own::Access;
 use append::Appender;
-use buffer::{Buffer, Pool};
 use bytes::Bytes;
-use cairn_block::{Cid, Epoch, PartHint, Sealed};
+use cairn_block::buffer::{Buffer, Pool};
+use cairn_block::{Cid, Epoch, PartHint, PutProgress, Sealed};
 use file::Pack;
 use parking_lot::Mutex;
 use quick_cache::sync::Cache;
@@ -143,6 +142,11 @@ impl Packs {
     /// A block that the index does not know yet.
     pub(crate) fn pending(&self, cid: &Cid) -> Option<Bytes> {
         self.appender.pending(cid)
+    }
+
+    /// How far the blocks have got that were put since the store was opened.
+    pub(crate) fn progress(&self) -> PutProgress {
+        self.appender.progress()
     }
 
     /// Waits until the index knows every block put before.

@@ -13,8 +13,8 @@
 //! data and no journal.
 
 use crate::own;
-use crate::pack::buffer::ALIGN;
 use bytes::Bytes;
+use cairn_block::buffer::ALIGN;
 use cairn_block::{HeadSwap, MAX_STORED, Twin};
 use std::fs::{self, File};
 use std::io::{self, Read};

@@ -58,6 +58,15 @@ pub struct StoreStats {
     pub garbage_bytes: u64,
 }
 
+/// How far blocks that were put have got, counted in blocks since the store was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PutProgress {
+    /// Put so far.
+    pub accepted: u64,
+    /// Of these, the first so many outlive this process, though perhaps no power cut.
+    pub written: u64,
+}
+
 /// Blocks by their names. A block is never changed, only put and deleted.
 pub trait Blocks: Send + Sync {
     /// The bytes stored under `cid`, unverified, or `None`.
@@ -94,6 +103,11 @@ pub trait Blocks: Send + Sync {
     /// # Errors
     /// `StorageFull`, before anything is written, when there is no room.
     fn put(&self, epoch: Epoch, blocks: &[Sealed], hint: PutHint) -> Result<(), StoreError>;
+
+    /// How far puts have got without a sync. A put that returned before this call is counted.
+    fn put_progress(&self) -> PutProgress {
+        PutProgress::default()
+    }
 
     /// Forgets blocks; unknown names are no error. Need not be durable before the next sync or
     /// swap.

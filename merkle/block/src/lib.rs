@@ -14,6 +14,7 @@
 
 pub mod anchor;
 mod blocks;
+pub mod buffer;
 mod cid;
 mod empty;
 mod epoch;
@@ -30,7 +31,7 @@ mod store;
 pub mod testing;
 
 pub use anchor::{Anchor, AnchorError, Cancel, Challenge, ChallengeKind, Fault, Verdict, Version, decide};
-pub use blocks::{Blocks, MAX_STORED, PartHint, PutHint, Sealed, StoreStats};
+pub use blocks::{Blocks, MAX_STORED, PartHint, PutHint, PutProgress, Sealed, StoreStats};
 pub use cid::{CODEC_DAG_CBOR, CODEC_RAW, Cid, Codec, MULTIHASH_BLAKE3};
 pub use empty::EmptyStore;
 pub use epoch::Epoch;

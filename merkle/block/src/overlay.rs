@@ -11,8 +11,8 @@
 
 use crate::group::Part;
 use crate::{
-    BlockStore, Blocks, Cid, Epoch, HeadSwap, Heads, Log, LogPos, LogRest, PartHint, PutHint, Sealed,
-    StoreError, StoreStats, Twin,
+    BlockStore, Blocks, Cid, Epoch, HeadSwap, Heads, Log, LogPos, LogRest, PartHint, PutHint, PutProgress,
+    Sealed, StoreError, StoreStats, Twin,
 };
 use bytes::Bytes;
 use std::ops::Range;
@@ -39,6 +39,9 @@ pub trait Overlay: Send + Sync {
     }
     fn put(&self, epoch: Epoch, blocks: &[Sealed], hint: PutHint) -> Answer<()> {
         self.below().put(epoch, blocks, hint)
+    }
+    fn put_progress(&self) -> PutProgress {
+        self.below().put_progress()
     }
     fn delete(&self, cids: &[Cid]) -> Answer<()> {
         self.below().delete(cids)
@@ -122,6 +125,9 @@ impl<T: Overlay> Blocks for T {
     }
     fn put(&self, epoch: Epoch, blocks: &[Sealed], hint: PutHint) -> Answer<()> {
         Overlay::put(self, epoch, blocks, hint)
+    }
+    fn put_progress(&self) -> PutProgress {
+        Overlay::put_progress(self)
     }
     fn delete(&self, cids: &[Cid]) -> Answer<()> {
         Overlay::delete(self, cids)

@@ -18,7 +18,7 @@ mod writer;
 pub(crate) use writer::{Index, Written};
 
 use super::file::Pack;
-use cairn_block::{Cid, Epoch, Sealed};
+use cairn_block::{Cid, Epoch, PutProgress, Sealed};
 use parking_lot::{Mutex, MutexGuard};
 use queue::{Queued, Shared, State, reserve_of};
 use rustc_hash::FxHashMap;
@@ -95,6 +95,15 @@ impl Appender {
     pub(crate) fn pending(&self, cid: &Cid) -> Option<bytes::Bytes> {
         let state = self.shared.state.lock();
         state.pending.get(cid).map(|(bytes, _)| bytes.clone())
+    }
+
+    /// How many blocks were put, and how many of them are written and known to the index.
+    pub(crate) fn progress(&self) -> PutProgress {
+        let state = self.shared.state.lock();
+        PutProgress {
+            accepted: state.put_count,
+            written: state.written_count,
+        }
     }
 
     /// Waits until every block put before is written, and known to the index.

@@ -9,9 +9,9 @@
 //! before anything is written. Whole pages are written, each once, so that nothing read through
 //! the page cache can be half written.
 
-use super::buffer::{ALIGN, Buffer};
 use super::place::Place;
 use crate::own::Access;
+use cairn_block::buffer::{ALIGN, Buffer};
 use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use std::fs::{self, File, OpenOptions};
@@ -114,7 +114,7 @@ impl Pack {
     pub(crate) fn read_direct(&self, buffer: &mut Buffer, offset: u64, len: usize) -> io::Result<()> {
         let whole = len.next_multiple_of(super::place::UNIT as usize);
         if let Some(direct) = &self.direct {
-            match read_full(direct, &mut buffer.as_mut()[..whole], offset) {
+            match read_full(direct, &mut buffer.bytes_mut()[..whole], offset) {
                 // A filesystem that takes the flag and then not the read: through the cache, below.
                 Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
                 Ok(read) if read < len => return Err(io::ErrorKind::UnexpectedEof.into()),
@@ -122,7 +122,7 @@ impl Pack {
                 Err(error) => return Err(error),
             }
         }
-        self.file.read_exact_at(&mut buffer.as_mut()[..len], offset)
+        self.file.read_exact_at(&mut buffer.bytes_mut()[..len], offset)
     }
 
     /// Makes what was written durable.

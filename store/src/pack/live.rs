@@ -7,9 +7,9 @@
 //! Nothing is moved: a page that any live block touches stays. Packs are looked at in groups, so
 //! that memory follows the group and not the store.
 
-use super::buffer::ALIGN;
 use super::file::PACK_BYTES;
 use super::place::Place;
+use cairn_block::buffer::ALIGN;
 use rustc_hash::FxHashMap;
 
 /// Packs looked at together: 8 KiB each.

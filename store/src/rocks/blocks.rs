@@ -14,7 +14,7 @@ use super::space::Claim;
 use crate::pack::{Packs, Place};
 use bytes::Bytes;
 use cairn_block::group::Part;
-use cairn_block::{Blocks, Cid, Epoch, PartHint, PutHint, Sealed, StoreError, StoreStats};
+use cairn_block::{Blocks, Cid, Epoch, PartHint, PutHint, PutProgress, Sealed, StoreError, StoreStats};
 use rocksdb::{WriteBatch, WriteOptions};
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -114,6 +114,10 @@ impl Blocks for RocksStore {
         let claim = |bytes| self.space.take(claim, bytes);
         let put = self.packs.put(epoch, blocks, &claim);
         put.map_err(|source| self.poison_unless_full(verb, source))
+    }
+
+    fn put_progress(&self) -> PutProgress {
+        self.packs.progress()
     }
 
     fn delete(&self, cids: &[Cid]) -> Result<(), StoreError> {

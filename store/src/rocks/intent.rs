@@ -37,8 +37,8 @@ pub(super) use marks::Marks;
 pub(super) use segment::Soon;
 
 use crate::own::Access;
-use crate::pack::buffer::Pool;
 use bytes::Bytes;
+use cairn_block::buffer::Pool;
 use cairn_block::{Epoch, LogPos};
 use head::framed_len;
 use rustix::fs::fdatasync;

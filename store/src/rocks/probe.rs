@@ -10,9 +10,9 @@
 use super::base::RocksStore;
 use super::intent;
 use crate::own::{self, Access};
-use crate::pack::buffer::{ALIGN, Pool};
 use crate::{direct, pack};
 use cairn_block::StoreError;
+use cairn_block::buffer::{ALIGN, Pool};
 use std::fs;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -48,12 +48,12 @@ pub(super) fn probe(store: &RocksStore) -> Result<(), StoreError> {
 /// Reads the first bytes of a file, past the page cache where the filesystem allows that.
 fn read_medium(path: &Path) -> io::Result<()> {
     let mut into = Pool::new(ALIGN, 0).take(ALIGN);
-    let read = direct::open(path, Access::Read).map(|file| file.read_at(into.as_mut(), 0));
+    let read = direct::open(path, Access::Read).map(|file| file.read_at(into.bytes_mut(), 0));
     match read {
         Some(Ok(_)) => Ok(()),
         // No direct reads here, or of other sizes only.
         Some(Err(error)) if error.kind() != io::ErrorKind::InvalidInput => Err(error),
-        _ => own::open(path, false)?.read_at(into.as_mut(), 0).map(drop),
+        _ => own::open(path, false)?.read_at(into.bytes_mut(), 0).map(drop),
     }
 }
 

@@ -39,6 +39,26 @@ fn everything_survives_a_reopen() {
 }
 
 #[test]
+fn a_kill_keeps_what_counts_as_written() {
+    let (dir, store) = create();
+    let blocks: Vec<_> = (0..40).map(|n| block(n, 100_000)).collect();
+    for some in blocks.chunks(3) {
+        store.put(Epoch(1), some, PutHint::Bulk).unwrap();
+    }
+    assert_eq!(store.put_progress().accepted, 40);
+    while store.put_progress().written < 10 {
+        std::thread::yield_now();
+    }
+    let written = store.put_progress().written as usize;
+    // Not synced: the page cache has what is not on the device.
+    let copy = killed(dir.path());
+    let store = open(copy.path()).unwrap();
+    for block in &blocks[..written] {
+        assert!(store.get(&block.cid).unwrap().as_ref() == Some(&block.bytes));
+    }
+}
+
+#[test]
 fn a_kill_keeps_what_was_synced_and_the_log() {
     let (dir, store) = create();
     let (bulk, small, late) = (block(1, 128 << 10), block(2, 5000), block(3, 128 << 10));

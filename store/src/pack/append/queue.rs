@@ -8,10 +8,10 @@
 //! All of it lies under one lock. What a block reserves is the most it can take, so a run of
 //! blocks never outgrows what is allocated.
 
-use crate::pack::buffer::ALIGN;
 use crate::pack::file::{PACK_BYTES, Pack};
 use crate::pack::label::LABEL_LEN;
 use crate::pack::place::UNIT;
+use cairn_block::buffer::ALIGN;
 use cairn_block::{Cid, Epoch, Sealed};
 use parking_lot::{Condvar, Mutex};
 use rustc_hash::FxHashMap;

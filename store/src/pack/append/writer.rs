@@ -5,10 +5,10 @@
 //! ```
 
 use super::queue::{Queued, Shared, WRITE_BYTES, units_of};
-use crate::pack::buffer::{ALIGN, Pool};
 use crate::pack::file::Pack;
 use crate::pack::label::Label;
 use crate::pack::place::Place;
+use cairn_block::buffer::{ALIGN, Pool};
 use cairn_block::{Cid, Epoch};
 use parking_lot::MutexGuard;
 use std::io;
@@ -72,7 +72,7 @@ fn write_run(pool: &Arc<Pool>, pack: &Pack, offset: u64, run: &[Queued], index: 
     let len = len.next_multiple_of(ALIGN);
     // Copied together: one write past the page cache, from aligned memory, for many small blocks.
     let mut buffer = pool.take(len);
-    let pages = &mut buffer.as_mut()[..len];
+    let pages = &mut buffer.bytes_mut()[..len];
     let (mut at, mut written) = (0, Vec::with_capacity(run.len()));
     for Queued { epoch, block, .. } in run {
         let (own, rest) = pages[at..].split_at_mut(block.bytes.len());

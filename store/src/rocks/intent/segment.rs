@@ -9,8 +9,8 @@ use super::head::{HEAD_LEN, Head, Use, framed_len};
 use super::scan::Scan;
 use crate::direct;
 use crate::own::{self, Access};
-use crate::pack::buffer::{ALIGN, Pool};
 use bytes::Bytes;
+use cairn_block::buffer::{ALIGN, Pool};
 use cairn_block::{Epoch, LogPos};
 use rustix::io::Errno;
 use std::{
@@ -199,7 +199,7 @@ impl Segment {
             let len = self.tail.len() + bytes.len();
             let whole = len.next_multiple_of(SECTOR as usize);
             let mut buffer = buffers.take(whole);
-            let sectors = &mut buffer.as_mut()[..whole];
+            let sectors = &mut buffer.bytes_mut()[..whole];
             sectors[..self.tail.len()].copy_from_slice(&self.tail);
             sectors[self.tail.len()..len].copy_from_slice(bytes);
             sectors[len..].fill(0);

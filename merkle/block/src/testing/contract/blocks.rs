@@ -9,6 +9,7 @@ use bytes::Bytes;
 pub(super) fn contract<S: Blocks>(make: &impl Fn() -> S) {
     an_empty_store_has_no_block(&make());
     what_was_put_is_there_until_it_is_deleted(&make());
+    what_was_synced_counts_as_written(&make());
     answers_come_in_the_order_asked(&make());
     putting_twice_and_deleting_twice_are_harmless(&make());
     large_and_empty_blocks_come_back_whole(&make());
@@ -58,6 +59,23 @@ fn what_was_put_is_there_until_it_is_deleted(store: &impl Blocks) {
     assert!(has(store, &block(1)), "a deleted block can be put again");
     put(store, 2, &[]);
     ok(store.delete(&[]));
+}
+
+fn what_was_synced_counts_as_written(store: &impl Blocks) {
+    for n in 1..=3 {
+        put(store, 1, &[block(n), block(10 + n)]);
+        let progress = store.put_progress();
+        assert!(
+            progress.written <= progress.accepted,
+            "no more is written than was put"
+        );
+        ok(store.sync());
+        let synced = store.put_progress();
+        assert!(
+            synced.written >= progress.accepted,
+            "a sync writes what was put before"
+        );
+    }
 }
 
 fn answers_come_in_the_order_asked(store: &impl Blocks) {
