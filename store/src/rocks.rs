@@ -30,6 +30,7 @@
 mod ahead;
 mod base;
 mod blocks;
+mod foreign;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod heads;

@@ -7,6 +7,7 @@
 
 use super::ahead::Ahead;
 use super::base::{RocksStore, synced};
+use super::foreign;
 use super::index::{self, BLOCKS};
 use super::intent::{self, IntentLog, Marks};
 use super::keys;
@@ -215,6 +216,7 @@ pub(super) fn find(
         _ => return Err(OpenError::NotAStore { path: path_buf() }),
     }
     let lock = lock(path)?;
+    foreign::refuse(path, intent::DIR)?;
     // RocksDB of another program: this look at it takes no lock and writes nothing.
     let families =
         DB::list_cf(&Options::default(), path).map_err(|error| OpenError::database(path_buf(), error))?;
