@@ -23,6 +23,7 @@ pub fn targets() -> impl Iterator<Item = &'static Target> {
     let crates = [
         cairn_merkle::fuzzing::TARGETS,
         cairn_store::fuzzing::TARGETS,
+        cairn_wire::fuzzing::TARGETS,
         cairn_fs::fuzzing::TARGETS,
         cairn_chain::fuzzing::TARGETS,
     ];

@@ -104,7 +104,17 @@ fn wrongs(name: &str, document: &str) -> Vec<String> {
 #[test]
 fn no_file_imports_in_a_circle_or_upwards() {
     let document = std::fs::read_to_string(root().join("docs/architecture.md")).unwrap();
-    let crates = ["merkle/block", "merkle", "store", "fs", "chain", "plane", "bench"];
+    let crates = [
+        "merkle/block",
+        "merkle",
+        "store",
+        "store/wire",
+        "store/server",
+        "fs",
+        "chain",
+        "plane",
+        "bench",
+    ];
     let wrongs: Vec<String> = crates.iter().flat_map(|name| wrongs(name, &document)).collect();
     assert!(
         wrongs.is_empty(),
@@ -135,7 +145,14 @@ fn the_untrusted_sides_are_built_without_a_key_and_the_store_without_a_cipher() 
             "where cairn-merkle seals, {cipher} would be seen"
         );
     }
-    for package in ["cairn-block", "cairn-store", "cairn-chain"] {
+    let outside = [
+        "cairn-block",
+        "cairn-store",
+        "cairn-wire",
+        "cairn-store-server",
+        "cairn-chain",
+    ];
+    for package in outside {
         let below = lock.below(package);
         assert!(below.contains("cairn-block"), "{package} knows the seams");
         assert!(
