@@ -26,10 +26,10 @@ pub fn format(
     format_on(store, header, key, quota, owner, &Machine::default())
 }
 
-/// As [`format`], with these random bytes.
+/// As [`format()`], with these random bytes.
 ///
 /// # Errors
-/// As [`format`].
+/// As [`format()`].
 pub fn format_on(
     store: &dyn BlockStore,
     header: &Header,
