@@ -41,13 +41,18 @@ impl Dirty {
         self.pieces.bytes() >= len as usize
     }
 
-    /// Bytes it takes once it is stored, over a hole: its pages, or all of it where these are more
-    /// than half ([`cairn_merkle::form`]).
+    /// Bytes it takes once it is stored: those of the leaf under it and its pages, or all of it
+    /// where these are more than half ([`cairn_merkle::form`]). What lies in the layers below is
+    /// not counted.
     fn will_take(&self, record_size: u32) -> u64 {
-        let pages = u64::from(self.pieces.pages());
-        match pages * 2 > u64::from(record_size) {
+        let under = match &self.under {
+            Under::Leaf(link) => plain_len(link),
+            Under::Below | Under::Hole => 0,
+        };
+        let bytes = under + u64::from(self.pieces.pages());
+        match bytes * 2 > u64::from(record_size) {
             true => u64::from(record_size),
-            false => pages,
+            false => bytes,
         }
     }
 }
@@ -442,6 +447,14 @@ mod tests {
         assert_eq!(layer.bytes_held(100, 5 * record), (record + 100, false));
         layer.set(4, Rec::Clean(link(1)), &mut dropped);
         assert_eq!(layer.bytes_held(0, 5 * record), (2 * record, true));
+        layer.write(4, RECORD, 3, vec![1]);
+        assert_eq!(
+            layer.bytes_held(0, 5 * record),
+            (2 * record, false),
+            "the leaf under it counts"
+        );
+        layer.cut(4 * record + 9, RECORD, &mut dropped);
+        assert_eq!(layer.bytes_held(0, 4 * record + 9), (record + 9, false));
         layer.cut(record, RECORD, &mut dropped);
         assert_eq!(layer.bytes_held(10 * record, record), (2 * record, false));
     }
