@@ -3,7 +3,7 @@
 //! ```text
 //!   node(link), leaf(link) --miss--> store.get --verify, open--> cache
 //!   node_among(siblings)   --miss--> the same, and has the siblings read ahead (ahead.rs)
-//!   Writer (writer.rs): put_node, put_leaf --seal--> batch --full--> store.put
+//!   Writer (writer.rs): put_node, put_record --seal--> batch --full--> store.put
 //!                       drop_block --> names the commit will free or hand to a dead list
 //! ```
 //!

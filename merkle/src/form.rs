@@ -14,8 +14,8 @@ use std::ops::Range;
 /// The longest record: what the header allows.
 pub const RECORD_MAX: usize = 1 << 20;
 
-/// Holes are found by the page: the kernel writes nothing smaller.
-const PAGE: usize = 4096;
+/// Bytes of a page. Holes are found by the page: the kernel writes nothing smaller.
+pub const PAGE: usize = 4096;
 const COUNT_BYTES: usize = 2;
 const EXTENT_BYTES: usize = 8;
 
@@ -117,8 +117,8 @@ fn encode(record: &[u8], runs: &[Range<usize>]) -> Vec<u8> {
     plain
 }
 
-/// The first bytes tell of most pages that hold data.
-fn is_zero(page: &[u8]) -> bool {
+/// Whether a page is all zeros. The first bytes tell of most pages that hold data.
+pub fn is_zero(page: &[u8]) -> bool {
     let head = page.len().min(16);
     page[..head].iter().all(|byte| *byte == 0) && page.iter().all(|byte| *byte == 0)
 }

@@ -50,10 +50,14 @@ impl Blocks {
         seal_leaf(self.suite, &mut self.machine.rng(), birth, plain)
     }
 
-    /// Seals a record without its holes, if it has many; `None` for one of zeros. The caller puts
-    /// it.
-    pub(crate) fn seal_sparse(&self, birth: Epoch, record: &[u8]) -> Option<(Sealed, Link)> {
-        seal_sparse(self.suite, &mut self.machine.rng(), birth, record)
+    /// Seals a record of which a part may never have been written: without its holes, if it has
+    /// many; `None` for one of zeros. One that was written `whole` is stored whole, zeros or not:
+    /// its place is not taken back. The caller puts it.
+    pub(crate) fn seal_record(&self, birth: Epoch, record: &[u8], whole: bool) -> Option<(Sealed, Link)> {
+        match whole {
+            true => Some(self.seal_leaf(birth, record)),
+            false => seal_sparse(self.suite, &mut self.machine.rng(), birth, record),
+        }
     }
 
     /// Seals a node of a tree. The caller puts it.

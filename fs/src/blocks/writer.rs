@@ -39,16 +39,15 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Seals `plain` and queues it.
+    /// Seals a record that was written whole, and queues it.
+    #[cfg(test)]
     pub(crate) fn put_leaf(&self, plain: &[u8]) -> Result<Link> {
-        let (sealed, link) = self.blocks.seal_leaf(self.epoch, plain);
-        self.put(sealed)?;
-        Ok(link)
+        Ok(self.put_record(plain, true)?.expect("it is no hole"))
     }
 
-    /// Seals a record without its holes, if it has many, and queues it; `None` for one of zeros.
-    pub(crate) fn put_sparse(&self, record: &[u8]) -> Result<Option<Link>> {
-        let Some((sealed, link)) = self.blocks.seal_sparse(self.epoch, record) else {
+    /// Seals a record ([`Blocks::seal_record`]) and queues it; `None` for one that needs no leaf.
+    pub(crate) fn put_record(&self, record: &[u8], whole: bool) -> Result<Option<Link>> {
+        let Some((sealed, link)) = self.blocks.seal_record(self.epoch, record, whole) else {
             return Ok(None);
         };
         self.put(sealed)?;

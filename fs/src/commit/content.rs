@@ -211,11 +211,7 @@ impl Contents<'_> {
         if file.single && file.item.meta.size <= INLINE_MAX {
             return Ok(Some(Made::Inline(Arc::from(&*bytes))));
         }
-        // What was written whole is stored whole, zeros or not: its place is not taken back.
-        let link = match file.is_whole(recno, len) {
-            true => Some(self.writer.put_leaf(&bytes)?),
-            false => self.writer.put_sparse(&bytes)?,
-        };
+        let link = self.writer.put_record(&bytes, file.is_whole(recno, len))?;
         Ok(link.map(Made::Leaf))
     }
 

@@ -54,11 +54,8 @@ impl Engine {
         let plan = self.plan(put.state, ino, start, self.record_size as usize)?;
         let sealed = MutexGuard::unlocked(put.state, || -> Result<_> {
             let record = plan.run(&self.blocks)?;
-            let sealed = match bytes >= record.len() {
-                true => Some(self.blocks.seal_leaf(put.epoch, &record)),
-                false => self.blocks.seal_sparse(put.epoch, &record),
-            };
-            let Some((block, link)) = sealed else {
+            let whole = bytes >= record.len();
+            let Some((block, link)) = self.blocks.seal_record(put.epoch, &record, whole) else {
                 return Ok(Rec::Hole);
             };
             self.blocks.store.put(put.epoch, &[block], PutHint::Bulk)?;

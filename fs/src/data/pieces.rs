@@ -8,10 +8,10 @@
 //! Pieces never overlap and never touch: writes that meet are joined, so a stream is one growing
 //! buffer and a scattered writer costs what it wrote and not a record for each touch.
 
+use cairn_merkle::form;
 use std::collections::BTreeMap;
 
-/// What the kernel writes at least.
-const PAGE: u32 = 4096;
+const PAGE: u32 = form::PAGE as u32;
 /// Pieces whose pages are added up: it is asked at each write.
 const COUNTED_MAX: usize = 64;
 

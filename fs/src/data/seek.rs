@@ -6,10 +6,9 @@ use crate::engine::Engine;
 use crate::namespace::inode::FileBody;
 use crate::stored::record::Stored;
 use crate::{Error, InodeNo, Result, Seek};
-use cairn_merkle::{Link, index};
+use cairn_merkle::{Link, form, index};
 
-/// What the kernel writes at least; smaller holes are none.
-const PAGE: u64 = 4096;
+const PAGE: u64 = form::PAGE as u64;
 
 /// What a record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +100,7 @@ impl Engine {
             match layer.records().get(&recno) {
                 Some(Rec::Hole) => return Ok((Run::Hole, recno + 1)),
                 Some(Rec::Clean(link)) => return Ok((of_leaf(link), recno + 1)),
-                Some(Rec::Dirty(dirty)) if self.decides(dirty) => {
+                Some(Rec::Dirty(dirty)) if decides(dirty) => {
                     return Ok((self.of_dirty(dirty), recno + 1));
                 }
                 Some(Rec::Dirty(_)) => until = recno + 1,
@@ -131,11 +130,6 @@ impl Engine {
         })
     }
 
-    /// Whether a dirty record is not just what lies below it, cut.
-    fn decides(&self, dirty: &Dirty) -> bool {
-        dirty.pieces.bytes() > 0 || dirty.under != Under::Below
-    }
-
     fn of_dirty(&self, dirty: &Dirty) -> Run {
         match (dirty.is_whole(self.record_size), &dirty.under) {
             (true, _) => Run::Data,
@@ -143,6 +137,11 @@ impl Engine {
             (false, _) => Run::Mixed,
         }
     }
+}
+
+/// Whether a dirty record is not just what lies below it, cut.
+fn decides(dirty: &Dirty) -> bool {
+    dirty.pieces.bytes() > 0 || dirty.under != Under::Below
 }
 
 fn of_leaf(link: &Link) -> Run {
@@ -155,7 +154,7 @@ fn of_leaf(link: &Link) -> Run {
 /// The first page of that kind in `bytes`, which begin with the page of `from`.
 fn within(bytes: &[u8], from: u64, whence: Seek) -> Option<u64> {
     let page = from / PAGE * PAGE;
-    let wanted = |page: &[u8]| page.iter().all(|byte| *byte == 0) == (whence == Seek::Hole);
+    let wanted = |page: &[u8]| form::is_zero(page) == (whence == Seek::Hole);
     let found = bytes.chunks(PAGE as usize).position(wanted)?;
     Some(from.max(page + found as u64 * PAGE))
 }
